@@ -1,0 +1,21 @@
+"""The nouns: frozen dataclasses, no I/O."""
+
+from nbmlops.entities.dataset import DatasetVersion
+from nbmlops.entities.endpoint import Endpoint, EndpointState
+from nbmlops.entities.model import Column, ModelVersion, RegisteredModel, Signature
+from nbmlops.entities.page import Page, to_json
+from nbmlops.entities.run import Run, RunStatus
+
+__all__ = [
+    "Column",
+    "DatasetVersion",
+    "Endpoint",
+    "EndpointState",
+    "ModelVersion",
+    "Page",
+    "RegisteredModel",
+    "Run",
+    "RunStatus",
+    "Signature",
+    "to_json",
+]

@@ -1,0 +1,110 @@
+"""Registered models and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a signature.
+
+    Attributes
+    ----------
+    name : str
+        Column name; "" for the only column of an unnamed output.
+    type : str
+        MLflow's type name, such as ``double``, ``string``, ``boolean``.
+    is_required : bool
+        False when the training data had missing values in it.
+    """
+
+    name: str
+    type: str
+    is_required: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """Input and output schema of a model version.
+
+    Attributes
+    ----------
+    inputs : tuple of Column
+        In the order the model takes them.
+    outputs : tuple of Column
+        In the order the model answers.
+    """
+
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisteredModel:
+    """A name that model versions are registered under.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the registry.
+    aliases : Mapping of str to int
+        Version each alias stands on.
+    latest_version : int or None
+        The highest version number; None when there is no version.
+    description : str
+        Free text, may be "".
+    updated_at : datetime
+        UTC.
+    """
+
+    name: str
+    aliases: Mapping[str, int]
+    latest_version: int | None
+    description: str
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelVersion:
+    """One immutable version of a registered model.
+
+    Attributes
+    ----------
+    model : str
+        Name of the registered model.
+    version : int
+        From 1.
+    aliases : tuple of str
+        Aliases that stand on it, sorted.
+    created_at : datetime
+        UTC.
+    run_id : str or None
+        The run that logged it; None when it was registered without one.
+    model_id : str or None
+        MLflow's id of the logged model.
+    metrics : Mapping of str to float
+        The run's last values.
+    params : Mapping of str to str
+        The run's params.
+    signature : Signature or None
+        None when it was logged without one.
+    source : str or None
+        The notebook or script that made it, relative to the project.
+    description : str
+        Free text, may be "".
+    """
+
+    model: str
+    version: int
+    aliases: tuple[str, ...]
+    created_at: datetime
+    run_id: str | None
+    model_id: str | None
+    metrics: Mapping[str, float]
+    params: Mapping[str, str]
+    signature: Signature | None
+    source: str | None
+    description: str = ""

@@ -1,0 +1,152 @@
+"""Every error nbmlops raises on purpose.
+
+::
+
+    NbmlopsError                 500  problem, fix
+    |-- UsageError     ValueError   400  a magic line, an option or a file cannot be done
+    |-- NotFoundError  LookupError  404  no such run, version, alias, endpoint
+    |-- ConflictError               409  the name, alias, port or endpoint is taken
+    |-- NotebookError               422  a step's cell failed
+    |-- DependencyError ImportError 501  an extra is missing; names it
+    |-- StoreError                  502  the tracking server or store did not answer
+    `-- DeployError                 502  the endpoint's process did not answer
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NbmlopsError(Exception):
+    """A problem in one sentence and the way to mend it in another.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong, with the offending value in quotes.
+    fix : str
+        What to do about it, naming the command or option.
+    """
+
+    status = 500
+
+    def __init__(self, problem: str, *, fix: str) -> None:
+        super().__init__(problem, fix)
+        self.problem = problem
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.fix}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__.copy())
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython prints instead of a stack of frames."""
+        lines = [f"{type(self).__name__}: {self.problem}", self.fix]
+        if self.__cause__ is not None:
+            cause = self.__cause__
+            lines.append(f"Caused by {type(cause).__name__}: {cause}")
+        return lines
+
+
+def _rebuild(
+    cls: type[NbmlopsError], args: tuple[str, str], state: dict[str, object]
+) -> NbmlopsError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class UsageError(NbmlopsError, ValueError):
+    """A magic line, an option or a file asks for what cannot be done."""
+
+    status = 400
+
+
+class NotFoundError(NbmlopsError, LookupError):
+    """No such run, registered model, version, alias or endpoint."""
+
+    status = 404
+
+
+class ConflictError(NbmlopsError):
+    """The name, alias, port or endpoint is taken or has moved."""
+
+    status = 409
+
+
+class NotebookError(NbmlopsError):
+    """A notebook's cell failed.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong.
+    fix : str
+        How to mend it.
+    notebook : str
+        Path of the notebook that was run.
+    cell_index : int or None, default=None
+        Position of the failing cell, from 0; None when no cell was to blame.
+    source : str, default=""
+        The failing cell's source.
+    traceback : str, default=""
+        The cell's traceback as text, without colour codes.
+    run_id : str or None, default=None
+        The run that recorded the failure.
+    """
+
+    status = 422
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        fix: str,
+        notebook: str,
+        cell_index: int | None = None,
+        source: str = "",
+        traceback: str = "",
+        run_id: str | None = None,
+    ) -> None:
+        super().__init__(problem, fix=fix)
+        self.notebook = notebook
+        self.cell_index = cell_index
+        self.source = source
+        self.traceback = traceback
+        self.run_id = run_id
+
+
+class DependencyError(NbmlopsError, ImportError):
+    """A package outside the core is missing; the fix names the extra."""
+
+    status = 501
+
+
+class StoreError(NbmlopsError):
+    """The tracking server or the store did not answer, or could not be written."""
+
+    status = 502
+
+
+class DeployError(NbmlopsError):
+    """The endpoint's process did not come up or did not answer."""
+
+    status = 502
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the nearest known name, else "".
+
+    Examples
+    --------
+    >>> did_you_mean("alhpa", ["alpha", "beta"])
+    " Did you mean 'alpha'?"
+    >>> did_you_mean("zzz", ["alpha"])
+    ''
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
