@@ -144,4 +144,4 @@ def _convert(name: str, value: object, source: str) -> float | int | str:
             f"{source} is {value!r}, not a {kind.__name__} above 0.",
             fix=f"Set {source} to a {kind.__name__} above 0.",
         ) from error
-    return converted  # type: ignore[no-any-return]
+    return converted

@@ -3,7 +3,7 @@
 ::
 
     NbmlopsError                 500  problem, fix
-    |-- UsageError     ValueError   400  a magic line, an option or a file cannot be done
+    |-- UsageError     ValueError   400  a line, option or file that cannot be done
     |-- NotFoundError  LookupError  404  no such run, version, alias, endpoint
     |-- ConflictError               409  the name, alias, port or endpoint is taken
     |-- NotebookError               422  a step's cell failed

@@ -1,0 +1,101 @@
+"""Artifacts of runs: files in, files out."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from nbmlops.errors import NotFoundError
+from nbmlops.store.connection import Store, answering
+
+
+def log_file(store: Store, run_id: str, path: Path, folder: str = "") -> None:
+    """Copy a file or folder into the run's artifacts.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run.
+    path : Path
+        A file, or a folder that is copied with all below it.
+    folder : str, default=""
+        Where in the artifacts it goes.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    StoreError
+        The store could not be written.
+    """
+    if not path.exists():
+        raise NotFoundError(f"No file {str(path)!r}.", fix="Check the path.")
+    with answering(store):
+        if path.is_dir():
+            store.client.log_artifacts(run_id, str(path), folder or None)
+        else:
+            store.client.log_artifact(run_id, str(path), folder or None)
+
+
+def log_bytes(store: Store, run_id: str, content: bytes, path: str) -> None:
+    """Write ``content`` as the artifact ``path`` of a run.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run.
+    content : bytes
+        The file's content.
+    path : str
+        The artifact's path, such as ``nbmlops/notebook.html``.
+
+    Raises
+    ------
+    StoreError
+        The store could not be written.
+    """
+    folder, _, name = path.rpartition("/")
+    with answering(store), tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch, name)
+        draft.write_bytes(content)
+        store.client.log_artifact(run_id, str(draft), folder or None)
+
+
+def read_file(store: Store, run_id: str, path: str) -> bytes:
+    """Return the content of an artifact of a run.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run.
+    path : str
+        The artifact's path.
+
+    Returns
+    -------
+    bytes
+        The file's content.
+
+    Raises
+    ------
+    NotFoundError
+        The run has no such artifact.
+    StoreError
+        The store did not answer.
+    """
+    missing = NotFoundError(
+        f"Run {run_id} has no artifact {path!r}.",
+        fix="See its artifacts in the MLflow UI.",
+    )
+    folder = path.rpartition("/")[0]
+    with answering(store), tempfile.TemporaryDirectory() as scratch:
+        there = {f.path for f in store.client.list_artifacts(run_id, folder or None)}
+        if path not in there:
+            raise missing
+        return Path(store.client.download_artifacts(run_id, path, scratch)).read_bytes()

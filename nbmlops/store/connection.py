@@ -1,0 +1,192 @@
+"""The store of a project, and how its failures become ours."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from nbmlops.config import Settings, load_settings
+from nbmlops.errors import ConflictError, NotFoundError, StoreError, UsageError
+from nbmlops.store import embedded
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_PROBE_TIMEOUT_S = 3.0
+_QUICKER = {
+    # MLflow's own defaults hold a caller up for four minutes when a server is gone,
+    # and report usage to a host outside.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Where a project's runs and models are recorded.
+
+    Attributes
+    ----------
+    settings : Settings
+        The project's settings.
+    uri : str
+        MLflow tracking URI, absolute.
+    """
+
+    settings: Settings
+    uri: str
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is the project's own SQLite store."""
+        return self.uri == embedded.tracking_uri(self.settings.home)
+
+    @property
+    def client(self) -> MlflowClient:
+        """A client of this store; importing mlflow is paid for here."""
+        prepare_environment(self)
+        import mlflow
+
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+        return mlflow.MlflowClient(tracking_uri=self.uri)
+
+
+def connect(settings: Settings | None = None) -> Store:
+    """Return the project's store, made on first use.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        By default those of the project around the working folder.
+
+    Returns
+    -------
+    Store
+        Ready to be read and written.
+
+    Raises
+    ------
+    UsageError
+        An older file store lies in the way.
+    StoreError
+        The embedded store cannot be made, or the tracking server does not listen.
+    """
+    settings = settings or load_settings()
+    own = embedded.tracking_uri(settings.home)
+    uri = settings.tracking_uri or own
+    if uri == own:
+        embedded.ensure(settings.home)
+    else:
+        _probe(uri)
+    return Store(settings=settings, uri=uri)
+
+
+def prepare_environment(store: Store) -> None:
+    """Set the variables MLflow reads, where the user has not set them."""
+    for name, value in _QUICKER.items():
+        os.environ.setdefault(name, value)
+    if store.is_embedded:
+        # Experiments made by plain `mlflow.set_experiment` would otherwise keep their
+        # artifacts below the working folder.
+        os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = str(
+            embedded.artifact_root(store.settings.home)
+        )
+
+
+def _probe(uri: str) -> None:
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname, port), _PROBE_TIMEOUT_S).close()
+    except OSError as error:
+        raise StoreError(
+            f"The tracking server {parts.hostname}:{port} does not answer.",
+            fix="Start it, or mend MLFLOW_TRACKING_URI; unset, the project's own is used.",
+        ) from error
+
+
+@contextmanager
+def answering(store: Store, *, missing: str = "", fix: str = "") -> Iterator[None]:
+    """Turn MLflow's errors inside the block into ours, by their code.
+
+    Parameters
+    ----------
+    store : Store
+        The store that is asked.
+    missing : str, default=""
+        The problem to name when what is asked for does not exist.
+    fix : str, default=""
+        How to mend that.
+
+    Raises
+    ------
+    NotFoundError
+        What was asked for does not exist.
+    ConflictError
+        What was to be made exists.
+    UsageError
+        MLflow refuses a value.
+    StoreError
+        The store did not answer or could not be written.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except MlflowException as error:
+        match error.error_code:
+            case "RESOURCE_DOES_NOT_EXIST":
+                raise NotFoundError(
+                    missing or str(error.message), fix=fix or "See `nbmlops runs`."
+                ) from error
+            case "RESOURCE_ALREADY_EXISTS":
+                raise ConflictError(
+                    str(error.message), fix="Choose another name."
+                ) from error
+            case "INVALID_PARAMETER_VALUE":
+                raise UsageError(
+                    str(error.message), fix="Change the value as MLflow says."
+                ) from error
+        raise _failed(store, error) from error
+    except (SQLAlchemyError, OSError) as error:
+        raise _failed(store, error) from error
+
+
+def _failed(store: Store, error: Exception) -> StoreError:
+    text = str(error)
+    if store.is_embedded or isinstance(error, OSError):
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__
+        refused = cause if isinstance(cause, OSError) else error
+        if isinstance(refused, OSError) or "disk is full" in text or "readonly" in text:
+            return embedded.disk_error(refused, store.settings.home)
+    if "out-of-date database schema" in text:
+        return StoreError(
+            "The store was made by another MLflow version.",
+            fix=f"Back it up, then run: mlflow db upgrade '{store.uri}'.",
+        )
+    return StoreError(
+        f"The store at {_shown(store.uri)} failed: {text.splitlines()[0][:300]}.",
+        fix="See that it runs and can be reached, then run it again.",
+    )
+
+
+def _shown(uri: str) -> str:
+    """Return the URI without the password a database URI may hold."""
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()

@@ -1,0 +1,201 @@
+"""The embedded tracking store: one migrated SQLite file, made once."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+from nbmlops.errors import StoreError, UsageError
+
+_LOCK_TIMEOUT_S = 120
+
+
+def database(home: Path) -> Path:
+    """Return where the embedded database of a project is or would be."""
+    return home / "mlflow.db"
+
+
+def artifact_root(home: Path) -> Path:
+    """Return where the embedded store keeps its artifacts."""
+    return home / "artifacts"
+
+
+def tracking_uri(home: Path) -> str:
+    """Return the MLflow tracking URI of the embedded store."""
+    return f"sqlite:///{database(home).as_posix()}"
+
+
+def ensure(home: Path) -> None:
+    """Make the embedded store unless it is there.
+
+    Parameters
+    ----------
+    home : Path
+        The project's ``.nbmlops`` folder; made when missing.
+
+    Raises
+    ------
+    UsageError
+        An older MLflow file store lies in the project and was not brought over.
+    StoreError
+        The folder cannot be written, or no disk space is left.
+    """
+    target = database(home)
+    if target.exists():
+        return
+    _refuse_to_hide_file_store(home)
+    with writing(home):
+        home.mkdir(parents=True, exist_ok=True)
+        ignore = home / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n", encoding="utf-8")
+        with _locked(home / "store.lock"):
+            if not target.exists():
+                _make(home)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the disk refuses below ``path`` into a StoreError."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        raise disk_error(error, path) from error
+
+
+def disk_error(error: Exception, path: Path) -> StoreError:
+    """Return the StoreError that tells what the disk refused, and where.
+
+    Parameters
+    ----------
+    error : Exception
+        What the system raised.
+    path : Path
+        The file or folder that was to be written.
+
+    Returns
+    -------
+    StoreError
+        It names the path, and the free bytes when the disk is full.
+    """
+    number = getattr(error, "errno", None)
+    text = str(error).lower()
+    if number in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in text:
+        free = _free_bytes(path)
+        return StoreError(
+            f"No space left for {path}: {free} bytes are free.",
+            fix="Free some space there, then run it again.",
+        )
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "readonly" in text:
+        return StoreError(
+            f"{path} cannot be written.",
+            fix="Make it writable, or set MLFLOW_TRACKING_URI to a store that is.",
+        )
+    return StoreError(
+        f"{path} could not be written: {error}.",
+        fix="See that the folder exists on a disk that works, then run it again.",
+    )
+
+
+def _free_bytes(path: Path) -> int:
+    folder = next(p for p in (path, *path.absolute().parents) if p.exists())
+    return shutil.disk_usage(folder).free
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        with FileLock(path, timeout=_LOCK_TIMEOUT_S):
+            yield
+    except Timeout as error:
+        raise StoreError(
+            f"Another process has held {path} for {_LOCK_TIMEOUT_S} seconds.",
+            fix="End that process, then run it again.",
+        ) from error
+
+
+def _refuse_to_hide_file_store(home: Path) -> None:
+    runs = home.parent / "mlruns"
+    with suppress(OSError):
+        if any(runs.glob("[0-9]*/meta.yaml")):
+            raise UsageError(
+                f"An older MLflow file store is in {runs}, and MLflow no longer reads "
+                "it as it is.",
+                fix=f"Bring it over with: mkdir -p '{home}' && "
+                f"mlflow migrate-filestore --source '{home.parent}' "
+                f"--target '{tracking_uri(home)}' "
+                "(or rename mlruns to start with an empty store).",
+            )
+
+
+def _make(home: Path) -> None:
+    draft = home / f"mlflow.db.{os.getpid()}"
+    try:
+        shutil.copyfile(_template(home), draft)
+        root = artifact_root(home).absolute().as_uri()
+        with closing(sqlite3.connect(draft)) as connection, connection:
+            connection.execute(
+                "UPDATE experiments SET artifact_location = ? || '/' || experiment_id",
+                (root,),
+            )
+        draft.replace(database(home))
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _template(home: Path) -> Path:
+    """Return a migrated, empty database for the installed MLflow, made once a user."""
+    folder = platformdirs.user_cache_path("nbmlops")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        usable = os.access(folder, os.W_OK)
+    except OSError:
+        usable = False
+    folder = folder if usable else home
+    template = folder / f"mlflow-{version('mlflow')}.db"
+    if not template.exists():
+        with _locked(template.with_suffix(".lock")):
+            if not template.exists():
+                _migrate(template)
+    return template
+
+
+def _migrate(template: Path) -> None:
+    draft = template.with_suffix(f".{os.getpid()}")
+    uri = f"sqlite:///{draft.as_posix()}"
+    with quiet("alembic", "mlflow.store.db.utils"):
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        try:
+            store = SqlAlchemyStore(uri, str(template.parent))  # type: ignore[no-untyped-call]
+            store.engine.dispose()
+            with closing(sqlite3.connect(draft)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+            draft.replace(template)
+        finally:
+            SqlAlchemyStore._engine_map.pop(uri, None)
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def quiet(*names: str) -> Iterator[None]:
+    """Keep loggers from printing below CRITICAL meanwhile."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,364 @@
+"""Runs are read and found here."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.entities import Page, Run
+from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.store.connection import Store, answering
+from nbmlops.store.runs import PARENT, SOURCE
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+_HIDDEN = ("mlflow.log-model.", "mlflow.user", "mlflow.runName", SOURCE, PARENT)
+_LARGEST = 1.7976931348623157e308  # what SQL stores keep for an infinity
+
+
+def get_run(store: Store, run_id: str) -> Run:
+    """Return one run.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    run_id : str
+        MLflow's whole id.
+
+    Returns
+    -------
+    Run
+        The run as recorded now.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such run.
+    """
+    missing = f"No run {run_id!r}."
+    if not re.fullmatch(r"[0-9a-fA-F]{32}", run_id):
+        raise NotFoundError(missing, fix="List them with %runs or `nbmlops runs`.")
+    with answering(store, missing=missing, fix="List them with %runs."):
+        run = store.client.get_run(run_id)
+        return _to_run(run, _experiment_names(store, [run]))
+
+
+def list_runs(
+    store: Store,
+    *,
+    experiment: str | None = None,
+    filter: str = "",
+    order_by: Sequence[str] = (),
+    limit: int = 25,
+    page_token: str | None = None,
+) -> Page[Run]:
+    """Return a page of runs, newest first unless ordered otherwise.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    experiment : str, optional
+        One experiment; all by default.
+    filter : str, default=""
+        In MLflow's search language.
+    order_by : sequence of str, default=()
+        Such as ``metrics.auc DESC``.
+    limit : int, default=25
+        Runs on the page, 1 to 1000.
+    page_token : str, optional
+        Token of the page, from the page before.
+
+    Returns
+    -------
+    Page of Run
+        The runs.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such experiment.
+    UsageError
+        MLflow cannot read the filter or the order.
+    """
+    with answering(store):
+        found = store.client.search_runs(
+            _experiment_ids(store, experiment),
+            filter_string=filter,
+            order_by=[*order_by, "attributes.start_time DESC"],
+            max_results=limit,
+            page_token=page_token,
+        )
+        names = _experiment_names(store, found)
+        return Page(
+            items=tuple(_to_run(run, names) for run in found),
+            next_page_token=found.token or None,
+        )
+
+
+def iterate_runs(store: Store, **query: Any) -> Iterator[Run]:
+    """Yield the runs of all pages of `list_runs`."""
+    token = None
+    while True:
+        page = list_runs(store, page_token=token, **query)
+        yield from page
+        token = page.next_page_token
+        if token is None:
+            return
+
+
+def newest_with_model(store: Store, *, source: str) -> Run | None:
+    """Return the newest run of a notebook or script that logged a model, or None.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    source : str
+        The notebook's path relative to the project.
+
+    Returns
+    -------
+    Run or None
+        None when no run of it logged a model.
+    """
+    condition = f"tags.{SOURCE} = {quoted(source)}"
+    runs = iterate_runs(store, filter=condition)
+    return next((run for run in runs if run.model_id), None)
+
+
+def list_children(store: Store, run_id: str) -> tuple[Run, ...]:
+    """Return the runs whose parent is this one, newest first.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    run_id : str
+        The parent.
+
+    Returns
+    -------
+    tuple of Run
+        Maybe none.
+    """
+    return tuple(
+        iterate_runs(store, filter=f"tags.{PARENT} = {quoted(run_id)}", limit=200)
+    )
+
+
+def resolve_run(
+    store: Store, spec: str, *, experiment: str | None = None, with_model: bool = False
+) -> Run:
+    """Return the run a user means.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    spec : str
+        A run id, a unique prefix of 6 or more digits, ``latest`` or ``best:METRIC``.
+    experiment : str, optional
+        Where ``latest`` and ``best:`` look; the project's own by default.
+    with_model : bool, default=False
+        Whether ``latest`` and ``best:`` pass over runs without a model.
+
+    Returns
+    -------
+    Run
+        The run.
+
+    Raises
+    ------
+    NotFoundError
+        No run fits.
+    UsageError
+        The spec cannot be read, or fits several runs.
+    """
+    experiment = experiment or store.settings.experiment
+    if spec == "latest":
+        runs = iterate_runs(store, experiment=experiment)
+        found = next((run for run in runs if run.model_id or not with_model), None)
+        if found is None:
+            what = "run with a model" if with_model else "run"
+            raise NotFoundError(
+                f"Experiment {experiment!r} has no {what} yet.",
+                fix="Run a %%track cell that fits a model, or name another experiment.",
+            )
+        return found
+    if spec.startswith("best:"):
+        return _best(store, spec[5:], experiment, with_model=with_model)
+    return _by_prefix(store, spec)
+
+
+def _by_prefix(store: Store, spec: str) -> Run:
+    if re.fullmatch(r"[0-9a-f]{32}", spec):
+        return get_run(store, spec)
+    if not re.fullmatch(r"[0-9a-f]{6,31}", spec):
+        raise UsageError(
+            f"{spec!r} is not a run.",
+            fix="Give a run id, 6 or more of its first digits, latest or best:METRIC.",
+        )
+    page = list_runs(store, filter=f"attributes.run_id LIKE '{spec}%'", limit=2)
+    if not page.items:
+        raise NotFoundError(
+            f"No run id begins with {spec!r}.", fix="List them with %runs."
+        )
+    if len(page) > 1:
+        raise UsageError(
+            f"More than one run id begins with {spec!r}.", fix="Give more digits."
+        )
+    return page.items[0]
+
+
+def _best(store: Store, metric: str, experiment: str, *, with_model: bool) -> Run:
+    order = "ASC" if is_lower_better(metric) else "DESC"
+    seen: set[str] = set()
+    for run in iterate_runs(
+        store,
+        experiment=experiment,
+        filter="attributes.status = 'FINISHED'",
+        order_by=[f"metrics.{_backticked(metric)} {order}"],
+    ):
+        seen.update(run.metrics)
+        value = run.metrics.get(metric, math.nan)
+        if math.isfinite(value) and (run.model_id or not with_model):
+            return run
+    what = " with a model" if with_model else ""
+    raise NotFoundError(
+        f"No finished run{what} in experiment {experiment!r} has a finite metric "
+        f"{metric!r}.{did_you_mean(metric, seen)}",
+        fix="See the metrics with %runs, or name another experiment.",
+    )
+
+
+def is_lower_better(metric: str) -> bool:
+    """Return whether a smaller value of the metric is the better one.
+
+    Parameters
+    ----------
+    metric : str
+        The metric's name.
+
+    Returns
+    -------
+    bool
+        True for losses and errors.
+
+    Examples
+    --------
+    >>> is_lower_better("log_loss"), is_lower_better("roc_auc")
+    (True, False)
+    """
+    words = set(re.split(r"[^a-z0-9]+", metric.lower()))
+    return bool(words & {"loss", "error", "rmse", "mae", "mse", "mape"})
+
+
+def quoted(text: str) -> str:
+    """Return ``text`` as a literal of MLflow's search language.
+
+    Parameters
+    ----------
+    text : str
+        Any text without both kinds of quotes.
+
+    Returns
+    -------
+    str
+        The text in the quotes it does not hold.
+
+    Raises
+    ------
+    UsageError
+        It holds both, which the language cannot say.
+    """
+    for mark in "'\"":
+        if mark not in text:
+            return f"{mark}{text}{mark}"
+    raise UsageError(
+        f"{text!r} holds both kinds of quotes, which MLflow cannot search for.",
+        fix="Rename it without one of them.",
+    )
+
+
+def _backticked(name: str) -> str:
+    if "`" in name:
+        raise UsageError(f"No metric can be named {name!r}.", fix="Leave out the `.")
+    return f"`{name}`"
+
+
+def _experiment_ids(store: Store, name: str | None) -> list[str]:
+    client = store.client
+    if name is None:
+        ids: list[str] = []
+        token = None
+        while True:
+            page = client.search_experiments(max_results=1000, page_token=token)
+            ids += [experiment.experiment_id for experiment in page]
+            token = page.token
+            if not token:
+                return ids
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        if name == store.settings.experiment:
+            return []
+        names = [item.name for item in client.search_experiments(max_results=1000)]
+        raise NotFoundError(
+            f"No experiment {name!r}.{did_you_mean(name, names)}",
+            fix="Name one of those that `mlflow experiments search` lists.",
+        )
+    return [found.experiment_id]
+
+
+def _experiment_names(store: Store, runs: Sequence[MlflowRun]) -> Mapping[str, str]:
+    ids = {run.info.experiment_id for run in runs}
+    return {each: store.client.get_experiment(each).name for each in ids}
+
+
+def _to_run(run: MlflowRun, experiments: Mapping[str, str]) -> Run:
+    tags = run.data.tags
+    outputs = run.outputs.model_outputs if run.outputs else []
+    return Run(
+        run_id=run.info.run_id,
+        name=run.info.run_name or "",
+        experiment=experiments[run.info.experiment_id],
+        status=run.info.status,
+        started_at=to_utc(run.info.start_time),
+        ended_at=to_utc(run.info.end_time) if run.info.end_time else None,
+        params=dict(run.data.params),
+        metrics={key: _finite(value) for key, value in run.data.metrics.items()},
+        tags={k: v for k, v in tags.items() if not k.startswith(_HIDDEN)},
+        source=tags.get(SOURCE),
+        parent_run_id=tags.get(PARENT),
+        model_id=outputs[-1].model_id if outputs else None,
+    )
+
+
+def to_utc(milliseconds: int) -> datetime:
+    """Return MLflow's milliseconds since 1970 as a time.
+
+    Parameters
+    ----------
+    milliseconds : int
+        Milliseconds since 1970, UTC.
+
+    Returns
+    -------
+    datetime
+        UTC-aware.
+
+    Examples
+    --------
+    >>> to_utc(0).isoformat()
+    '1970-01-01T00:00:00+00:00'
+    """
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+
+
+def _finite(value: float) -> float:
+    return math.copysign(math.inf, value) if abs(value) >= _LARGEST else value
