@@ -1,0 +1,115 @@
+"""JupyterLab as the whole MLOps desk: track, run, register and deploy.
+
+``import nbmlops as nm`` loads nothing heavy: each name below is imported from its
+place when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from nbmlops.errors import (
+        ConflictError,
+        DependencyError,
+        DeployError,
+        NbmlopsError,
+        NotebookError,
+        NotFoundError,
+        StoreError,
+        UsageError,
+    )
+    from nbmlops.lifecycle import (
+        deploy,
+        endpoint,
+        endpoints,
+        register,
+        runs,
+        undeploy,
+    )
+    from nbmlops.pipeline import run_notebook
+    from nbmlops.tracking import track
+
+__version__: str
+
+_HOMES = {
+    "nbmlops.errors": (
+        "ConflictError",
+        "DependencyError",
+        "DeployError",
+        "NbmlopsError",
+        "NotFoundError",
+        "NotebookError",
+        "StoreError",
+        "UsageError",
+    ),
+    "nbmlops.lifecycle": (
+        "deploy",
+        "endpoint",
+        "endpoints",
+        "register",
+        "runs",
+        "undeploy",
+    ),
+    "nbmlops.pipeline": ("run_notebook",),
+    "nbmlops.tracking": ("track",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ConflictError",
+    "DependencyError",
+    "DeployError",
+    "NbmlopsError",
+    "NotFoundError",
+    "NotebookError",
+    "StoreError",
+    "UsageError",
+    "deploy",
+    "endpoint",
+    "endpoints",
+    "register",
+    "run_notebook",
+    "runs",
+    "track",
+    "undeploy",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("nbmlops")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'nbmlops' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Add the magics to a shell: ``%load_ext nbmlops``."""
+    from nbmlops.notebook.extension import load
+
+    load(ipython)
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Take the magics away: ``%unload_ext nbmlops``."""
+    from nbmlops.notebook.extension import unload
+
+    unload(ipython)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": "nbmlops.server"}]
+
+
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    return [{"src": "labextension", "dest": "nbmlops"}]

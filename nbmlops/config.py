@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from nbmlops.errors import UsageError, did_you_mean
 
@@ -43,7 +44,7 @@ class Settings:
         return self.project / ".nbmlops"
 
 
-_OPTIONS = {
+_OPTIONS: dict[str, type[float] | type[int] | type[str]] = {
     field.name: {"float": float, "int": int, "str": str}[str(field.type)]
     for field in fields(Settings)
     if field.name not in ("project", "tracking_uri")
@@ -133,11 +134,11 @@ def _read_table(pyproject: Path) -> dict[str, object]:
     return dict(table)
 
 
-def _convert(name: str, value: object, source: str) -> float | int | str:
+def _convert(name: str, value: Any, source: str) -> float | int | str:  # noqa: ANN401
     kind = _OPTIONS[name]
     try:
-        converted = kind(value)  # type: ignore[call-overload]
-        if kind is not str and not converted > 0:
+        converted: float | int | str = kind(value)
+        if not isinstance(converted, str) and not converted > 0:
             raise ValueError("not above 0")
     except (TypeError, ValueError) as error:
         raise UsageError(

@@ -50,6 +50,15 @@ class Store:
         return self.uri == embedded.tracking_uri(self.settings.home)
 
     @property
+    def shown_uri(self) -> str:
+        """The URI without the password a database URI may hold."""
+        parts = urlsplit(self.uri)
+        if parts.password is None:
+            return self.uri
+        host = parts.netloc.rpartition("@")[2]
+        return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
+
+    @property
     def client(self) -> MlflowClient:
         """A client of this store; importing mlflow is paid for here."""
         prepare_environment(self)
@@ -111,7 +120,7 @@ def _probe(uri: str) -> None:
     except OSError as error:
         raise StoreError(
             f"The tracking server {parts.hostname}:{port} does not answer.",
-            fix="Start it, or mend MLFLOW_TRACKING_URI; unset, the project's own is used.",
+            fix="Start it, or mend MLFLOW_TRACKING_URI; or unset it.",
         ) from error
 
 
@@ -178,15 +187,6 @@ def _failed(store: Store, error: Exception) -> StoreError:
             fix=f"Back it up, then run: mlflow db upgrade '{store.uri}'.",
         )
     return StoreError(
-        f"The store at {_shown(store.uri)} failed: {text.splitlines()[0][:300]}.",
+        f"The store at {store.shown_uri} failed: {text.splitlines()[0][:300]}.",
         fix="See that it runs and can be reached, then run it again.",
     )
-
-
-def _shown(uri: str) -> str:
-    """Return the URI without the password a database URI may hold."""
-    parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()

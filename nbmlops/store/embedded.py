@@ -177,7 +177,7 @@ def _migrate(template: Path) -> None:
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         try:
-            store = SqlAlchemyStore(uri, str(template.parent))  # type: ignore[no-untyped-call]
+            store = SqlAlchemyStore(uri, str(template.parent))
             store.engine.dispose()
             with closing(sqlite3.connect(draft)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.entities import Column, ModelVersion, Page, RegisteredModel, Run, Signature
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store.connection import Store, answering
+from nbmlops.store.model_files import read_signature
 from nbmlops.store.search import list_runs, quoted, to_utc
 
 if TYPE_CHECKING:
@@ -247,9 +249,7 @@ def check_names(name: str, alias: str | None = None) -> None:
         )
 
 
-def create_version(
-    store: Store, name: str, run: Run, *, signature: Signature | None
-) -> ModelVersion:
+def create_version(store: Store, name: str, run: Run) -> ModelVersion:
     """Register the model of a run and return its version.
 
     Parameters
@@ -260,8 +260,6 @@ def create_version(
         The registered model, made when missing.
     run : Run
         A run that logged a model.
-    signature : Signature or None
-        The model's signature, kept with the version so that listings need no file.
 
     Returns
     -------
@@ -290,7 +288,8 @@ def create_version(
                 return get_version(store, name, int(version.version))
         _create_model(store, name)
         tags = {_MODEL_ID: run.model_id}
-        if signature is not None:
+        signature = _signature_of(store, run.model_id)
+        if signature is not None:  # kept here too, so that listings need no file
             tags[_SIGNATURE] = _write_signature(signature)
         created = client.create_model_version(
             name,
@@ -300,6 +299,13 @@ def create_version(
             model_id=run.model_id,
         )
     return get_version(store, name, int(created.version))
+
+
+def _signature_of(store: Store, model_id: str) -> Signature | None:
+    location = store.client.get_logged_model(model_id).artifact_location
+    with tempfile.TemporaryDirectory() as scratch:
+        _download(store, location, "MLmodel", Path(scratch))
+        return read_signature(Path(scratch))
 
 
 def _create_model(store: Store, name: str) -> None:
@@ -372,7 +378,7 @@ def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
             )
         else:
             location = store.client.get_logged_model(version.model_id).artifact_location
-        download_folder(store, location, folder)
+        _download(store, location, "", folder)
     if not (folder / "MLmodel").is_file():
         raise NotFoundError(
             f"The files of {version.model}/{version.version} are gone from {location}.",
@@ -380,15 +386,14 @@ def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
         )
 
 
-def download_folder(store: Store, location: str, folder: Path) -> None:
-    """Copy an artifact folder of the store into a local one."""
+def _download(store: Store, location: str, path: str, folder: Path) -> None:
     from mlflow.store.artifact.artifact_repository_registry import (
         get_artifact_repository,
     )
 
     folder.mkdir(parents=True, exist_ok=True)
     repository = get_artifact_repository(location, tracking_uri=store.uri)
-    repository.download_artifacts("", dst_path=str(folder))
+    repository.download_artifacts(path, dst_path=str(folder))
 
 
 def _runs_of(store: Store, versions: Iterable[MlflowVersion]) -> Mapping[str, Run]:

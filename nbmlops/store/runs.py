@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from nbmlops.entities import DatasetVersion, RunStatus
+from nbmlops.entities import RunStatus
 from nbmlops.errors import UsageError
 from nbmlops.store.connection import Store, answering
 
@@ -20,7 +19,7 @@ def create_run(
     store: Store,
     *,
     name: str,
-    experiment: str | None = None,
+    experiment: str,
     tags: Mapping[str, str] | None = None,
     params: Mapping[str, object] | None = None,
 ) -> str:
@@ -32,8 +31,8 @@ def create_run(
         Where to record it.
     name : str
         The run's name.
-    experiment : str, optional
-        Its experiment, made when missing; the project's own by default.
+    experiment : str
+        Its experiment, made when missing.
     tags : Mapping of str to str, optional
         Tags it carries from the start.
     params : Mapping of str to object, optional
@@ -54,7 +53,7 @@ def create_run(
     with answering(store):
         client = store.client
         run = client.create_run(
-            _experiment_id(store, experiment or store.settings.experiment),
+            _experiment_id(store, experiment),
             tags=dict(tags or {}),
             run_name=name,
         )
@@ -138,53 +137,6 @@ def log_values(
                 params=[item for item in batch if isinstance(item, Param)],
                 tags=[item for item in batch if isinstance(item, RunTag)],
             )
-
-
-def log_dataset(
-    store: Store,
-    run_id: str,
-    dataset: DatasetVersion,
-    *,
-    schema: str,
-    context: str = "",
-) -> None:
-    """Record that a run used a dataset version.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-    dataset : DatasetVersion
-        What it used.
-    schema : str
-        The columns, as MLflow writes a schema in JSON.
-    context : str, default=""
-        What it was used for, such as ``training``.
-
-    Raises
-    ------
-    StoreError
-        The store did not answer.
-    """
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    profile = {
-        "num_rows": dataset.n_rows,
-        "num_elements": dataset.n_rows * dataset.n_columns,
-    }
-    entity = Dataset(
-        name=dataset.name,
-        digest=dataset.digest,
-        source_type="code",
-        source=json.dumps({"tags": {}}),
-        schema=schema,
-        profile=json.dumps(profile),
-    )
-    tags = [InputTag("mlflow.data.context", context)] if context else []
-    with answering(store):
-        store.client.log_inputs(run_id, [DatasetInput(entity, tags)])
 
 
 def end_run(

@@ -223,7 +223,7 @@ def _best(store: Store, metric: str, experiment: str, *, with_model: bool) -> Ru
         store,
         experiment=experiment,
         filter="attributes.status = 'FINISHED'",
-        order_by=[f"metrics.{_backticked(metric)} {order}"],
+        order_by=[f"metrics.{backticked(metric)} {order}"],
     ):
         seen.update(run.metrics)
         value = run.metrics.get(metric, math.nan)
@@ -286,7 +286,8 @@ def quoted(text: str) -> str:
     )
 
 
-def _backticked(name: str) -> str:
+def backticked(name: str) -> str:
+    """Return a metric name as MLflow's search language takes it."""
     if "`" in name:
         raise UsageError(f"No metric can be named {name!r}.", fix="Leave out the `.")
     return f"`{name}`"

@@ -1,0 +1,118 @@
+"""From a model version to an endpoint that answers."""
+
+from __future__ import annotations
+
+from nbmlops.deploy import EndpointHandle, local
+from nbmlops.entities import Endpoint
+from nbmlops.store import Store, connect
+from nbmlops.store.registry import resolve_version
+
+
+def deploy(
+    target: str,
+    *,
+    name: str | None = None,
+    port: int | None = None,
+    is_open: bool = False,
+    store: Store | None = None,
+) -> EndpointHandle:
+    """Serve a model version, and return when it has answered its own input example.
+
+    Parameters
+    ----------
+    target : str
+        ``MODEL@ALIAS``, ``MODEL/VERSION``, or ``MODEL`` for its newest version.
+    name : str, optional
+        The endpoint's name; the registered model's by default.
+    port : int, optional
+        TCP port on the loopback interface, 1 to 65535; a free one by default.
+    is_open : bool, default=False
+        Whether the endpoint answers without its bearer token.
+    store : Store, optional
+        The project's store by default.
+
+    Returns
+    -------
+    EndpointHandle
+        With ``url``, ``token`` and ``predict``.
+
+    Raises
+    ------
+    NotFoundError
+        No such model, version or alias.
+    ConflictError
+        Another model's endpoint has the name, or the port is in use.
+    UsageError
+        The version cannot be served; it says why.
+    DeployError
+        The endpoint did not come up; nothing is left of it.
+    """
+    store = store or connect()
+    version, alias = resolve_version(store, target)
+    made, _ = local.deploy(
+        store,
+        version,
+        name=name or version.model,
+        alias=alias,
+        port=port,
+        is_open=is_open,
+    )
+    return EndpointHandle(store.settings, made)
+
+
+def endpoints(*, store: Store | None = None) -> tuple[Endpoint, ...]:
+    """Return the endpoints of the project, dead ones included.
+
+    Parameters
+    ----------
+    store : Store, optional
+        The project's store by default.
+
+    Returns
+    -------
+    tuple of Endpoint
+        By name.
+    """
+    return local.list_endpoints((store or connect()).settings)
+
+
+def endpoint(name: str, *, store: Store | None = None) -> EndpointHandle:
+    """Return one endpoint.
+
+    Parameters
+    ----------
+    name : str
+        The endpoint's name.
+    store : Store, optional
+        The project's store by default.
+
+    Returns
+    -------
+    EndpointHandle
+        With ``url``, ``token``, ``status()`` and ``predict``.
+
+    Raises
+    ------
+    NotFoundError
+        There is none of that name.
+    """
+    settings = (store or connect()).settings
+    return EndpointHandle(settings, local.get_endpoint(settings, name))
+
+
+def undeploy(name: str, *, store: Store | None = None) -> None:
+    """Stop an endpoint; its process, port and files are gone when this returns.
+
+    Parameters
+    ----------
+    name : str
+        The endpoint's name.
+    store : Store, optional
+        The project's store by default.
+
+    Raises
+    ------
+    NotFoundError
+        There is none of that name.
+    """
+    local.undeploy((store or connect()).settings, name)

@@ -1,0 +1,59 @@
+"""From a run to a model version."""
+
+from __future__ import annotations
+
+from nbmlops.entities import ModelVersion, Run
+from nbmlops.errors import UsageError
+from nbmlops.store import Store, connect, registry
+from nbmlops.store.search import resolve_run
+
+
+def register(
+    model: str,
+    *,
+    run: str | Run = "latest",
+    alias: str | None = None,
+    experiment: str | None = None,
+    store: Store | None = None,
+) -> ModelVersion:
+    """Register the model of a run, and set an alias on the version.
+
+    Parameters
+    ----------
+    model : str
+        Name of the registered model, made when missing.
+    run : str or Run, default="latest"
+        A run id, 6 or more of its first digits, ``latest`` (the newest run with a
+        model) or ``best:METRIC`` (the best finished run with a model).
+    alias : str, optional
+        Such as ``champion``; it moves to the new version.
+    experiment : str, optional
+        Where ``latest`` and ``best:`` look; the project's own by default.
+    store : Store, optional
+        The project's store by default.
+
+    Returns
+    -------
+    ModelVersion
+        The new version, or the one this very model was registered as before.
+
+    Raises
+    ------
+    NotFoundError
+        No run fits.
+    UsageError
+        The run has no model, or a name is refused.
+    """
+    if not isinstance(model, str):
+        raise UsageError(
+            f"A registered model's name is a text, not {model!r}.",
+            fix='Write nm.register("credit", run="latest").',
+        )
+    registry.check_names(model, alias)
+    store = store or connect()
+    if isinstance(run, str):
+        run = resolve_run(store, run, experiment=experiment, with_model=True)
+    version = registry.create_version(store, model, run)
+    if alias is not None:
+        version = registry.set_alias(store, model, alias, version.version)
+    return version

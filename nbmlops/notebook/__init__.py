@@ -1,0 +1,1 @@
+"""The notebook's door: magics, the tracked cell, and how results look."""

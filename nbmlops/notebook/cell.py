@@ -1,0 +1,68 @@
+"""The text of a ``%%track`` cell: its line and its body."""
+
+from __future__ import annotations
+
+import re
+
+_TRACK = re.compile(
+    r"\s*%%track(?:[ \t]+(?P<line>[^\n]*))?(?:\n(?P<body>.*))?", re.DOTALL
+)
+
+
+def split_track(cell: str) -> tuple[str, str] | None:
+    r"""Return the line and the body of a tracked cell, or None for any other.
+
+    Parameters
+    ----------
+    cell : str
+        The cell as typed.
+
+    Returns
+    -------
+    tuple of str, or None
+        What follows ``%%track``, and the lines below it.
+
+    Examples
+    --------
+    >>> split_track("%%track baseline -m auc\nauc = 0.9")
+    ('baseline -m auc', 'auc = 0.9')
+    >>> split_track("%%tracking") is None
+    True
+    """
+    found = _TRACK.fullmatch(cell)
+    if found is None:
+        return None
+    return (found["line"] or "").strip(), found["body"] or ""
+
+
+def blank_track_line(lines: list[str]) -> list[str]:
+    """Return the cell's lines with the ``%%track`` line made a comment.
+
+    IPython calls this for every cell and for every check whether a cell is complete,
+    so it only changes text. The comment keeps the line numbers of the body; above
+    another cell magic the line goes, since that must stand first.
+
+    Parameters
+    ----------
+    lines : list of str
+        The cell, each line with its end.
+
+    Returns
+    -------
+    list of str
+        What IPython is to run.
+    """
+    split = split_track("".join(lines))
+    if split is None:
+        return lines
+    body = split[1].splitlines(keepends=True)
+    if body and body[0].startswith("%%"):
+        return body
+    return [f"# {lines[0].rstrip()}\n", *body]
+
+
+def python_of(body: str) -> str:
+    """Return the Python in a cell's body, below a magic such as ``%%time``."""
+    first, _, rest = body.partition("\n")
+    code = rest if first.startswith("%%") else body
+    return re.sub(r"^([ \t]*)[%!].*$", r"\1pass", code, flags=re.MULTILINE)

@@ -1,0 +1,43 @@
+"""``%load_ext nbmlops``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbmlops.notebook.magics import NbmlopsMagics
+from nbmlops.notebook.session import Session
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_SESSION = "nbmlops_session"
+
+
+def load(shell: InteractiveShell) -> None:
+    """Add the magics and the tracked cell to a shell, once.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The shell; nothing happens when it has them.
+    """
+    if getattr(shell, _SESSION, None) is not None:
+        return
+    session = Session(shell)
+    session.attach()
+    setattr(shell, _SESSION, session)
+    shell.register_magics(NbmlopsMagics(shell, session))
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take away what `load` added; an open run ends.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The shell.
+    """
+    session = getattr(shell, _SESSION, None)
+    if session is not None:
+        session.detach()
+        setattr(shell, _SESSION, None)

@@ -1,0 +1,234 @@
+"""The magics: each parses its line, calls one function, returns what shows itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import (
+    Magics,
+    cell_magic,
+    line_magic,
+    magics_class,
+    no_var_expand,
+)
+
+from nbmlops.errors import UsageError, did_you_mean
+from nbmlops.notebook.options import LineParser
+from nbmlops.notebook.session import Session
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from nbmlops.render import Shown
+
+_TRACK_WORDS = ("on", "off", "log", "params", "artifact")
+
+
+@magics_class
+class NbmlopsMagics(Magics):
+    """The magics of nbmlops."""
+
+    def __init__(self, shell: InteractiveShell, session: Session) -> None:
+        super().__init__(shell)
+        self._session = session
+
+    @cell_magic("track")  # type: ignore[arg-type]
+    @no_var_expand
+    def track_cell(self, line: str, cell: str) -> None:
+        """Record the cell as one run.
+
+        ``%%track [NAME] [-e EXPERIMENT] [-p NAME[=EXPR] ...] [-m NAME[=EXPR] ...]
+        [-t KEY=VALUE ...] [-d NAME[=EXPR] ...] [--nested] [--no-autolog]``
+
+        Parameters
+        ----------
+        line : str
+            The options.
+        cell : str
+            The code to record.
+
+        Raises
+        ------
+        UsageError
+            Always: a ``%%track`` line that is first in its cell never gets here.
+        """
+        raise UsageError(
+            "%%track must be the first line of the cell.", fix="Move it to the top."
+        )
+
+    @no_var_expand
+    @line_magic
+    def track(self, line: str) -> Shown | None:
+        """Say what is tracked, or begin, fill and end a run over many cells.
+
+        ``%track`` · ``%track on [NAME] [options of %%track]`` · ``%track off`` ·
+        ``%track log KEY=EXPR ... [--step N]`` · ``%track params KEY=EXPR ...`` ·
+        ``%track artifact PATH``
+
+        Parameters
+        ----------
+        line : str
+            The word and its options.
+
+        Returns
+        -------
+        Shown or None
+            Where things are tracked, or the run.
+        """
+        from nbmlops.notebook import track_line
+
+        word, _, rest = line.strip().partition(" ")
+        if word == "":
+            return track_line.status(self._session)
+        if word not in _TRACK_WORDS:
+            raise UsageError(
+                f"%track knows no word {word!r}.{did_you_mean(word, _TRACK_WORDS)}",
+                fix=f"Use one of {', '.join(_TRACK_WORDS)}, or %%track for a cell.",
+            )
+        function: Any = getattr(track_line, word)
+        result: Shown | None = function(self._session, rest)
+        return result
+
+    @no_var_expand
+    @line_magic
+    def runs(self, line: str) -> Any:  # noqa: ANN401 - a table or a frame
+        """List the runs of an experiment.
+
+        ``%runs [-e EXPERIMENT] [--filter EXPR] [--by METRIC] [--asc] [-n 20]
+        [--frame]``
+
+        Parameters
+        ----------
+        line : str
+            The options.
+
+        Returns
+        -------
+        RunsTable or DataFrame
+            A frame with ``--frame``.
+        """
+        from nbmlops import lifecycle
+
+        parser = LineParser("%runs")
+        parser.add_argument("-e", "--experiment")
+        parser.add_argument("--filter", default="")
+        parser.add_argument("--by", metavar="METRIC")
+        parser.add_argument("--asc", action="store_true")
+        parser.add_argument("-n", dest="limit", type=int, default=20)
+        parser.add_argument("--frame", action="store_true")
+        found = vars(parser.parse_line(line))
+        wants_frame = found.pop("frame")
+        table = lifecycle.runs(**found)
+        return table.frame() if wants_frame else table
+
+    @no_var_expand
+    @line_magic
+    def register(self, line: str) -> Shown:
+        """Register the model of a run: ``%register MODEL [--run RUN] [--alias A]``.
+
+        Parameters
+        ----------
+        line : str
+            The options; RUN is ``latest`` by default.
+
+        Returns
+        -------
+        Shown
+            The model version.
+        """
+        from nbmlops import lifecycle
+        from nbmlops.render import version_table
+
+        parser = LineParser("%register")
+        parser.add_argument("model", metavar="MODEL")
+        parser.add_argument("--run", default="latest", metavar="RUN|latest|best:METRIC")
+        parser.add_argument("--alias")
+        parser.add_argument("-e", "--experiment")
+        return version_table(lifecycle.register(**vars(parser.parse_line(line))))
+
+    @no_var_expand
+    @line_magic
+    def deploy(self, line: str) -> Any:  # noqa: ANN401 - the endpoint's handle
+        """Serve a model version.
+
+        ``%deploy MODEL[@ALIAS|/VERSION] [--name E] [--port P] [--no-auth]``
+
+        Parameters
+        ----------
+        line : str
+            The options.
+
+        Returns
+        -------
+        EndpointHandle
+            When the endpoint has answered its own input example.
+        """
+        from nbmlops import lifecycle
+
+        parser = LineParser("%deploy")
+        parser.add_argument("target", metavar="MODEL[@ALIAS|/VERSION]")
+        parser.add_argument("--name", metavar="ENDPOINT")
+        parser.add_argument("--port", type=int)
+        parser.add_argument("--no-auth", dest="is_open", action="store_true")
+        return lifecycle.deploy(**vars(parser.parse_line(line)))
+
+    @no_var_expand
+    @line_magic
+    def endpoints(self, line: str) -> Shown:
+        """List the endpoints of the project: ``%endpoints``.
+
+        Parameters
+        ----------
+        line : str
+            Nothing.
+
+        Returns
+        -------
+        Shown
+            Name, model version, state and URL of each.
+        """
+        from nbmlops import lifecycle
+        from nbmlops.render import endpoints_table
+
+        LineParser("%endpoints").parse_line(line)
+        return endpoints_table(lifecycle.endpoints())
+
+    @no_var_expand
+    @line_magic
+    def predict(self, line: str) -> Any:  # noqa: ANN401 - what the model answers
+        """Ask an endpoint: ``%predict ENDPOINT FRAME``.
+
+        Parameters
+        ----------
+        line : str
+            The endpoint's name, and an expression for the rows.
+
+        Returns
+        -------
+        list
+            One prediction a row.
+        """
+        from nbmlops import lifecycle
+
+        parser = LineParser("%predict")
+        parser.add_argument("endpoint", metavar="ENDPOINT")
+        parser.add_argument("frame", metavar="FRAME")
+        found = parser.parse_line(line)
+        rows = self._session.look_up((("rows", found.frame),))["rows"]
+        return lifecycle.endpoint(found.endpoint).predict(rows)
+
+    @no_var_expand
+    @line_magic
+    def undeploy(self, line: str) -> None:
+        """Stop an endpoint and remove all it left: ``%undeploy ENDPOINT``.
+
+        Parameters
+        ----------
+        line : str
+            The endpoint's name.
+        """
+        from nbmlops import lifecycle
+
+        parser = LineParser("%undeploy")
+        parser.add_argument("name", metavar="ENDPOINT")
+        lifecycle.undeploy(parser.parse_line(line).name)

@@ -1,0 +1,208 @@
+"""Lines of magics, parsed; an error says what is wrong before anything runs."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from nbmlops.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackOptions:
+    """What a ``%%track`` or ``%track on`` line asks for.
+
+    Attributes
+    ----------
+    name : str
+        The run's name.
+    experiment : str or None
+        The project's when None.
+    params, metrics, datasets : tuple of (str, str)
+        Names and the expressions to look up when the code has run.
+    tags : tuple of (str, str)
+        Tags, as given.
+    is_nested : bool
+        Whether the run goes below the open one.
+    has_autolog : bool
+        Whether the fitted estimator is stored as the run's model.
+    """
+
+    name: str
+    experiment: str | None
+    params: tuple[tuple[str, str], ...]
+    metrics: tuple[tuple[str, str], ...]
+    datasets: tuple[tuple[str, str], ...]
+    tags: tuple[tuple[str, str], ...]
+    is_nested: bool
+    has_autolog: bool
+
+
+class LineParser(argparse.ArgumentParser):
+    """An argument parser for one magic, whose errors are ours."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog=prog, add_help=False, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the line.
+
+        Parameters
+        ----------
+        message : str
+            What argparse found.
+
+        Raises
+        ------
+        UsageError
+            Always.
+        """
+        usage = " ".join(self.format_usage().removeprefix("usage: ").split())
+        raise UsageError(f"{self.prog}: {message}.", fix=f"Write it as: {usage}")
+
+    def parse_line(self, line: str) -> argparse.Namespace:
+        """Return the arguments of a magic's line.
+
+        Parameters
+        ----------
+        line : str
+            What follows the magic's name.
+
+        Returns
+        -------
+        argparse.Namespace
+            The parsed arguments.
+
+        Raises
+        ------
+        UsageError
+            The line cannot be parsed.
+        """
+        return self.parse_args(self.split(line))
+
+    def split(self, line: str) -> list[str]:
+        """Return the words of a line; quotes around a whole word are dropped."""
+        words = shlex.shlex(line, posix=False)
+        words.whitespace_split = True
+        words.commenters = ""
+        try:
+            return [_unquoted(word) for word in words]
+        except ValueError as error:
+            self.error(f"{line!r} has a quote without its end ({error})")
+
+
+def _unquoted(word: str) -> str:
+    quoted = len(word) > 1 and word[0] == word[-1] and word[0] in "'\""
+    return word[1:-1] if quoted else word
+
+
+def track_parser(prog: str = "%%track") -> LineParser:
+    """Return the parser of the options of a tracked run."""
+    parser = LineParser(prog)
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("-e", "--experiment", metavar="EXPERIMENT")
+    for flag, word in (("-p", "param"), ("-m", "metric"), ("-d", "dataset")):
+        parser.add_argument(
+            flag,
+            f"--{word}",
+            dest=f"{word}s",
+            metavar="NAME[=EXPR]",
+            nargs="+",
+            action="extend",
+            default=[],
+        )
+    parser.add_argument(
+        "-t",
+        "--tag",
+        dest="tags",
+        metavar="KEY=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+    )
+    parser.add_argument("--nested", action="store_true")
+    parser.add_argument("--no-autolog", action="store_true")
+    return parser
+
+
+def parse_track(
+    line: str, *, prog: str = "%%track", default_name: str = "cell"
+) -> TrackOptions:
+    """Return what the line of a tracked run asks for.
+
+    Parameters
+    ----------
+    line : str
+        What follows ``%%track`` or ``%track on``.
+    prog : str, default="%%track"
+        The magic, for messages.
+    default_name : str, default="cell"
+        The run's name when the line has none.
+
+    Returns
+    -------
+    TrackOptions
+        Every expression in it compiles.
+
+    Raises
+    ------
+    UsageError
+        The line cannot be parsed, or an expression is not Python.
+
+    Examples
+    --------
+    >>> parse_track("baseline -p C depth=len(layers) -m auc").params
+    (('C', 'C'), ('depth', 'len(layers)'))
+    """
+    parser = track_parser(prog)
+    found = parser.parse_line(line)
+    tags = []
+    for item in found.tags:
+        key, equals, value = item.partition("=")
+        if not (key and equals):
+            parser.error(f"the tag {item!r} is not KEY=VALUE")
+        tags.append((key, value))
+    return TrackOptions(
+        name=found.name or default_name,
+        experiment=found.experiment,
+        params=named_expressions(parser, found.params),
+        metrics=named_expressions(parser, found.metrics),
+        datasets=named_expressions(parser, found.datasets),
+        tags=tuple(tags),
+        is_nested=found.nested,
+        has_autolog=not found.no_autolog,
+    )
+
+
+def named_expressions(
+    parser: LineParser, items: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
+    """Return ``NAME[=EXPR]`` words as names and expressions that compile.
+
+    Parameters
+    ----------
+    parser : LineParser
+        Refuses what cannot be.
+    items : sequence of str
+        The words.
+
+    Returns
+    -------
+    tuple of (str, str)
+        The expression is the name itself when none was given.
+    """
+    pairs = []
+    for item in items:
+        name, equals, expression = item.partition("=")
+        expression = expression if equals else name
+        try:
+            compile(expression.strip(), "<option>", "eval")
+        except (SyntaxError, ValueError):
+            parser.error(f"{item!r} is not NAME or NAME=EXPR with a Python expression")
+        if not name.strip():
+            parser.error(f"{item!r} has no name")
+        pairs.append((name.strip(), expression.strip()))
+    return tuple(pairs)

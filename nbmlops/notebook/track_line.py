@@ -1,0 +1,67 @@
+"""The words of ``%track``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nbmlops.errors import UsageError
+from nbmlops.notebook.options import LineParser, named_expressions, parse_track
+from nbmlops.notebook.session import Session
+from nbmlops.render import RunLine, Table
+
+
+def status(session: Session) -> Table:
+    """Return what is tracked now, and where."""
+    from nbmlops.store import connect
+
+    store = connect()
+    tracked = session.cell or session.lasting
+    run = f"{tracked.run.name} ({tracked.run.run_id})" if tracked else "none open"
+    rows = [
+        ("run", run),
+        ("experiment", store.settings.experiment),
+        ("store", store.shown_uri),
+        ("project", str(store.settings.project)),
+    ]
+    return Table(["tracking", ""], rows, empty="")
+
+
+def on(session: Session, line: str) -> RunLine:
+    """Begin a run over many cells."""
+    options = parse_track(line, prog="%track on", default_name="session")
+    return session.turn_on(options).line()
+
+
+def off(session: Session, line: str) -> RunLine:
+    """End the run over many cells."""
+    LineParser("%track off").parse_line(line)
+    return session.turn_off().line()
+
+
+def log(session: Session, line: str) -> None:
+    """Append metrics to the open run."""
+    parser = LineParser("%track log")
+    parser.add_argument("values", nargs="+", metavar="KEY=EXPR")
+    parser.add_argument("--step", type=int)
+    found = parser.parse_line(line)
+    values = session.look_up(named_expressions(parser, found.values))
+    session.active.run.log(step=found.step, **values)
+
+
+def params(session: Session, line: str) -> None:
+    """Add params to the open run."""
+    parser = LineParser("%track params")
+    parser.add_argument("values", nargs="+", metavar="KEY=EXPR")
+    found = parser.parse_line(line)
+    values = session.look_up(named_expressions(parser, found.values))
+    session.active.run.log_params(**values)
+
+
+def artifact(session: Session, line: str) -> None:
+    """Copy a file or folder into the open run's artifacts."""
+    parser = LineParser("%track artifact")
+    parser.add_argument("path", metavar="PATH")
+    path = Path(parser.parse_line(line).path).expanduser()
+    if not path.exists():
+        raise UsageError(f"No file {str(path)!r}.", fix="Check the path.")
+    session.active.run.log_artifact(path)

@@ -1,0 +1,260 @@
+"""How results look: HTML for a notebook, plain text for everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from html import escape
+from typing import TYPE_CHECKING
+
+from nbmlops.entities import Endpoint, ModelVersion, Page, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_STYLE = (
+    "text-align:left;padding:2px 12px 2px 0;font-family:var(--jp-code-font-family,"
+    "monospace);font-size:var(--jp-code-font-size,13px);white-space:nowrap"
+)
+
+
+def table_html(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return an HTML table of escaped texts.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Column titles.
+    rows : iterable of sequences
+        Cells, shown as text.
+
+    Returns
+    -------
+    str
+        HTML without scripts.
+    """
+    head = "".join(f'<th style="{_STYLE}">{escape(title)}</th>' for title in header)
+    body = "".join(
+        "<tr>"
+        + "".join(f'<td style="{_STYLE}">{escape(str(cell))}</td>' for cell in row)
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def table_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in plain text, columns aligned.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Column titles.
+    rows : iterable of sequences
+        Cells, shown as text.
+
+    Returns
+    -------
+    str
+        Lines without trailing blanks.
+
+    Examples
+    --------
+    >>> print(table_text(["name", "auc"], [["baseline", 0.9]]))
+    name      auc
+    baseline  0.9
+    """
+    lines = [list(header), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def number(value: float) -> str:
+    """Return a metric's value in at most four significant digits.
+
+    Examples
+    --------
+    >>> number(0.83456), number(3.0), number(float("nan"))
+    ('0.8346', '3', 'nan')
+    """
+    return f"{value:.4g}"
+
+
+def clock(moment: datetime) -> str:
+    """Return a time in the reader's own zone, to the second."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+class Shown:
+    """A result as lines of text; its HTML is those lines, escaped."""
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        lines = "<br>".join(escape(line) for line in repr(self).splitlines())
+        return (
+            '<div style="color:var(--jp-ui-font-color2,#666);'
+            f'font-size:var(--jp-ui-font-size1,13px)">{lines}</div>'
+        )
+
+
+class Table(Shown):
+    """A result that is a table.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Column titles.
+    rows : sequence of sequences
+        Cells.
+    empty : str
+        What to say when there are no rows.
+    """
+
+    def __init__(
+        self,
+        header: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        *,
+        empty: str,
+    ) -> None:
+        self._header = header
+        self._rows = rows
+        self._empty = empty
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return table_text(self._header, self._rows) if self._rows else self._empty
+
+    def _repr_html_(self) -> str:
+        if not self._rows:
+            return f"<p>{escape(self._empty)}</p>"
+        return table_html(self._header, self._rows)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the table as a frame.
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, n_columns)
+            The cells as they are shown.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(list(self._rows), columns=list(self._header))
+
+
+class RunsTable(Table):
+    """Runs, with the metrics and params they have.
+
+    Parameters
+    ----------
+    page : Page of Run
+        The runs.
+    experiment : str
+        Where they are from.
+    """
+
+    def __init__(self, page: Page[Run], *, experiment: str) -> None:
+        self.page = page
+        metrics = sorted({name for run in page for name in run.metrics})
+        params = sorted({name for run in page for name in run.params})
+        header = ["run", "name", "status", "started", "source", *metrics, *params]
+        rows = [
+            [
+                run.run_id[:8],
+                run.name,
+                run.status,
+                clock(run.started_at),
+                run.source or "",
+                *(number(run.metrics[m]) if m in run.metrics else "" for m in metrics),
+                *(run.params.get(name, "") for name in params),
+            ]
+            for run in page
+        ]
+        super().__init__(
+            header,
+            rows,
+            empty=f"Experiment {experiment!r} has no runs yet: begin with %%track.",
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row a run, numbers as numbers and times as times.
+
+        Returns
+        -------
+        DataFrame of shape (n_runs, n_columns)
+            Columns ``run_id``, ``name``, ``status``, ``started_at``, ``ended_at``,
+            ``source``, ``metrics.*`` and ``params.*``.
+        """
+        import pandas as pd
+
+        columns = ["run_id", "name", "status", "started_at", "ended_at", "source"]
+        rows = [
+            {name: getattr(run, name) for name in columns}
+            | {f"metrics.{name}": value for name, value in run.metrics.items()}
+            | {f"params.{name}": value for name, value in run.params.items()}
+            for run in self.page
+        ]
+        return pd.DataFrame(rows, columns=None if rows else columns)
+
+
+class RunLine(Shown):
+    """One line on a run, under the cell that made it, and notes below.
+
+    Parameters
+    ----------
+    name : str
+        The run's name.
+    run_id : str
+        Its id, of which the first digits are shown.
+    facts : sequence of str
+        What else to say on the line.
+    notes : sequence of str, default=()
+        What the user should know, a line each.
+    """
+
+    def __init__(
+        self, name: str, run_id: str, facts: Sequence[str], notes: Sequence[str] = ()
+    ) -> None:
+        self._text = "\n".join(
+            [
+                " · ".join([f"run {name} {run_id[:8]}", *facts]),
+                *(f"note: {note}" for note in notes),
+            ]
+        )
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def version_table(version: ModelVersion) -> Table:
+    """Return one model version as a table of its facts."""
+    rows: list[tuple[str, object]] = [
+        ("model version", f"{version.model}/{version.version}"),
+        ("aliases", ", ".join(version.aliases) or "none"),
+        ("run", (version.run_id or "none")[:8]),
+        ("source", version.source or "unknown"),
+        *((name, number(value)) for name, value in sorted(version.metrics.items())),
+    ]
+    return Table(["registered", ""], rows, empty="")
+
+
+def endpoints_table(endpoints: Sequence[Endpoint]) -> Table:
+    """Return endpoints with their state and URL."""
+    return Table(
+        ["endpoint", "serves", "state", "url", "note"],
+        [
+            (e.name, f"{e.model}/{e.version}", e.state, e.url, e.message)
+            for e in endpoints
+        ],
+        empty="No endpoints: deploy a model with %deploy MODEL@ALIAS.",
+    )

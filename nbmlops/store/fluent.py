@@ -1,0 +1,70 @@
+"""MLflow's own module-level API, pointed at our run while one is open.
+
+So ``mlflow.log_metric`` in a tracked cell reaches the run the user sees.
+"""
+
+from __future__ import annotations
+
+from nbmlops.entities import RunStatus
+from nbmlops.store.connection import Store, answering, prepare_environment
+
+
+def active_experiment(store: Store) -> str | None:
+    """Return the experiment the user chose by ``mlflow.set_experiment``, or None."""
+    import sys
+
+    if "mlflow" not in sys.modules:
+        return None
+    from mlflow.tracking import fluent
+
+    if fluent._active_experiment_id is None:
+        return None
+    with answering(store):
+        return str(store.client.get_experiment(fluent._active_experiment_id).name)
+
+
+def activate(store: Store, run_id: str) -> None:
+    """Make a run the one that ``mlflow.log_*`` writes to, in this thread.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run.
+    """
+    prepare_environment(store)
+    import mlflow
+    from mlflow.tracking import fluent
+
+    if mlflow.get_tracking_uri() != store.uri:
+        mlflow.set_tracking_uri(store.uri)
+    with answering(store):
+        # Not `start_run(run_id=...)`: it refuses a run outside the active experiment.
+        run = mlflow.ActiveRun(store.client.get_run(run_id))
+    fluent._active_run_stack.get().append(run)
+
+
+def deactivate(store: Store, run_id: str, status: RunStatus) -> None:
+    """Take a run from MLflow's stack; runs left open above it end with ``status``.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run that `activate` was given. It is not ended here.
+    status : RunStatus
+        Status of the nested runs the user's code left open.
+    """
+    from mlflow.tracking import fluent
+
+    stack = fluent._active_run_stack.get()
+    ids = [run.info.run_id for run in stack]
+    if run_id not in ids:
+        return
+    position = ids.index(run_id)
+    with answering(store):
+        for left_open in ids[position + 1 :]:
+            store.client.set_terminated(left_open, status)
+    del stack[position:]

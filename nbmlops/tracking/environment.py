@@ -1,0 +1,23 @@
+"""The installed packages of this process."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import distributions
+
+
+@cache
+def installed() -> tuple[str, ...]:
+    """Return ``name==version`` of every installed distribution, sorted.
+
+    Returns
+    -------
+    tuple of str
+        Read once a process; packages installed later are not seen.
+    """
+    found = {
+        dist.metadata["Name"]: dist.version
+        for dist in distributions()
+        if dist.metadata["Name"]
+    }
+    return tuple(sorted(f"{name}=={version}" for name, version in found.items()))

@@ -1,0 +1,103 @@
+"""Where the tracked code stands: notebook or script, and its git commit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from nbmlops.errors import UsageError
+
+_GIT_TIMEOUT_S = 5
+
+
+def source_tags(
+    project: Path, *, notebook: str | None = None, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Return MLflow's source tags for code that runs in this process.
+
+    Parameters
+    ----------
+    project : Path
+        The project's folder; names are relative to it.
+    notebook : str, optional
+        Path of the notebook, when the caller knows it.
+    environ : Mapping of str to str
+        The environment. ``MLFLOW_RUN_CONTEXT`` wins over all that is found out here:
+        whoever started the process knows best.
+
+    Returns
+    -------
+    dict of str to str
+        ``mlflow.source.name``, ``.type``, ``.git.commit`` where there is one,
+        ``mlflow.user``, and what the context adds.
+
+    Raises
+    ------
+    UsageError
+        ``MLFLOW_RUN_CONTEXT`` is not a JSON object.
+    """
+    path = notebook or environ.get("JPY_SESSION_NAME") or ""
+    if path.endswith(".ipynb"):
+        kind, name = "NOTEBOOK", relative(Path(path), project)
+    elif "ipykernel" in sys.modules and "ipykernel_launcher" in sys.argv[0]:
+        kind, name = "NOTEBOOK", "(unknown notebook)"
+    else:
+        kind, name = "LOCAL", _script(project)
+    tags = {
+        "mlflow.user": environ.get("USER") or environ.get("LOGNAME") or "unknown",
+        "mlflow.source.type": kind,
+        "mlflow.source.name": name,
+    }
+    commit = git_commit(project)
+    if commit:
+        tags["mlflow.source.git.commit"] = commit
+    return tags | _context(environ)
+
+
+def relative(path: Path, project: Path) -> str:
+    """Return ``path`` relative to the project, or whole when it lies outside."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    return (
+        path.relative_to(project).as_posix()
+        if path.is_relative_to(project)
+        else path.as_posix()
+    )
+
+
+def git_commit(folder: Path) -> str | None:
+    """Return the commit checked out at ``folder``, or None outside of git."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    try:
+        answer = subprocess.run(  # noqa: S603 - fixed arguments
+            [git, "-C", str(folder), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=_GIT_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+def _script(project: Path) -> str:
+    script = Path(sys.argv[0]) if sys.argv and sys.argv[0] not in ("", "-c") else None
+    return relative(script, project) if script and script.exists() else "(interactive)"
+
+
+def _context(environ: Mapping[str, str]) -> dict[str, str]:
+    text = environ.get("MLFLOW_RUN_CONTEXT", "{}")
+    try:
+        return {key: str(value) for key, value in json.loads(text).items()}
+    except (ValueError, AttributeError) as error:
+        raise UsageError(
+            "MLFLOW_RUN_CONTEXT is not a JSON object.",
+            fix="Unset it, or set it to an object of tags.",
+        ) from error
