@@ -354,7 +354,7 @@ class OpenRun:
 
     def _close_at_exit(self) -> None:
         if os.getpid() == self._pid:  # a fork's exit is not the run's
-            self.close(self.error)
+            self.close(self.error or _uncaught())
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -380,6 +380,12 @@ def _as_frame(data: Any, name: str) -> pd.DataFrame:  # noqa: ANN401
         ) from error
     frame.columns = frame.columns.map(str)
     return frame
+
+
+def _uncaught() -> BaseException | None:
+    """Return what ended this script; under IPython, cells tell it to the run."""
+    is_interactive = "IPython" in sys.modules
+    return None if is_interactive else getattr(sys, "last_value", None)
 
 
 def _cpu_s() -> float:

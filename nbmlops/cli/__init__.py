@@ -1,0 +1,5 @@
+"""The ``nbmlops`` command."""
+
+from nbmlops.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,5 @@
+"""``python -m nbmlops.cli``."""
+
+from nbmlops.cli.main import main
+
+main()

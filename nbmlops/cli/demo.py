@@ -1,0 +1,146 @@
+"""``nbmlops demo``: the main job, stage by stage."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from nbmlops.deploy import EndpointHandle
+    from nbmlops.entities import Run
+    from nbmlops.store import Store
+
+_SEED, _TEST_SHARE, _SHOWN_ROWS = 7, 0.2, 8
+_STAGES = 4
+
+
+@click.command()
+@click.option(
+    "--lab/--no-lab",
+    default=None,
+    help="Open JupyterLab at the end; by default when there is a terminal.",
+)
+def demo(lab: bool | None) -> None:
+    """Run the quickstart, register its best model, deploy it and ask it."""
+    from nbmlops import lifecycle
+    from nbmlops.store import connect
+
+    began = time.monotonic()
+    store = connect()
+    notebook = _greet(store)
+    best = _run_quickstart(store, notebook)
+    version = _register(store, best)
+    with _stage(3, f"deploy credit@champion (version {version})"):
+        handle = lifecycle.deploy("credit@champion", store=store)
+        _say(f"{handle.url} answered its own input example")
+    wants_lab = sys.stdin.isatty() and sys.stdout.isatty() if lab is None else lab
+    try:
+        _ask(handle, best)
+        print(f"\ndone in {time.monotonic() - began:.1f} s", flush=True)
+        if wants_lab:
+            _open_lab(notebook)
+    finally:
+        lifecycle.undeploy(handle.name, store=store)
+        print("endpoint credit stopped")
+    if not wants_lab:
+        print(f"go on by mouse: {' '.join(map(shlex.quote, _lab_command(notebook)))}")
+
+
+def _greet(store: Store) -> Path:
+    from nbmlops.lifecycle.quickstart import find_quickstart
+    from nbmlops.store.search import list_runs
+
+    print("nbmlops: from a cell to an answering endpoint")
+    there = list_runs(store, experiment=store.settings.experiment, limit=1000)
+    known = f"{len(there)}{'+' if there.next_page_token else ''} runs"
+    _say(f"store {store.shown_uri} ({f'reused, {known}' if there.items else 'new'})")
+    return find_quickstart(store)
+
+
+def _run_quickstart(store: Store, notebook: Path) -> Run:
+    from nbmlops.pipeline import run_notebook
+    from nbmlops.render import number, table_text
+    from nbmlops.store.search import list_children
+
+    params: dict[str, object] = {"seed": _SEED, "test_share": _TEST_SHARE}
+    given = ", ".join(f"{name}={value}" for name, value in params.items())
+    with _stage(1, f"run {notebook.name} as one tracked step ({given})"):
+        step = run_notebook(notebook, params=params, store=store)
+        tried = sorted(
+            (run for run in list_children(store, step.run_id) if run.model_id),
+            key=lambda run: run.metrics["roc_auc"],
+            reverse=True,
+        )
+        rows = [
+            [run.run_id[:8], run.name, *map(number, run.metrics.values())]
+            for run in tried
+        ]
+        _say(f"run {step.run_id[:8]}, {len(tried)} tracked cells in it:")
+        _say(table_text(["run", "model", *tried[0].metrics], rows))
+    return tried[0]
+
+
+def _register(store: Store, best: Run) -> int:
+    from nbmlops import lifecycle
+
+    with _stage(2, f"register the best by validation ROC AUC, {best.name}"):
+        version = lifecycle.register("credit", run=best, alias="champion", store=store)
+        _say(f"credit/{version.version}, alias champion")
+        if version.version > 1:
+            _say(f"registered model credit reused: it had {version.version - 1} before")
+    return version.version
+
+
+def _ask(handle: EndpointHandle, best: Run) -> None:
+    from nbmlops.lifecycle.quickstart import held_out
+    from nbmlops.render import table_text
+
+    kept = held_out(best, seed=_SEED, test_share=_TEST_SHARE)
+    n_rows = len(kept.rows)
+    with _stage(4, f"ask it over HTTP about {n_rows} applicants it was not fitted on"):
+        predicted = list(handle.predict(kept.rows))
+        truth = list(kept.truth)
+        rows = [
+            [index, said, true, "" if said == true else "wrong"]
+            for index, said, true in zip(
+                kept.rows.index[:_SHOWN_ROWS], predicted, truth, strict=False
+            )
+        ]
+        _say(table_text(["applicant", "predicted", "truth", ""], rows))
+        right = sum(said == true for said, true in zip(predicted, truth, strict=True))
+        _say(f"{right} of {n_rows} right")
+
+
+@contextmanager
+def _stage(position: int, title: str) -> Iterator[None]:
+    print(f"\n[{position}/{_STAGES}] {title}", flush=True)
+    began = time.monotonic()
+    yield
+    _say(f"{time.monotonic() - began:.1f} s")
+
+
+def _say(text: str) -> None:
+    for line in text.splitlines():
+        print(f"      {line}", flush=True)
+
+
+def _lab_command(notebook: Path) -> list[str]:
+    root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    return [sys.executable, "-m", "jupyterlab", str(notebook), *root]
+
+
+def _open_lab(notebook: Path) -> None:
+    print("opening JupyterLab on the quickstart; end it with Ctrl-C")
+    try:
+        subprocess.run(_lab_command(notebook), check=False)  # noqa: S603
+    except KeyboardInterrupt:
+        print()

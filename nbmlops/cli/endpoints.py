@@ -1,0 +1,71 @@
+"""Commands that serve model versions."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nbmlops.cli.output import json_option, show, tell
+
+
+@click.command()
+@click.argument("target", metavar="MODEL[@ALIAS|/VERSION]")
+@click.option("--name", help="The endpoint's name; the model's by default.")
+@click.option("--port", type=int, help="TCP port on loopback; a free one by default.")
+@click.option("--no-auth", "is_open", is_flag=True, help="Answer without a token.")
+@json_option
+def deploy(target: str, as_json: bool, **options: Any) -> None:
+    """Serve a model version on this machine."""
+    from nbmlops import lifecycle
+    from nbmlops.render import endpoints_table
+
+    tell(f"deploying {target}")
+    handle = lifecycle.deploy(target, **options)
+    show(handle.endpoint, as_json=as_json, text=endpoints_table([handle.endpoint]))
+
+
+@click.command()
+@json_option
+def endpoints(as_json: bool) -> None:
+    """List the endpoints, dead ones included."""
+    from nbmlops import lifecycle
+    from nbmlops.render import endpoints_table
+
+    found = lifecycle.endpoints()
+    show(found, as_json=as_json, text=endpoints_table(found))
+
+
+@click.command()
+@click.argument("endpoint")
+@click.argument("file", default="-")
+@json_option
+def predict(endpoint: str, file: str, as_json: bool) -> None:
+    """Send FILE (.csv, or JSON in MLflow's scoring protocol; - is stdin)."""
+    from nbmlops import lifecycle
+    from nbmlops.errors import NotFoundError
+
+    handle = lifecycle.endpoint(endpoint)
+    if file == "-":
+        payload = sys.stdin.buffer.read()
+        is_csv = not payload.lstrip().startswith(b"{")
+    else:
+        if not Path(file).is_file():
+            raise NotFoundError(f"No file {file!r}.", fix="Check the path.")
+        payload, is_csv = Path(file).read_bytes(), file.endswith(".csv")
+    answer = handle.send(payload, "text/csv" if is_csv else "application/json")
+    lines = "\n".join(map(str, answer["predictions"]))
+    show(answer, as_json=as_json, text=lines)
+
+
+@click.command()
+@click.argument("endpoint")
+@json_option
+def undeploy(endpoint: str, as_json: bool) -> None:
+    """Stop an endpoint and remove all it left."""
+    from nbmlops import lifecycle
+
+    lifecycle.undeploy(endpoint)
+    show({"undeployed": endpoint}, as_json=as_json, text=f"{endpoint} is gone")

@@ -1,0 +1,97 @@
+"""The command's entry: families of commands, errors in two lines, exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+
+from nbmlops.cli.demo import demo
+from nbmlops.cli.endpoints import deploy, endpoints, predict, undeploy
+from nbmlops.cli.runs import register, run, runs
+from nbmlops.errors import (
+    ConflictError,
+    DependencyError,
+    NbmlopsError,
+    NotFoundError,
+    UsageError,
+    did_you_mean,
+)
+
+_WRONG_REQUEST = (UsageError, NotFoundError, ConflictError, DependencyError)
+
+
+class _Group(click.Group):
+    """A group that names the nearest command when one is unknown."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and self.get_command(ctx, args[0]) is None:
+            raise UsageError(
+                f"No command {args[0]!r}.{did_you_mean(args[0], self.commands)}",
+                fix="List the commands with: nbmlops --help",
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Print the traceback of an error.")
+@click.version_option(package_name="nbmlops")
+def cli(debug: bool) -> None:
+    """Track, run, register and deploy: what the notebook does, from the shell."""
+
+
+for _command in (run, runs, register, deploy, endpoints, predict, undeploy, demo):
+    cli.add_command(_command)
+
+
+def main() -> NoReturn:
+    """Run the command with the words of this process, and exit."""
+    sys.exit(invoke(sys.argv[1:]))
+
+
+def invoke(words: Sequence[str]) -> int:
+    """Run the command and return its exit code.
+
+    Parameters
+    ----------
+    words : sequence of str
+        What follows ``nbmlops``.
+
+    Returns
+    -------
+    int
+        0 done, 1 the work failed, 2 the request was wrong, 130 interrupted.
+    """
+    try:
+        code: Any = cli.main(list(words), prog_name="nbmlops", standalone_mode=False)
+    except NbmlopsError as error:
+        return _report(error, words)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "nbmlops"
+        problem = " ".join(error.format_message().split())
+        return _report(UsageError(problem, fix=f"See: {path} --help"), words)
+    except (KeyboardInterrupt, click.Abort):
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def _report(error: NbmlopsError, words: Sequence[str]) -> int:
+    if "--debug" in words:
+        traceback.print_exception(error)
+    elif "--json" in words:
+        document = {
+            "error": type(error).__name__,
+            "message": error.problem,
+            "fix": error.fix,
+        }
+        print(json.dumps(document))
+    print(error.problem, error.fix, sep="\n", file=sys.stderr)
+    return 2 if isinstance(error, _WRONG_REQUEST) else 1

@@ -1,0 +1,42 @@
+"""What every command prints: one JSON document, or something for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def json_option(command: F) -> F:
+    """Add ``--json`` to a command, as its argument ``as_json``."""
+    option = click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON document."
+    )
+    return option(command)
+
+
+def show(value: object, *, as_json: bool, text: object) -> None:
+    """Print the result of a command.
+
+    Parameters
+    ----------
+    value : object
+        Nouns, for ``--json``.
+    as_json : bool
+        Whether to print JSON.
+    text : object
+        What a person reads, otherwise.
+    """
+    from nbmlops.entities import to_json
+
+    print(json.dumps(to_json(value), indent=2) if as_json else text)
+
+
+def tell(line: str) -> None:
+    """Print progress, which is no part of the result."""
+    print(line, file=sys.stderr, flush=True)

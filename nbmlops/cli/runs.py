@@ -1,0 +1,106 @@
+"""Commands that make runs, list them and register their models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nbmlops.cli.output import json_option, show, tell
+
+
+@click.command()
+@click.argument("notebook")
+@click.argument("output", required=False)
+@click.option(
+    "-p", "params", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter."
+)
+@click.option("-f", "file", metavar="FILE", help="Parameters in YAML; -p wins.")
+@click.option("-e", "--experiment", help="Experiment of the run.")
+@click.option("--name", help="The run's name; the notebook's by default.")
+@click.option("--timeout", "timeout_s", type=float, help="Seconds it may take.")
+@click.option("--kernel", "kernel_name", help="Kernel to use.")
+@json_option
+def run(
+    notebook: str,
+    output: str | None,
+    params: tuple[tuple[str, str], ...],
+    file: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run NOTEBOOK as one tracked step; write it, executed, to OUTPUT."""
+    from nbmlops.pipeline import run_notebook
+    from nbmlops.pipeline.notebook import find_notebook, parameters, read_notebook
+    from nbmlops.pipeline.parameters import parse_text
+
+    declared = parameters(read_notebook(find_notebook(notebook)))
+    given = _read_params(file) if file else {}
+    given |= {name: parse_text(declared, name, text) for name, text in params}
+    tell(f"running {notebook}")
+    result = run_notebook(notebook, params=given, output=output, **options)
+    text = (
+        f"{result.status} in {result.duration_s:.1f} s: run {result.run_id}, "
+        f"{len(result.run_ids)} tracked in it"
+    )
+    show(result, as_json=as_json, text=text)
+
+
+def _read_params(file: str) -> dict[str, object]:
+    import yaml
+
+    from nbmlops.errors import NotFoundError, UsageError
+
+    path = Path(file)
+    if not path.is_file():
+        raise NotFoundError(f"No parameter file {file!r}.", fix="Check the path.")
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{file} is not YAML: {' '.join(str(error).split())}.", fix="Mend the file."
+        ) from error
+    if not isinstance(found, dict):
+        raise UsageError(
+            f"{file} is not a mapping.", fix="Write a line NAME: VALUE a parameter."
+        )
+    return found
+
+
+@click.command()
+@click.option("-e", "--experiment", help="By default the project's.")
+@click.option("--filter", default="", help='Such as "metrics.auc > 0.8".')
+@click.option("--by", metavar="METRIC", help="Order by a metric, the best first.")
+@click.option("--asc", is_flag=True, help="The smallest first.")
+@click.option(
+    "-n", "limit", type=click.IntRange(1, 1000), default=20, show_default=True
+)
+@json_option
+def runs(as_json: bool, **query: Any) -> None:
+    """List runs, newest first."""
+    from nbmlops import lifecycle
+
+    table = lifecycle.runs(**query)
+    show(table.page, as_json=as_json, text=table)
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--run",
+    default="latest",
+    show_default=True,
+    metavar="RUN",
+    help="A run id, its first digits, latest or best:METRIC.",
+)
+@click.option("--alias", help="Alias to set on the version, such as champion.")
+@click.option("-e", "--experiment", help="Where latest and best: look.")
+@json_option
+def register(model: str, as_json: bool, **options: Any) -> None:
+    """Register the model of a run as a version of MODEL."""
+    from nbmlops import lifecycle
+    from nbmlops.render import version_table
+
+    version = lifecycle.register(model, **options)
+    show(version, as_json=as_json, text=version_table(version))

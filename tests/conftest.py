@@ -1,0 +1,49 @@
+"""Fixtures for every test: a project of its own, a store of its own."""
+
+import os
+
+import pytest
+
+from nbmlops.config import load_settings
+from nbmlops.store import connect
+
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
+    """Hide what the machine or an earlier test says about tracking."""
+    for name in list(os.environ):
+        if name.startswith(("MLFLOW_", "_MLFLOW_", "NBMLOPS_", "JPY_SESSION")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Return an empty project; the working folder is there."""
+    folder = tmp_path / "my project"
+    (folder / ".nbmlops").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    yield folder
+    _forget_mlflow_state()
+
+
+@pytest.fixture
+def store(project):
+    """Return the embedded store of the project."""
+    return connect(load_settings(project))
+
+
+def _forget_mlflow_state():
+    import sys
+
+    if "mlflow" not in sys.modules:
+        return
+    import mlflow
+    from mlflow.tracking import fluent
+
+    fluent._active_run_stack.get().clear()
+    fluent._active_experiment_id = None
+    mlflow.set_tracking_uri(None)
+    os.environ.pop("_MLFLOW_SERVER_ARTIFACT_ROOT", None)
