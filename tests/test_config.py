@@ -1,0 +1,51 @@
+import pytest
+
+from nbmlops.config import find_project, load_settings
+from nbmlops.errors import UsageError
+
+
+@pytest.mark.parametrize("marker", [".nbmlops", ".git", "pyproject.toml"])
+def test_project_is_the_nearest_folder_that_marks_one(tmp_path, marker):
+    (tmp_path / "a" / marker).mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c").mkdir(parents=True)
+    assert find_project(tmp_path / "a" / "b" / "c") == tmp_path / "a"
+
+
+def test_nbmlops_folder_wins_over_a_nearer_repository(tmp_path):
+    (tmp_path / ".nbmlops").mkdir()
+    (tmp_path / "repo" / ".git").mkdir(parents=True)
+    assert find_project(tmp_path / "repo") == tmp_path
+
+
+def test_environment_wins_over_the_file(project):
+    (project / "pyproject.toml").write_text(
+        '[tool.nbmlops]\nexperiment = "file"\ndeploy_timeout_s = 5\n', encoding="utf-8"
+    )
+    from_file = load_settings(project, environ={})
+    assert (from_file.experiment, from_file.deploy_timeout_s) == ("file", 5.0)
+    both = load_settings(project, environ={"NBMLOPS_EXPERIMENT": "variable"})
+    assert both.experiment == "variable"
+
+
+def test_experiment_is_named_after_the_project_by_default(project):
+    assert load_settings(project, environ={}).experiment == "my project"
+
+
+def test_unknown_setting_names_the_nearest_one(project):
+    (project / "pyproject.toml").write_text(
+        "[tool.nbmlops]\ndeploy_timeout = 5\n", encoding="utf-8"
+    )
+    with pytest.raises(UsageError, match="Did you mean 'deploy_timeout_s'"):
+        load_settings(project, environ={})
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "0"])
+def test_setting_of_a_wrong_type_says_where_it_came_from(project, value):
+    with pytest.raises(UsageError, match="NBMLOPS_DEPLOY_TIMEOUT_S"):
+        load_settings(project, environ={"NBMLOPS_DEPLOY_TIMEOUT_S": value})
+
+
+def test_broken_toml_is_named(project):
+    (project / "pyproject.toml").write_text("[tool", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"pyproject\.toml"):
+        load_settings(project, environ={})
