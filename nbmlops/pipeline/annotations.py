@@ -1,0 +1,153 @@
+"""Type annotations as source, and which plain values fit them; nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "None": (type(None),),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (float, int),
+    "str": (str,),
+    "list": (list,),
+    "List": (list,),
+    "Sequence": (list, tuple),
+    "Iterable": (list, tuple),
+    "tuple": (tuple,),
+    "Tuple": (tuple,),
+    "dict": (dict,),
+    "Dict": (dict,),
+    "Mapping": (dict,),
+    "bytes": (),
+    "complex": (),
+    "frozenset": (),
+    "set": (),
+}
+
+
+def literal(expression: ast.expr) -> object:
+    """Return the value of a literal.
+
+    Parameters
+    ----------
+    expression : ast.expr
+        Any expression.
+
+    Returns
+    -------
+    object
+        Its value; Ellipsis when it is not a literal.
+    """
+    try:
+        return ast.literal_eval(expression)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return ...
+
+
+def parse(annotation: str) -> ast.expr | None:
+    """Return an annotation as syntax.
+
+    Parameters
+    ----------
+    annotation : str
+        An annotation as written, or "".
+
+    Returns
+    -------
+    ast.expr or None
+        None, which any value fits, when there is none or it cannot be read.
+    """
+    if not annotation:
+        return None
+    try:
+        return ast.parse(annotation, mode="eval").body
+    except SyntaxError:
+        return None
+
+
+def fits(kind: ast.expr | None, value: object) -> bool:
+    """Return whether ``value`` is of the annotated type.
+
+    Parameters
+    ----------
+    kind : ast.expr or None
+        What `parse` returned.
+    value : object
+        A value made of what JSON knows, and tuples.
+
+    Returns
+    -------
+    bool
+        True for a type that is not known here, too. As for a type checker an int is
+        a float; unlike there a bool is not an int.
+
+    Examples
+    --------
+    >>> fits(parse("dict[str, float] | None"), {"C": 1})
+    True
+    >>> fits(parse("Literal['gini', 'entropy']"), "ginni")
+    False
+    """
+    match kind:
+        case ast.Constant(value=None):
+            return value is None
+        case ast.Constant(value=str(text)):
+            return fits(parse(text), value)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return fits(left, value) or fits(right, value)
+        case ast.Subscript(value=base, slice=inside):
+            return _fits_generic(_last_name(base), inside, value)
+    allowed = _TYPES.get(_last_name(kind))
+    return allowed is None or type(value) in allowed
+
+
+def _fits_generic(base: str, inside: ast.expr, value: object) -> bool:
+    inner = inside.elts if isinstance(inside, ast.Tuple) else [inside]
+    match base:
+        case "Optional":
+            return value is None or fits(inside, value)
+        case "Union":
+            return any(fits(kind, value) for kind in inner)
+        case "Annotated" | "Final":
+            return fits(inner[0], value)
+        case "Literal":
+            choices = [literal(choice) for choice in inner]
+            return any(type(value) is type(item) and value == item for item in choices)
+    if base not in _TYPES:
+        return True
+    if type(value) not in _TYPES[base]:
+        return False
+    if isinstance(value, dict):
+        return len(inner) != 2 or all(fits(inner[1], v) for v in value.values())
+    if not isinstance(value, list | tuple):
+        return True
+    if base in ("tuple", "Tuple") and _last_name(inner[-1]) != "...":
+        return len(inner) == len(value) and all(map(fits, inner, value))
+    return all(fits(inner[0], item) for item in value)
+
+
+def _last_name(kind: ast.AST | None) -> str:
+    match kind:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case ast.Constant(value=value) if value is ...:
+            return "..."
+    return ""
+
+
+def wants_float(kind: ast.expr | None) -> bool:
+    """Return whether a whole number that was typed stands for a float.
+
+    Parameters
+    ----------
+    kind : ast.expr or None
+        What `parse` returned.
+
+    Returns
+    -------
+    bool
+        True when the type names ``float`` and not ``int``.
+    """
+    names = {_last_name(part) for part in ast.walk(kind)} if kind else set()
+    return "float" in names and "int" not in names

@@ -1,0 +1,288 @@
+"""Papermill with the truth about each cell, one limit for all, and no kernel left over.
+
+Only imported when a notebook is to be run: papermill takes a second to import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import signal
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.util import ensure_async
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NotebookExecutionManager
+
+_START_S = 60
+_OUTPUT_S = 60
+_GRACE_S = 3.0
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+How = Literal[
+    "finished", "raised", "exited", "timed out", "died", "interrupted", "not started"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How the execution of a notebook ended.
+
+    Attributes
+    ----------
+    how : str
+        ``finished`` only when every cell came to its end.
+    cell_index : int or None
+        The cell it ended in, from 0 in the executed notebook; None between cells.
+    reason : str
+        One line, may be "".
+    traceback : str
+        The cell's traceback, or the kernel's last words; without colour codes.
+    """
+
+    how: How
+    cell_index: int | None = None
+    reason: str = ""
+    traceback: str = ""
+
+
+class _Cut(Exception):  # noqa: N818 - not an error of the notebook
+    """The notebook is not to go on."""
+
+    def __init__(self, how: How, reason: str = "") -> None:
+        super().__init__(reason)
+        self.how = how
+
+
+class _Manager(NotebookExecutionManager):  # type: ignore[misc]
+    """Papermill's record of the cells, without its guess that all went well."""
+
+    def notebook_start(self, **kwargs: object) -> None:
+        super().notebook_start(**kwargs)
+        for cell in self.nb.cells:
+            if cell.cell_type != "code":
+                cell.metadata.pop("papermill", None)
+
+    def notebook_complete(self, **kwargs: object) -> None:
+        self.end_time = self.now()
+        record = self.nb.metadata.papermill
+        record["end_time"] = self.end_time.isoformat()
+        record["duration"] = (self.end_time - self.start_time).total_seconds()
+
+
+class StepClient(PapermillNotebookClient):  # type: ignore[misc]
+    """Runs a notebook once, in a kernel of its own that is gone when `run` returns.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        What `inject` returned; it is filled with outputs.
+    kernel_name : str
+        Name of an installed kernel.
+    folder : Path
+        The kernel's working folder.
+    env : Mapping of str to str
+        The kernel's environment.
+    timeout_s : float or None
+        Seconds from the start of the kernel to the end of the last cell.
+    on_failure : callable
+        Called without arguments while the kernel of a failed notebook still lives.
+    """
+
+    def __init__(
+        self,
+        notebook: Any,  # noqa: ANN401
+        *,
+        kernel_name: str,
+        folder: Path,
+        env: Mapping[str, str],
+        timeout_s: float | None,
+        on_failure: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            _Manager(notebook, progress_bar=False),
+            kernel_name=kernel_name,
+            iopub_timeout=_OUTPUT_S,
+            startup_timeout=_START_S,
+            resources={"metadata": {"path": str(folder)}},
+            log=_log,
+            on_cell_executed=_refuse_exit,
+        )
+        self._env = dict(env)
+        self._timeout_s = timeout_s
+        self._on_failure = on_failure
+        self._deadline: float | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopped = False
+        self._stopped = asyncio.Event()
+        self._is_answering = True
+        self._group: int | None = None
+
+    def run(self) -> Ending:
+        """Run the notebook to its end, whatever that is.
+
+        Returns
+        -------
+        Ending
+            How it ended. The kernel and the processes of its group are gone.
+        """
+        return asyncio.run(self._run())
+
+    def stop(self) -> None:
+        """Interrupt the notebook, from any thread."""
+        self._is_stopped = True
+        with suppress(RuntimeError):  # the loop has closed: it has ended already
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._stopped.set)
+
+    async def _run(self) -> Ending:
+        self._loop = asyncio.get_running_loop()
+        if self._is_stopped:
+            self._stopped.set()
+        if self._timeout_s is not None:
+            self._deadline = self._loop.time() + self._timeout_s
+        index: int | None = None
+        self.nb_man.notebook_start()
+        with tempfile.TemporaryFile() as words:
+            try:
+                self.km = self.create_kernel_manager()
+                await self._within(self._start(words.fileno()))
+                for index, cell in enumerate(self.nb.cells):
+                    await self._run_cell(index, cell)
+                self.set_widgets_metadata()
+                ending = Ending(how="finished")
+            except (_Cut, CellExecutionError, TimeoutError, RuntimeError, OSError) as e:
+                ending = self._ending(e, index, words)
+                self._on_failure()
+            finally:
+                await self._end_kernel()
+                self.nb_man.notebook_complete()
+        return ending
+
+    async def _start(self, words: int) -> None:
+        """Start the kernel; what it says beside its messages goes to a file."""
+        try:
+            await self.async_start_new_kernel(env=self._env, stdout=words, stderr=words)
+        finally:
+            provisioner = self.km and self.km.provisioner
+            group, pid = (getattr(provisioner, name, None) for name in ("pgid", "pid"))
+            self._group = group if group == pid else None
+        await self.async_start_new_kernel_client()
+        info = await self.async_wait_for_reply(self.kc.kernel_info())
+        self.nb.metadata["language_info"] = info["content"]["language_info"]
+
+    async def _run_cell(self, index: int, cell: Any) -> None:  # noqa: ANN401
+        is_skipped = self.skip_cells_with_tag in cell.metadata.get("tags", [])
+        if cell.cell_type != "code" or not cell.source.strip() or is_skipped:
+            return
+        self._check_time()
+        self.nb_man.cell_start(cell, index)
+        try:
+            await self._within(self.async_execute_cell(cell, index), interrupt=True)
+        except BaseException:
+            self.nb_man.cell_exception(cell, index)
+            raise
+        finally:
+            self.nb_man.cell_complete(cell, index)
+
+    def _check_time(self) -> float | None:
+        """Return the seconds left, or cut the notebook off."""
+        if self._stopped.is_set():
+            raise _Cut("interrupted")
+        if self._deadline is None:
+            return None
+        left = self._deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise _Cut("timed out")
+        return left
+
+    async def _within(
+        self, work: Coroutine[Any, Any, object], *, interrupt: bool = False
+    ) -> None:
+        """Await ``work`` until the time is up or someone calls `stop`."""
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait(
+                {task, stopped},
+                timeout=self._check_time(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if task.done():
+                task.result()
+                return
+            self._is_answering = False
+            if interrupt:  # the traceback then tells where it hung
+                with suppress(RuntimeError):
+                    await ensure_async(self.km.interrupt_kernel())
+                await asyncio.wait({task}, timeout=_GRACE_S)
+                self._is_answering = task.done()
+            raise _Cut("interrupted" if stopped.done() else "timed out")
+        finally:
+            stopped.cancel()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _end_kernel(self) -> None:
+        self.shutdown_kernel = "graceful" if self._is_answering else "immediate"
+        try:
+            if self.km is not None:
+                await self._async_cleanup_kernel()
+        finally:
+            if self._group is not None and self._group != os.getpgid(0):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._group, signal.SIGKILL)
+
+    def _ending(self, error: Exception, index: int | None, words: Any) -> Ending:  # noqa: ANN401
+        traceback = "" if index is None else _traceback(self.nb.cells[index])
+        how: How = "raised"
+        reason = str(error)
+        match error:
+            case _Cut():
+                how = error.how
+            case CellExecutionError():
+                how = "exited" if error.ename == "SystemExit" else "raised"
+                reason = f"{error.ename}: {error.evalue}"
+            case DeadKernelError() if index is not None:
+                how = "died"
+            case RuntimeError() | OSError() if index is None:
+                how = "not started"
+        if how in ("died", "not started"):
+            self._is_answering = False
+            traceback = traceback or _last_words(words)
+        return Ending(
+            how=how,
+            cell_index=index,
+            reason=_ANSI.sub("", reason).strip().partition("\n")[0],
+            traceback=traceback,
+        )
+
+
+def _refuse_exit(*, execute_reply: Any, **_: object) -> None:  # noqa: ANN401
+    """Stop after a cell that called ``exit()``: its kernel goes away by itself."""
+    payload = execute_reply["content"].get("payload") or []
+    if any(part.get("source") == "ask_exit" for part in payload):
+        raise _Cut("exited", "exit()")
+
+
+def _traceback(cell: Any) -> str:  # noqa: ANN401
+    errors = [o for o in cell.get("outputs", []) if o.output_type == "error"]
+    return _ANSI.sub("", "\n".join(errors[-1].traceback)) if errors else ""
+
+
+def _last_words(words: Any) -> str:  # noqa: ANN401
+    """Return the end of what the kernel wrote beside its messages."""
+    size = words.seek(0, os.SEEK_END)
+    words.seek(max(0, size - 4000))
+    lines = _ANSI.sub("", words.read().decode(errors="replace")).splitlines()
+    return "\n".join(line for line in lines if "WARNING" not in line).strip()

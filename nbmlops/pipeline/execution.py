@@ -1,0 +1,299 @@
+"""The execution of a notebook under an open run, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.entities import RunStatus
+from nbmlops.errors import NbmlopsError, NotebookError
+from nbmlops.pipeline.html import to_html
+from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
+from nbmlops.pipeline.output import rescue, write_whole
+from nbmlops.store import runs, search
+from nbmlops.tracking import OpenRun
+from nbmlops.tracking.source import git_commit, relative
+
+if TYPE_CHECKING:
+    from nbmlops.pipeline.engine import Ending
+
+
+class Execution:
+    """One execution of a notebook, from the first cell to the files that are kept.
+
+    Parameters
+    ----------
+    run : OpenRun
+        The step's run.
+    source : Path
+        The notebook that is run.
+    notebook : nbformat.NotebookNode
+        The same, as it was read.
+
+    Attributes
+    ----------
+    interrupt : KeyboardInterrupt or None
+        What interrupted it.
+    children : tuple of str
+        Runs that its cells made, the oldest first; known when it is finished.
+    """
+
+    def __init__(self, run: OpenRun, source: Path, notebook: Any) -> None:  # noqa: ANN401
+        self.run = run
+        self.interrupt: KeyboardInterrupt | None = None
+        self.children: tuple[str, ...] = ()
+        self._source = source
+        self._notebook = notebook
+        self._executed = notebook
+        self._ending: Ending | None = None
+        self._timeout_s: float | None = None
+        self._open_at_failure: tuple[str, ...] = ()
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended."""
+        assert self._ending is not None, "not executed yet"  # noqa: S101
+        return self._ending
+
+    @property
+    def _was_killed(self) -> bool:
+        return self.ending.how in ("died", "interrupted")
+
+    def execute(
+        self,
+        ready: Any,  # noqa: ANN401
+        *,
+        kernel_name: str,
+        experiment: str,
+        timeout_s: float | None,
+    ) -> None:
+        """Run the cells, in a thread so that this one can be interrupted.
+
+        Parameters
+        ----------
+        ready : nbformat.NotebookNode
+            The copy with the parameters; it is filled with outputs.
+        kernel_name : str
+            An installed kernel.
+        experiment : str
+            Experiment of the runs that the cells make.
+        timeout_s : float or None
+            Seconds it may take.
+        """
+        from nbmlops.pipeline.engine import StepClient
+
+        self._executed = ready
+        self._timeout_s = timeout_s
+        client = StepClient(
+            ready,
+            kernel_name=kernel_name,
+            folder=self._source.parent,
+            env=self._environment(experiment),
+            timeout_s=timeout_s,
+            on_failure=self._note_open_children,
+        )
+        with ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool:
+            try:
+                future = pool.submit(client.run)
+                while self._ending is None:
+                    try:
+                        self._ending = future.result()
+                    except KeyboardInterrupt as error:
+                        self.interrupt = self.interrupt or error
+                        client.stop()
+            finally:
+                client.stop()
+
+    def _environment(self, experiment: str) -> dict[str, str]:
+        project = self.run.store.settings.project
+        context = {
+            "mlflow.parentRunId": self.run.run_id,
+            "mlflow.source.name": relative(self._source, project),
+            "mlflow.source.type": "NOTEBOOK",
+        }
+        commit = git_commit(project)
+        if commit:
+            context["mlflow.source.git.commit"] = commit
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID")
+        }
+        return inherited | {
+            "JPY_SESSION_NAME": str(self._source),
+            "MLFLOW_EXPERIMENT_NAME": experiment,
+            "MLFLOW_RUN_CONTEXT": json.dumps(context),
+            "MLFLOW_TRACKING_URI": self.run.store.uri,
+        }
+
+    def _note_open_children(self) -> None:
+        with suppress(NbmlopsError):  # a store that is gone is told of at the end
+            self._open_at_failure = tuple(self._open_children())
+
+    def _open_children(self) -> Iterator[str]:
+        """Yield the runs below this one that are still open."""
+        waiting = [self.run.run_id]
+        while waiting:
+            for child in search.list_children(self.run.store, waiting.pop()):
+                if child.status == "RUNNING":
+                    waiting.append(child.run_id)
+                    yield child.run_id
+
+    def finish(self, target: Path | None) -> NbmlopsError | None:
+        """Keep the executed notebook, end the runs of its cells, and end its own.
+
+        Parameters
+        ----------
+        target : Path or None
+            The output file, where one was asked for.
+
+        Returns
+        -------
+        NbmlopsError or None
+            Why the step failed: its notebook, else the first of these that did; None
+            when all went well.
+        """
+        problem = self._keep(target)
+        try:
+            self._end_children()
+        except NbmlopsError as error:
+            problem = problem or error
+        try:
+            self.run.close(problem, status="KILLED" if self._was_killed else None)
+        except NbmlopsError as error:
+            problem = problem or error
+        return problem
+
+    def _keep(self, target: Path | None) -> NbmlopsError | None:
+        """Write the executed notebook to all places it belongs to."""
+        import nbformat
+
+        text = nbformat.writes(self._executed)  # type: ignore[no-untyped-call]
+        content = text.encode("utf-8", "backslashreplace")
+        kept, failure = "", None
+        try:
+            if target is not None:
+                write_whole(target, content)
+                kept = str(target)
+        except NbmlopsError as error:
+            failure = error
+        try:
+            self.run.log_bytes(content, "nbmlops/notebook.ipynb")
+            kept = kept or f"nbmlops/notebook.ipynb of run {self.run.run_id}"
+            title, folder = self._source.stem, self._source.parent
+            page = to_html(self._executed, folder=folder, title=title)
+            self.run.log_bytes(page.encode(), "nbmlops/notebook.html")
+        except NbmlopsError as error:
+            failure = failure or error
+        kept = kept or str(rescue(self._source.name, content) or "nowhere: disks full")
+        if self.ending.how != "finished":
+            return self._error(kept)
+        if failure is not None:
+            failure.fix += f" The executed notebook is kept in {kept}."
+        return failure
+
+    def _end_children(self) -> None:
+        """End what the cells left open when their kernel went."""
+        store = self.run.store
+        status: RunStatus = "KILLED" if self._was_killed else "FAILED"
+        because = {"nbmlops.ended_because": self._problem()[:500]}
+        for run_id in self._open_at_failure:
+            # Left to itself, MLflow ends an open run as FINISHED when Python exits.
+            if search.get_run(store, run_id).status in ("RUNNING", "FINISHED"):
+                runs.end_run(store, run_id, status, tags=because)
+        because = {"nbmlops.ended_because": "Its kernel ended before it did."}
+        for run_id in tuple(self._open_children()):
+            runs.end_run(store, run_id, "KILLED", tags=because)
+        children = search.list_children(store, self.run.run_id)
+        self.children = tuple(child.run_id for child in reversed(children))
+
+    def _error(self, kept: str) -> NotebookError:
+        index = self.ending.cell_index
+        return NotebookError(
+            self._problem(),
+            fix=f"See the executed notebook: {kept}.",
+            notebook=str(self._source),
+            cell_index=self._source_index(),
+            source="" if index is None else self._executed.cells[index].source,
+            traceback=self.ending.traceback,
+            run_id=self.run.run_id,
+        )
+
+    def _source_index(self) -> int | None:
+        """Return where the cell it ended in stands in the notebook that was run."""
+        index = self.ending.cell_index
+        if index is None:
+            return None
+        cells = self._executed.cells
+        if _is_injected(cells[index]):
+            return tagged(self._notebook, PARAMETERS)
+        before = sum(not _is_injected(cell) for cell in cells[:index])
+        own = [n for n, c in enumerate(self._notebook.cells) if not _is_injected(c)]
+        return own[before]
+
+    def _problem(self) -> str:
+        name, reason, index = (
+            self._source.name,
+            self.ending.reason,
+            self._source_index(),
+        )
+        cell = "no cell" if index is None else f"cell {index}"
+        match self.ending.how:
+            case "raised":
+                return f"In {cell} of {name}: {reason}."
+            case "exited":
+                return f"In {cell} of {name} the notebook was left by {reason}."
+            case "timed out":
+                limit = f"{self._timeout_s:g} seconds"
+                return f"{name} did not end within {limit}: it was in {cell}."
+            case "died":
+                return f"The kernel of {name} died in {cell}."
+            case "interrupted":
+                return f"{name} was interrupted in {cell}."
+            case "not started":
+                return f"The kernel of {name} did not start: {reason}."
+        return ""
+
+
+def _is_injected(cell: Any) -> bool:  # noqa: ANN401
+    return INJECTED in cell.metadata.get("tags", [])
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP interrupt the block first, and then do what they do.
+
+    Without it a step that is told to go away would leave its kernel to itself and its
+    run open. Only the main thread can set this up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        caught.append(number)
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    replaced = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in replaced:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in replaced:
+            signal.signal(number, signal.SIG_DFL)
+        if caught:
+            signal.raise_signal(caught[0])

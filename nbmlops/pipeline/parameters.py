@@ -1,0 +1,212 @@
+"""What a notebook's parameters may be, and whether given values are that."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nbmlops.errors import UsageError, did_you_mean
+from nbmlops.pipeline.annotations import fits, parse, wants_float
+
+_MAX_DEPTH = 50
+_EXACT = (bool, int, float, str)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A name that the notebook's parameters cell assigns.
+
+    Attributes
+    ----------
+    name : str
+        A Python identifier.
+    type : str
+        Its annotation as written, else the type of its default; "" takes any value.
+    default : object
+        Its default where that is a literal, else None.
+    default_source : str
+        The default as written; "" when there is none and a value must be given.
+    is_literal : bool
+        Whether ``default`` is the value that ``default_source`` stands for.
+    help : str
+        The comment at the end of its line, may be "".
+    """
+
+    name: str
+    type: str = ""
+    default: object = None
+    default_source: str = ""
+    is_literal: bool = False
+    help: str = ""
+
+    def __str__(self) -> str:
+        kind = f": {self.type}" if self.type else ""
+        default = f" = {_shorten(self.default_source)}" if self.default_source else ""
+        return f"{self.name}{kind}{default}"
+
+
+def check_parameters(
+    declared: Mapping[str, Parameter] | None, given: Mapping[str, object]
+) -> dict[str, object]:
+    """Return the given values as the notebook will see them.
+
+    Parameters
+    ----------
+    declared : Mapping of str to Parameter or None
+        What the parameters cell declares; None when the notebook has no such cell.
+    given : Mapping of str to object
+        Values by name.
+
+    Returns
+    -------
+    dict of str to object
+        The same values; a NumPy scalar has become the Python scalar.
+
+    Raises
+    ------
+    UsageError
+        A name is unknown, a value is of another type than declared or could not
+        arrive unchanged, or one that has no default is missing. Names all of them.
+
+    Examples
+    --------
+    >>> known = {"C": Parameter(name="C", type="float", default_source="1.0")}
+    >>> check_parameters(known, {"C": 2})
+    {'C': 2}
+    """
+    if declared is None and given:
+        raise UsageError(
+            "Parameters are given, but no cell of the notebook is tagged 'parameters'.",
+            fix="Select the cell with the defaults, open JupyterLab's property "
+            "inspector (the gears, top right) and add the cell tag `parameters`.",
+        )
+    declared = declared or {}
+    problems, values = [], {}
+    for name, value in given.items():
+        if name not in declared:
+            problems.append(
+                f"No parameter {name!r}.{did_you_mean(str(name), declared)}"
+            )
+            continue
+        try:
+            values[name] = plain = _plain(value)
+        except ValueError as error:
+            problems.append(f"Parameter {name!r} is {error}.")
+            continue
+        kind = declared[name].type
+        if not fits(parse(kind), plain):
+            shown = _shorten(repr(plain))
+            problems.append(
+                f"Parameter {name!r} is {shown} ({type(plain).__name__}), not {kind}."
+            )
+    problems += [
+        f"Parameter {name!r} has no default and is not given."
+        for name, parameter in declared.items()
+        if not parameter.default_source and name not in given
+    ]
+    if problems:
+        known = ", ".join(map(str, declared.values())) or "none"
+        raise UsageError(
+            " ".join(problems), fix=f"The notebook's parameters are: {known}."
+        )
+    return values
+
+
+def parse_text(
+    declared: Mapping[str, Parameter] | None, name: str, text: str
+) -> object:
+    """Return a command line's text as a value of the declared type.
+
+    Parameters
+    ----------
+    declared : Mapping of str to Parameter or None
+        What the parameters cell declares.
+    name : str
+        The parameter.
+    text : str
+        What was typed: JSON for a list or dict, ``null`` for None.
+
+    Returns
+    -------
+    object
+        The value; the text itself where it is none of the declared type, which
+        `check_parameters` then refuses along with all else that is wrong.
+
+    Examples
+    --------
+    >>> known = {"C": Parameter(name="C", type="float", default_source="1.0")}
+    >>> parse_text(known, "C", "0.5")
+    0.5
+    """
+    if declared is None or name not in declared:
+        return text
+    kind = parse(declared[name].type)
+    for candidate in _readings(text):
+        value = (
+            tuple(candidate)
+            if isinstance(candidate, list) and not fits(kind, candidate)
+            else candidate
+        )
+        if type(value) is int and wants_float(kind):
+            value = float(value)
+        if fits(kind, value):
+            return value
+    return text
+
+
+def _plain(value: object, depth: int = 0) -> object:
+    """Return ``value`` made of what JSON knows, and tuples; ValueError says why not."""
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
+    numpy = sys.modules.get("numpy")
+    if numpy and isinstance(
+        value, numpy.bool_ | numpy.integer | numpy.floating | numpy.str_
+    ):
+        value = value if isinstance(value, numpy.timedelta64) else value.item()
+    if value is None or type(value) in _EXACT:
+        if isinstance(value, str) and not _is_encodable(value):
+            raise ValueError(
+                f"{_shorten(repr(value))}, which is not valid Unicode text"
+            )
+        if isinstance(value, int) and value.bit_length() > 10_000:
+            raise ValueError("an int of more than 10,000 bits")
+        return value
+    if type(value) in (list, tuple):
+        items = [_plain(item, depth + 1) for item in value]  # type: ignore[attr-defined]
+        return items if type(value) is list else tuple(items)
+    if type(value) is dict:
+        for key in value:
+            if type(key) is not str or not _is_encodable(key):
+                raise ValueError(
+                    f"a dict with the key {_shorten(repr(key))}, not a str"
+                )
+        return {key: _plain(item, depth + 1) for key, item in value.items()}
+    raise ValueError(
+        f"a {type(value).__qualname__}, not a bool, int, float, str, None, list, tuple "
+        "or dict"
+    )
+
+
+def _is_encodable(text: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _readings(text: str) -> list[object]:
+    """Return what a typed text may stand for, the most specific first."""
+    readings: list[object] = []
+    lowered = text.strip().lower()
+    if lowered in ("true", "false"):
+        readings.append(lowered == "true")
+    for read in (int, float, json.loads, ast.literal_eval):
+        try:
+            readings.append(read(text))
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            continue
+    return [*(value for value in readings if not isinstance(value, str)), text]

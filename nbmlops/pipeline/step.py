@@ -1,0 +1,190 @@
+"""One notebook, run as one tracked step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbmlops._hashing import code_hash
+from nbmlops.entities import RunStatus, to_json
+from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.pipeline.execution import Execution, terminable
+from nbmlops.pipeline.notebook import (
+    check_parameters,
+    code_sources,
+    find_notebook,
+    parameters,
+    read_notebook,
+)
+from nbmlops.pipeline.output import check_output
+from nbmlops.store import Store, connect, fluent
+from nbmlops.tracking import open_run
+from nbmlops.tracking.source import relative
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """What a step came to.
+
+    Attributes
+    ----------
+    run_id : str
+        The step's run.
+    status : RunStatus
+        ``FINISHED``: any other end is raised.
+    notebook : str
+        Path of the notebook that was run; it is as it was.
+    output : str or None
+        Path of the executed notebook, where one was asked for.
+    duration_s : float
+        Seconds from the call to the end of the run.
+    run_ids : tuple of str
+        Runs that the notebook's cells made, the oldest first.
+    """
+
+    run_id: str
+    status: RunStatus
+    notebook: str
+    output: str | None
+    duration_s: float
+    run_ids: tuple[str, ...]
+
+
+def run_notebook(
+    path: str | Path,
+    *,
+    params: Mapping[str, object] | None = None,
+    output: str | Path | None = None,
+    experiment: str | None = None,
+    name: str | None = None,
+    timeout_s: float | None = None,
+    kernel_name: str | None = None,
+    store: Store | None = None,
+) -> StepResult:
+    """Run a notebook in a kernel of its own and record it as one run.
+
+    The runs its cells make become children of that run. The executed notebook is
+    kept as the run's artifacts ``nbmlops/notebook.ipynb`` and ``.html``, however it
+    ends.
+
+    Parameters
+    ----------
+    path : str or Path
+        The notebook; its folder is the kernel's working folder.
+    params : Mapping of str to object, optional
+        Values for names that the cell tagged ``parameters`` assigns.
+    output : str or Path, optional
+        Where the executed notebook is to be written, too.
+    experiment : str, optional
+        Experiment of the run and of its children; by default the one chosen with
+        ``mlflow.set_experiment``, else the project's.
+    name : str, optional
+        The run's name; the notebook's by default.
+    timeout_s : float, optional
+        Seconds the whole notebook may take, above 0; no limit by default.
+    kernel_name : str, optional
+        Kernel to use instead of the one the notebook names.
+    store : Store, optional
+        Where to record it; the project's store by default.
+
+    Returns
+    -------
+    StepResult
+        Every cell came to its end.
+
+    Raises
+    ------
+    UsageError
+        The notebook, a parameter, the output or the limit cannot be used.
+    NotFoundError
+        There is no such notebook or kernel.
+    NotebookError
+        A cell raised or called ``sys.exit``, the time ran out or the kernel died.
+    StoreError
+        The store or the output's disk could not be written.
+    KeyboardInterrupt
+        Someone interrupted it; the run is ``KILLED`` and the kernel gone.
+    """
+    started = time.monotonic()
+    source = find_notebook(path)
+    notebook = read_notebook(source)
+    declared = parameters(notebook)
+    values = check_parameters(declared, params or {})
+    if timeout_s is not None and not timeout_s > 0:
+        raise UsageError(
+            f"The limit is {timeout_s} seconds.", fix="Give a timeout_s above 0."
+        )
+    kernel = _kernel(notebook, kernel_name)
+
+    from nbmlops.pipeline.injection import inject
+
+    ready = inject(notebook, values, kernel_name=kernel)
+    target = None if output is None else check_output(output, source)
+    store = store or connect()
+    experiment = (
+        experiment or fluent.active_experiment(store) or store.settings.experiment
+    )
+    source_name = relative(source, store.settings.project)
+    ready.metadata.papermill.update(
+        input_path=source_name, parameters=to_json(values), output_path=None
+    )
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in (declared or {}).values()
+        if parameter.is_literal
+    }
+    with terminable():
+        run = open_run(
+            store,
+            name=name or source.stem,
+            kind="step",
+            experiment=experiment,
+            params=defaults | values,
+            tags={
+                "mlflow.source.name": source_name,
+                "mlflow.source.type": "NOTEBOOK",
+                "nbmlops.code_hash": code_hash(code_sources(notebook)),
+            },
+            notebook=str(source),
+        )
+        execution = Execution(run, source, notebook)
+        try:
+            execution.execute(
+                ready, kernel_name=kernel, experiment=experiment, timeout_s=timeout_s
+            )
+            problem = execution.finish(target)
+        except BaseException as error:
+            run.close(error)
+            raise
+        if execution.interrupt is not None:
+            raise execution.interrupt
+        if problem is not None:
+            raise problem
+    return StepResult(
+        run_id=run.run_id,
+        status="FINISHED",
+        notebook=str(source),
+        output=None if target is None else str(target),
+        duration_s=time.monotonic() - started,
+        run_ids=execution.children,
+    )
+
+
+def _kernel(notebook: Any, kernel_name: str | None) -> str:  # noqa: ANN401
+    """Return the name of the kernel to use, which is installed."""
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    name = kernel_name or notebook.metadata.get("kernelspec", {}).get("name", "python3")
+    manager = KernelSpecManager()
+    try:
+        manager.get_kernel_spec(name)
+    except NoSuchKernel as error:
+        known = sorted(manager.find_kernel_specs())
+        raise NotFoundError(
+            f"No kernel {name!r} is installed.{did_you_mean(name, known)}",
+            fix=f"Give kernel_name, one of: {', '.join(known)}.",
+        ) from error
+    return str(name)
