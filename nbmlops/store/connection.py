@@ -50,6 +50,11 @@ class Store:
         return self.uri == embedded.tracking_uri(self.settings.home)
 
     @property
+    def is_served(self) -> bool:
+        """Whether an MLflow server stands between us and the database."""
+        return urlsplit(self.uri).scheme in ("http", "https")
+
+    @property
     def shown_uri(self) -> str:
         """The URI without the password a database URI may hold."""
         parts = urlsplit(self.uri)

@@ -53,7 +53,7 @@ def ensure(home: Path) -> None:
     target = database(home)
     if target.exists():
         return
-    _refuse_to_hide_file_store(home)
+    refuse_to_hide_file_store(home)
     with writing(home):
         home.mkdir(parents=True, exist_ok=True)
         ignore = home / ".gitignore"
@@ -124,7 +124,8 @@ def _locked(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _refuse_to_hide_file_store(home: Path) -> None:
+def refuse_to_hide_file_store(home: Path) -> None:
+    """Raise UsageError when an older file store was not brought over yet."""
     runs = home.parent / "mlruns"
     with suppress(OSError):
         if any(runs.glob("[0-9]*/meta.yaml")):

@@ -13,7 +13,7 @@ from nbmlops.entities import Column, ModelVersion, Page, RegisteredModel, Run, S
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.model_files import read_signature
-from nbmlops.store.search import list_runs, quoted, to_utc
+from nbmlops.store.search import list_runs, quoted, to_utc, token_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
@@ -59,7 +59,7 @@ def list_models(
             order_by=["name ASC"],
             page_token=page_token,
         )
-    return Page(items=tuple(map(_to_model, found)), next_page_token=found.token or None)
+    return Page(items=tuple(map(_to_model, found)), next_page_token=token_of(found))
 
 
 def get_model(store: Store, name: str) -> RegisteredModel:
@@ -130,7 +130,7 @@ def list_versions(
     runs = _runs_of(store, found)
     return Page(
         items=tuple(_to_version(version, model.aliases, runs) for version in found),
-        next_page_token=found.token or None,
+        next_page_token=token_of(found),
     )
 
 
@@ -288,12 +288,15 @@ def create_version(store: Store, name: str, run: Run) -> ModelVersion:
                 return get_version(store, name, int(version.version))
         _create_model(store, name)
         tags = {_MODEL_ID: run.model_id}
-        signature = _signature_of(store, run.model_id)
+        location = client.get_logged_model(run.model_id).artifact_location
+        signature = _signature_at(store, location)
         if signature is not None:  # kept here too, so that listings need no file
             tags[_SIGNATURE] = _write_signature(signature)
         created = client.create_model_version(
             name,
-            source=f"models:/{run.model_id}",
+            # A server knows its own models. A database would ask the store that this
+            # process happens to have as MLflow's default for one.
+            source=f"models:/{run.model_id}" if store.is_served else location,
             run_id=run.run_id,
             tags=tags,
             model_id=run.model_id,
@@ -301,8 +304,7 @@ def create_version(store: Store, name: str, run: Run) -> ModelVersion:
     return get_version(store, name, int(created.version))
 
 
-def _signature_of(store: Store, model_id: str) -> Signature | None:
-    location = store.client.get_logged_model(model_id).artifact_location
+def _signature_at(store: Store, location: str) -> Signature | None:
     with tempfile.TemporaryDirectory() as scratch:
         _download(store, location, "MLmodel", Path(scratch))
         return read_signature(Path(scratch))

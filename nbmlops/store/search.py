@@ -15,6 +15,7 @@ from nbmlops.store.runs import PARENT, SOURCE
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
+    from mlflow.store.entities import PagedList
 
 _HIDDEN = ("mlflow.log-model.", "mlflow.user", "mlflow.runName", SOURCE, PARENT)
 _LARGEST = 1.7976931348623157e308  # what SQL stores keep for an infinity
@@ -97,7 +98,7 @@ def list_runs(
         names = _experiment_names(store, found)
         return Page(
             items=tuple(_to_run(run, names) for run in found),
-            next_page_token=found.token or None,
+            next_page_token=token_of(found),
         )
 
 
@@ -338,6 +339,12 @@ def _to_run(run: MlflowRun, experiments: Mapping[str, str]) -> Run:
         parent_run_id=tags.get(PARENT),
         model_id=outputs[-1].model_id if outputs else None,
     )
+
+
+def token_of(page: PagedList[Any]) -> str | None:
+    """Return the token of MLflow's next page as text; None after the last one."""
+    token = page.token  # database stores give bytes, servers a text
+    return (token.decode() if isinstance(token, bytes) else token) or None
 
 
 def to_utc(milliseconds: int) -> datetime:

@@ -1,0 +1,278 @@
+"""A model as a folder of files: written without pickle, read without running code.
+
+The folder is what MLflow's own sklearn flavor writes and reads, in the skops format.
+Nothing here imports mlflow, so an endpoint's process need not either. A model's file
+brings a list of types it wants trusted; it is written for MLflow's sake and never
+read: `nbmlops.store.trusted_types` decides.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nbmlops.entities import Signature
+from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.store import skops_format
+from nbmlops.store.signatures import (
+    N_EXAMPLE_ROWS,
+    Rows,
+    as_table,
+    example_document,
+    infer_schemas,
+    signature_of,
+)
+from nbmlops.store.trusted_types import TRUSTED_TYPES
+
+_MODEL = "model.skops"
+_EXAMPLE = "input_example.json"
+_SERVING_EXAMPLE = "serving_input_example.json"
+
+
+def save_model(model: object, folder: Path, example: Rows = None) -> None:
+    """Write a fitted estimator as a model folder that MLflow can load.
+
+    Parameters
+    ----------
+    model : object
+        A fitted estimator.
+    folder : Path
+        An existing folder.
+    example : DataFrame, Series, ndarray, sparse matrix or sequence, optional
+        All rows it was fitted on, for the signature; the first five are stored.
+        Without it the model has no signature.
+
+    Raises
+    ------
+    UsageError
+        The model cannot be stored without pickle, or cannot predict the example.
+    """
+    content, types = skops_format.dump(model)
+    python = platform.python_version()
+    document: dict[str, object] = {
+        "flavors": {
+            "sklearn": {
+                "code": None,
+                "pickled_model": _MODEL,
+                "serialization_format": "skops",
+                "sklearn_version": version("scikit-learn"),
+                "skops_trusted_types": types,
+            }
+        },
+        "mlflow_version": version("mlflow"),
+        "model_size_bytes": len(content),
+        "utc_time_created": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
+    }
+    if hasattr(model, "predict"):
+        document["flavors"]["python_function"] = {  # type: ignore[index]
+            "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
+            "loader_module": "mlflow.sklearn",
+            "model_path": _MODEL,
+            "predict_fn": "predict",
+            "python_version": python,
+        }
+    if example is not None:
+        table = as_table(model, example)
+        document["signature"] = infer_schemas(model, table)
+        rows = table[:N_EXAMPLE_ROWS]
+        document["saved_input_example_info"] = _write_example(rows, folder)
+    (folder / _MODEL).write_bytes(content)
+    _write_yaml(folder / "MLmodel", document)
+    _write_environment(folder, python, pins(types, example))
+
+
+def _write_example(rows: Rows, folder: Path) -> dict[str, str]:
+    document = example_document(rows)
+    info = {"artifact_path": _EXAMPLE, "serving_input_path": _SERVING_EXAMPLE}
+    key = "inputs"
+    if hasattr(rows, "columns"):
+        key = "dataframe_split"
+        info |= {"type": "dataframe", "pandas_orient": "split"}
+    else:
+        info["type"] = "ndarray"
+    (folder / _EXAMPLE).write_text(json.dumps(document), encoding="utf-8")
+    (folder / _SERVING_EXAMPLE).write_text(
+        json.dumps({key: document}), encoding="utf-8"
+    )
+    return info
+
+
+def _write_environment(folder: Path, python: str, pinned: list[str]) -> None:
+    (folder / "requirements.txt").write_text("\n".join(pinned), encoding="utf-8")
+    packages = [f"python={python}", "pip", {"pip": pinned}]
+    _write_yaml(
+        folder / "conda.yaml",
+        {"name": "mlflow-env", "channels": ["conda-forge"], "dependencies": packages},
+    )
+    build = ["pip", "setuptools", "wheel"]
+    _write_yaml(
+        folder / "python_env.yaml",
+        {
+            "python": python,
+            "build_dependencies": build,
+            "dependencies": ["-r requirements.txt"],
+        },
+    )
+
+
+def _write_yaml(path: Path, document: object) -> None:
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def pins(types: Iterable[str], example: Rows = None) -> list[str]:
+    """Return the packages a model needs, at the versions installed here.
+
+    Parameters
+    ----------
+    types : iterable of str
+        Types of the model that are in ``TRUSTED_TYPES``.
+    example : object, optional
+        Rows it was fitted on; a DataFrame makes pandas one of the packages.
+
+    Returns
+    -------
+    list of str
+        ``name==version``, sorted. Each type is from a known distribution, so that
+        neither a new process nor the network is asked.
+    """
+    names = {"mlflow", "numpy", "scikit-learn", "scipy", "skops"}
+    names |= {TRUSTED_TYPES[name] for name in types} - {""}
+    if hasattr(example, "iloc"):
+        names.add("pandas")
+    return [f"{name}=={version(name)}" for name in sorted(names)]
+
+
+def load_model(folder: Path) -> Any:  # noqa: ANN401 - an estimator of any class
+    """Return the fitted estimator of a model folder; no code of the folder is run.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``MLmodel`` and the files it names.
+
+    Returns
+    -------
+    object
+        The fitted estimator.
+
+    Raises
+    ------
+    NotFoundError
+        There is no model in the folder.
+    UsageError
+        It is not a scikit-learn model in the skops format, holds a type that is not
+        in ``TRUSTED_TYPES``, or is damaged.
+    """
+    document = _read_document(folder)
+    flavors = document.get("flavors") or {}
+    flavor = flavors.get("sklearn")
+    if not isinstance(flavor, dict):
+        raise UsageError(
+            f"The model in {folder} is not one of scikit-learn's: its flavors are "
+            f"{', '.join(map(str, flavors)) or 'none'}.",
+            fix="Choose a model that was logged with nbmlops or mlflow.sklearn.",
+        )
+    form = flavor.get("serialization_format", "pickle")
+    if form != "skops":
+        raise UsageError(
+            f"The model in {folder} was saved with {form!r}: loading it would run "
+            "whatever code is in the file.",
+            fix=skops_format.LOG_AGAIN,
+        )
+    name = str(flavor.get("pickled_model"))
+    path = folder / name
+    if Path(name).name != name or not path.is_file():
+        raise UsageError(
+            f"The model in {folder} names the file {name!r}, which is not in it.",
+            fix=skops_format.LOG_AGAIN,
+        )
+    return skops_format.load(path)
+
+
+def read_signature(folder: Path) -> Signature | None:
+    """Return the signature of a model folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``MLmodel``.
+
+    Returns
+    -------
+    Signature or None
+        None when the model was logged without one.
+
+    Raises
+    ------
+    NotFoundError
+        There is no model in the folder.
+    UsageError
+        Its ``MLmodel`` is damaged.
+    """
+    schemas = _read_document(folder).get("signature")
+    return signature_of(schemas) if schemas else None
+
+
+def read_example(folder: Path) -> dict[str, list[Any]] | None:
+    """Return the rows that were stored with a model.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``MLmodel`` and the files it names.
+
+    Returns
+    -------
+    dict or None
+        ``columns``, names or positions as text, and ``data``, a list of rows with
+        null for what is missing; None when there are no rows or they are no table.
+
+    Raises
+    ------
+    NotFoundError
+        There is no model in the folder.
+    UsageError
+        Its ``MLmodel`` is damaged.
+    """
+    info = _read_document(folder).get("saved_input_example_info") or {}
+    name = str(info.get("artifact_path"))
+    path = folder / name
+    if Path(name).name != name or not path.is_file():
+        return None
+    try:
+        # MLflow writes a missing number as a bare NaN, which is not JSON.
+        document = json.loads(path.read_bytes(), parse_constant=lambda _: None)
+    except ValueError:
+        return None
+    rows = document.get("data") if isinstance(document, dict) else document
+    is_table = info.get("type") in ("dataframe", "ndarray")
+    if not is_table or not isinstance(rows, list) or not rows:
+        return None
+    if not isinstance(rows[0], list):
+        rows = [[row] for row in rows]
+    columns = document.get("columns") if isinstance(document, dict) else None
+    return {"columns": columns or [str(i) for i in range(len(rows[0]))], "data": rows}
+
+
+def _read_document(folder: Path) -> dict[str, Any]:
+    path = folder / "MLmodel"
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"No model in {folder}: the file MLmodel is missing.",
+            fix="Give the folder that a model was logged or downloaded to.",
+        ) from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {error}.", fix="Log the model again."
+        ) from error
+    return document if isinstance(document, dict) else {}

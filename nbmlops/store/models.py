@@ -1,0 +1,117 @@
+"""Fitted estimators as MLflow's logged models."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from nbmlops.store.connection import Store, answering
+from nbmlops.store.model_files import save_model
+from nbmlops.store.signatures import Rows
+
+
+def log_model(
+    store: Store, run_id: str, model: object, example: Rows, *, name: str = "model"
+) -> str:
+    """Record a fitted estimator as the model of a run; any thread may call it.
+
+    The same files as ``mlflow.sklearn.log_model`` writes, without its second process
+    that imports and loads the model to find out what it needs.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run; it need not be active in this thread, nor still open.
+    model : object
+        A fitted estimator.
+    example : DataFrame, Series, ndarray, sparse matrix, sequence or None
+        All rows it was fitted on: the signature is inferred from them and the first
+        five are stored. None leaves the model without signature.
+    name : str, default="model"
+        The logged model's name.
+
+    Returns
+    -------
+    str
+        MLflow's id of the logged model, ``m-`` and 32 hexadecimal digits.
+
+    Raises
+    ------
+    UsageError
+        The model cannot be stored without pickle, or cannot predict the example.
+        Nothing was recorded.
+    NotFoundError
+        There is no such run.
+    StoreError
+        The store could not be written. The logged model, when it was made, is FAILED.
+    """
+    with tempfile.TemporaryDirectory() as scratch, answering(store):
+        from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+
+        folder = Path(scratch)
+        save_model(model, folder, example)
+        client = store.client
+        run = client.get_run(run_id)
+        logged = client.create_logged_model(
+            experiment_id=run.info.experiment_id,
+            name=name,
+            source_run_id=run_id,
+            params=run.data.params,
+        )
+        status = LoggedModelStatus.FAILED
+        try:
+            ids = {
+                "artifact_path": logged.artifact_location,
+                "model_id": logged.model_id,
+                "model_uuid": logged.model_id,
+                "run_id": run_id,
+            }
+            with (folder / "MLmodel").open("a", encoding="utf-8") as file:
+                yaml.safe_dump(ids, file)
+            client.log_model_artifacts(logged.model_id, scratch)
+            client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+            metrics = [
+                Metric(m.key, m.value, m.timestamp, m.step, model_id=logged.model_id)
+                for m in run.data.to_proto().metrics
+            ]
+            client.log_batch(run_id, metrics=metrics)
+            status = LoggedModelStatus.READY
+        finally:
+            client.finalize_logged_model(logged.model_id, status)
+    return str(logged.model_id)
+
+
+def is_fitted_estimator(value: object) -> bool:
+    """Return whether ``value`` is a scikit-learn estimator that has been fitted.
+
+    Parameters
+    ----------
+    value : object
+        Anything; scikit-learn is not imported to look at it.
+
+    Returns
+    -------
+    bool
+        True for an estimator with fitted state; False for a class, an unfitted one,
+        and one that never has any state.
+    """
+    base = sys.modules.get("sklearn.base")
+    if base is None or not isinstance(value, base.BaseEstimator):
+        return False
+    from sklearn.utils import get_tags
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        if not get_tags(value).requires_fit:
+            return any(
+                name.endswith("_") and not name.startswith("_") for name in vars(value)
+            )
+        check_is_fitted(value)
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return True
