@@ -35,8 +35,7 @@ ENDINGS = {
     "sys.exit with words": ("import sys\nsys.exit('no data')", "FAILED"),
     "a failed assertion": ("assert 1 == 2", "FAILED"),
     "an interrupt": (
-        "import os, signal, time\n"
-        "os.kill(os.getpid(), signal.SIGINT)\ntime.sleep(20)",
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(20)",
         "KILLED",
     ),
     "a cancelled task": ("import asyncio\nraise asyncio.CancelledError()", "KILLED"),
@@ -99,7 +98,9 @@ def test_cells_end_with_the_status_they_earned(project):
 def test_interrupting_the_kernel_kills_the_run_of_the_cell(project):
     with kernel(project) as k:
         k.run("%load_ext nbmlops")
-        sent = k.send("%%track it\nprint('now', flush=True)\nimport time\ntime.sleep(60)")
+        sent = k.send(
+            "%%track it\nprint('now', flush=True)\nimport time\ntime.sleep(60)"
+        )
         k.await_text("now")
         k.interrupt()
         assert k.reply_to(sent)["status"] == "error"

@@ -1,0 +1,98 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from nbmlops.cli.main import invoke
+from nbmlops.store import runs as store_runs
+from tests.notebooks import write_notebook
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["runz"], "No command 'runz'. Did you mean 'run"),
+        (["register"], "Missing argument 'MODEL'."),
+        (["runs", "-n", "0"], "Invalid value for '-n'"),
+        (["runs", "--filtr", "x"], "No such option"),
+        (["run", "nowhere.ipynb"], "nowhere.ipynb"),
+        (["register", "a/b"], "'a/b' cannot name a registered model."),
+        (["register", "a", "--run", "zz"], "'zz' is not a run."),
+        (["deploy", "credit@champion"], "No registered model 'credit'."),
+        (["predict", "credit"], "No endpoint 'credit'"),
+        (["undeploy", "credit"], "No endpoint 'credit'"),
+    ],
+)
+def test_wrong_request_is_two_lines_and_exit_code_2(project, capsys, words, problem):
+    assert invoke(words) == 2
+    told = capsys.readouterr()
+    last = told.err.splitlines()[-2:]
+    assert problem in last[0]
+    assert last[1]
+    assert "Traceback" not in told.err
+    assert told.out == ""
+
+
+def test_debug_prints_the_traceback_too(project, capsys):
+    assert invoke(["--debug", "register", "a/b"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_json_error_is_one_document(project, capsys):
+    assert invoke(["register", "a/b", "--json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert document["error"] == "UsageError"
+    assert document["message"]
+    assert document["fix"]
+
+
+def test_unreachable_server_is_exit_code_1(project, capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert invoke(["runs"]) == 1
+    assert "127.0.0.1:9 does not answer." in capsys.readouterr().err
+
+
+def test_runs_prints_a_table_or_json(project, store, capsys):
+    run_id = store_runs.create_run(store, name="one", experiment="my project")
+    store_runs.log_values(store, run_id, metrics={"auc": float("nan")})
+    assert invoke(["runs"]) == 0
+    assert run_id[:8] in capsys.readouterr().out
+    assert invoke(["runs", "--json"]) == 0
+    (item,) = json.loads(capsys.readouterr().out)["items"]
+    assert (item["run_id"], item["metrics"]) == (run_id, {"auc": "NaN"})
+
+
+@pytest.mark.kernel
+def test_run_takes_parameters_by_option_and_file(project, capsys):
+    write_notebook(
+        project / "step.ipynb",
+        ["import json\nopen('got', 'w').write(json.dumps([C, rounds, name]))"],
+        parameters="C: float = 1.0\nrounds: int = 3\nname: str = 'x'",
+    )
+    (project / "p.yaml").write_text("C: 2\nname: from file\n", encoding="utf-8")
+    words = ["run", "step.ipynb", "out/step.ipynb", "-p", "C", "0.5", "-f", "p.yaml"]
+    assert invoke([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "FINISHED"
+    got = json.loads((project / "got").read_text(encoding="utf-8"))
+    assert got == [0.5, 3, "from file"]
+    assert (project / "out" / "step.ipynb").exists()
+
+
+@pytest.mark.kernel
+def test_failing_notebook_is_exit_code_1_and_names_its_cell(project, capsys):
+    write_notebook(project / "step.ipynb", ["x = 1", "1 / 0"])
+    assert invoke(["run", "step.ipynb"]) == 1
+    told = capsys.readouterr().err
+    assert "cell 1 of step.ipynb: ZeroDivisionError" in told
+    assert "Traceback" not in told
+
+
+def test_command_is_installed():
+    done = subprocess.run(
+        [sys.executable, "-m", "nbmlops.cli", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("nbmlops, version ")

@@ -1,0 +1,115 @@
+"""The shape of the repository."""
+
+import ast
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import click
+import nbformat
+import pytest
+
+import nbmlops
+from nbmlops.cli.main import cli
+from nbmlops.notebook.magics import NbmlopsMagics
+from nbmlops.notebook.options import track_parser
+
+ROOT = Path(__file__).parents[1]
+DOCS = "\n".join(
+    path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))
+)
+
+
+def test_public_names_are_exactly_those_that_can_be_had():
+    assert sorted(nbmlops.__all__) == nbmlops.__all__
+    assert set(nbmlops._HOME_OF) == set(nbmlops.__all__)
+    for name in nbmlops.__all__:
+        assert getattr(nbmlops, name) is not None
+    typed = ast.parse((ROOT / "nbmlops" / "__init__.py").read_text(encoding="utf-8"))
+    imported = {
+        alias.name
+        for node in ast.walk(typed)
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").startswith("nbmlops.")
+        for alias in node.names
+    }
+    assert set(nbmlops.__all__) <= imported
+
+
+def test_every_all_is_exact():
+    for module in pkgutil.walk_packages(nbmlops.__path__, "nbmlops."):
+        if module.name.endswith("__main__"):
+            continue
+        loaded = importlib.import_module(module.name)
+        for name in getattr(loaded, "__all__", ()):
+            assert hasattr(loaded, name), f"{module.name}.{name}"
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_every_option_of_a_command_is_in_the_docs(command):
+    assert re.search(rf"nbmlops {command}\b", DOCS), command
+    for option in cli.commands[command].params:
+        if isinstance(option, click.Option):
+            names = [name for name in option.opts if name in DOCS]
+            assert names, f"{command} {option.opts}"
+
+
+def test_every_magic_and_its_options_are_in_the_docs():
+    source = (ROOT / "nbmlops" / "notebook" / "magics.py").read_text(encoding="utf-8")
+    options = set(re.findall(r'add_argument\(\s*"(--?[\w-]+)"', source))
+    options |= {
+        name for action in track_parser()._actions for name in action.option_strings
+    }
+    assert {name for name in options if name not in DOCS} == set()
+    magics = NbmlopsMagics.magics
+    for kind, mark in (("line", "%"), ("cell", "%%")):
+        for name in magics[kind]:
+            assert f"{mark}{name}" in DOCS, name
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=str)
+def test_notebooks_have_parameters_and_no_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+
+
+def test_lock_holds_no_address_and_a_hash_for_every_package():
+    lock = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert "://" not in lock
+    entries = re.split(r"(?m)^(?=[a-z0-9])", lock)[1:]
+    assert len(entries) > 150
+    assert all("--hash=sha256:" in entry for entry in entries)
+    assert "://" not in (ROOT / "labextension" / "yarn.lock").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_lock_fits_what_the_project_asks_for():
+    import tomllib
+
+    from packaging.requirements import Requirement
+
+    lock = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"(?m)^([a-z0-9-]+)==([^ ;]+)", lock))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"]["dev"],
+        *project["project"]["optional-dependencies"]["demo"],
+    ]
+    for requirement in map(Requirement, wanted):
+        if requirement.name != "nbmlops":
+            assert requirement.specifier.contains(pins[requirement.name]), requirement
+
+
+def test_version_is_that_of_the_front_end():
+    import json
+
+    package = json.loads(
+        (ROOT / "labextension" / "package.json").read_text(encoding="utf-8")
+    )
+    assert nbmlops.__version__ == package["version"]
