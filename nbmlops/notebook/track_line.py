@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from pathlib import Path
 
 from nbmlops.errors import UsageError
@@ -42,10 +43,14 @@ def log(session: Session, line: str) -> None:
     """Append metrics to the open run."""
     parser = LineParser("%track log")
     parser.add_argument("values", nargs="+", metavar="KEY=EXPR")
-    parser.add_argument("--step", type=int)
+    parser.add_argument("--step", metavar="EXPR", default="0")
     found = parser.parse_line(line)
+    ((_, step),) = named_expressions(parser, [f"step={found.step}"])
+    at = session.look_up((("step", step),))["step"]
+    if not isinstance(at, numbers.Integral):
+        parser.error(f"the step {at!r} is not an integer")
     values = session.look_up(named_expressions(parser, found.values))
-    session.active.run.log(step=found.step, **values)
+    session.active.run.log(step=int(at), **values)
 
 
 def params(session: Session, line: str) -> None:

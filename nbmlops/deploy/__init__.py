@@ -1,0 +1,23 @@
+"""Where model versions answer: local endpoints, each a process of its own."""
+
+from nbmlops.deploy.handle import EndpointHandle
+from nbmlops.deploy.local import (
+    deploy,
+    example,
+    get_endpoint,
+    list_endpoints,
+    predict,
+    read_token,
+    undeploy,
+)
+
+__all__ = [
+    "EndpointHandle",
+    "deploy",
+    "example",
+    "get_endpoint",
+    "list_endpoints",
+    "predict",
+    "read_token",
+    "undeploy",
+]

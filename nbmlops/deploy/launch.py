@@ -1,0 +1,163 @@
+"""A new endpoint process, brought to its first answer or undone."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nbmlops.deploy import process, records
+from nbmlops.deploy.client import UNANSWERED, ask
+from nbmlops.deploy.records import Record
+from nbmlops.entities import ModelVersion
+from nbmlops.errors import DeployError, StoreError, UsageError
+from nbmlops.store import Store
+from nbmlops.store.embedded import disk_error
+from nbmlops.store.model_files import read_example
+from nbmlops.store.registry import download_model
+
+_LITTLE_BYTES = 1_000_000
+
+
+def launch(
+    store: Store,
+    version: ModelVersion,
+    spec: dict[str, Any],
+    *,
+    port: int | None,
+    token: str | None,
+) -> tuple[Record, Path]:
+    """Return the record of a new process that has answered, and its folder.
+
+    Parameters
+    ----------
+    store : Store
+        Where the version's files are.
+    version : ModelVersion
+        What to serve.
+    spec : dict
+        The fields of the record that are known before.
+    port : int or None
+        Port on the loopback interface; None for a free one.
+    token : str or None
+        The bearer token to ask for; None asks for none.
+
+    Returns
+    -------
+    tuple of Record and Path
+        The endpoint's record stands for them already.
+
+    Raises
+    ------
+    DeployError
+        The process did not answer as it should; nothing is left of it.
+    UsageError
+        The version has no input example.
+    ConflictError
+        The port is in use.
+    StoreError
+        The folder cannot be written.
+    """
+    settings, name = store.settings, spec["name"]
+    with ExitStack() as undo:
+        listener = undo.enter_context(process.listen(port))
+        spec["port"] = listener.getsockname()[1]
+        folder = records.make_folder(settings, name)
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        if token is not None:
+            records.write_token(folder, token)
+        records.write_spec(folder, spec)
+        deadline = time.monotonic() + settings.deploy_timeout_s
+        # It imports what every model needs while the files of this one are fetched.
+        child = process.start(folder, listener, is_open=token is None)
+        born_at = process.started_at(child.pid)
+        undo.callback(process.stop, child.pid, born_at)
+        listener.close()
+        model_folder = folder / "model"
+        _fetch(store, version, model_folder)
+        rows = read_example(model_folder)
+        if rows is None:
+            raise UsageError(
+                f"{version.model}/{version.version} has no input example to try an "
+                "endpoint with.",
+                fix="Log the model with rows it takes, run.log_model(model, X), and "
+                "register it again.",
+            )
+        process.let_load(child)
+        _try(child, folder, spec, rows, token=token, deadline=deadline)
+        record = Record(
+            **spec,
+            pid=child.pid,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            process_started_at=born_at,
+        )
+        records.write_spec(folder, record)
+        records.switch(settings, name, folder)
+        undo.pop_all()
+    return record, folder
+
+
+def _fetch(store: Store, version: ModelVersion, folder: Path) -> None:
+    try:
+        download_model(store, version, folder)
+    except StoreError as error:
+        # MLflow tells a full disk as a download that failed, without the reason.
+        if shutil.disk_usage(folder.parent).free < _LITTLE_BYTES:
+            full = OSError(errno.ENOSPC, "No space left on device")
+            raise disk_error(full, folder) from error
+        raise
+
+
+def _try(
+    child: subprocess.Popen[bytes],
+    folder: Path,
+    spec: Mapping[str, Any],
+    rows: Mapping[str, Any],
+    *,
+    token: str | None,
+    deadline: float,
+) -> None:
+    """Wait until the endpoint has answered its own input example as it should."""
+    target = f"{spec['model']}/{spec['version']}"
+    fix = f"See that {target} predicts rows as it was logged with, then deploy again."
+    try:
+        # The socket already listens: the request waits in it until it is served, and
+        # is broken off at once when the process dies.
+        answer = ask(
+            spec["port"],
+            f"/endpoints/{spec['name']}/invocations",
+            token=token,
+            timeout_s=max(0.1, deadline - time.monotonic()),
+            body=json.dumps({"dataframe_split": rows}).encode(),
+        )
+    except TimeoutError as error:
+        raise DeployError(
+            f"{target} did not answer in time. {records.last_words(folder)}".strip(),
+            fix="Set NBMLOPS_DEPLOY_TIMEOUT_S to more seconds, or see what is slow.",
+        ) from error
+    except UNANSWERED as error:
+        try:
+            ended = process.exit_reason(child.wait(timeout=5))
+        except subprocess.TimeoutExpired:
+            ended = "it closed the connection"
+        told = records.last_words(folder) or "It left no word in its log."
+        raise DeployError(
+            f"The process of {target} ended ({ended}): {told}", fix=fix
+        ) from error
+    if answer.status != 200:
+        told = records.last_words(folder) if answer.status >= 500 else answer.told()[0]
+        raise DeployError(f"{target} fails on its own input example: {told}", fix=fix)
+    predicted = json.loads(answer.body)["predictions"]
+    if len(predicted) != len(rows["data"]):
+        raise DeployError(
+            f"{target} answers {len(predicted)} predictions for "
+            f"{len(rows['data'])} rows.",
+            fix="Deploy a model that predicts one value for each row.",
+        )

@@ -1,0 +1,312 @@
+"""Local endpoints: deployed, listed, asked, removed."""
+
+from __future__ import annotations
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from nbmlops.config import Settings
+from nbmlops.deploy import process, records
+from nbmlops.deploy.client import UNANSWERED, Answer, ask
+from nbmlops.deploy.launch import launch
+from nbmlops.deploy.records import Record
+from nbmlops.deploy.state import observe, to_endpoint
+from nbmlops.entities import Endpoint, ModelVersion
+from nbmlops.errors import ConflictError, DeployError, UsageError
+from nbmlops.store import Store
+from nbmlops.store.model_files import read_example
+
+_PREDICT_S = 120.0
+
+
+def deploy(
+    store: Store,
+    version: ModelVersion,
+    *,
+    name: str,
+    alias: str | None = None,
+    port: int | None = None,
+    is_open: bool = False,
+) -> tuple[Endpoint, bool]:
+    """Return the endpoint that answers for a model version, started when needed.
+
+    Parameters
+    ----------
+    store : Store
+        Where the version's files are.
+    version : ModelVersion
+        What to serve.
+    name : str
+        The endpoint's name. An endpoint of that name and model that serves another
+        version is replaced; it answers until the new one does.
+    alias : str, optional
+        The alias ``version`` was found by.
+    port : int, optional
+        Port on the loopback interface; a free one by default.
+    is_open : bool, default=False
+        Whether it answers without a token.
+
+    Returns
+    -------
+    tuple of Endpoint and bool
+        It has answered its own input example. False when it did so before.
+
+    Raises
+    ------
+    UsageError
+        The name cannot be one, or the version has no input example or signature.
+    ConflictError
+        The port is in use, or another model answers under the name.
+    DeployError
+        The process did not answer as it should; nothing is left of it.
+    StoreError
+        The project's folder cannot be written.
+    """
+    records.check_name(name)
+    settings = store.settings
+    with records.lock(settings, name):
+        before = records.find_record(settings, name)
+        endpoint = before and observe(settings, before)
+        if before and endpoint and endpoint.state != "dead":
+            if before.model != version.model:
+                raise ConflictError(
+                    f"Endpoint {name!r} serves {before.model}/{before.version}.",
+                    fix=f"Choose another name with --name, or remove it first: "
+                    f"%undeploy {name}.",
+                )
+            if endpoint.state == "ready" and _is_as_asked(
+                before, version, port=port, is_open=is_open
+            ):
+                return _with_alias(settings, before, alias), False
+        records.remove_others(
+            settings, name, keep=records.folder_of(settings, name) if before else None
+        )
+        spec = {
+            "name": name,
+            "model": version.model,
+            "version": version.version,
+            "alias": alias,
+            "model_id": version.model_id,
+            "run_id": version.run_id,
+            "is_open": is_open,
+            "max_request_bytes": settings.max_request_bytes,
+        }
+        token = records.read_token(settings, name) or secrets.token_urlsafe(32)
+        record, folder = launch(
+            store, version, spec, port=port, token=None if is_open else token
+        )
+        if before:
+            process.stop(before.pid, before.process_started_at)
+        records.remove_others(settings, name, keep=folder)
+    return to_endpoint(record, "ready"), True
+
+
+def _is_as_asked(
+    record: Record, version: ModelVersion, *, port: int | None, is_open: bool
+) -> bool:
+    asked = (version.version, version.model_id, version.run_id, is_open)
+    is_same = asked == (record.version, record.model_id, record.run_id, record.is_open)
+    return is_same and port in (None, record.port)
+
+
+def _with_alias(settings: Settings, record: Record, alias: str | None) -> Endpoint:
+    folder = records.folder_of(settings, record.name)
+    if folder is not None and record.alias != alias:
+        record = replace(record, alias=alias)
+        records.write_spec(folder, record)
+    return to_endpoint(record, "ready")
+
+
+def list_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
+    """Return the project's endpoints, by name, each with the state it is in.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's.
+
+    Returns
+    -------
+    tuple of Endpoint
+        Maybe none.
+    """
+    found = [records.find_record(settings, n) for n in records.list_names(settings)]
+    if not (known := [record for record in found if record]):
+        return ()
+    with ThreadPoolExecutor(max_workers=min(16, len(known))) as threads:
+        return tuple(threads.map(lambda record: observe(settings, record), known))
+
+
+def get_endpoint(settings: Settings, name: str) -> Endpoint:
+    """Return one endpoint, with the state it is in.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's.
+    name : str
+        The endpoint's name.
+
+    Returns
+    -------
+    Endpoint
+        Asked just now.
+
+    Raises
+    ------
+    NotFoundError
+        There is none of that name.
+    """
+    return observe(settings, records.get_record(settings, name))
+
+
+def undeploy(settings: Settings, name: str) -> None:
+    """Stop an endpoint and remove all that is on disk about it.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's.
+    name : str
+        The endpoint's name; it may be dead.
+
+    Raises
+    ------
+    NotFoundError
+        There is none of that name.
+    DeployError
+        Its process does not end.
+    """
+    if records.folder_of(settings, name) is None:
+        raise records.not_found(settings, name)
+    with records.lock(settings, name):
+        record = records.find_record(settings, name)
+        if record:
+            process.stop(record.pid, record.process_started_at)
+        records.remove(settings, name)
+
+
+def read_token(settings: Settings, name: str) -> str | None:
+    """Return an endpoint's bearer token.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's.
+    name : str
+        The endpoint's name.
+
+    Returns
+    -------
+    str or None
+        None when the endpoint asks for none.
+
+    Raises
+    ------
+    NotFoundError
+        There is no endpoint of that name.
+    """
+    records.get_record(settings, name)
+    return records.read_token(settings, name)
+
+
+def example(settings: Settings, name: str) -> dict[str, Any] | None:
+    """Return rows to try an endpoint with.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's.
+    name : str
+        The endpoint's name.
+
+    Returns
+    -------
+    dict or None
+        ``columns`` and ``data``, as ``dataframe_split`` takes them.
+
+    Raises
+    ------
+    NotFoundError
+        There is no endpoint of that name.
+    """
+    records.get_record(settings, name)
+    folder = records.folder_of(settings, name)
+    return read_example(folder / "model") if folder else None
+
+
+def predict(
+    settings: Settings,
+    name: str,
+    payload: bytes,
+    content_type: str = "application/json",
+) -> bytes:
+    """Return an endpoint's raw answer to a request.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's.
+    name : str
+        The endpoint's name.
+    payload : bytes
+        A request in MLflow's scoring protocol.
+    content_type : str, default="application/json"
+        Its content type.
+
+    Returns
+    -------
+    bytes
+        JSON, ``{"predictions": [...]}``.
+
+    Raises
+    ------
+    NotFoundError
+        There is no endpoint of that name.
+    UsageError
+        The endpoint refuses the request; the message is its own.
+    DeployError
+        The endpoint is dead, does not answer, or its model failed.
+    """
+    record = records.get_record(settings, name)
+    try:
+        answer = _send(settings, record, payload, content_type)
+    except UNANSWERED as error:
+        # A new version may have taken over since the record was read.
+        again = records.get_record(settings, name)
+        if again.pid == record.pid:
+            raise _unanswered(settings, record, error) from error
+        try:
+            answer = _send(settings, again, payload, content_type)
+        except UNANSWERED as error_again:
+            raise _unanswered(settings, again, error_again) from error_again
+    if answer.status == 200:
+        return answer.body
+    problem, fix = answer.told()
+    if 400 <= answer.status < 500:
+        raise UsageError(problem, fix=fix)
+    raise DeployError(problem, fix=fix)
+
+
+def _send(
+    settings: Settings, record: Record, payload: bytes, content_type: str
+) -> Answer:
+    return ask(
+        record.port,
+        f"/endpoints/{record.name}/invocations",
+        token=records.read_token(settings, record.name),
+        timeout_s=_PREDICT_S,
+        body=payload,
+        content_type=content_type,
+    )
+
+
+def _unanswered(settings: Settings, record: Record, error: Exception) -> DeployError:
+    endpoint = observe(settings, record)
+    return DeployError(
+        f"Endpoint {record.name!r} gave no answer ({type(error).__name__}); it is "
+        f"{endpoint.state}.",
+        fix=endpoint.message or "Send the request again.",
+    )

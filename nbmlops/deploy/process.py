@@ -1,0 +1,197 @@
+"""The processes behind endpoints: started, told apart, stopped."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from nbmlops.errors import ConflictError, DeployError, UsageError
+from nbmlops.store.embedded import writing
+
+_STOP_S = 12.0
+_TICK_S = 0.02
+
+
+def listen(port: int | None) -> socket.socket:
+    """Return a socket that listens on the loopback interface.
+
+    Parameters
+    ----------
+    port : int or None
+        The port; None lets the system choose a free one.
+
+    Returns
+    -------
+    socket
+        Connections wait in it until a process that was given it answers.
+
+    Raises
+    ------
+    ConflictError
+        The port is in use.
+    UsageError
+        It is not a port this user may listen on.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port or 0))
+        listener.listen(512)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            raise ConflictError(
+                f"Port {port} is in use.",
+                fix="Choose another with --port, or leave it out for a free one.",
+            ) from error
+        raise UsageError(
+            f"No endpoint can listen on port {port}: {error}.",
+            fix="Choose one from 1024 to 65535 with --port, or leave it out.",
+        ) from error
+    return listener
+
+
+def start(
+    folder: Path, listener: socket.socket, *, is_open: bool
+) -> subprocess.Popen[bytes]:
+    """Return a new endpoint process, which waits for a line before it loads its model.
+
+    Parameters
+    ----------
+    folder : Path
+        The endpoint's folder, with ``spec.json`` in it.
+    listener : socket
+        The socket it is to answer on.
+    is_open : bool
+        Whether it asks for no token.
+
+    Returns
+    -------
+    Popen
+        In a session of its own: it outlives the process that started it.
+    """
+    fd = listener.fileno()
+    command = [sys.executable, "-P", "-m", "nbmlops.serving", str(folder)]
+    command += ["--fd", str(fd), "--wait", *(["--no-auth"] if is_open else [])]
+    environ = dict(os.environ)
+    package_root = str(Path(__file__).parents[2])
+    if package_root != sysconfig.get_path("purelib"):
+        # Not installed, or as a source tree: the process must find the same one.
+        known = [environ["PYTHONPATH"]] if environ.get("PYTHONPATH") else []
+        environ["PYTHONPATH"] = os.pathsep.join([package_root, *known])
+    with writing(folder), (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            env=environ,
+            pass_fds=(fd,),
+            start_new_session=True,
+        )
+    # Someone has to take note when it ends, else it stays as a zombie.
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process
+
+
+def let_load(process: subprocess.Popen[bytes]) -> None:
+    """Tell a process from `start` that its model is there."""
+    assert process.stdin is not None  # noqa: S101 - it is a pipe
+    with suppress(OSError), process.stdin as pipe:
+        pipe.write(b"go\n")
+
+
+def started_at(pid: int) -> float:
+    """Return when a process started, in seconds since 1970."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error as error:
+        raise DeployError(
+            "The endpoint's process ended as it was started.",
+            fix="Deploy it again.",
+        ) from error
+
+
+def find_process(pid: int, process_started_at: float) -> psutil.Process | None:
+    """Return a process that is still the one that was started then; else None."""
+    try:
+        process = psutil.Process(pid)
+        # Clock corrections move the start time psutil computes by parts of a second.
+        is_same = abs(process.create_time() - process_started_at) < 2
+        return process if is_same and _runs(process) else None
+    except psutil.Error:
+        return None
+
+
+def stop(pid: int, process_started_at: float) -> None:
+    """End a process and its children: politely, then not; gone when this returns.
+
+    Parameters
+    ----------
+    pid : int
+        Its id.
+    process_started_at : float
+        Its start, in seconds since 1970; another process of that id is left alone.
+
+    Raises
+    ------
+    DeployError
+        It belongs to another user, or does not end even when killed.
+    """
+    process = find_process(pid, process_started_at)
+    if process is None:
+        return
+    try:
+        children = process.children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        if not _ended(process, _STOP_S):
+            process.kill()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        if _ended(process, _STOP_S):
+            return
+    except psutil.NoSuchProcess:
+        return
+    except psutil.AccessDenied as error:
+        raise DeployError(
+            f"Process {pid} may not be stopped by this user.",
+            fix="Stop it as the user who deployed it.",
+        ) from error
+    raise DeployError(f"Process {pid} does not end.", fix=f"See why: ps -fp {pid}.")
+
+
+def exit_reason(code: int) -> str:
+    """Return how a process ended, in words."""
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
+    return f"signal {name}" + (", perhaps out of memory" if name == "SIGKILL" else "")
+
+
+def _ended(process: psutil.Process, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while _runs(process):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_TICK_S)
+    return True
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

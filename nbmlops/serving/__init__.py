@@ -1,0 +1,1 @@
+"""What runs inside an endpoint's process; imports no mlflow."""

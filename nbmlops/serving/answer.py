@@ -1,0 +1,67 @@
+"""Predictions as the JSON that MLflow's server answers."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+
+import numpy as np
+import pandas as pd
+
+
+def write_answer(predictions: object) -> bytes:
+    """Return predictions as MLflow's server answers them.
+
+    Parameters
+    ----------
+    predictions : object
+        What the model returned: an array, frame, series or list.
+
+    Returns
+    -------
+    bytes
+        ``{"predictions": [...]}``; a number that is not finite is null.
+
+    Examples
+    --------
+    >>> write_answer(np.array([1.5, np.nan]))
+    b'{"predictions": [1.5, null]}'
+    """
+    if isinstance(predictions, pd.Series):
+        predictions = predictions.to_frame()
+    if isinstance(predictions, pd.DataFrame):
+        predictions = predictions.to_dict(orient="records")
+    elif hasattr(predictions, "toarray"):
+        predictions = predictions.toarray()
+    answer = {"predictions": predictions}
+    try:
+        return json.dumps(answer, allow_nan=False, default=_plain).encode()
+    except ValueError:  # not finite
+        plain = json.loads(json.dumps(answer, default=_plain))
+        return json.dumps(_without_nan(plain), allow_nan=False).encode()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else str(value)
+    if isinstance(value, np.ndarray):
+        return list(value) if value.dtype.kind in "mM" else value.tolist()
+    if isinstance(value, np.generic):
+        return str(value) if value.dtype.kind == "m" else value.item()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if value is pd.NA or value is pd.NaT:
+        return None
+    isoformat = getattr(value, "isoformat", None)
+    return isoformat() if isoformat else str(value)
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return value

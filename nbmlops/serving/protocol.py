@@ -1,0 +1,246 @@
+"""MLflow's scoring protocol: a request's bytes to a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nbmlops.errors import UsageError, did_you_mean
+
+_LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+_EXAMPLE = 'Send {"dataframe_split": {"columns": [...], "data": [[...], ...]}}.'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What a request asks to predict, before any value is looked at.
+
+    Attributes
+    ----------
+    names : tuple of str or None
+        Column names; None when rows came without.
+    columns : tuple of sequences
+        The values of each column, of equal lengths.
+    is_text : bool
+        True when every value is text that still has to be read, as in CSV.
+    """
+
+    names: tuple[str, ...] | None
+    columns: tuple[Sequence[Any], ...]
+    is_text: bool = False
+
+
+def refusal(problem: str, *, fix: str, status: int = 400) -> UsageError:
+    """Return the error that answers a request with ``status``."""
+    error = UsageError(problem, fix=fix)
+    error.status = status
+    return error
+
+
+def read_request(body: bytes, content_type: str) -> Table:
+    """Return the table a request carries.
+
+    Parameters
+    ----------
+    body : bytes
+        The request's body.
+    content_type : str
+        Its ``content-type`` header.
+
+    Returns
+    -------
+    Table
+        At least one row.
+
+    Raises
+    ------
+    UsageError
+        Status 415 for another content type, 400 for a body that is not of its layout.
+
+    Examples
+    --------
+    >>> read_request(b'{"instances": [{"a": 1}]}', "application/json").columns
+    ([1],)
+    """
+    mime_type, *options = [part.strip() for part in content_type.lower().split(";")]
+    charset = dict(option.partition("=")[::2] for option in options)
+    if mime_type not in ("application/json", "text/csv") or set(charset) - {"charset"}:
+        raise refusal(
+            f"Content type {content_type[:80]!r} is not served.",
+            fix="Send application/json or text/csv.",
+            status=415,
+        )
+    if charset.get("charset", "utf-8").strip('"') not in ("utf-8", "utf8"):
+        raise refusal(
+            f"Charset {charset['charset'][:40]!r} is not served.",
+            fix="Send UTF-8.",
+            status=415,
+        )
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise refusal(
+            f"The body is not UTF-8: byte {error.start} is wrong.", fix="Send UTF-8."
+        ) from error
+    table = _read_csv(text) if mime_type == "text/csv" else _read_json(text)
+    if not table.columns or not table.columns[0]:
+        raise refusal("The request has no rows.", fix="Send at least one row.")
+    return table
+
+
+def _read_csv(text: str) -> Table:
+    try:
+        header, *rows = csv.reader(io.StringIO(text), strict=True)
+    except ValueError as error:
+        raise refusal("The CSV is empty.", fix="Send a header and rows.") from error
+    except csv.Error as error:
+        raise refusal(f"The body is not CSV: {error}.", fix="Mend the CSV.") from error
+    if "" in header:
+        raise refusal(
+            f"Column {header.index('') + 1} of the CSV has no name.",
+            fix="Write it without the index: frame.to_csv(index=False).",
+        )
+    # A blank line is a row of one empty value, or nothing at all.
+    rows = [row or [""] for row in rows if row or len(header) == 1]
+    return _table(header, rows, is_text=True)
+
+
+def _read_json(text: str) -> Table:
+    try:
+        document = json.loads(text, object_pairs_hook=_without_twins)
+    except json.JSONDecodeError as error:
+        raise refusal(
+            f"The body is not JSON: {error.msg} at line {error.lineno} column "
+            f"{error.colno}.",
+            fix=_EXAMPLE,
+        ) from error
+    except RecursionError as error:
+        raise refusal("The JSON is nested too deep.", fix=_EXAMPLE) from error
+    except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
+        raise refusal(
+            "The JSON holds a number of too many digits.", fix=_EXAMPLE
+        ) from error
+    if not isinstance(document, dict):
+        raise refusal("The JSON is not an object.", fix=_EXAMPLE)
+    params = document.pop("params", None)
+    layouts = [key for key in document if key in _LAYOUTS]
+    for key in document:
+        if key not in _LAYOUTS:
+            raise refusal(
+                f"Unknown field {_shown(key)}.{did_you_mean(key, _LAYOUTS)}",
+                fix=f"Send exactly one of {', '.join(_LAYOUTS)}.",
+            )
+    if len(layouts) != 1:
+        raise refusal(
+            f"The JSON has {len(layouts)} of the fields that hold rows.",
+            fix=f"Send exactly one of {', '.join(_LAYOUTS)}.",
+        )
+    if params:
+        raise refusal("This model takes no params.", fix="Leave out 'params'.")
+    return _read_layout(layouts[0], document[layouts[0]])
+
+
+def _read_layout(layout: str, content: object) -> Table:
+    if layout == "dataframe_split":
+        return _read_split(content)
+    if isinstance(content, dict) and layout != "dataframe_records":
+        return _read_columns(layout, content)
+    if not isinstance(content, list):
+        raise refusal(f"'{layout}' is not a list of rows.", fix=_EXAMPLE)
+    if content and isinstance(content[0], dict):
+        return _read_records(layout, content)
+    if layout == "dataframe_records" and content:
+        raise refusal(
+            "Row 0 of 'dataframe_records' is not an object.",
+            fix='Send rows such as {"column": value}.',
+        )
+    rows = (
+        content if content and isinstance(content[0], list) else [[v] for v in content]
+    )
+    return _table(None, rows)
+
+
+def _read_split(content: object) -> Table:
+    if not isinstance(content, dict) or not isinstance(content.get("data"), list):
+        raise refusal("'dataframe_split' has no list 'data'.", fix=_EXAMPLE)
+    for key in content:
+        if key not in ("columns", "data", "index"):
+            raise refusal(
+                f"Unknown field {_shown(key)} in 'dataframe_split'."
+                + did_you_mean(key, ("columns", "data", "index")),
+                fix=_EXAMPLE,
+            )
+    names = content.get("columns")
+    if names is not None and not (
+        isinstance(names, list) and all(type(name) in (str, int) for name in names)
+    ):
+        raise refusal("'columns' is not a list of names.", fix=_EXAMPLE)
+    return _table(names, content["data"])
+
+
+def _read_records(layout: str, records: list[Any]) -> Table:
+    names: dict[str, None] = {}
+    for row, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise refusal(
+                f"Row {row} of '{layout}' is not an object.",
+                fix='Send rows such as {"column": value}.',
+            )
+        names.update(dict.fromkeys(record))
+    columns = tuple([record.get(name) for record in records] for name in names)
+    return Table(names=tuple(names), columns=columns)
+
+
+def _read_columns(layout: str, content: Mapping[str, Any]) -> Table:
+    if not any(isinstance(values, list) for values in content.values()):
+        return Table(names=tuple(content), columns=tuple([v] for v in content.values()))
+    lengths = {k: len(v) if isinstance(v, list) else -1 for k, v in content.items()}
+    longest = max(lengths.values())
+    for name, length in lengths.items():
+        if length != longest:
+            raise refusal(
+                f"Column {_shown(name)} of '{layout}' has "
+                + (f"{length} values" if length >= 0 else "no list of values")
+                + f", another {longest}.",
+                fix="Send as many values for each column.",
+            )
+    return Table(names=tuple(content), columns=tuple(content.values()))
+
+
+def _table(
+    names: Sequence[object] | None, rows: list[Any], *, is_text: bool = False
+) -> Table:
+    width = len(names) if names is not None else len(rows[0]) if rows else 0
+    for row, values in enumerate(rows):
+        if not isinstance(values, list) or len(values) != width:
+            found = f"{len(values)} values" if isinstance(values, list) else "no list"
+            raise refusal(
+                f"Row {row} is {found}, where {width} are expected.",
+                fix="Send a value, or null, for each column in each row.",
+            )
+    return Table(
+        names=None if names is None else tuple(str(name) for name in names),
+        columns=tuple(zip(*rows, strict=True)),
+        is_text=is_text,
+    )
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise refusal(
+            f"{_shown(twin)} stands twice in one JSON object.", fix="Send it once."
+        )
+    return found
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 60 else f"{name[:57]}...")

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from nbmlops.config import Settings
+from nbmlops.deploy import records
+from nbmlops.store import connect
+from nbmlops.store.models import log_model
+from nbmlops.store.registry import create_version
+from nbmlops.store.runs import create_run
+from nbmlops.store.search import get_run
+
+
+@pytest.fixture(scope="session")
+def frame():
+    rng = np.random.default_rng(3)
+    return pd.DataFrame({"a": rng.normal(size=60), "b": rng.normal(size=60)})
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory):
+    """Return a store that the tests of this folder share, each from its own project."""
+    return connect(Settings(project=tmp_path_factory.mktemp("registry")))
+
+
+@pytest.fixture(scope="session")
+def models(frame):
+    low, high = (frame.a > 0).to_numpy(), (frame.b > 0).to_numpy()
+    return (
+        LogisticRegression().fit(frame, np.where(low, "good", "bad")),
+        LogisticRegression().fit(frame, np.where(high, "yes", "no")),
+    )
+
+
+@pytest.fixture(scope="session")
+def register(registry, frame):
+    def add(name, model, example=frame):
+        import mlflow
+
+        mlflow.set_tracking_uri(registry.uri)
+        run_id = create_run(registry, name="fit", experiment="e", tags={}, params={})
+        log_model(registry, run_id, model, example)
+        version = create_version(registry, name, get_run(registry, run_id))
+        mlflow.set_tracking_uri(None)
+        return version
+
+    return add
+
+
+@pytest.fixture(scope="session")
+def versions(register, models):
+    """Return two versions of one model."""
+    return tuple(register("credit", model) for model in models)
+
+
+@pytest.fixture
+def store(registry, tmp_path):
+    """Return the shared store as a project sees it that has no endpoint yet."""
+    project = tmp_path / "a project"
+    project.mkdir()
+    settings = Settings(project=project, tracking_uri=registry.uri)
+    yield replace(registry, settings=settings)
+    for process in endpoint_processes(settings):
+        process.kill()
+
+
+@pytest.fixture
+def files_of(registry):
+    """Return the folder a version's files are stored in, to damage them."""
+
+    def find(version):
+        logged = registry.client.get_logged_model(version.model_id)
+        return Path(logged.artifact_location.removeprefix("file://"))
+
+    return find
+
+
+@pytest.fixture
+def left_behind(store):
+    """Return what there is of endpoints: processes, and files below their folder."""
+
+    def find():
+        folder = records.root(store.settings)
+        files = [str(path) for path in folder.rglob("*")] if folder.exists() else []
+        pids = [process.pid for process in endpoint_processes(store.settings)]
+        return sorted(pids) + sorted(files)
+
+    return find
+
+
+def endpoint_processes(settings):
+    home = str(settings.home) + os.sep
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line = process.info["cmdline"] or []
+        is_ours = "nbmlops.serving" in line and any(home in part for part in line)
+        if is_ours and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found

@@ -1,0 +1,449 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nbmlops.deploy import local, records
+from nbmlops.deploy.handle import EndpointHandle
+from nbmlops.errors import (
+    ConflictError,
+    DeployError,
+    NotFoundError,
+    StoreError,
+    UsageError,
+)
+
+pytestmark = pytest.mark.server
+ROOT = Path(__file__).parents[2]
+
+
+def until(condition, limit_s=30):
+    deadline = time.monotonic() + limit_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
+
+
+def ask(store, endpoint, frame):
+    return EndpointHandle(store.settings, endpoint).predict(frame).tolist()
+
+
+def test_an_endpoint_answers_as_its_model_does_when_deploy_returns(
+    store, versions, models, frame
+):
+    endpoint, was_made = local.deploy(store, versions[0], name="credit", alias="best")
+    assert was_made
+    assert (endpoint.state, endpoint.alias, endpoint.version) == ("ready", "best", 1)
+    assert endpoint.url == f"http://127.0.0.1:{endpoint.port}/endpoints/credit"
+    assert ask(store, endpoint, frame) == models[0].predict(frame).tolist()
+    assert local.get_endpoint(store.settings, "credit") == endpoint
+    assert local.list_endpoints(store.settings) == (endpoint,)
+
+
+def test_its_files_are_private(store, versions):
+    local.deploy(store, versions[0], name="credit")
+    folder = records.folder_of(store.settings, "credit")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "token").stat().st_mode & 0o777 == 0o600
+    assert records.root(store.settings).stat().st_mode & 0o777 == 0o700
+    assert {p.name for p in (folder.parent / "credit").iterdir()} == {
+        "spec.json",
+        "token",
+        "model",
+        "log.txt",
+    }
+    assert (store.settings.home / ".gitignore").read_text() == "*\n"
+
+
+def test_the_same_version_again_is_the_endpoint_that_is_there(store, versions):
+    first, _ = local.deploy(store, versions[0], name="credit")
+    second, was_made = local.deploy(store, versions[0], name="credit", alias="best")
+    assert not was_made
+    assert second == replace(first, alias="best")
+    assert local.get_endpoint(store.settings, "credit").alias == "best"
+
+
+def test_another_version_takes_over_without_a_failed_request(
+    store, versions, models, frame, left_behind
+):
+    first, _ = local.deploy(store, versions[0], name="credit")
+    token = local.read_token(store.settings, "credit")
+    expected = [model.predict(frame).tolist() for model in models]
+    answers, is_over = [], threading.Event()
+
+    def go_on_asking():
+        while not is_over.is_set():
+            answers.append(ask(store, first, frame))
+
+    asking = threading.Thread(target=go_on_asking)
+    asking.start()
+    second, was_made = local.deploy(store, versions[1], name="credit")
+    seen = len(answers)
+    until(lambda: len(answers) > seen + 5)
+    is_over.set()
+    asking.join()
+    assert was_made
+    assert all(answer in expected for answer in answers)
+    assert answers[0] == expected[0]
+    assert answers[-1] == expected[1]
+    assert local.get_endpoint(store.settings, "credit") == second
+    assert local.read_token(store.settings, "credit") == token
+    assert (
+        not psutil.pid_exists(first.pid) or not psutil.Process(first.pid).is_running()
+    )
+    assert [p for p in left_behind() if isinstance(p, int)] == [second.pid]
+    assert len(list(records.root(store.settings).glob(".credit~*"))) == 1
+
+
+def test_a_request_that_met_the_old_version_as_it_went_is_sent_to_the_new_one(
+    store, versions, models, frame, monkeypatch
+):
+    local.deploy(store, versions[0], name="credit")
+    read = [records.get_record(store.settings, "credit")]
+    endpoint, _ = local.deploy(store, versions[1], name="credit")
+    look = records.get_record
+    monkeypatch.setattr(
+        records, "get_record", lambda *where: read.pop() if read else look(*where)
+    )
+    assert ask(store, endpoint, frame) == models[1].predict(frame).tolist()
+    assert read == []
+
+
+def test_another_models_live_endpoint_is_not_taken(store, versions, register, models):
+    other = register("other", models[1])
+    endpoint, _ = local.deploy(store, versions[0], name="shop")
+    with pytest.raises(ConflictError, match="'shop' serves credit/1") as refused:
+        local.deploy(store, other, name="shop")
+    assert "--name" in refused.value.fix
+    assert "%undeploy shop" in refused.value.fix
+    assert local.get_endpoint(store.settings, "shop") == endpoint
+    os.kill(endpoint.pid, signal.SIGKILL)
+    until(lambda: local.get_endpoint(store.settings, "shop").state == "dead")
+    taken, was_made = local.deploy(store, other, name="shop")
+    assert (was_made, taken.model) == (True, "other")
+
+
+def test_a_killed_endpoint_is_seen_as_dead_and_can_be_started_again(
+    store, versions, frame
+):
+    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    os.kill(endpoint.pid, signal.SIGKILL)
+    dead = until(lambda: _in_state(store, "credit", "dead"))
+    assert "%deploy credit/1 --name credit" in dead.message
+    with pytest.raises(DeployError, match="it is dead") as refused:
+        ask(store, endpoint, frame)
+    assert "%deploy credit/1" in refused.value.fix
+    again, was_made = local.deploy(store, versions[0], name="credit")
+    assert was_made
+    assert again.pid != endpoint.pid
+
+
+def _in_state(store, name, state):
+    endpoint = local.get_endpoint(store.settings, name)
+    return endpoint if endpoint.state == state else None
+
+
+def test_an_endpoint_that_hangs_is_unresponsive_and_can_be_removed(
+    store, versions, left_behind
+):
+    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    os.kill(endpoint.pid, signal.SIGSTOP)
+    seen = local.get_endpoint(store.settings, "credit")
+    assert seen.state == "unresponsive"
+    assert "%undeploy credit" in seen.message
+    os.kill(endpoint.pid, signal.SIGCONT)
+    assert local.get_endpoint(store.settings, "credit").state == "ready"
+    local.undeploy(store.settings, "credit")
+    assert left_behind() == []
+
+
+def test_a_process_that_only_has_the_same_id_is_neither_asked_nor_stopped(
+    store, versions
+):
+    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    record = records.get_record(store.settings, "credit")
+    sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    os.kill(endpoint.pid, signal.SIGKILL)
+    folder = records.folder_of(store.settings, "credit")
+    records.write_spec(folder, replace(record, pid=sleeper.pid, process_started_at=1.0))
+    assert local.get_endpoint(store.settings, "credit").state == "dead"
+    local.undeploy(store.settings, "credit")
+    assert sleeper.poll() is None
+    sleeper.communicate(b"\n")
+
+
+def test_what_answers_in_place_of_the_recorded_version_is_told(store, versions):
+    local.deploy(store, versions[0], name="credit")
+    record = records.get_record(store.settings, "credit")
+    folder = records.folder_of(store.settings, "credit")
+    records.write_spec(folder, replace(record, version=9))
+    seen = local.get_endpoint(store.settings, "credit")
+    assert seen.state == "unresponsive"
+    assert "credit/1 answers in place of credit/9" in seen.message
+    records.write_spec(folder, record)
+
+
+def test_undeploy_leaves_no_process_port_or_file(store, versions, left_behind):
+    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    local.undeploy(store.settings, "credit")
+    assert left_behind() == []
+    socket.create_server(("127.0.0.1", endpoint.port)).close()
+    assert local.list_endpoints(store.settings) == ()
+    local.deploy(store, versions[0], name="credit")
+    pid = local.get_endpoint(store.settings, "credit").pid
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: _in_state(store, "credit", "dead"))
+    local.undeploy(store.settings, "credit")
+    assert left_behind() == []
+
+
+def test_an_unknown_endpoint_names_the_nearest(store, versions, frame):
+    local.deploy(store, versions[0], name="credit")
+    settings = store.settings
+    for call in (
+        lambda: local.get_endpoint(settings, "credti"),
+        lambda: local.undeploy(settings, "credti"),
+        lambda: local.read_token(settings, "credti"),
+        lambda: local.example(settings, "credti"),
+        lambda: local.predict(settings, "credti", b"{}"),
+    ):
+        with pytest.raises(NotFoundError, match=r"'credti'\. Did you mean 'credit'"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".hidden", "a/b", "../x", "a b", "a~b", "-x", "x" * 64, "é", "a\n"]
+)
+def test_a_name_that_is_no_file_name_is_refused(store, versions, name, left_behind):
+    with pytest.raises(UsageError, match="cannot name an endpoint"):
+        local.deploy(store, versions[0], name=name)
+    with pytest.raises(NotFoundError):
+        local.undeploy(store.settings, name)
+    assert left_behind() == []
+
+
+def test_a_port_in_use_is_told_before_anything_is_made(store, versions, left_behind):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConflictError, match=f"Port {port} is in use"):
+            local.deploy(store, versions[0], name="credit", port=port)
+    assert left_behind() == []
+    endpoint, _ = local.deploy(store, versions[0], name="credit", port=port)
+    assert endpoint.port == port
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 10**9])
+def test_a_port_that_is_none_is_refused(store, versions, port, left_behind):
+    with pytest.raises(UsageError, match=str(port)):
+        local.deploy(store, versions[0], name="credit", port=port)
+    assert left_behind() == []
+
+
+def test_an_open_endpoint_has_no_token_and_is_another_than_a_closed_one(
+    store, versions, frame
+):
+    endpoint, _ = local.deploy(store, versions[0], name="credit", is_open=True)
+    assert local.read_token(store.settings, "credit") is None
+    assert len(ask(store, endpoint, frame)) == 60
+    closed, was_made = local.deploy(store, versions[0], name="credit")
+    assert was_made
+    assert local.read_token(store.settings, "credit")
+    assert closed.pid != endpoint.pid
+
+
+def _lose_the_file(files):
+    (files / "model.skops").unlink()
+
+
+def _change_the_example(files):
+    text = json.dumps({"columns": ["a", "b"], "data": [["x", 1.0]]})
+    (files / "input_example.json").write_text(text)
+
+
+def _forget_a_column(files):
+    text = (files / "MLmodel").read_text()
+    changed = text.replace('"name": "b"', '"name": "c"')
+    assert changed != text
+    (files / "MLmodel").write_text(changed)
+    rows = json.dumps({"columns": ["a", "c"], "data": [[1.0, 1.0]]})
+    (files / "input_example.json").write_text(rows)
+
+
+def _become_a_pickle(files):
+    text = (files / "MLmodel").read_text()
+    changed = text.replace(": skops", ": cloudpickle")
+    assert changed != text
+    (files / "MLmodel").write_text(changed)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (_lose_the_file, "model.skops"),
+        (_become_a_pickle, "cloudpickle"),
+        (_change_the_example, "input example: Row 0, column 'a': 'x' is not a number"),
+        (_forget_a_column, "input example: .*feature names"),
+    ],
+)
+def test_a_version_that_does_not_work_leaves_nothing(
+    store, register, models, files_of, left_behind, damage, told
+):
+    version = register("frail", models[1])
+    damage(files_of(version))
+    with pytest.raises(DeployError, match=told) as refused:
+        local.deploy(store, version, name="frail")
+    assert "Traceback" not in str(refused.value)
+    assert left_behind() == []
+
+
+def test_a_version_that_does_not_work_leaves_the_old_one_as_it_was(
+    store, register, models, files_of, left_behind
+):
+    good, bad = register("brittle", models[0]), register("brittle", models[1])
+    _forget_a_column(files_of(bad))
+    endpoint, _ = local.deploy(store, good, name="brittle")
+    there = left_behind()
+    with pytest.raises(DeployError, match="fails on its own input example"):
+        local.deploy(store, bad, name="brittle")
+    assert left_behind() == there
+    assert local.get_endpoint(store.settings, "brittle") == endpoint
+
+
+def test_files_that_are_gone_are_told_and_nothing_is_left(
+    store, register, models, files_of, left_behind
+):
+    version = register("gone", models[0])
+    (files_of(version) / "MLmodel").unlink()
+    with pytest.raises(NotFoundError):
+        local.deploy(store, version, name="gone")
+    assert left_behind() == []
+
+
+def test_a_version_without_example_says_to_log_it_with_one(
+    store, register, models, left_behind
+):
+    version = register("bare", models[0], None)
+    with pytest.raises(UsageError, match="no input example") as refused:
+        local.deploy(store, version, name="bare")
+    assert "run.log_model(model, X)" in refused.value.fix
+    assert left_behind() == []
+
+
+def test_an_endpoint_that_takes_too_long_is_given_up(store, versions, left_behind):
+    hasty = replace(store, settings=replace(store.settings, deploy_timeout_s=0.05))
+    with pytest.raises(DeployError, match="did not answer in time") as refused:
+        local.deploy(hasty, versions[0], name="credit")
+    assert "NBMLOPS_DEPLOY_TIMEOUT_S" in refused.value.fix
+    assert left_behind() == []
+
+
+def test_two_deployers_at_once_make_one_endpoint(store, versions, left_behind):
+    made = []
+
+    def deploy():
+        made.append(local.deploy(store, versions[0], name="credit"))
+
+    threads = [threading.Thread(target=deploy) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(was_made for _, was_made in made) == [False, False, True]
+    assert len({endpoint.pid for endpoint, _ in made}) == 1
+    assert len([p for p in left_behind() if isinstance(p, int)]) == 1
+
+
+_DEPLOYER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from nbmlops.config import Settings
+from nbmlops.deploy import launch, local
+from nbmlops.store import Store
+from nbmlops.store.registry import get_version
+project, uri, mode = sys.argv[1:]
+settings = Settings(project=Path(project), tracking_uri=uri)
+store = Store(settings=settings, uri=uri)
+version = get_version(store, "credit", 1)
+if mode == "stuck":
+    fetch = launch.download_model
+    def fetch_and_hang(*arguments):
+        fetch(*arguments)
+        print("fetched", flush=True)
+        sys.stdin.read()
+    launch.download_model = fetch_and_hang
+local.deploy(store, version, name="credit")
+print("deployed", flush=True)
+"""
+
+
+def start_deployer(store, mode):
+    return subprocess.Popen(
+        [sys.executable, "-c", _DEPLOYER, store.settings.project, store.uri, mode],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_an_endpoint_outlives_the_process_that_made_it(store, versions, frame):
+    deployer = start_deployer(store, "through")
+    assert deployer.stdout.readline() == b"deployed\n"
+    assert deployer.wait(30) == 0
+    endpoint = local.get_endpoint(store.settings, "credit")
+    assert endpoint.state == "ready"
+    assert len(ask(store, endpoint, frame)) == 60
+
+
+def test_a_deployer_that_is_killed_leaves_no_process_and_can_be_followed(
+    store, versions, left_behind
+):
+    deployer = start_deployer(store, "stuck")
+    assert deployer.stdout.readline() == b"fetched\n"
+    assert [p for p in left_behind() if isinstance(p, int)]
+    deployer.kill()
+    deployer.wait()
+    until(lambda: not [p for p in left_behind() if isinstance(p, int)])
+    assert local.list_endpoints(store.settings) == ()
+    local.deploy(store, versions[0], name="credit")
+    local.undeploy(store.settings, "credit")
+    assert left_behind() == []
+
+
+def test_a_project_that_cannot_be_written_is_told_with_its_path(store, versions):
+    store.settings.home.mkdir()
+    root = records.root(store.settings)
+    root.write_text("in the way")
+    with pytest.raises(StoreError, match="endpoints") as refused:
+        local.deploy(store, versions[0], name="credit")
+    assert str(root) in str(refused.value)
+
+
+def test_refused_input_carries_the_endpoints_own_words(store, versions, frame):
+    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    with pytest.raises(UsageError, match=r"'aa'\. Did you mean 'a'"):
+        ask(store, endpoint, frame.rename(columns={"a": "aa"}))
+    with pytest.raises(UsageError, match="text/plain"):
+        local.predict(store.settings, "credit", b"x", "text/plain")
+    with pytest.raises(UsageError, match="10000000 bytes"):
+        local.predict(store.settings, "credit", b" " * 20_000_000)
+
+
+def test_the_example_is_a_row_to_try(store, versions, models, frame):
+    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    rows = local.example(store.settings, "credit")
+    assert rows["columns"] == ["a", "b"]
+    body = json.dumps({"dataframe_split": rows}).encode()
+    answer = json.loads(local.predict(store.settings, endpoint.name, body))
+    expected = models[0].predict(frame.head(len(rows["data"])))
+    assert answer == {"predictions": expected.tolist()}
