@@ -33,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from nbmlops.config import Settings
-from nbmlops.deploy import local, process
+from nbmlops.deployment import local, process
 from nbmlops.entities import ModelVersion
 from nbmlops.store import Store, connect
 from nbmlops.store.models import log_model
@@ -51,7 +51,7 @@ FRESH = """
 import sys
 from pathlib import Path
 from nbmlops.config import Settings
-from nbmlops.deploy import local
+from nbmlops.deployment import local
 from nbmlops.store import connect
 from nbmlops.store.registry import get_version
 store = connect(Settings(project=Path(sys.argv[1])))

@@ -107,8 +107,10 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
     unload(ipython)
 
 
-def _jupyter_server_extension_points() -> list[dict[str, str]]:
-    return [{"module": "nbmlops.server"}]
+def _jupyter_server_extension_points() -> list[dict[str, object]]:
+    from nbmlops.server import Extension
+
+    return [{"module": "nbmlops.server", "app": Extension}]
 
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from nbmlops.deploy import EndpointHandle
+    from nbmlops.deployment import EndpointHandle
     from nbmlops.entities import Run
     from nbmlops.store import Store
 

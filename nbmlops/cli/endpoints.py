@@ -55,9 +55,9 @@ def predict(endpoint: str, file: str, as_json: bool) -> None:
         if not Path(file).is_file():
             raise NotFoundError(f"No file {file!r}.", fix="Check the path.")
         payload, is_csv = Path(file).read_bytes(), file.endswith(".csv")
-    answer = handle.send(payload, "text/csv" if is_csv else "application/json")
-    lines = "\n".join(map(str, answer["predictions"]))
-    show(answer, as_json=as_json, text=lines)
+    predictions = handle.send(payload, "text/csv" if is_csv else "application/json")
+    text = "\n".join(map(str, predictions))
+    show({"predictions": predictions}, as_json=as_json, text=text)
 
 
 @click.command()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nbmlops.deploy import EndpointHandle, local
+import re
+
+from nbmlops.deployment import EndpointHandle, local
 from nbmlops.entities import Endpoint
 from nbmlops.store import Store, connect
 from nbmlops.store.registry import resolve_version
@@ -23,7 +25,8 @@ def deploy(
     target : str
         ``MODEL@ALIAS``, ``MODEL/VERSION``, or ``MODEL`` for its newest version.
     name : str, optional
-        The endpoint's name; the registered model's by default.
+        The endpoint's name; by default the registered model's, with ``-`` for what
+        has no place in a URL.
     port : int, optional
         TCP port on the loopback interface, 1 to 65535; a free one by default.
     is_open : bool, default=False
@@ -52,7 +55,7 @@ def deploy(
     made, _ = local.deploy(
         store,
         version,
-        name=name or version.model,
+        name=name or re.sub(r"[^A-Za-z0-9._-]+", "-", version.model).strip("-._"),
         alias=alias,
         port=port,
         is_open=is_open,

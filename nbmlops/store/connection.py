@@ -63,6 +63,15 @@ class Store:
         host = parts.netloc.rpartition("@")[2]
         return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
 
+    def load(self) -> None:
+        """Import what speaks to this store, without asking the store anything."""
+        prepare_environment(self)
+        import mlflow.tracking.client
+
+        if not self.is_served:
+            import mlflow.store.model_registry.sqlalchemy_store
+            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
     @property
     def client(self) -> MlflowClient:
         """A client of this store; importing mlflow is paid for here."""

@@ -99,7 +99,7 @@ def disk_error(error: Exception, path: Path) -> StoreError:
     if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "readonly" in text:
         return StoreError(
             f"{path} cannot be written.",
-            fix="Make it writable, or set MLFLOW_TRACKING_URI to a store that is.",
+            fix="Make it writable for this user, or work in a project that is.",
         )
     return StoreError(
         f"{path} could not be written: {error}.",

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nbmlops.deploy import local, records
-from nbmlops.deploy.handle import EndpointHandle
+from nbmlops.deployment import local, records
+from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.errors import (
     ConflictError,
     DeployError,
@@ -368,7 +368,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from nbmlops.config import Settings
-from nbmlops.deploy import launch, local
+from nbmlops.deployment import launch, local
 from nbmlops.store import Store
 from nbmlops.store.registry import get_version
 project, uri, mode = sys.argv[1:]

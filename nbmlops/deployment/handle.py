@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.config import Settings
-from nbmlops.deploy import local
+from nbmlops.deployment import local
 from nbmlops.entities import Endpoint
 from nbmlops.errors import DeployError, UsageError
 
@@ -83,14 +83,39 @@ class EndpointHandle:
         import numpy as np
 
         body = json.dumps(_layout(frame), default=_plain).encode()
-        answer = local.predict(self._settings, self.name, body)
+        return np.asarray(self.send(body))
+
+    def send(
+        self, payload: bytes, content_type: str = "application/json"
+    ) -> list[Any]:
+        """Return the endpoint's predictions for a request as it goes over HTTP.
+
+        Parameters
+        ----------
+        payload : bytes
+            A request in MLflow's scoring protocol.
+        content_type : str, default="application/json"
+            ``application/json`` or ``text/csv``.
+
+        Returns
+        -------
+        list
+            One prediction a row.
+
+        Raises
+        ------
+        UsageError
+            The endpoint refuses the request; the message is its own.
+        DeployError
+            The endpoint is dead or its model failed.
+        """
+        answer = local.predict(self._settings, self.name, payload, content_type)
         try:
-            predictions = json.loads(answer)["predictions"]
+            return list(json.loads(answer)["predictions"])
         except (ValueError, KeyError, TypeError) as error:
             raise DeployError(
                 f"Endpoint {self.name!r} answered no predictions.", fix="See its log."
             ) from error
-        return np.asarray(predictions)
 
     def __repr__(self) -> str:
         served = f"{self.endpoint.model}/{self.endpoint.version}"

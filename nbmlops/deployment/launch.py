@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nbmlops.deploy import process, records
-from nbmlops.deploy.client import UNANSWERED, ask
-from nbmlops.deploy.records import Record
+from nbmlops.deployment import process, records
+from nbmlops.deployment.client import UNANSWERED, ask
+from nbmlops.deployment.records import Record
 from nbmlops.entities import ModelVersion
 from nbmlops.errors import DeployError, StoreError, UsageError
 from nbmlops.store import Store

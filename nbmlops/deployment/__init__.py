@@ -1,7 +1,7 @@
 """Where model versions answer: local endpoints, each a process of its own."""
 
-from nbmlops.deploy.handle import EndpointHandle
-from nbmlops.deploy.local import (
+from nbmlops.deployment.handle import EndpointHandle
+from nbmlops.deployment.local import (
     deploy,
     example,
     get_endpoint,

@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from nbmlops.config import Settings
-from nbmlops.deploy import records
+from nbmlops.deployment import records
 from nbmlops.store import connect
 from nbmlops.store.models import log_model
 from nbmlops.store.registry import create_version

@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from nbmlops.config import Settings
-from nbmlops.deploy import process, records
-from nbmlops.deploy.client import UNANSWERED, Answer, ask
-from nbmlops.deploy.launch import launch
-from nbmlops.deploy.records import Record
-from nbmlops.deploy.state import observe, to_endpoint
+from nbmlops.deployment import process, records
+from nbmlops.deployment.client import UNANSWERED, Answer, ask
+from nbmlops.deployment.launch import launch
+from nbmlops.deployment.records import Record
+from nbmlops.deployment.state import observe, to_endpoint
 from nbmlops.entities import Endpoint, ModelVersion
 from nbmlops.errors import ConflictError, DeployError, UsageError
 from nbmlops.store import Store

@@ -6,9 +6,9 @@ from datetime import datetime
 from urllib.parse import quote
 
 from nbmlops.config import Settings
-from nbmlops.deploy import process, records
-from nbmlops.deploy.client import UNANSWERED, ask
-from nbmlops.deploy.records import Record
+from nbmlops.deployment import process, records
+from nbmlops.deployment.client import UNANSWERED, ask
+from nbmlops.deployment.records import Record
 from nbmlops.entities import Endpoint, EndpointState
 
 _PING_S = 1.0

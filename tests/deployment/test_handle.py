@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbmlops.deploy import local
-from nbmlops.deploy.handle import EndpointHandle, _layout, _plain
+from nbmlops.deployment import local
+from nbmlops.deployment.handle import EndpointHandle, _layout, _plain
 from nbmlops.errors import NotFoundError, UsageError
 
 
