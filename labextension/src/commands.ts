@@ -1,0 +1,197 @@
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import {
+  Clipboard,
+  Dialog,
+  InputDialog,
+  showDialog,
+  showErrorMessage
+} from '@jupyterlab/apputils';
+import { PathExt } from '@jupyterlab/coreutils';
+import type { INotebookTracker } from '@jupyterlab/notebook';
+import type { IStateDB } from '@jupyterlab/statedb';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { refreshIcon } from '@jupyterlab/ui-components';
+import type { ReadonlyJSONObject } from '@lumino/coreutils';
+
+import type { IDeployChoice } from './components/deploy-form';
+import { deployIcon, registryIcon } from './icons';
+import type { IModelRegistry } from './tokens';
+import { showDeployDialog } from './widgets/deploy-dialog';
+import { showPredictDialog } from './widgets/predict-dialog';
+
+export namespace CommandIDs {
+  export const registerAndDeploy = 'nbmlops:register-and-deploy';
+  export const deployVersion = 'nbmlops:deploy-version';
+  export const setAlias = 'nbmlops:set-alias';
+  export const predict = 'nbmlops:predict';
+  export const stopEndpoint = 'nbmlops:stop-endpoint';
+  export const openSidebar = 'nbmlops:open-sidebar';
+  export const refresh = 'nbmlops:refresh';
+}
+
+export const DEFAULT_ALIAS = 'champion';
+
+export interface ICommandOptions {
+  app: JupyterFrontEnd;
+  registry: IModelRegistry;
+  trans: TranslationBundle;
+  tracker: INotebookTracker | null;
+  state: IStateDB | null;
+}
+
+type Properties = Record<string, { type: string; description: string }>;
+
+const VERSION: Properties = {
+  model: { type: 'string', description: 'Name of the registered model' },
+  version: { type: 'integer', description: 'Number of the version' }
+};
+
+const ENDPOINT: Properties = {
+  endpoint: { type: 'string', description: 'Name of the endpoint' }
+};
+
+/** Add every command of the extension. */
+export function addCommands(options: ICommandOptions): void {
+  const { app, registry, trans, tracker, state } = options;
+  const { commands } = app;
+  const current = () => tracker?.currentWidget?.context.path;
+  const failed = (title: string) => (error: unknown) => {
+    const { problem, fix } = registry.explain(error);
+    return showErrorMessage(title, `${problem} ${fix}`.trim());
+  };
+
+  commands.addCommand(CommandIDs.registerAndDeploy, {
+    label: trans.__('Register and deploy'),
+    caption: trans.__('Register the model of the newest run and deploy it'),
+    icon: deployIcon,
+    describedBy: describe({
+      path: {
+        type: 'string',
+        description: 'Path of the notebook; the current one by default'
+      }
+    }),
+    isEnabled: args => typeof args.path === 'string' || current() !== undefined,
+    execute: async args => {
+      const path = (args.path as string | undefined) ?? current();
+      if (path === undefined) {
+        return;
+      }
+      const notebook = app.serviceManager.contents.localPath(path);
+      const key = `nbmlops:choice:${notebook}`;
+      const last = (await state?.fetch(key)) as Partial<IDeployChoice> | undefined;
+      await showDeployDialog({
+        registry,
+        notebook,
+        choice: { model: toName(notebook), alias: DEFAULT_ALIAS, ...last },
+        onChosen: choice => void state?.save(key, { ...choice }),
+        onCopy: Clipboard.copyToSystem,
+        trans
+      });
+    }
+  });
+
+  commands.addCommand(CommandIDs.deployVersion, {
+    label: trans.__('Deploy version'),
+    icon: deployIcon,
+    describedBy: describe({
+      ...VERSION,
+      alias: { type: 'string', description: 'Alias to offer; champion by default' }
+    }),
+    execute: async args => {
+      const { model, version, alias = DEFAULT_ALIAS } = args as VersionArgs;
+      await showDeployDialog({
+        registry,
+        version,
+        choice: { model, alias },
+        onChosen: () => undefined,
+        onCopy: Clipboard.copyToSystem,
+        trans
+      });
+    }
+  });
+
+  commands.addCommand(CommandIDs.setAlias, {
+    label: trans.__('Set alias…'),
+    describedBy: describe(VERSION),
+    execute: async args => {
+      const { model, version } = args as VersionArgs;
+      const title = trans.__('Set alias of %1 version %2', model, version);
+      const { value } = await InputDialog.getText({
+        title,
+        label: trans.__('Alias, moved here from the version it stands on:'),
+        text: DEFAULT_ALIAS,
+        okLabel: trans.__('Set alias'),
+        required: true
+      });
+      if (value) {
+        await registry.setAlias(model, value.trim(), version).catch(failed(title));
+      }
+    }
+  });
+
+  commands.addCommand(CommandIDs.predict, {
+    label: trans.__('Predict…'),
+    describedBy: describe(ENDPOINT),
+    execute: async args => {
+      const { endpoint } = args as EndpointArgs;
+      await registry
+        .getEndpoint(endpoint)
+        .then(detail => showPredictDialog(detail, registry, trans))
+        .catch(failed(trans.__('Predict with %1', endpoint)));
+    }
+  });
+
+  commands.addCommand(CommandIDs.stopEndpoint, {
+    label: trans.__('Stop endpoint…'),
+    describedBy: describe(ENDPOINT),
+    execute: async args => {
+      const { endpoint } = args as EndpointArgs;
+      const title = trans.__('Stop endpoint %1?', endpoint);
+      const { button } = await showDialog({
+        title,
+        body: trans.__(
+          'It will answer no more requests. The model version stays registered.'
+        ),
+        buttons: [
+          Dialog.cancelButton({ label: trans.__('Cancel') }),
+          Dialog.warnButton({ label: trans.__('Stop') })
+        ]
+      });
+      if (button.accept) {
+        await registry.stop(endpoint).catch(failed(title));
+      }
+    }
+  });
+
+  commands.addCommand(CommandIDs.openSidebar, {
+    label: trans.__('Show models and endpoints'),
+    icon: registryIcon,
+    describedBy: describe({}),
+    execute: () => app.shell.activateById('nbmlops-panel')
+  });
+
+  commands.addCommand(CommandIDs.refresh, {
+    label: trans.__('Refresh models and endpoints'),
+    icon: refreshIcon,
+    describedBy: describe({}),
+    execute: () => registry.refresh()
+  });
+}
+
+/** Return a name for a registered model out of a notebook's file name. */
+export function toName(notebook: string): string {
+  const stem = PathExt.basename(notebook, PathExt.extname(notebook));
+  return (
+    stem
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-+|-+$/g, '') || 'model'
+  );
+}
+
+type VersionArgs = { model: string; version: number; alias?: string };
+type EndpointArgs = { endpoint: string };
+
+function describe(properties: Properties): { args: ReadonlyJSONObject } {
+  return { args: { type: 'object', properties } };
+}

@@ -1,0 +1,42 @@
+import {
+  ILayoutRestorer,
+  type JupyterFrontEnd,
+  type JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { Clipboard } from '@jupyterlab/apputils';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { CommandIDs } from '../commands';
+import { IModelRegistry } from '../tokens';
+import { RegistryPanel } from '../widgets/side-panel';
+
+export const sidebarPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'nbmlops:sidebar',
+  description: 'Shows registered models and endpoints in the left sidebar.',
+  autoStart: true,
+  requires: [IModelRegistry],
+  optional: [ILayoutRestorer, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    registry: IModelRegistry,
+    restorer: ILayoutRestorer | null,
+    translator: ITranslator | null
+  ): void => {
+    const { commands } = app;
+    const panel = new RegistryPanel({
+      registry,
+      translator: translator ?? nullTranslator,
+      onDeploy: ({ model, version, aliases: [alias] }) =>
+        void commands.execute(CommandIDs.deployVersion, { model, version, alias }),
+      onSetAlias: ({ model, version }) =>
+        void commands.execute(CommandIDs.setAlias, { model, version }),
+      onPredict: ({ name }) =>
+        void commands.execute(CommandIDs.predict, { endpoint: name }),
+      onStop: ({ name }) =>
+        void commands.execute(CommandIDs.stopEndpoint, { endpoint: name }),
+      onCopy: text => Clipboard.copyToSystem(text)
+    });
+    restorer?.add(panel, panel.id);
+    app.shell.add(panel, 'left', { rank: 450 });
+  }
+};

@@ -1,0 +1,210 @@
+import { Notification } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
+import { useEffect, useState } from 'react';
+
+import { DeployForm, type IDeployChoice } from '../components/deploy-form';
+import { DeployProgress } from '../components/deploy-progress';
+import { DeployResult } from '../components/deploy-result';
+import { NoRun } from '../components/no-run';
+import { ProblemNotice } from '../components/problem-notice';
+import { RunSummary } from '../components/run-summary';
+import type {
+  IDeployment,
+  IDeploymentPlan,
+  IModelRegistry,
+  IProblem,
+  IRun
+} from '../tokens';
+import { FlowDialog } from './flow-dialog';
+
+export interface IDeployDialogOptions {
+  registry: IModelRegistry;
+  /** The notebook whose newest run is meant; without it, `version` is. */
+  notebook?: string;
+  version?: number;
+  choice: IDeployChoice;
+  onChosen: (choice: IDeployChoice) => void;
+  onCopy: (text: string) => void;
+  trans: TranslationBundle;
+}
+
+/**
+ * Takes a run or a version to an answering endpoint; resolves when it is closed.
+ *
+ * Closed half way, the deployment goes on and a notification tells how it ends.
+ */
+export async function showDeployDialog(options: IDeployDialogOptions): Promise<void> {
+  const { notebook, trans } = options;
+  let deployment: IDeployment | null = null;
+  let finished: Promise<void> = Promise.resolve();
+  const start = (next: IDeployment): void => {
+    deployment = next;
+    finished = next.run();
+  };
+  const body = ReactWidget.create(
+    <DeployFlow {...options} onStart={start} onClose={() => dialog.reject()} />
+  );
+  const title =
+    notebook === undefined ? trans.__('Deploy') : trans.__('Register and deploy');
+  const dialog = new FlowDialog(title, body);
+  await dialog.launch();
+  await tell(deployment, finished, trans);
+}
+
+async function tell(
+  deployment: IDeployment | null,
+  finished: Promise<void>,
+  trans: TranslationBundle
+): Promise<void> {
+  if (deployment?.state === 'running') {
+    const id = Notification.emit(trans.__('Deploying…'), 'in-progress');
+    await finished;
+    const { problem, endpoint } = deployment;
+    Notification.update({
+      id,
+      message: problem
+        ? `${problem.problem} ${problem.fix}`
+        : trans.__('%1 answers at %2', endpoint?.name, endpoint?.url),
+      type: problem ? 'error' : 'success',
+      autoClose: false
+    });
+  }
+  deployment?.dispose();
+}
+
+interface IDeployFlowProps extends IDeployDialogOptions {
+  onStart: (deployment: IDeployment) => void;
+  onClose: () => void;
+}
+
+function DeployFlow(props: IDeployFlowProps) {
+  const { registry, notebook, version, trans, onStart, onClose } = props;
+  const [choice, setChoice] = useState(props.choice);
+  const [run, setRun] = useState<IRun | null | undefined>(undefined);
+  const [problem, setProblem] = useState<IProblem | null>(null);
+  const [deployment, setDeployment] = useState<IDeployment | null>(null);
+  const find = (path: string) => {
+    setProblem(null);
+    registry
+      .findRun(path)
+      .then(setRun, (error: unknown) => setProblem(registry.explain(error)));
+  };
+  useEffect(() => {
+    if (notebook !== undefined) {
+      find(notebook);
+    }
+  }, []);
+
+  const submit = (chosen: IDeployChoice) => {
+    const plan: IDeploymentPlan = run
+      ? { ...chosen, run_id: run.run_id }
+      : { ...chosen, version };
+    const next = registry.createDeployment(plan, notebook);
+    props.onChosen(chosen);
+    setChoice(chosen);
+    setDeployment(next);
+    onStart(next);
+  };
+
+  if (deployment) {
+    return (
+      <Working
+        {...props}
+        deployment={deployment}
+        onBack={() => setDeployment(null)}
+        onRetry={() => onStart(deployment)}
+      />
+    );
+  }
+  if (problem && notebook !== undefined) {
+    return (
+      <ProblemNotice problem={problem} trans={trans} onRetry={() => find(notebook)} />
+    );
+  }
+  if (notebook !== undefined && run === undefined) {
+    return <p role="status">{trans.__('Looking for the newest run with a model…')}</p>;
+  }
+  if (notebook !== undefined && !run) {
+    return <NoRun notebook={notebook} trans={trans} />;
+  }
+  return (
+    <DeployForm
+      summary={
+        run ? (
+          <RunSummary run={run} trans={trans} />
+        ) : (
+          <p className="nbmlops-Summary">
+            {trans.__('%1 version %2', choice.model, version)}
+          </p>
+        )
+      }
+      choice={choice}
+      isModelFixed={!run}
+      submitLabel={run ? trans.__('Register and deploy') : trans.__('Deploy')}
+      onSubmit={submit}
+      onCancel={onClose}
+      trans={trans}
+    />
+  );
+}
+
+interface IWorkingProps extends IDeployFlowProps {
+  deployment: IDeployment;
+  onBack: () => void;
+  onRetry: () => void;
+}
+
+function Working(props: IWorkingProps) {
+  const { deployment, registry, onBack, onRetry, onClose, onCopy, trans } = props;
+  return (
+    <UseSignal signal={deployment.changed}>
+      {() => {
+        const { steps, state, problem, endpoint } = deployment;
+        const isNothingDone = steps.every(step => step.state !== 'done');
+        return (
+          <div className="nbmlops-Form">
+            <DeployProgress steps={steps} trans={trans} />
+            {problem && <ProblemNotice problem={problem} trans={trans} />}
+            {state === 'done' && endpoint && (
+              <DeployResult
+                endpoint={endpoint}
+                onPredict={payload => deployment.predict(payload)}
+                explain={registry.explain}
+                onCopy={onCopy}
+                trans={trans}
+              />
+            )}
+            <div className="nbmlops-Actions nbmlops-mod-end">
+              <button
+                type="button"
+                className="jp-mod-styled jp-mod-reject"
+                autoFocus
+                onClick={onClose}
+              >
+                {state === 'running'
+                  ? trans.__('Go on in the background')
+                  : trans.__('Close')}
+              </button>
+              {state === 'failed' && isNothingDone && (
+                <button type="button" className="jp-mod-styled" onClick={onBack}>
+                  {trans.__('Back')}
+                </button>
+              )}
+              {state === 'failed' && (
+                <button
+                  type="button"
+                  className="jp-mod-styled jp-mod-accept"
+                  autoFocus
+                  onClick={onRetry}
+                >
+                  {trans.__('Try again')}
+                </button>
+              )}
+            </div>
+          </div>
+        );
+      }}
+    </UseSignal>
+  );
+}

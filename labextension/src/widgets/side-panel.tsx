@@ -1,0 +1,119 @@
+import type { ITranslator } from '@jupyterlab/translation';
+import { ReactWidget, SidePanel, UseSignal } from '@jupyterlab/ui-components';
+import { AccordionPanel } from '@lumino/widgets';
+import type { ReactElement } from 'react';
+
+import { EndpointsView } from '../components/endpoints-view';
+import { ModelsView } from '../components/models-view';
+import { ProjectHeader } from '../components/project-header';
+import { registryIcon } from '../icons';
+import type { IEndpoint, IModelRegistry, IModelVersion } from '../tokens';
+
+export namespace RegistryPanel {
+  export interface IOptions {
+    registry: IModelRegistry;
+    translator: ITranslator;
+    onDeploy: (version: IModelVersion) => void;
+    onSetAlias: (version: IModelVersion) => void;
+    onPredict: (endpoint: IEndpoint) => void;
+    onStop: (endpoint: IEndpoint) => void;
+    onCopy: (text: string) => void;
+  }
+}
+
+/** The sidebar: a project's registered models and endpoints, read while it shows. */
+export class RegistryPanel extends SidePanel {
+  constructor(private readonly _options: RegistryPanel.IOptions) {
+    super({ translator: _options.translator });
+    const trans = _options.translator.load('nbmlops');
+    this.id = 'nbmlops-panel';
+    this.addClass('nbmlops-Panel');
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', trans.__('Models and endpoints'));
+    this.title.icon = registryIcon;
+    this.title.caption = trans.__('Models and endpoints');
+
+    const { registry } = _options;
+    const header = this._createSection(() => (
+      <ProjectHeader
+        project={registry.project}
+        problem={registry.problem}
+        onRefresh={() => void registry.refresh()}
+        trans={trans}
+      />
+    ));
+    header.addClass('nbmlops-Header');
+    this.header.addWidget(header);
+
+    const models = this._createSection(() => (
+      <ModelsView
+        models={registry.models}
+        versions={model => registry.versions(model)}
+        search={registry.search}
+        onSearch={text => (registry.search = text)}
+        onToggle={model => registry.toggle(model)}
+        onDeploy={_options.onDeploy}
+        onSetAlias={_options.onSetAlias}
+        trans={trans}
+      />
+    ));
+    models.title.label = trans.__('Models');
+    this.addWidget(models);
+
+    const endpoints = this._createSection(() => (
+      <EndpointsView
+        endpoints={registry.endpoints}
+        onPredict={_options.onPredict}
+        onStop={_options.onStop}
+        onCopy={_options.onCopy}
+        trans={trans}
+      />
+    ));
+    endpoints.title.label = trans.__('Endpoints');
+    this.addWidget(endpoints);
+    if (this.content instanceof AccordionPanel) {
+      this.content.setRelativeSizes([3, 2]);
+    }
+
+    document.addEventListener('visibilitychange', this._onVisibility);
+  }
+
+  override dispose(): void {
+    if (!this.isDisposed) {
+      document.removeEventListener('visibilitychange', this._onVisibility);
+      this._options.registry.pause();
+      super.dispose();
+    }
+  }
+
+  protected override onAfterShow(): void {
+    this._onVisibility();
+  }
+
+  protected override onAfterHide(): void {
+    this._onVisibility();
+  }
+
+  protected override onAfterAttach(): void {
+    this._onVisibility();
+  }
+
+  /** Browsers allow few open streams: a panel nobody sees gives its one back. */
+  private readonly _onVisibility = (): void => {
+    const { registry } = this._options;
+    if (this.isVisible && !document.hidden) {
+      registry.resume();
+    } else {
+      registry.pause();
+    }
+  };
+
+  private _createSection(render: () => ReactElement): ReactWidget {
+    const { changed } = this._options.registry;
+    const section = ReactWidget.create(
+      <UseSignal signal={changed}>{render}</UseSignal>
+    );
+    section.addClass('nbmlops-Section');
+    return section;
+  }
+}

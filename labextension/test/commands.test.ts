@@ -1,0 +1,134 @@
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { INotebookTracker } from '@jupyterlab/notebook';
+import { Dialog } from '@jupyterlab/apputils';
+import { StateDB } from '@jupyterlab/statedb';
+import { nullTranslator } from '@jupyterlab/translation';
+import { CommandRegistry } from '@lumino/commands';
+import { configure, fireEvent, screen, waitFor } from '@testing-library/react';
+import { beforeEach, expect, it, vi } from 'vitest';
+
+import { addCommands, CommandIDs, toName } from '../src/commands';
+import { ModelRegistry } from '../src/registry';
+import {
+  asked,
+  endpoint,
+  failure,
+  lines,
+  page,
+  run,
+  serve,
+  settings,
+  version
+} from './wire';
+
+vi.mock('../src/request', async original => ({
+  ...(await original()),
+  request: vi.fn(),
+  listen: vi.fn()
+}));
+
+// A <dialog> is shown by JupyterLab's style sheet, which is not loaded here.
+configure({ defaultHidden: true });
+
+const trans = nullTranslator.load('nbmlops');
+const activateById = vi.fn();
+let commands: CommandRegistry;
+
+beforeEach(() => {
+  commands = new CommandRegistry();
+  const app = {
+    commands,
+    shell: { activateById },
+    serviceManager: { contents: { localPath: (path: string) => path } }
+  } as unknown as JupyterFrontEnd;
+  const tracker = {
+    currentWidget: { context: { path: 'a/Loan Risk (2).ipynb' } }
+  } as unknown as INotebookTracker;
+  const registry = new ModelRegistry({ serverSettings: settings, trans });
+  addCommands({ app, registry, trans, tracker, state: new StateDB() });
+  return () => Dialog.tracker.forEach(dialog => dialog.reject());
+});
+
+const button = (name: string) => screen.findByRole('button', { name });
+const field = (name: string) =>
+  screen.findByRole<HTMLInputElement>('textbox', { name });
+
+it('describes the arguments of every command', async () => {
+  for (const id of Object.values(CommandIDs)) {
+    expect(commands.label(id)).not.toBe('');
+    expect((await commands.describedBy(id)).args).toMatchObject({ type: 'object' });
+  }
+});
+
+it('offers the name of the notebook first, then what was chosen for it', async () => {
+  serve({ 'GET runs': page([run]), 'PUT endpoints/risk': endpoint() });
+  void commands.execute(CommandIDs.registerAndDeploy);
+  expect((await field('Registered model')).value).toBe('loan-risk-2');
+  expect((await field('Alias')).value).toBe('champion');
+  fireEvent.change(await field('Registered model'), { target: { value: 'risk' } });
+  fireEvent.change(await field('Alias'), { target: { value: 'best' } });
+  fireEvent.click(await button('Register and deploy'));
+  await button('Try again');
+  fireEvent.click(await button('Close'));
+  await waitFor(() => expect(document.querySelector('.jp-Dialog')).toBeNull());
+  void commands.execute(CommandIDs.registerAndDeploy);
+  expect((await field('Registered model')).value).toBe('risk');
+  expect((await field('Alias')).value).toBe('best');
+});
+
+it('moves an alias to a version, and shows what the server objects to', async () => {
+  serve({
+    'PUT models/credit/aliases/best': version(2),
+    'PUT models/credit/aliases/latest': () => {
+      throw failure(400, 'UsageError', 'It is reserved.', 'Choose another.');
+    }
+  });
+  for (const alias of ['best', 'latest']) {
+    const done = commands.execute(CommandIDs.setAlias, { model: 'credit', version: 2 });
+    const input = await waitFor(() => {
+      const found = document.querySelector<HTMLInputElement>('.jp-Dialog input');
+      expect(found?.value).toBe('champion');
+      return found as HTMLInputElement;
+    });
+    input.value = alias;
+    fireEvent.click(await screen.findByText('Set alias'));
+    if (alias === 'latest') {
+      await screen.findByText('It is reserved. Choose another.');
+    } else {
+      await done;
+    }
+  }
+  expect(asked[0]?.init.body).toEqual({ version: 2 });
+});
+
+it('stops an endpoint only when that is confirmed', async () => {
+  serve({ 'DELETE endpoints/credit': undefined, 'GET endpoints': page([]) });
+  const refused = commands.execute(CommandIDs.stopEndpoint, { endpoint: 'credit' });
+  fireEvent.click(await screen.findByText('Cancel'));
+  await refused;
+  expect(lines()).toEqual([]);
+  const done = commands.execute(CommandIDs.stopEndpoint, { endpoint: 'credit' });
+  fireEvent.click(await screen.findByText('Stop'));
+  await done;
+  expect(lines()).toEqual(['DELETE endpoints/credit', 'GET endpoints']);
+});
+
+it('opens the row to predict with the example of the endpoint', async () => {
+  serve({ 'GET endpoints/credit': endpoint() });
+  void commands.execute(CommandIDs.predict, { endpoint: 'credit' });
+  expect((await field('Row to predict')).value).toContain('"data": [[30, "fixed"]]');
+});
+
+it('shows the sidebar', async () => {
+  await commands.execute(CommandIDs.openSidebar);
+  expect(activateById).toHaveBeenCalledExactlyOnceWith('nbmlops-panel');
+});
+
+it.each([
+  ['quickstart.ipynb', 'quickstart'],
+  ['a/b/Credit Scoring (v2).ipynb', 'credit-scoring-v2'],
+  ['../Ünïcode.ipynb', 'n-code'],
+  ['___.ipynb', 'model']
+])('makes of the notebook %s the name %s', (notebook, name) => {
+  expect(toName(notebook)).toBe(name);
+});

@@ -1,0 +1,133 @@
+/** A server of the REST routes, played by a function; the only thing mocked. */
+import { ServerConnection } from '@jupyterlab/services';
+import { vi } from 'vitest';
+
+import type { IRequest } from '../src/request';
+import * as wire from '../src/request';
+import type {
+  IEndpointDetail,
+  IModelVersion,
+  IPage,
+  IProject,
+  IRegisteredModel,
+  IRun,
+  Topic
+} from '../src/tokens';
+
+export const request = vi.mocked(wire.request);
+export const listen = vi.mocked(wire.listen);
+
+export const settings = ServerConnection.makeSettings({
+  baseUrl: 'http://lab.test/base/'
+});
+
+/** What was asked, as "METHOD route". */
+export const asked: { line: string; path: string; init: IRequest }[] = [];
+export const lines = () => asked.map(({ line }) => line);
+
+type Answer = object | ((init: IRequest) => unknown) | undefined;
+
+/** Answer each route as given; a function may throw, what is missing is a 404. */
+export function serve(answers: Record<string, Answer>): void {
+  asked.length = 0;
+  request.mockReset();
+  request.mockImplementation((scope, route, init = {}) => {
+    const line = `${init.method ?? 'GET'} ${route}`;
+    asked.push({ line, path: scope.path, init });
+    if (!(line in answers)) {
+      return Promise.reject(failure(404, '', `No ${line}`, ''));
+    }
+    const answer = answers[line];
+    return Promise.resolve().then(() =>
+      typeof answer === 'function'
+        ? (answer as (init: IRequest) => unknown)(init)
+        : answer
+    );
+  });
+}
+
+/** Play the event stream: returns what the server may send, and whether it is open. */
+export function stream() {
+  const sent = {
+    changed: (() => undefined) as (...topics: Topic[]) => void,
+    reopened: (() => undefined) as () => void,
+    n_opened: 0,
+    isOpen: false
+  };
+  listen.mockReset();
+  listen.mockImplementation((_scope, _route, onChanged, onReopened) => {
+    sent.changed = (...topics) => onChanged(topics);
+    sent.reopened = onReopened;
+    sent.n_opened += 1;
+    sent.isOpen = true;
+    return {
+      isDisposed: false,
+      dispose: () => {
+        sent.isOpen = false;
+      }
+    };
+  });
+  return sent;
+}
+
+export function failure(status: number, kind: string, problem: string, fix: string) {
+  return new wire.RequestError(new Response('', { status }), kind, problem, fix);
+}
+
+export function page<T>(items: T[], next_page_token: string | null = null): IPage<T> {
+  return { items, next_page_token };
+}
+
+const AT = '2026-11-20T10:00:00Z';
+
+export const project = (name: string): IProject => ({
+  name,
+  path: `/home/${name}`,
+  tracking_uri: 'sqlite:///mlflow.db',
+  experiment: 'main',
+  hint: ''
+});
+
+export const model = (name: string): IRegisteredModel => ({
+  name,
+  aliases: { champion: 2 },
+  latest_version: 3,
+  description: '',
+  updated_at: AT
+});
+
+export const version = (n: number, aliases: string[] = []): IModelVersion => ({
+  model: 'credit',
+  version: n,
+  aliases,
+  created_at: AT,
+  run_id: 'a'.repeat(32),
+  metrics: { roc_auc: 0.831234, f1: 0.7, log_loss: 'NaN', zeta: 3 },
+  params: { C: '1.0' },
+  source: 'notebooks/quickstart.ipynb',
+  description: ''
+});
+
+export const run: IRun = {
+  run_id: 'a'.repeat(32),
+  name: 'boosting',
+  experiment: 'main',
+  status: 'FINISHED',
+  started_at: AT,
+  metrics: { roc_auc: 0.83 },
+  source: 'notebooks/quickstart.ipynb',
+  model_id: 'm-1'
+};
+
+export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail => ({
+  name: 'credit',
+  model: 'credit',
+  version: 3,
+  alias: 'champion',
+  url: 'http://127.0.0.1:43210/endpoints/credit',
+  state: 'ready',
+  started_at: AT,
+  message: '',
+  example: { columns: ['Age', 'Job'], data: [[30, 'fixed']] },
+  ...extra
+});
