@@ -1,0 +1,104 @@
+"""Threads for calls that may hang, bounded, and apart from Jupyter's own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from nbmlops.errors import StoreError
+
+RETRY_AFTER_S = 5
+_FIX = "See that the tracking server and the disk answer, then try again."
+
+
+class BusyError(StoreError):
+    """So many calls hang already that one more is refused."""
+
+    status = 503
+
+
+class Threads:
+    """Runs calls off the event loop, at most so many at once in each lane.
+
+    A store that hangs holds its lane's threads for as long as its client waits. They
+    are daemons, unlike an executor's, so the server can still stop meanwhile.
+
+    Parameters
+    ----------
+    limit : int, default=8
+        Calls at once in one lane, at least 1.
+    patience_s : float, default=2.0
+        Seconds to wait for a place in a full lane, at least 0.
+    """
+
+    def __init__(self, *, limit: int = 8, patience_s: float = 2.0) -> None:
+        self._limit = limit
+        self._patience_s = patience_s
+        self._places = defaultdict[str, asyncio.Semaphore](
+            lambda: asyncio.Semaphore(limit)
+        )
+
+    async def run(
+        self, lane: str, work: Callable[[], object], *, timeout_s: float | None = None
+    ) -> Any:  # noqa: ANN401 - whatever the work returns
+        """Return what ``work()`` returns, or raise what it raises.
+
+        Parameters
+        ----------
+        lane : str
+            Work of one lane cannot use up the threads of another.
+        work : callable
+            It is called in a thread, without arguments.
+        timeout_s : float, optional
+            Seconds to wait, above 0; for ever by default. The call itself goes on.
+
+        Returns
+        -------
+        object
+            The result.
+
+        Raises
+        ------
+        BusyError
+            The lane is full.
+        StoreError
+            The time is up.
+        """
+        place = self._places[lane]
+        try:
+            await asyncio.wait_for(place.acquire(), self._patience_s)
+        except TimeoutError as error:
+            raise BusyError(
+                f"{self._limit} requests for {lane} still wait for an answer.", fix=_FIX
+            ) from error
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[object] = loop.create_future()
+
+        def settle(deliver: Callable[[], None]) -> None:
+            place.release()
+            if not result.done():
+                deliver()
+
+        def call() -> None:
+            try:
+                deliver = partial(result.set_result, work())
+            except Exception as error:  # noqa: BLE001 - raised again by the loop
+                deliver = partial(result.set_exception, error)
+            with suppress(RuntimeError):  # the loop is closed: the server has stopped
+                loop.call_soon_threadsafe(settle, deliver)
+
+        threading.Thread(target=call, name=f"nbmlops {lane}", daemon=True).start()
+        try:
+            return await asyncio.wait_for(result, timeout_s)
+        except TimeoutError as error:
+            if not result.cancelled():  # the work's own
+                raise
+            raise StoreError(
+                f"No answer about {lane} came within {timeout_s:g} seconds.",
+                fix=_FIX,
+            ) from error

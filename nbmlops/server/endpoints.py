@@ -1,0 +1,81 @@
+"""``endpoints``: where model versions answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from nbmlops.config import Settings
+from nbmlops.deployment import local
+from nbmlops.entities import Endpoint, Page
+from nbmlops.errors import UsageError
+from nbmlops.server._request import Request
+from nbmlops.server._route import Answer
+from nbmlops.store import registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointDetail(Endpoint):
+    """An endpoint, and rows to try it with.
+
+    Attributes
+    ----------
+    example : Mapping of str to list, or None
+        ``columns`` and ``data``; None when the model was logged without rows.
+    """
+
+    example: Mapping[str, Any] | None
+
+
+def list_endpoints(request: Request) -> Page[Endpoint]:
+    """Return the project's endpoints, dead ones included."""
+    return Page(items=local.list_endpoints(request.settings))
+
+
+def get_endpoint(request: Request) -> EndpointDetail:
+    """Return one endpoint."""
+    (name,) = request.names
+    settings = request.settings
+    return _detail(settings, local.get_endpoint(settings, name))
+
+
+def put_endpoint(request: Request) -> Answer:
+    """Deploy a version; the answer comes when the endpoint has answered."""
+    (name,) = request.names
+    model, alias, version = (request.body[n] for n in ("model", "alias", "version"))
+    if (alias is None) is (version is None):
+        raise UsageError(
+            "An endpoint serves an alias or a version.",
+            fix="Send one of alias and version, not both.",
+        )
+    if alias is None:
+        found = registry.get_version(request.store, model, version)
+    else:
+        found, _ = registry.resolve_version(request.store, f"{model}@{alias}")
+    endpoint, was_made = local.deploy(request.store, found, name=name, alias=alias)
+    return Answer(
+        content=_detail(request.settings, endpoint), status=201 if was_made else 200
+    )
+
+
+def delete_endpoint(request: Request) -> None:
+    """Stop an endpoint; nothing is left of it."""
+    local.undeploy(request.settings, *request.names)
+
+
+def predict(request: Request) -> Answer:
+    """Send rows to an endpoint with its token; return what it answers."""
+    (name,) = request.names
+    return Answer(
+        content=local.predict(
+            request.settings, name, request.content, request.content_type
+        )
+    )
+
+
+def _detail(settings: Settings, endpoint: Endpoint) -> EndpointDetail:
+    return EndpointDetail(
+        **{f.name: getattr(endpoint, f.name) for f in fields(endpoint)},
+        example=local.example(settings, endpoint.name),
+    )

@@ -1,0 +1,56 @@
+"""``project``: what is in view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nbmlops.errors import UsageError
+from nbmlops.server._request import Request
+from nbmlops.store import Store, embedded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """The project around a path.
+
+    Attributes
+    ----------
+    name : str
+        Name of its folder.
+    path : str
+        Absolute path of its folder.
+    tracking_uri : str
+        Of its store, without a password.
+    experiment : str
+        Experiment of runs that name none.
+    hint : str or None
+        What stands in the way of its store and how to mend it.
+    """
+
+    name: str
+    path: str
+    tracking_uri: str
+    experiment: str
+    hint: str | None
+
+
+def get(request: Request) -> Project:
+    """Return the project; its store is not asked."""
+    settings = request.settings
+    store = Store(
+        settings=settings,
+        uri=settings.tracking_uri or embedded.tracking_uri(settings.home),
+    )
+    hint = None
+    if store.is_embedded and not embedded.database(settings.home).exists():
+        try:
+            embedded.refuse_to_hide_file_store(settings.home)
+        except UsageError as error:
+            hint = str(error)
+    return Project(
+        name=settings.project.name,
+        path=str(settings.project),
+        tracking_uri=store.shown_uri,
+        experiment=settings.experiment,
+        hint=hint,
+    )

@@ -1,0 +1,139 @@
+"""The table of routes: the router and the description are both made from it."""
+
+from __future__ import annotations
+
+from nbmlops.entities import Endpoint, ModelVersion, Page, RegisteredModel, Run
+from nbmlops.server import endpoints, events, models, openapi, project, runs
+from nbmlops.server._request import Request
+from nbmlops.server._route import Route
+
+_PAGE = ("limit", "page_token")
+
+
+def _describe(request: Request) -> dict[str, object]:
+    return openapi.describe(ROUTES)
+
+
+ROUTES = (
+    Route(
+        method="GET",
+        path="project",
+        summary="The project around `path`.",
+        work=project.get,
+        answers=project.Project,
+    ),
+    Route(
+        method="GET",
+        path="models",
+        summary="Registered models by name; `search` is a part of the name.",
+        work=models.list_models,
+        query=("search", *_PAGE),
+        answers=Page[RegisteredModel],
+    ),
+    Route(
+        method="GET",
+        path="models/{name}",
+        summary="One registered model.",
+        work=models.get_model,
+        answers=RegisteredModel,
+    ),
+    Route(
+        method="GET",
+        path="models/{name}/versions",
+        summary="A model's versions, newest first.",
+        work=models.list_versions,
+        query=_PAGE,
+        answers=Page[ModelVersion],
+    ),
+    Route(
+        method="POST",
+        path="models/{name}/versions",
+        summary="Register the model of a run.",
+        work=models.create_version,
+        action="write",
+        body={"run_id": str, "alias": str | None},
+        answers=ModelVersion,
+        status=201,
+    ),
+    Route(
+        method="PUT",
+        path="models/{name}/aliases/{alias}",
+        summary="Move an alias to a version.",
+        work=models.set_alias,
+        action="write",
+        body={"version": int},
+        answers=ModelVersion,
+    ),
+    Route(
+        method="GET",
+        path="runs",
+        summary="Runs, newest first; of a notebook, with a model, when asked.",
+        work=runs.list_runs,
+        query=("experiment", "filter", "order_by", *_PAGE, "notebook", "with_model"),
+        answers=Page[Run],
+    ),
+    Route(
+        method="GET",
+        path="runs/{id}",
+        summary="One run.",
+        work=runs.get_run,
+        answers=Run,
+    ),
+    Route(
+        method="GET",
+        path="runs/{id}/notebook",
+        summary="The executed notebook of a step, as .ipynb.",
+        work=runs.read_notebook,
+    ),
+    Route(
+        method="GET",
+        path="endpoints",
+        summary="The project's endpoints.",
+        work=endpoints.list_endpoints,
+        answers=Page[Endpoint],
+    ),
+    Route(
+        method="PUT",
+        path="endpoints/{name}",
+        summary="Deploy a version: 201 when made, 200 when it was there.",
+        work=endpoints.put_endpoint,
+        action="execute",
+        body={"model": str, "alias": str | None, "version": int | None},
+        answers=endpoints.EndpointDetail,
+        status=201,
+    ),
+    Route(
+        method="GET",
+        path="endpoints/{name}",
+        summary="One endpoint, and rows to try it with.",
+        work=endpoints.get_endpoint,
+        answers=endpoints.EndpointDetail,
+    ),
+    Route(
+        method="DELETE",
+        path="endpoints/{name}",
+        summary="Stop an endpoint and remove its files.",
+        work=endpoints.delete_endpoint,
+        action="write",
+        status=204,
+    ),
+    Route(
+        method="POST",
+        path="endpoints/{name}/predict",
+        summary="Predict rows in MLflow's scoring protocol.",
+        work=endpoints.predict,
+        action="execute",
+    ),
+    Route(
+        method="GET",
+        path="events",
+        summary="What changes, as server-sent events.",
+        work=events.locate,
+    ),
+    Route(
+        method="GET",
+        path="openapi.json",
+        summary="This description.",
+        work=_describe,
+    ),
+)

@@ -1,0 +1,134 @@
+"""Who listens to a project's changes, and the thread that looks for them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from nbmlops.config import Settings
+from nbmlops.server._threads import BusyError
+from nbmlops.server.changes import TOPICS, Changes
+
+_TICK_S = 1.0
+_MAX_LISTENERS = 64
+
+
+class Listener:
+    """One reader of a project's changes; made and waited for on the event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self._topics: set[str] = set()
+        self.is_closed = False
+
+    async def wait(self, timeout_s: float) -> list[str]:
+        """Return the topics that changed since the last call; none when time is up."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._woken.wait(), timeout_s)
+        self._woken.clear()
+        topics = [topic for topic in TOPICS if topic in self._topics]
+        self._topics.clear()
+        return topics
+
+    def tell(self, topics: Iterable[str]) -> None:
+        """Add topics that changed; from any thread."""
+        with suppress(RuntimeError):  # the loop is closed: the server has stopped
+            self._loop.call_soon_threadsafe(self._add, topics)
+
+    def close(self) -> None:
+        """End the waiting, now and later; from any thread."""
+        self.is_closed = True
+        self.tell(())
+
+    def _add(self, topics: Iterable[str]) -> None:
+        self._topics.update(topics)
+        self._woken.set()
+
+
+class Watchers:
+    """The watched projects: one thread each, for as long as somebody listens."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._listeners: dict[Settings, set[Listener]] = {}
+        self._looked: set[Settings] = set()
+
+    @property
+    def projects(self) -> list[Path]:
+        """The projects that are watched now."""
+        return [settings.project for settings in self._listeners]
+
+    @contextmanager
+    def listen(self, settings: Settings) -> Iterator[Listener]:
+        """Yield a listener to a project's changes.
+
+        Parameters
+        ----------
+        settings : Settings
+            The project's.
+
+        Yields
+        ------
+        Listener
+            It is told all topics once the state to compare with is known.
+
+        Raises
+        ------
+        BusyError
+            Too many listen already.
+        """
+        listener = Listener()
+        with self._lock:
+            if sum(map(len, self._listeners.values())) >= _MAX_LISTENERS:
+                raise BusyError(
+                    f"{_MAX_LISTENERS} event streams are open already.",
+                    fix="Close JupyterLab windows you do not use.",
+                )
+            if settings in self._looked:
+                listener.tell(TOPICS)
+            if settings not in self._listeners:
+                threading.Thread(
+                    target=self._watch,
+                    args=(settings,),
+                    name="nbmlops watcher",
+                    daemon=True,
+                ).start()
+            self._listeners.setdefault(settings, set()).add(listener)
+        try:
+            yield listener
+        finally:
+            with self._lock:
+                self._listeners.get(settings, set()).discard(listener)
+
+    def stop(self) -> None:
+        """End all listening and watching."""
+        self._stopping.set()
+        with self._lock:
+            for listener in [
+                each for some in self._listeners.values() for each in some
+            ]:
+                listener.close()
+
+    def _watch(self, settings: Settings) -> None:
+        changes = Changes(settings)
+        try:
+            while not self._stopping.is_set():
+                topics = changes.look()
+                with self._lock:
+                    self._looked.add(settings)
+                    if not self._listeners[settings]:
+                        return
+                    for listener in self._listeners[settings] if topics else ():
+                        listener.tell(topics)
+                self._stopping.wait(_TICK_S)
+        finally:
+            changes.close()
+            with self._lock:
+                self._looked.discard(settings)
+                for listener in self._listeners.pop(settings, set()):
+                    listener.close()  # its reader comes back, to a new watcher

@@ -1,0 +1,89 @@
+"""``runs``."""
+
+NOTEBOOK = "notebooks/credit study.ipynb"
+
+
+def names(page):
+    return [run["name"] for run in page["items"]]
+
+
+async def test_runs_come_newest_first(call, recorded, keep_sample):
+    status, page = await call("GET", "runs")
+    assert status == 200
+    assert names(page) == ["no model", "boosting", "baseline"]
+    assert page["items"][0]["model_id"] is None
+    assert page["items"][1]["experiment"] == "main"
+    keep_sample("runs", page)
+
+
+async def test_runs_are_filtered_ordered_and_paged(call, recorded):
+    query = {
+        "experiment": "main",
+        "filter": "metrics.roc_auc > 0.5",
+        "order_by": "metrics.roc_auc ASC",
+        "limit": 1,
+    }
+    _, first = await call("GET", "runs", **query)
+    _, second = await call("GET", "runs", **query, page_token=first["next_page_token"])
+    assert names(first) + names(second) == ["baseline", "boosting"]
+
+
+async def test_the_newest_run_of_a_notebook_with_a_model(call, recorded, record):
+    record("elsewhere", source="other.ipynb")
+    query = {"notebook": NOTEBOOK, "path": NOTEBOOK, "with_model": "true", "limit": 1}
+    assert names((await call("GET", "runs", **query))[1]) == ["boosting"]
+    query |= {"notebook": "never run.ipynb"}
+    assert names((await call("GET", "runs", **query))[1]) == []
+
+
+async def test_runs_of_a_notebook_or_with_a_model(call, recorded, record):
+    record("elsewhere", source="other.ipynb")
+    _, of_notebook = await call("GET", "runs", notebook=NOTEBOOK)
+    assert names(of_notebook) == ["no model", "boosting", "baseline"]
+    _, with_model = await call("GET", "runs", with_model="true")
+    assert names(with_model) == ["elsewhere", "boosting", "baseline"]
+    _, both = await call(
+        "GET", "runs", with_model="true", notebook=NOTEBOOK, filter="params.C = '1.0'"
+    )
+    assert names(both) == ["boosting", "baseline"]
+
+
+async def test_one_run(call, recorded, keep_sample):
+    status, run = await call("GET", f"runs/{recorded.second.run_id}")
+    assert (status, run["run_id"]) == (200, recorded.second.run_id)
+    assert run["metrics"]["log_loss"] == "Infinity"
+    keep_sample("run", run)
+
+
+async def test_the_executed_notebook_of_a_step(call, recorded, keep_sample, jp_fetch):
+    route = f"runs/{recorded.plain.run_id}/notebook"
+    status, notebook = await call("GET", route)
+    assert (status, notebook["nbformat"]) == (200, 4)
+    response = await jp_fetch("nbmlops/api", route)
+    assert response.headers["Content-Type"] == "application/x-ipynb+json"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+REFUSED = [
+    ("runs", {"experiment": "mian"}, 404, "Did you mean 'main'?"),
+    ("runs", {"filter": "nonsense"}, 400, "Invalid"),
+    ("runs", {"order_by": "nonsense"}, 400, "Invalid"),
+    ("runs", {"with_model": "yes"}, 400, "with_model is 'yes'"),
+    ("runs", {"notebook": "../x.ipynb"}, 400, "'../x.ipynb'"),
+    (f"runs/{'0' * 32}", {}, 404, "No run"),
+    ("runs/latest", {}, 404, "No run 'latest'"),
+    (f"runs/{'0' * 32}/notebook", {}, 404, "No run"),
+]
+
+
+async def test_what_cannot_be_found_is_told(call, recorded):
+    for route, query, status, told in REFUSED:
+        answered, error = await call("GET", route, **query)
+        assert answered == status, (route, error)
+        assert told in error["message"], route
+
+
+async def test_a_run_without_a_notebook_says_so(call, recorded):
+    status, error = await call("GET", f"runs/{recorded.first.run_id}/notebook")
+    assert (status, error["error"]) == (404, "NotFoundError")
+    assert "notebook.ipynb" in error["message"]
