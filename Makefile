@@ -56,7 +56,8 @@ lock:
 	$(PY) scripts/lock.py
 
 screenshots: .venv/tools .venv/extension
-	$(PY) scripts/screenshots.py
+	$(PY) -m pytest -q tests/ui/test_register_and_deploy.py
+	cp test-output/sidebar-light.png docs/sidebar.png
 
 clean:
 	rm -rf .venv build dist nbmlops/labextension labextension/lib labextension/node_modules test-output

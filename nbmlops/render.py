@@ -258,3 +258,8 @@ def endpoints_table(endpoints: Sequence[Endpoint]) -> Table:
         ],
         empty="No endpoints: deploy a model with %deploy MODEL@ALIAS.",
     )
+
+
+def predictions_table(predictions: Iterable[object]) -> Table:
+    """Return predictions as a table, a row each."""
+    return Table(["prediction"], [(each,) for each in predictions], empty="No rows.")

@@ -10,12 +10,13 @@ from nbmlops.config import Settings
 from nbmlops.deployment import local
 from nbmlops.entities import Endpoint
 from nbmlops.errors import DeployError, UsageError
+from nbmlops.render import Shown
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class EndpointHandle:
+class EndpointHandle(Shown):
     """An endpoint to be asked; what ``nm.deploy`` and ``nm.endpoint`` return.
 
     Parameters
@@ -24,16 +25,23 @@ class EndpointHandle:
         The project's.
     endpoint : Endpoint
         The endpoint, as it was when the handle was made.
+    is_new : bool, default=False
+        Whether its process was started for this handle.
 
     Attributes
     ----------
     endpoint : Endpoint
         The endpoint, as it was last seen.
+    is_new : bool
+        Whether its process was started for this handle.
     """
 
-    def __init__(self, settings: Settings, endpoint: Endpoint) -> None:
+    def __init__(
+        self, settings: Settings, endpoint: Endpoint, *, is_new: bool = False
+    ) -> None:
         self._settings = settings
         self.endpoint = endpoint
+        self.is_new = is_new
 
     @property
     def name(self) -> str:
@@ -85,9 +93,7 @@ class EndpointHandle:
         body = json.dumps(_layout(frame), default=_plain).encode()
         return np.asarray(self.send(body))
 
-    def send(
-        self, payload: bytes, content_type: str = "application/json"
-    ) -> list[Any]:
+    def send(self, payload: bytes, content_type: str = "application/json") -> list[Any]:
         """Return the endpoint's predictions for a request as it goes over HTTP.
 
         Parameters
@@ -119,7 +125,7 @@ class EndpointHandle:
 
     def __repr__(self) -> str:
         served = f"{self.endpoint.model}/{self.endpoint.version}"
-        return f"<EndpointHandle {self.name} {served} {self.endpoint.state} {self.url}>"
+        return f"endpoint {self.name} · {served} · {self.endpoint.state} · {self.url}"
 
 
 def _layout(frame: Any) -> dict[str, object]:  # noqa: ANN401

@@ -21,7 +21,7 @@ from nbmlops.errors import DeployError, StoreError, UsageError
 from nbmlops.store import Store
 from nbmlops.store.embedded import disk_error
 from nbmlops.store.model_files import read_example
-from nbmlops.store.registry import download_model
+from nbmlops.store.models import download_model
 
 _LITTLE_BYTES = 1_000_000
 

@@ -7,7 +7,7 @@ import re
 from nbmlops.deployment import EndpointHandle, local
 from nbmlops.entities import Endpoint
 from nbmlops.store import Store, connect
-from nbmlops.store.registry import resolve_version
+from nbmlops.store.versions import resolve_version
 
 
 def deploy(
@@ -52,7 +52,7 @@ def deploy(
     """
     store = store or connect()
     version, alias = resolve_version(store, target)
-    made, _ = local.deploy(
+    made, is_new = local.deploy(
         store,
         version,
         name=name or re.sub(r"[^A-Za-z0-9._-]+", "-", version.model).strip("-._"),
@@ -60,7 +60,7 @@ def deploy(
         port=port,
         is_open=is_open,
     )
-    return EndpointHandle(store.settings, made)
+    return EndpointHandle(store.settings, made, is_new=is_new)
 
 
 def endpoints(*, store: Store | None = None) -> tuple[Endpoint, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from nbmlops.entities import ModelVersion, Run
 from nbmlops.errors import UsageError
-from nbmlops.store import Store, connect, registry
-from nbmlops.store.search import resolve_run
+from nbmlops.store import Store, connect, versions
+from nbmlops.store.registry import check_names
+from nbmlops.store.selection import resolve_run
 
 
 def register(
@@ -49,11 +50,11 @@ def register(
             f"A registered model's name is a text, not {model!r}.",
             fix='Write nm.register("credit", run="latest").',
         )
-    registry.check_names(model, alias)
+    check_names(model, alias)
     store = store or connect()
     if isinstance(run, str):
         run = resolve_run(store, run, experiment=experiment, with_model=True)
-    version = registry.create_version(store, model, run)
+    version = versions.create_version(store, model, run)
     if alias is not None:
-        version = registry.set_alias(store, model, alias, version.version)
+        version = versions.set_alias(store, model, alias, version.version)
     return version

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nbmlops.render import RunsTable
 from nbmlops.store import Store, connect, fluent
-from nbmlops.store.search import backticked, is_lower_better, list_runs
+from nbmlops.store.search import backticked, list_runs
+from nbmlops.store.selection import is_lower_better
 
 
 def runs(
@@ -47,9 +48,7 @@ def runs(
         MLflow cannot read the filter.
     """
     store = store or connect()
-    experiment = (
-        experiment or fluent.active_experiment(store) or store.settings.experiment
-    )
+    experiment = experiment or fluent.current_experiment(store)
     order = []
     if by is not None:
         is_ascending = is_lower_better(by) if not asc else True

@@ -19,7 +19,7 @@ from nbmlops.notebook.session import Session
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from nbmlops.render import Shown
+    from nbmlops.render import Shown, Table
 
 _TRACK_WORDS = ("on", "off", "log", "params", "artifact")
 
@@ -195,7 +195,7 @@ class NbmlopsMagics(Magics):
 
     @no_var_expand
     @line_magic
-    def predict(self, line: str) -> Any:  # noqa: ANN401 - what the model answers
+    def predict(self, line: str) -> Table:
         """Ask an endpoint: ``%predict ENDPOINT FRAME``.
 
         Parameters
@@ -205,17 +205,18 @@ class NbmlopsMagics(Magics):
 
         Returns
         -------
-        list
-            One prediction a row.
+        Table
+            One prediction a row; ``.frame()`` is a DataFrame.
         """
         from nbmlops import lifecycle
+        from nbmlops.render import predictions_table
 
         parser = LineParser("%predict")
         parser.add_argument("endpoint", metavar="ENDPOINT")
         parser.add_argument("frame", metavar="FRAME")
         found = parser.parse_line(line)
         rows = self._session.look_up((("rows", found.frame),))["rows"]
-        return lifecycle.endpoint(found.endpoint).predict(rows)
+        return predictions_table(lifecycle.endpoint(found.endpoint).predict(rows))
 
     @no_var_expand
     @line_magic

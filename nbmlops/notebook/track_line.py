@@ -13,14 +13,14 @@ from nbmlops.render import RunLine, Table
 
 def status(session: Session) -> Table:
     """Return what is tracked now, and where."""
-    from nbmlops.store import connect
+    from nbmlops.store import connect, fluent
 
     store = connect()
     tracked = session.cell or session.lasting
     run = f"{tracked.run.name} ({tracked.run.run_id})" if tracked else "none open"
     rows = [
         ("run", run),
-        ("experiment", store.settings.experiment),
+        ("experiment", fluent.current_experiment(store)),
         ("store", store.shown_uri),
         ("project", str(store.settings.project)),
     ]

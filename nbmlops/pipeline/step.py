@@ -124,9 +124,7 @@ def run_notebook(
     ready = inject(notebook, values, kernel_name=kernel)
     target = None if output is None else check_output(output, source)
     store = store or connect()
-    experiment = (
-        experiment or fluent.active_experiment(store) or store.settings.experiment
-    )
+    experiment = experiment or fluent.current_experiment(store)
     source_name = relative(source, store.settings.project)
     ready.metadata.papermill.update(
         input_path=source_name, parameters=to_json(values), output_path=None

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from nbmlops import lifecycle
 from nbmlops.config import Settings
 from nbmlops.deployment import local
 from nbmlops.entities import Endpoint, Page
 from nbmlops.errors import UsageError
 from nbmlops.server._request import Request
 from nbmlops.server._route import Answer
-from nbmlops.store import registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +49,11 @@ def put_endpoint(request: Request) -> Answer:
             "An endpoint serves an alias or a version.",
             fix="Send one of alias and version, not both.",
         )
-    if alias is None:
-        found = registry.get_version(request.store, model, version)
-    else:
-        found, _ = registry.resolve_version(request.store, f"{model}@{alias}")
-    endpoint, was_made = local.deploy(request.store, found, name=name, alias=alias)
+    target = f"{model}/{version}" if alias is None else f"{model}@{alias}"
+    handle = lifecycle.deploy(target, name=name, store=request.store)
     return Answer(
-        content=_detail(request.settings, endpoint), status=201 if was_made else 200
+        content=_detail(request.settings, handle.endpoint),
+        status=201 if handle.is_new else 200,
     )
 
 

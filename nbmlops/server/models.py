@@ -5,7 +5,7 @@ from __future__ import annotations
 from nbmlops import lifecycle
 from nbmlops.entities import ModelVersion, Page, RegisteredModel
 from nbmlops.server._request import Request
-from nbmlops.store import registry
+from nbmlops.store import registry, versions
 from nbmlops.store.search import get_run
 
 
@@ -28,7 +28,7 @@ def get_model(request: Request) -> RegisteredModel:
 
 def list_versions(request: Request) -> Page[ModelVersion]:
     """Return a page of a model's versions."""
-    return registry.list_versions(
+    return versions.list_versions(
         request.store,
         *request.names,
         limit=request.limit,
@@ -47,4 +47,4 @@ def create_version(request: Request) -> ModelVersion:
 def set_alias(request: Request) -> ModelVersion:
     """Move an alias to a version."""
     model, alias = request.names
-    return registry.set_alias(request.store, model, alias, request.body["version"])
+    return versions.set_alias(request.store, model, alias, request.body["version"])

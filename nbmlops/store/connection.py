@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _PROBE_TIMEOUT_S = 3.0
+_ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 _QUICKER = {
     # MLflow's own defaults hold a caller up for four minutes when a server is gone,
     # and report usage to a host outside.
@@ -65,7 +66,7 @@ class Store:
 
     def load(self) -> None:
         """Import what speaks to this store, without asking the store anything."""
-        prepare_environment(self)
+        prepare_environment()
         import mlflow.tracking.client
 
         if not self.is_served:
@@ -75,11 +76,12 @@ class Store:
     @property
     def client(self) -> MlflowClient:
         """A client of this store; importing mlflow is paid for here."""
-        prepare_environment(self)
+        prepare_environment()
         import mlflow
 
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-        return mlflow.MlflowClient(tracking_uri=self.uri)
+        with _artifact_root(self):
+            return mlflow.MlflowClient(tracking_uri=self.uri)
 
 
 def connect(settings: Settings | None = None) -> Store:
@@ -112,16 +114,30 @@ def connect(settings: Settings | None = None) -> Store:
     return Store(settings=settings, uri=uri)
 
 
-def prepare_environment(store: Store) -> None:
+def prepare_environment() -> None:
     """Set the variables MLflow reads, where the user has not set them."""
     for name, value in _QUICKER.items():
         os.environ.setdefault(name, value)
+
+
+@contextmanager
+def _artifact_root(store: Store) -> Iterator[None]:
+    """Have MLflow's store, made once a process, keep its artifacts in the project.
+
+    Experiments made by plain ``mlflow.set_experiment`` would otherwise keep them below
+    the working folder. Kernels started meanwhile must not inherit it for good.
+    """
+    before = os.environ.get(_ROOT_VARIABLE)
     if store.is_embedded:
-        # Experiments made by plain `mlflow.set_experiment` would otherwise keep their
-        # artifacts below the working folder.
-        os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = str(
-            embedded.artifact_root(store.settings.home)
-        )
+        root = embedded.artifact_root(store.settings.home)
+        os.environ[_ROOT_VARIABLE] = str(root)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_ROOT_VARIABLE, None)
+        else:
+            os.environ[_ROOT_VARIABLE] = before
 
 
 def _probe(uri: str) -> None:

@@ -5,22 +5,33 @@ So ``mlflow.log_metric`` in a tracked cell reaches the run the user sees.
 
 from __future__ import annotations
 
+import sys
+
 from nbmlops.entities import RunStatus
 from nbmlops.store.connection import Store, answering, prepare_environment
 
 
-def active_experiment(store: Store) -> str | None:
-    """Return the experiment the user chose by ``mlflow.set_experiment``, or None."""
-    import sys
+def current_experiment(store: Store) -> str:
+    """Return the experiment of what names none.
 
-    if "mlflow" not in sys.modules:
-        return None
-    from mlflow.tracking import fluent
+    Parameters
+    ----------
+    store : Store
+        The project's.
 
-    if fluent._active_experiment_id is None:
-        return None
-    with answering(store):
-        return str(store.client.get_experiment(fluent._active_experiment_id).name)
+    Returns
+    -------
+    str
+        The one chosen by ``mlflow.set_experiment``, else the project's own.
+    """
+    if "mlflow" in sys.modules:
+        from mlflow.tracking import fluent
+
+        if fluent._active_experiment_id is not None:
+            with answering(store):
+                chosen = store.client.get_experiment(fluent._active_experiment_id)
+                return str(chosen.name)
+    return store.settings.experiment
 
 
 def activate(store: Store, run_id: str) -> None:
@@ -33,7 +44,7 @@ def activate(store: Store, run_id: str) -> None:
     run_id : str
         The run.
     """
-    prepare_environment(store)
+    prepare_environment()
     import mlflow
     from mlflow.tracking import fluent
 

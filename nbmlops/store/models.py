@@ -1,4 +1,4 @@
-"""Fitted estimators as MLflow's logged models."""
+"""Fitted estimators as MLflow's logged models: put there, and fetched."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 
 import yaml
 
+from nbmlops.entities import ModelVersion, Signature
+from nbmlops.errors import NotFoundError
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.model_files import save_model
+from nbmlops.store.model_files import read_signature, save_model
 from nbmlops.store.signatures import Rows
 
 
@@ -115,3 +117,55 @@ def is_fitted_estimator(value: object) -> bool:
     except (AttributeError, TypeError, ValueError):
         return False
     return True
+
+
+def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
+    """Copy the files of a model version into a folder.
+
+    Parameters
+    ----------
+    store : Store
+        Where the version is.
+    version : ModelVersion
+        The version.
+    folder : Path
+        Made when missing; the ``MLmodel`` file lands in it.
+
+    Raises
+    ------
+    NotFoundError
+        The files are gone.
+    StoreError
+        The store did not answer, or the folder could not be written.
+    """
+    with answering(store):
+        if version.model_id is None:
+            name = version.model
+            location = store.client.get_model_version_download_uri(
+                name, str(version.version)
+            )
+        else:
+            location = store.client.get_logged_model(version.model_id).artifact_location
+        _download(store, location, "", folder)
+    if not (folder / "MLmodel").is_file():
+        raise NotFoundError(
+            f"The files of {version.model}/{version.version} are gone from {location}.",
+            fix=f"Register another version with: %register {version.model}.",
+        )
+
+
+def signature_at(store: Store, location: str) -> Signature | None:
+    """Return the signature of the model at an artifact location of the store."""
+    with tempfile.TemporaryDirectory() as scratch:
+        _download(store, location, "MLmodel", Path(scratch))
+        return read_signature(Path(scratch))
+
+
+def _download(store: Store, location: str, path: str, folder: Path) -> None:
+    from mlflow.store.artifact.artifact_repository_registry import (
+        get_artifact_repository,
+    )
+
+    folder.mkdir(parents=True, exist_ok=True)
+    repository = get_artifact_repository(location, tracking_uri=store.uri)
+    repository.download_artifacts(path, dst_path=str(folder))

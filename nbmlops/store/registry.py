@@ -1,26 +1,17 @@
-"""The model registry: registered models, versions, aliases."""
+"""Registered models: the names that versions are registered under."""
 
 from __future__ import annotations
 
-import json
 import re
-import tempfile
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nbmlops.entities import Column, ModelVersion, Page, RegisteredModel, Run, Signature
+from nbmlops.entities import Page, RegisteredModel
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.model_files import read_signature
-from nbmlops.store.search import list_runs, quoted, to_utc, token_of
+from nbmlops.store.search import quoted, to_utc, token_of
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
     from mlflow.entities.model_registry import RegisteredModel as MlflowModel
-
-_SIGNATURE = "nbmlops.signature"
-_MODEL_ID = "nbmlops.model_id"
 
 
 def list_models(
@@ -93,126 +84,15 @@ def get_model(store: Store, name: str) -> RegisteredModel:
         ) from error
 
 
-def list_versions(
-    store: Store, name: str, *, limit: int = 25, page_token: str | None = None
-) -> Page[ModelVersion]:
-    """Return a page of the versions of a registered model, newest first.
+def create_model(store: Store, name: str) -> None:
+    """Make a registered model, unless it is there."""
+    from mlflow.exceptions import MlflowException
 
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    name : str
-        The registered model.
-    limit : int, default=25
-        Versions on the page, 1 to 1000.
-    page_token : str, optional
-        Token of the page, from the page before.
-
-    Returns
-    -------
-    Page of ModelVersion
-        With the metrics and params of their runs.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such registered model.
-    """
-    model = get_model(store, name)
-    with answering(store):
-        found = store.client.search_model_versions(
-            filter_string=f"name = {quoted(name)}",
-            max_results=limit,
-            order_by=["version_number DESC"],
-            page_token=page_token,
-        )
-    runs = _runs_of(store, found)
-    return Page(
-        items=tuple(_to_version(version, model.aliases, runs) for version in found),
-        next_page_token=token_of(found),
-    )
-
-
-def get_version(store: Store, name: str, version: int) -> ModelVersion:
-    """Return one version of a registered model.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    name : str
-        The registered model.
-    version : int
-        From 1.
-
-    Returns
-    -------
-    ModelVersion
-        With the metrics and params of its run.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such model or version.
-    """
-    model = get_model(store, name)
-    with answering(
-        store,
-        missing=f"No version {version} of registered model {name!r}.",
-        fix=f"Versions go up to {model.latest_version or 0}; register one with "
-        f"%register {name}.",
-    ):
-        found = store.client.get_model_version(name, str(version))
-    return _to_version(found, model.aliases, _runs_of(store, [found]))
-
-
-def resolve_version(store: Store, target: str) -> tuple[ModelVersion, str | None]:
-    """Return the version a user means, and the alias it was meant by.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    target : str
-        ``MODEL@ALIAS``, ``MODEL/VERSION``, or ``MODEL`` for its newest version.
-
-    Returns
-    -------
-    tuple of ModelVersion and str or None
-        The alias is None when none was named.
-
-    Raises
-    ------
-    NotFoundError
-        No such model, version or alias.
-    UsageError
-        The version is not a number.
-    """
-    name, at, alias = target.rpartition("@")
-    if at:
-        aliases = get_model(store, name).aliases
-        if alias not in aliases:
-            raise NotFoundError(
-                f"Registered model {name!r} has no alias {alias!r}."
-                + did_you_mean(alias, aliases),
-                fix=f"Set it with: %register {name} --run latest --alias {alias}.",
-            )
-        return get_version(store, name, aliases[alias]), alias
-    name, slash, number = target.rpartition("/")
-    if slash:
-        if not number.isdecimal():
-            raise UsageError(
-                f"{number!r} is not a version number.", fix=f"Write {name}/1, say."
-            )
-        return get_version(store, name, int(number)), None
-    newest = get_model(store, target).latest_version
-    if newest is None:
-        raise NotFoundError(
-            f"Registered model {target!r} has no version.",
-            fix=f"Register one with: %register {target} --run latest.",
-        )
-    return get_version(store, target, newest), None
+    try:
+        store.client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def check_names(name: str, alias: str | None = None) -> None:
@@ -249,164 +129,6 @@ def check_names(name: str, alias: str | None = None) -> None:
         )
 
 
-def create_version(store: Store, name: str, run: Run) -> ModelVersion:
-    """Register the model of a run and return its version.
-
-    Parameters
-    ----------
-    store : Store
-        Where to record it.
-    name : str
-        The registered model, made when missing.
-    run : Run
-        A run that logged a model.
-
-    Returns
-    -------
-    ModelVersion
-        The new version, or the one this very model was registered as before.
-
-    Raises
-    ------
-    UsageError
-        The run logged no model, or the name is refused.
-    StoreError
-        The store did not answer.
-    """
-    check_names(name)
-    if run.model_id is None:
-        raise UsageError(
-            f"Run {run.name!r} ({run.run_id[:8]}) has no model.",
-            fix="Fit an estimator in a %%track cell, or call run.log_model(model, X).",
-        )
-    with answering(store):
-        client = store.client
-        for version in client.search_model_versions(
-            f"name = {quoted(name)} AND run_id = {quoted(run.run_id)}"
-        ):
-            if version.tags.get(_MODEL_ID) == run.model_id:
-                return get_version(store, name, int(version.version))
-        _create_model(store, name)
-        tags = {_MODEL_ID: run.model_id}
-        location = client.get_logged_model(run.model_id).artifact_location
-        signature = _signature_at(store, location)
-        if signature is not None:  # kept here too, so that listings need no file
-            tags[_SIGNATURE] = _write_signature(signature)
-        created = client.create_model_version(
-            name,
-            # A server knows its own models. A database would ask the store that this
-            # process happens to have as MLflow's default for one.
-            source=f"models:/{run.model_id}" if store.is_served else location,
-            run_id=run.run_id,
-            tags=tags,
-            model_id=run.model_id,
-        )
-    return get_version(store, name, int(created.version))
-
-
-def _signature_at(store: Store, location: str) -> Signature | None:
-    with tempfile.TemporaryDirectory() as scratch:
-        _download(store, location, "MLmodel", Path(scratch))
-        return read_signature(Path(scratch))
-
-
-def _create_model(store: Store, name: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        store.client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-
-
-def set_alias(store: Store, name: str, alias: str, version: int) -> ModelVersion:
-    """Move an alias to a version, and return the version.
-
-    Parameters
-    ----------
-    store : Store
-        Where to record it.
-    name : str
-        The registered model.
-    alias : str
-        Such as ``champion``; set when it is new.
-    version : int
-        From 1.
-
-    Returns
-    -------
-    ModelVersion
-        With the alias among its aliases.
-
-    Raises
-    ------
-    NotFoundError
-        No such model or version.
-    UsageError
-        The alias is refused.
-    """
-    check_names(name, alias)
-    get_version(store, name, version)
-    with answering(store):
-        store.client.set_registered_model_alias(name, alias, str(version))
-    return get_version(store, name, version)
-
-
-def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
-    """Copy the files of a model version into a folder.
-
-    Parameters
-    ----------
-    store : Store
-        Where the version is.
-    version : ModelVersion
-        The version.
-    folder : Path
-        Made when missing; the ``MLmodel`` file lands in it.
-
-    Raises
-    ------
-    NotFoundError
-        The files are gone.
-    StoreError
-        The store did not answer, or the folder could not be written.
-    """
-    with answering(store):
-        if version.model_id is None:
-            name = version.model
-            location = store.client.get_model_version_download_uri(
-                name, str(version.version)
-            )
-        else:
-            location = store.client.get_logged_model(version.model_id).artifact_location
-        _download(store, location, "", folder)
-    if not (folder / "MLmodel").is_file():
-        raise NotFoundError(
-            f"The files of {version.model}/{version.version} are gone from {location}.",
-            fix=f"Register another version with: %register {version.model}.",
-        )
-
-
-def _download(store: Store, location: str, path: str, folder: Path) -> None:
-    from mlflow.store.artifact.artifact_repository_registry import (
-        get_artifact_repository,
-    )
-
-    folder.mkdir(parents=True, exist_ok=True)
-    repository = get_artifact_repository(location, tracking_uri=store.uri)
-    repository.download_artifacts(path, dst_path=str(folder))
-
-
-def _runs_of(store: Store, versions: Iterable[MlflowVersion]) -> Mapping[str, Run]:
-    ids = {version.run_id for version in versions if version.run_id}
-    if not ids:
-        return {}
-    among = ", ".join(f"'{run_id}'" for run_id in sorted(ids))
-    page = list_runs(store, filter=f"attributes.run_id IN ({among})", limit=len(ids))
-    return {run.run_id: run for run in page}
-
-
 def _to_model(model: MlflowModel) -> RegisteredModel:
     newest = [int(version.version) for version in model.latest_versions or []]
     return RegisteredModel(
@@ -416,42 +138,3 @@ def _to_model(model: MlflowModel) -> RegisteredModel:
         description=model.description or "",
         updated_at=to_utc(model.last_updated_timestamp),
     )
-
-
-def _to_version(
-    version: MlflowVersion, aliases: Mapping[str, int], runs: Mapping[str, Run]
-) -> ModelVersion:
-    number = int(version.version)
-    run = runs.get(version.run_id or "")
-    logged = re.fullmatch(r"models:/(m-[0-9a-f]+)", version.source or "")
-    return ModelVersion(
-        model=version.name,
-        version=number,
-        aliases=tuple(sorted(a for a, v in aliases.items() if v == number)),
-        created_at=to_utc(version.creation_timestamp),
-        run_id=version.run_id or None,
-        model_id=version.tags.get(_MODEL_ID) or (logged[1] if logged else None),
-        metrics=run.metrics if run else {},
-        params=run.params if run else {},
-        signature=_read_signature(version.tags.get(_SIGNATURE)),
-        source=run.source if run else None,
-        description=version.description or "",
-    )
-
-
-def _write_signature(signature: Signature) -> str:
-    def rows(columns: Iterable[Column]) -> list[list[Any]]:
-        return [[column.name, column.type, column.is_required] for column in columns]
-
-    return json.dumps([rows(signature.inputs), rows(signature.outputs)])
-
-
-def _read_signature(text: str | None) -> Signature | None:
-    if text is None:
-        return None
-
-    def columns(rows: list[list[Any]]) -> tuple[Column, ...]:
-        return tuple(Column(name=n, type=t, is_required=r) for n, t, r in rows)
-
-    inputs, outputs = json.loads(text)
-    return Signature(inputs=columns(inputs), outputs=columns(outputs))

@@ -76,9 +76,7 @@ def open_run(
         "nbmlops.environment_hash": set_hash(packages),
         **(tags or {}),
     }
-    experiment = (
-        experiment or fluent.active_experiment(store) or store.settings.experiment
-    )
+    experiment = experiment or fluent.current_experiment(store)
     run_id = runs.create_run(
         store, name=name, experiment=experiment, tags=carried, params=params
     )

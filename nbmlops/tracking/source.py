@@ -61,12 +61,14 @@ def source_tags(
 
 def relative(path: Path, project: Path) -> str:
     """Return ``path`` relative to the project, or whole when it lies outside."""
-    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
-    return (
-        path.relative_to(project).as_posix()
-        if path.is_relative_to(project)
-        else path.as_posix()
-    )
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - a linked notebook keeps its name
+    # The working folder, and so the project, is known without links; a server's root is
+    # known as it was given.
+    resolved = path.parent.resolve() / path.name
+    for candidate, root in ((path, project), (resolved, project.resolve())):
+        if candidate.is_relative_to(root):
+            return candidate.relative_to(root).as_posix()
+    return path.as_posix()
 
 
 def git_commit(folder: Path) -> str | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+import linecache
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
+from nbmlops._hashing import code_hash
 from nbmlops.errors import UsageError
 from nbmlops.store import Store
 from nbmlops.tracking.record import OpenRun, open_run
@@ -19,13 +22,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Tracker:
     """A run that opens with a block, or with each call of a function."""
 
-    def __init__(self, name: str | None, **options: Any) -> None:
+    def __init__(
+        self, name: str | None, *, source: str | None = None, **options: Any
+    ) -> None:
         self._name = name
+        self._source = source
         self._options = options
         self._open: list[OpenRun] = []
 
     def __enter__(self) -> OpenRun:
-        run = open_run(name=self._name or "run", **self._options)
+        source = self._source
+        if source is None:  # the cell or the script that holds the block
+            caller = sys._getframe(1).f_code.co_filename
+            source = "".join(linecache.getlines(caller))
+        tags = {"nbmlops.code_hash": code_hash([source])}
+        given = {**self._options, "tags": tags | dict(self._options["tags"] or {})}
+        run = open_run(name=self._name or "run", **given)
         self._open.append(run)
         return run
 
@@ -44,6 +56,7 @@ class Tracker:
     def __call__(self, function: F) -> F:
         """Return the function, each call of which is a run with its arguments."""
         signature = inspect.signature(function)
+        source = _source_of(function)
 
         def around(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tracker:
             bound = signature.bind(*args, **kwargs)
@@ -55,7 +68,8 @@ class Tracker:
             }
             given = self._options.get("params") or {}
             options = {**self._options, "params": {**params, **given}}
-            return Tracker(self._name or function.__name__, **options)
+            name = self._name or function.__name__
+            return Tracker(name, source=source, **options)
 
         if inspect.iscoroutinefunction(function):
 
@@ -72,6 +86,13 @@ class Tracker:
                 return function(*args, **kwargs)
 
         return tracked  # type: ignore[return-value]
+
+
+def _source_of(function: Callable[..., Any]) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):  # typed at a prompt, or not written in Python
+        return function.__qualname__
 
 
 @overload
@@ -120,7 +141,7 @@ def track(
     UsageError
         ``name`` is neither a name nor a function.
     """
-    options = {
+    options: dict[str, Any] = {
         "experiment": experiment,
         "params": params,
         "tags": tags,

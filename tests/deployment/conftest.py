@@ -14,9 +14,9 @@ from nbmlops.config import Settings
 from nbmlops.deployment import records
 from nbmlops.store import connect
 from nbmlops.store.models import log_model
-from nbmlops.store.registry import create_version
 from nbmlops.store.runs import create_run
 from nbmlops.store.search import get_run
+from nbmlops.store.versions import create_version
 
 
 @pytest.fixture(scope="session")

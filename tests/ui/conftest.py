@@ -106,7 +106,7 @@ def server(
             process.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # its loop must not outlive these tests
 def browser() -> Iterator[Browser]:
     """Start the machine's own chromium."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)

@@ -1,0 +1,116 @@
+import pytest
+
+from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.store import runs
+from nbmlops.store.search import (
+    get_run,
+    list_children,
+    list_runs,
+    newest_with_model,
+)
+from nbmlops.store.selection import resolve_run
+
+
+def _run(
+    store, name, *, status="FINISHED", experiment="my project", tags=None, **found
+):
+    run_id = runs.create_run(store, name=name, experiment=experiment, tags=tags)
+    runs.log_values(store, run_id, metrics=found)
+    runs.end_run(store, run_id, status)
+    return run_id
+
+
+def test_pages_go_through_all_runs_once(store):
+    made = [_run(store, f"run {n}") for n in range(5)]
+    seen, token = [], None
+    while True:
+        page = list_runs(store, limit=2, page_token=token)
+        assert len(page) <= 2
+        seen += [run.run_id for run in page]
+        token = page.next_page_token
+        if token is None:
+            break
+        assert isinstance(token, str)
+    assert seen == made[::-1]
+
+
+def test_prefix_of_six_digits_finds_the_run(store):
+    run_id = _run(store, "it")
+    assert resolve_run(store, run_id[:6]).run_id == run_id
+    assert resolve_run(store, run_id).run_id == run_id
+
+
+@pytest.mark.parametrize("spec", ["abc", "latests", "", "BEST:auc", "zzzzzz"])
+def test_what_is_no_run_says_how_to_name_one(store, spec):
+    with pytest.raises(UsageError, match="is not a run"):
+        resolve_run(store, spec)
+
+
+@pytest.mark.parametrize("spec", ["abcdef", "0" * 32])
+def test_unknown_run_is_not_found(store, spec):
+    with pytest.raises(NotFoundError):
+        resolve_run(store, spec)
+
+
+def test_best_passes_over_what_is_not_finished_or_not_finite(store):
+    _run(store, "nan", auc=float("nan"))
+    _run(store, "inf", auc=float("inf"))
+    _run(store, "failed", status="FAILED", auc=0.99)
+    _run(store, "good", auc=0.8)
+    _run(store, "worse", auc=0.7)
+    _run(store, "elsewhere", experiment="other", auc=0.95)
+    assert resolve_run(store, "best:auc").name == "good"
+    assert resolve_run(store, "best:auc", experiment="other").name == "elsewhere"
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "test_error", "val_rmse", "loss"])
+def test_best_of_a_loss_is_the_smallest(store, metric):
+    for name, value in (("high", 3.0), ("low", 1.0), ("mid", 2.0)):
+        _run(store, name, **{metric: value})
+    assert resolve_run(store, f"best:{metric}").name == "low"
+
+
+def test_unknown_metric_names_the_nearest(store):
+    _run(store, "it", accuracy=0.8)
+    with pytest.raises(NotFoundError, match="Did you mean 'accuracy'"):
+        resolve_run(store, "best:acuracy")
+
+
+def test_latest_in_an_empty_experiment_says_what_to_do(store):
+    with pytest.raises(NotFoundError, match="has no run yet") as caught:
+        resolve_run(store, "latest")
+    assert "%%track" in caught.value.fix
+
+
+def test_unknown_experiment_names_the_nearest(store):
+    _run(store, "it", experiment="churn")
+    with pytest.raises(NotFoundError, match="Did you mean 'churn'"):
+        list_runs(store, experiment="chrun")
+
+
+def test_filter_that_mlflow_cannot_read_is_a_usage_error(store):
+    with pytest.raises(UsageError, match="filter"):
+        list_runs(store, filter="auc is high")
+
+
+def test_children_are_those_of_the_parent(store):
+    parent = _run(store, "parent")
+    child = _run(store, "child", tags={"mlflow.parentRunId": parent})
+    _run(store, "stranger")
+    assert [run.run_id for run in list_children(store, parent)] == [child]
+    assert get_run(store, child).parent_run_id == parent
+
+
+@pytest.mark.parametrize("source", ["a.ipynb", "it's.ipynb", 'the "best".ipynb'])
+def test_notebook_names_with_quotes_can_be_searched(store, source):
+    _run(store, "it", tags={"mlflow.source.name": source})
+    assert newest_with_model(store, source=source) is None
+    (found,) = list_runs(store)
+    assert found.source == source
+
+
+def test_deleted_experiment_is_said(store):
+    identity = store.client.create_experiment("gone")
+    store.client.delete_experiment(identity)
+    with pytest.raises(UsageError, match="was deleted"):
+        runs.create_run(store, name="it", experiment="gone")
