@@ -18,7 +18,7 @@ demo: reuse .venv/extension
 test: reuse check
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	  $(PY) -m playwright install chromium
-	jlpm --cwd labextension test
+	cd labextension && jlpm test
 	$(PY) -m pytest
 
 check: .venv/tools .venv/extension
