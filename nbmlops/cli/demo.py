@@ -135,7 +135,14 @@ def _say(text: str) -> None:
 
 def _lab_command(notebook: Path) -> list[str]:
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    return [sys.executable, "-m", "jupyterlab", str(notebook), *root]
+    return [_near(sys.executable), "-m", "jupyterlab", _near(notebook), *root]
+
+
+def _near(path: str | Path) -> str:
+    """Return a path as one would type it here."""
+    here = Path.cwd()
+    inside = Path(path).is_relative_to(here)
+    return str(Path(path).relative_to(here) if inside else path)
 
 
 def _open_lab(notebook: Path) -> None:

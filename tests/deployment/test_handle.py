@@ -61,7 +61,7 @@ def test_a_handle_predicts_tells_its_state_and_follows_its_endpoint(
     assert handle.predict(frame.iloc[0]).tolist() == found[:1].tolist()
     assert (handle.name, handle.version, handle.url) == ("credit", 1, endpoint.url)
     assert len(handle.token) == 43
-    assert "credit/1 ready" in repr(handle)
+    assert "credit/1 · ready" in repr(handle)
     local.deploy(store, versions[1], name="credit")
     np.testing.assert_array_equal(handle.predict(frame), models[1].predict(frame))
     assert handle.status().version == handle.version == 2

@@ -1,0 +1,50 @@
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+import nbmlops as nm
+from nbmlops.cli.main import invoke
+from nbmlops.store import connect
+from nbmlops.store.search import list_runs
+from nbmlops.store.versions import list_versions
+
+QUICKSTART = Path(__file__).parents[2] / "notebooks" / "quickstart.ipynb"
+
+
+@pytest.mark.kernel
+@pytest.mark.server
+def test_demo_does_the_main_job_and_a_second_one_says_what_it_reused(project, capsys):
+    (project / "notebooks").mkdir()
+    shutil.copy(QUICKSTART, project / "notebooks")
+    assert invoke(["demo", "--no-lab"]) == 0
+    told = capsys.readouterr().out
+    assert re.findall(r"\[(\d)/4\]", told) == ["1", "2", "3", "4"]
+    assert "(new)" in told
+    assert "endpoint credit stopped" in told
+    right, n_rows = map(int, re.search(r"(\d+) of (\d+) right", told).groups())
+    assert n_rows == 891
+    assert right > 0.75 * n_rows  # 641 are good: better than saying so of everyone
+    runs = list_runs(connect())
+    assert {run.name: run.status for run in runs} == dict.fromkeys(
+        ("quickstart", "linear", "forest", "boosting"), "FINISHED"
+    )
+    cells = [run for run in runs if run.parent_run_id]
+    assert {run.source for run in cells} == {"notebooks/quickstart.ipynb"}
+    assert all(run.model_id and run.params["seed"] == "7" for run in cells)
+    assert nm.endpoints() == ()
+
+    assert invoke(["demo", "--no-lab"]) == 0
+    again = capsys.readouterr().out
+    assert "(reused, 4 runs)" in again
+    assert "registered model credit reused: it had 1 before" in again
+    versions = list_versions(connect(), "credit")
+    assert [(v.version, v.aliases) for v in versions] == [(2, ("champion",)), (1, ())]
+
+
+def test_demo_outside_of_a_clone_says_what_is_missing(project, capsys):
+    # An editable install has no notebooks in the package; a wheel brings them.
+    assert not (Path(nm.__file__).parent / "notebooks").exists()
+    assert invoke(["demo", "--no-lab"]) == 2
+    assert "quickstart.ipynb is missing" in capsys.readouterr().err
