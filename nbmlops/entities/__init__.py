@@ -4,7 +4,7 @@ from nbmlops.entities.dataset import DatasetVersion
 from nbmlops.entities.endpoint import Endpoint, EndpointState
 from nbmlops.entities.model import Column, ModelVersion, RegisteredModel, Signature
 from nbmlops.entities.page import Page, to_json
-from nbmlops.entities.run import Run, RunStatus
+from nbmlops.entities.run import Run, RunStatus, check_key
 
 __all__ = [
     "Column",
@@ -17,5 +17,6 @@ __all__ = [
     "Run",
     "RunStatus",
     "Signature",
+    "check_key",
     "to_json",
 ]

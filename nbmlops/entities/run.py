@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+from nbmlops.errors import UsageError
 
 RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 
@@ -54,3 +58,29 @@ class Run:
     source: str | None = None
     parent_run_id: str | None = None
     model_id: str | None = None
+
+
+def check_key(name: str) -> None:
+    """Refuse a name that MLflow takes for no param, metric or tag.
+
+    Parameters
+    ----------
+    name : str
+        The name.
+
+    Raises
+    ------
+    UsageError
+        It says what a name may hold.
+
+    Examples
+    --------
+    >>> check_key("val/log loss")
+    """
+    is_plain = re.fullmatch(r"[\w.\- :/]{1,250}", name)
+    if not is_plain or posixpath.normpath(name) != name or name[0] in "./":
+        raise UsageError(
+            f"{name[:80]!r} cannot name a param, metric or tag.",
+            fix="Use at most 250 letters, digits, '_', '-', '.', ' ', ':' and, inside, "
+            "'/'.",
+        )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from nbmlops.entities import check_key
 from nbmlops.errors import UsageError
 
 
@@ -164,6 +165,7 @@ def parse_track(
         key, equals, value = item.partition("=")
         if not (key and equals):
             parser.error(f"the tag {item!r} is not KEY=VALUE")
+        check_key(key)
         tags.append((key, value))
     return TrackOptions(
         name=found.name or default_name,
@@ -202,7 +204,6 @@ def named_expressions(
             compile(expression.strip(), "<option>", "eval")
         except (SyntaxError, ValueError):
             parser.error(f"{item!r} is not NAME or NAME=EXPR with a Python expression")
-        if not name.strip():
-            parser.error(f"{item!r} has no name")
+        check_key(name.strip())
         pairs.append((name.strip(), expression.strip()))
     return tuple(pairs)

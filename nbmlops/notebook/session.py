@@ -5,12 +5,10 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from nbmlops._hashing import code_hash
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.notebook.cell import blank_track_line, python_of, split_track
-from nbmlops.notebook.figures import FigureCollector
 from nbmlops.notebook.options import TrackOptions, parse_track
-from nbmlops.render import RunLine, number
+from nbmlops.notebook.tracked import Pairs, Tracked, evaluate
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import (
@@ -19,102 +17,7 @@ if TYPE_CHECKING:
         InteractiveShell,
     )
 
-    from nbmlops.tracking import OpenRun
     from nbmlops.tracking.record import Kind
-
-
-class Tracked:
-    """A run that cells are being recorded to."""
-
-    def __init__(
-        self, run: OpenRun, options: TrackOptions, shell: InteractiveShell
-    ) -> None:
-        self.run = run
-        self.options = options
-        self.sources: list[str] = []
-        self.notes: list[str] = []
-        self._shell = shell
-        self._figures = FigureCollector(shell)
-
-    def line(self) -> RunLine:
-        """Return the line that tells the user about the run."""
-        run = self.run
-        facts = [
-            f"experiment {run.experiment}",
-            *(f"{key} {number(value)}" for key, value in run.metrics.items()),
-            *(["model stored"] if run.model_id else []),
-        ]
-        return RunLine(run.name, run.run_id, facts, self.notes)
-
-    def finish(self, error: BaseException | None) -> NbmlopsError | None:
-        """End the run, and return what it could not be given.
-
-        Parameters
-        ----------
-        error : BaseException or None
-            What the code ended with.
-
-        Returns
-        -------
-        NbmlopsError or None
-            The first thing that was asked for and is missing.
-        """
-        self._figures.stop()
-        self.run.note_error(error)
-        problem: NbmlopsError | None = None
-        try:
-            self.run.log_tags({"nbmlops.code_hash": code_hash(self.sources)})
-            problem = self._collect(is_whole=error is None)
-        except NbmlopsError as failure:
-            problem = failure
-        finally:
-            self.run.close(error or problem, because=_where(error))
-        return None if error else problem
-
-    def _collect(self, *, is_whole: bool) -> NbmlopsError | None:
-        options, problems = self.options, []
-        run = self.run
-        for pairs, log in (
-            (options.params, lambda name, value: run.log_params(**{name: value})),
-            (options.metrics, lambda name, value: run.log(**{name: value})),
-            (options.datasets, lambda name, value: run.log_dataset(value, name=name)),
-        ):
-            for name, expression in pairs:
-                try:
-                    log(name, evaluate(self._shell, expression))
-                except UsageError as problem:
-                    problems.append(problem)
-        for name, content in self._figures.figures:
-            run.log_bytes(content, f"figures/{name}")
-        if options.has_autolog and is_whole and run.model_id is None:
-            self._log_model()
-        return problems[0] if problems else None
-
-    def _log_model(self) -> None:
-        from nbmlops.tracking.capture import (
-            assigned_names,
-            find_example,
-            find_model,
-            read_names,
-        )
-
-        source = "\n".join(self.sources)
-        namespace = self._shell.user_ns
-        found = find_model(namespace, assigned_names(source))
-        if found is None:
-            return
-        named = [expression for _, expression in self.options.datasets]
-        example = find_example(namespace, [*named, *read_names(source)], found[1])
-        try:
-            self.run.log_model(found[1], example)
-        except UsageError as refusal:
-            self.notes.append(f"model {found[0]!r} was not stored: {refusal}")
-        else:
-            if example is None:
-                self.notes.append(
-                    f"no data of the form {found[0]!r} was fitted on is named in the "
-                    "cell, so the model has no input example and cannot be deployed"
-                )
 
 
 class Gate(ast.NodeTransformer):
@@ -237,13 +140,15 @@ class Session:
             return
         tracked, self.cell = self.cell, None
         problem = tracked.finish(error)
+        if error is not None:
+            return  # the cell has told what went wrong with it
         if problem is not None and result is not None:
             result.error_in_exec = problem
             self._shell.showtraceback((type(problem), problem, None))
-        elif error is None:
+        else:
             self._show(tracked)
 
-    def look_up(self, pairs: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    def look_up(self, pairs: Pairs) -> dict[str, Any]:
         """Return the values of named expressions over the user's variables."""
         return {name: evaluate(self._shell, text) for name, text in pairs}
 
@@ -317,48 +222,7 @@ class Session:
         display(tracked.line())  # type: ignore[no-untyped-call]
 
 
-def evaluate(shell: InteractiveShell, expression: str) -> Any:  # noqa: ANN401
-    """Return the value of an expression over the user's variables.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        Whose variables.
-    expression : str
-        Python.
-
-    Returns
-    -------
-    object
-        Its value.
-
-    Raises
-    ------
-    UsageError
-        It raised; the message names the expression.
-    """
-    try:
-        return eval(expression, shell.user_global_ns, shell.user_ns)  # noqa: S307
-    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        raise UsageError(
-            f"{expression!r} could not be looked up: {type(error).__name__}: {error}.",
-            fix="Set it in the cell, or give it as NAME=EXPR.",
-        ) from None
-
-
 def _error_of(result: ExecutionResult | None) -> BaseException | None:
     if result is None:  # an awaiting cell that was interrupted
         return KeyboardInterrupt()
     return result.error_before_exec or result.error_in_exec
-
-
-def _where(error: BaseException | None) -> str:
-    trace = error.__traceback__ if error else None
-    line = None
-    while trace is not None:
-        if "ipykernel_" in (name := trace.tb_frame.f_code.co_filename) or (
-            name.startswith("<ipython-input")
-        ):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return f" (line {line})" if line else ""

@@ -50,7 +50,7 @@ def log(session: Session, line: str) -> None:
     if not isinstance(at, numbers.Integral):
         parser.error(f"the step {at!r} is not an integer")
     values = session.look_up(named_expressions(parser, found.values))
-    session.active.run.log(step=int(at), **values)
+    session.active.run.log_metrics(values, step=int(at))
 
 
 def params(session: Session, line: str) -> None:

@@ -21,7 +21,6 @@ def create_run(
     name: str,
     experiment: str,
     tags: Mapping[str, str] | None = None,
-    params: Mapping[str, object] | None = None,
 ) -> str:
     """Open a run and return its id.
 
@@ -35,8 +34,6 @@ def create_run(
         Its experiment, made when missing.
     tags : Mapping of str to str, optional
         Tags it carries from the start.
-    params : Mapping of str to object, optional
-        Params, written as ``str`` of each value.
 
     Returns
     -------
@@ -57,10 +54,7 @@ def create_run(
             tags=dict(tags or {}),
             run_name=name,
         )
-    run_id: str = run.info.run_id
-    if params:
-        log_values(store, run_id, params=params)
-    return run_id
+    return str(run.info.run_id)
 
 
 def _experiment_id(store: Store, name: str) -> str:

@@ -1,6 +1,7 @@
 """Recording runs: opened, filled and ended with the status they earned."""
 
-from nbmlops.tracking.record import OpenRun, open_run, status_of
+from nbmlops.tracking.ending import status_of
+from nbmlops.tracking.record import OpenRun, open_run
 from nbmlops.tracking.track import track
 
 __all__ = ["OpenRun", "open_run", "status_of", "track"]

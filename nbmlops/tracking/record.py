@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
-import resource
-import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbmlops._hashing import set_hash
-from nbmlops.entities import DatasetVersion, RunStatus
+from nbmlops.entities import DatasetVersion, RunStatus, check_key
 from nbmlops.errors import UsageError
 from nbmlops.store import Store, artifacts, connect, datasets, fluent, runs
+from nbmlops.tracking.cost import Meter
+from nbmlops.tracking.ending import status_of, uncaught
 from nbmlops.tracking.environment import installed
 from nbmlops.tracking.owner import owner
 from nbmlops.tracking.source import source_tags
@@ -67,6 +65,8 @@ def open_run(
     StoreError
         The store cannot be reached or written.
     """
+    for key in (*(params or ()), *(tags or ())):
+        check_key(key)
     store = store or connect()
     packages = installed()
     carried = {
@@ -77,35 +77,48 @@ def open_run(
         **(tags or {}),
     }
     experiment = experiment or fluent.current_experiment(store)
-    run_id = runs.create_run(
-        store, name=name, experiment=experiment, tags=carried, params=params
-    )
-    return OpenRun(store, run_id, name=name, experiment=experiment, packages=packages)
+    run_id = runs.create_run(store, name=name, experiment=experiment, tags=carried)
+    run = OpenRun(store, run_id, name=name, experiment=experiment)
+    try:
+        run.log_params(**(params or {}))
+        listed = "\n".join([*packages, ""])
+        run.log_bytes(listed.encode(), "nbmlops/environment.txt")
+    except BaseException as error:
+        run.close(error)
+        raise
+    return run
 
 
-def status_of(error: BaseException | None) -> RunStatus:
-    """Return the status a run has earned when its code ended with ``error``.
+def to_number(name: str, value: Any) -> float:  # noqa: ANN401 - whatever was measured
+    """Return a metric's value as a number.
 
     Parameters
     ----------
-    error : BaseException or None
-        What left the code; None when it came to its end.
+    name : str
+        The metric's name.
+    value : object
+        A number of any kind, NaN and the infinities included.
 
     Returns
     -------
-    RunStatus
-        ``KILLED`` for an interrupt or a cancelled task, ``FAILED`` for any other
-        exception, ``SystemExit`` of any code included.
+    float
+        The value.
 
-    Examples
-    --------
-    >>> status_of(None), status_of(KeyboardInterrupt()), status_of(SystemExit(0))
-    ('FINISHED', 'KILLED', 'FAILED')
+    Raises
+    ------
+    UsageError
+        The name is refused, or the value is not a number.
     """
-    if error is None:
-        return "FINISHED"
-    is_interrupt = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
-    return "KILLED" if is_interrupt else "FAILED"
+    check_key(name)
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError("text")
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"Metric {name!r} is {value!r}, which is not a number.",
+            fix="Log numbers as metrics and text as params or tags.",
+        ) from error
 
 
 class OpenRun:
@@ -136,7 +149,6 @@ class OpenRun:
         *,
         name: str,
         experiment: str,
-        packages: tuple[str, ...],
     ) -> None:
         self.store = store
         self.run_id = run_id
@@ -148,43 +160,52 @@ class OpenRun:
         self.error: BaseException | None = None
         self._is_open = True
         self._pid = os.getpid()
-        self._started = time.monotonic()
-        self._cpu_before_s = _cpu_s()
+        self._meter = Meter()
         fluent.activate(store, run_id)
         atexit.register(self._close_at_exit)
-        self._write("\n".join(packages) + "\n", "nbmlops/environment.txt")
 
     def __repr__(self) -> str:
         return f"<run {self.name!r} {self.run_id}>"
 
-    def log(self, *, step: int | None = None, **metrics: float) -> None:
+    def log(self, /, *, step: int = 0, **metrics: float) -> None:
         """Append metrics to the run.
 
         Parameters
         ----------
-        step : int, optional
-            Step the values belong to; 0 by default.
+        step : int, default=0
+            Step the values belong to.
         **metrics : float
             Values by metric name.
 
         Raises
         ------
         UsageError
-            A value is not a number, or the run is closed.
+            A name or a value is refused, or the run is closed.
         """
-        for key, value in metrics.items():
-            try:
-                float(value)
-            except (TypeError, ValueError) as error:
-                raise UsageError(
-                    f"Metric {key!r} is {value!r}, which is not a number.",
-                    fix="Log numbers as metrics and text as params or tags.",
-                ) from error
-        self._check_open()
-        runs.log_values(self.store, self.run_id, metrics=metrics, step=step or 0)
-        self.metrics.update({key: float(value) for key, value in metrics.items()})
+        self.log_metrics(metrics, step=step)
 
-    def log_params(self, **params: object) -> None:
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
+        """Append metrics to the run, whatever their names.
+
+        Parameters
+        ----------
+        metrics : Mapping of str to float
+            Values by metric name.
+        step : int, default=0
+            Step the values belong to.
+
+        Raises
+        ------
+        UsageError
+            A name or a value is refused, or the run is closed.
+        """
+        numbers = {key: to_number(key, value) for key, value in metrics.items()}
+        self._check_open()
+        if numbers:
+            runs.log_values(self.store, self.run_id, metrics=numbers, step=step)
+        self.metrics.update(numbers)
+
+    def log_params(self, /, **params: object) -> None:
         """Add params to the run; a param keeps its first value.
 
         Parameters
@@ -197,8 +218,11 @@ class OpenRun:
         UsageError
             A param has another value already, or the run is closed.
         """
+        for key in params:
+            check_key(key)
         self._check_open()
-        runs.log_values(self.store, self.run_id, params=params)
+        if params:
+            runs.log_values(self.store, self.run_id, params=params)
 
     def log_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags of the run.
@@ -337,11 +361,7 @@ class OpenRun:
         self._is_open = False
         atexit.unregister(self._close_at_exit)
         status = status or status_of(error)
-        tags = {
-            "nbmlops.cost.wall_s": f"{time.monotonic() - self._started:.3f}",
-            "nbmlops.cost.cpu_s": f"{_cpu_s() - self._cpu_before_s:.3f}",
-            "nbmlops.cost.peak_rss_bytes": str(_peak_rss_bytes()),
-        }
+        tags = self._meter.tags()
         if self._digests:
             tags["nbmlops.data_hash"] = set_hash(self._digests)
         if error is not None:
@@ -352,16 +372,13 @@ class OpenRun:
 
     def _close_at_exit(self) -> None:
         if os.getpid() == self._pid:  # a fork's exit is not the run's
-            self.close(self.error or _uncaught())
+            self.close(self.error or uncaught())
 
     def _check_open(self) -> None:
         if not self._is_open:
             raise UsageError(
                 f"Run {self.name!r} has ended.", fix="Open a new one to log to."
             )
-
-    def _write(self, text: str, path: str) -> None:
-        artifacts.log_bytes(self.store, self.run_id, text.encode(), path)
 
 
 def _as_frame(data: Any, name: str) -> pd.DataFrame:  # noqa: ANN401
@@ -378,19 +395,3 @@ def _as_frame(data: Any, name: str) -> pd.DataFrame:  # noqa: ANN401
         ) from error
     frame.columns = frame.columns.map(str)
     return frame
-
-
-def _uncaught() -> BaseException | None:
-    """Return what ended this script; under IPython, cells tell it to the run."""
-    is_interactive = "IPython" in sys.modules
-    return None if is_interactive else getattr(sys, "last_value", None)
-
-
-def _cpu_s() -> float:
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
-
-
-def _peak_rss_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -304,3 +304,22 @@ def test_loading_twice_and_unloading_leave_no_second_hook(shell, runs):
     shell.run_line_magic("unload_ext", "nbmlops")
     assert shell.run_cell("%%track it\n0").error_in_exec or len(runs()) == 1
     shell.run_line_magic("load_ext", "nbmlops")
+
+
+def test_metric_named_step_is_a_metric_and_a_forbidden_name_is_refused_early(
+    shell, runs
+):
+    assert shell.run_cell("%%track it -m step=3\n0").success
+    assert runs()[0].metrics == {"step": 3}
+    refused = shell.run_cell("%%track it -m auc@5=1\nran = True")
+    assert "'auc@5' cannot name" in str(refused.error_in_exec)
+    assert "ran" not in shell.user_ns
+    assert len(runs()) == 1
+
+
+def test_interrupt_while_the_run_is_filled_kills_it(shell, runs):
+    shell.run_cell(
+        "class Slow:\n    def __float__(self):\n        raise KeyboardInterrupt"
+    )
+    shell.run_cell("%%track it -m slow\nslow = Slow()")
+    assert runs()[0].status == "KILLED"

@@ -218,3 +218,30 @@ def test_parent_given_by_the_context_is_kept(project, monkeypatch):
     with nm.track("child") as child:
         pass
     assert get_run(connect(), child.run_id).parent_run_id == parent.run_id
+
+
+@pytest.mark.parametrize("name", ["a@b", "a(b)", "/x", "../x", "", "x" * 251])
+def test_name_that_mlflow_forbids_leaves_no_run(project, name):
+    with pytest.raises(UsageError, match="cannot name a param"):
+        nm.track("it", params={name: 1}).__enter__()
+    with pytest.raises(UsageError, match="cannot name a param"):
+        nm.track("it", tags={name: "1"}).__enter__()
+    assert len(list_runs(connect())) == 0
+
+
+def test_run_that_cannot_be_filled_does_not_stay_open(project, monkeypatch):
+    import nbmlops.tracking.record as record
+
+    def refuse(*_args, **_kwargs):
+        raise StoreError("No space left.", fix="Free some.")
+
+    monkeypatch.setattr(record.artifacts, "log_bytes", refuse)
+    with pytest.raises(StoreError):
+        nm.track("it").__enter__()
+    assert _only_run().status == "FAILED"
+
+
+def test_metric_may_have_any_name_a_mapping_can_give(project):
+    with nm.track("it") as run:
+        run.log_metrics({"step": 1, "self": 2, "val/log loss": 3}, step=4)
+    assert _only_run().metrics == {"step": 1, "self": 2, "val/log loss": 3}
