@@ -12,6 +12,7 @@ import click
 
 from nbmlops.cli.demo import demo
 from nbmlops.cli.endpoints import deploy, endpoints, predict, undeploy
+from nbmlops.cli.output import in_shell
 from nbmlops.cli.runs import register, run, runs
 from nbmlops.errors import (
     ConflictError,
@@ -39,11 +40,18 @@ class _Group(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Group,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option("--debug", is_flag=True, help="Print the traceback of an error.")
 @click.version_option(package_name="nbmlops")
-def cli(debug: bool) -> None:
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
     """Track, run, register and deploy: what the notebook does, from the shell."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 for _command in (run, runs, register, deploy, endpoints, predict, undeploy, demo):
@@ -89,9 +97,9 @@ def _report(error: NbmlopsError, words: Sequence[str]) -> int:
     elif "--json" in words:
         document = {
             "error": type(error).__name__,
-            "message": error.problem,
-            "fix": error.fix,
+            "message": in_shell(error.problem),
+            "fix": in_shell(error.fix),
         }
         print(json.dumps(document))
-    print(error.problem, error.fix, sep="\n", file=sys.stderr)
+    print(in_shell(error.problem), in_shell(error.fix), sep="\n", file=sys.stderr)
     return 2 if isinstance(error, _WRONG_REQUEST) else 1

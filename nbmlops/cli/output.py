@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+_COMMANDS = ("register", "deploy", "endpoints", "predict", "undeploy", "runs")
 
 
 def json_option(command: F) -> F:
@@ -34,7 +36,28 @@ def show(value: object, *, as_json: bool, text: object) -> None:
     """
     from nbmlops.entities import to_json
 
-    print(json.dumps(to_json(value), indent=2) if as_json else text)
+    print(json.dumps(to_json(value), indent=2) if as_json else in_shell(str(text)))
+
+
+def in_shell(text: str) -> str:
+    """Return a message with our line magics written as the commands they are.
+
+    Parameters
+    ----------
+    text : str
+        What the notebook would show.
+
+    Returns
+    -------
+    str
+        What to type in a shell.
+
+    Examples
+    --------
+    >>> in_shell("List them with %runs; begin with %%track.")
+    'List them with nbmlops runs; begin with %%track.'
+    """
+    return re.sub(rf"(?<!%)%({'|'.join(_COMMANDS)})\b", r"nbmlops \1", text)
 
 
 def tell(line: str) -> None:

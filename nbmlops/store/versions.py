@@ -194,6 +194,7 @@ def create_version(store: Store, name: str, run: Run) -> ModelVersion:
             run_id=run.run_id,
             tags=tags,
             model_id=run.model_id,
+            await_creation_for=0,
         )
     return get_version(store, name, int(created.version))
 

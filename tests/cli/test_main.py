@@ -34,6 +34,17 @@ def test_wrong_request_is_two_lines_and_exit_code_2(project, capsys, words, prob
     assert told.out == ""
 
 
+def test_no_command_lists_the_commands(project, capsys):
+    assert invoke([]) == 0
+    told = capsys.readouterr().out
+    assert all(f"  {name} " in told for name in ("run", "register", "deploy"))
+
+
+def test_fix_names_a_command_where_the_notebook_has_a_magic(project, capsys):
+    invoke(["undeploy", "credit"])
+    assert "nbmlops endpoints" in capsys.readouterr().err
+
+
 def test_debug_prints_the_traceback_too(project, capsys):
     assert invoke(["--debug", "register", "a/b"]) == 2
     assert "Traceback" in capsys.readouterr().err

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests.ports import free_port
 from tests.ui.lab import Lab
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def server(
     (root / ".nbmlops").mkdir(parents=True)
     (root / "notebooks").mkdir()
     shutil.copy(ROOT / "notebooks" / "quickstart.ipynb", root / "notebooks")
-    port, token = _free_port(), secrets.token_hex(8)
+    port, token = free_port(), secrets.token_hex(8)
     command = [
         sys.executable, "-m", "jupyter", "lab", "--allow-root", "--no-browser",
         "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
@@ -128,12 +128,6 @@ def lab(server: Server, browser: Browser) -> Iterator[Lab]:
     lab = Lab(page, server.root, server.url, server.token)
     yield lab
     context.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _wait_until_it_answers(url: str, process: subprocess.Popen, log: Path) -> None:
