@@ -40,7 +40,7 @@ def server(tmp_path_factory):
     deadline = time.monotonic() + 120
     while True:
         try:
-            urllib.request.urlopen(f"{url}/health", timeout=5).close()
+            urllib.request.urlopen(f"{url}/health", timeout=5).close()  # noqa: S310
             break
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             assert time.monotonic() < deadline
