@@ -106,8 +106,7 @@ def test_command_that_is_named_brings_the_old_runs_over(project):
 @pytest.mark.server
 def test_read_only_project_is_said_before_anything_is_made(tmp_path):
     script = f"""
-    mount -t tmpfs -o size=9m none '{tmp_path}' && cd '{tmp_path}'
-    mount -o remount,ro '{tmp_path}'
+    mount -t tmpfs -o ro,size=9m none '{tmp_path}' && cd '{tmp_path}'
     '{sys.executable}' -m nbmlops.cli runs; echo "exit $?"; ls -A
     """
     done = _in_mount_namespace(script)
