@@ -77,7 +77,7 @@ def register(store: Store) -> ModelVersion:
     model = make_pipeline(columns, LogisticRegression())
     model.fit(frame, np.where(frame.Age > 40, "good", "bad"))
     mlflow.set_tracking_uri(store.uri)
-    run_id = create_run(store, name="fit", experiment="bench", tags={}, params={})
+    run_id = create_run(store, name="fit", experiment="bench")
     log_model(store, run_id, model, frame)
     return create_version(store, "credit", get_run(store, run_id))
 

@@ -46,7 +46,7 @@ def register(registry, frame):
         import mlflow
 
         mlflow.set_tracking_uri(registry.uri)
-        run_id = create_run(registry, name="fit", experiment="e", tags={}, params={})
+        run_id = create_run(registry, name="fit", experiment="e")
         log_model(registry, run_id, model, example)
         version = create_version(registry, name, get_run(registry, run_id))
         mlflow.set_tracking_uri(None)
