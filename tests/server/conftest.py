@@ -87,9 +87,8 @@ def add_run(store, name, *, with_model=True, source=NOTEBOOK, **metrics):
         name=name,
         experiment="main",
         tags={"nbmlops.kind": "cell", "mlflow.source.name": source},
-        params={"C": 1.0},
     )
-    log_values(store, run_id, metrics=metrics)
+    log_values(store, run_id, params={"C": 1.0}, metrics=metrics)
     if with_model:
         labels = np.where(frame.Age > 0, "good", "bad")
         log_model(store, run_id, LogisticRegression().fit(frame, labels), frame)
