@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -147,7 +148,9 @@ def _near(path: str | Path) -> str:
 
 def _open_lab(notebook: Path) -> None:
     print("opening JupyterLab on the quickstart; end it with Ctrl-C")
+    # Ctrl-C is for JupyterLab, which asks before it stops.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         subprocess.run(_lab_command(notebook), check=False)  # noqa: S603
-    except KeyboardInterrupt:
-        print()
+    finally:
+        signal.signal(signal.SIGINT, before)
