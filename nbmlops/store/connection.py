@@ -73,6 +73,12 @@ class Store:
         if not self.is_served:
             import mlflow.store.model_registry.sqlalchemy_store
             import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+            from mlflow.store.db.utils import _get_latest_schema_revision
+            from sqlalchemy.orm import configure_mappers
+
+            # What the first question to a database would otherwise wait for.
+            configure_mappers()
+            _get_latest_schema_revision()
 
     @property
     def client(self) -> MlflowClient:
