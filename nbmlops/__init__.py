@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from nbmlops.lifecycle import (
         deploy,
+        doctor,
         endpoint,
         endpoints,
         register,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         undeploy,
     )
     from nbmlops.pipeline import run_notebook
-    from nbmlops.tracking import track
+    from nbmlops.tracking import sync, track
 
 __version__: str
 
@@ -48,6 +49,7 @@ _HOMES = {
     ),
     "nbmlops.lifecycle": (
         "deploy",
+        "doctor",
         "endpoint",
         "endpoints",
         "register",
@@ -55,7 +57,7 @@ _HOMES = {
         "undeploy",
     ),
     "nbmlops.pipeline": ("run_notebook",),
-    "nbmlops.tracking": ("track",),
+    "nbmlops.tracking": ("sync", "track"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -69,11 +71,13 @@ __all__ = [
     "StoreError",
     "UsageError",
     "deploy",
+    "doctor",
     "endpoint",
     "endpoints",
     "register",
     "run_notebook",
     "runs",
+    "sync",
     "track",
     "undeploy",
 ]

@@ -97,9 +97,59 @@ def load_settings(
     UsageError
         A setting is unknown or cannot be read.
     """
-    environ = os.environ if environ is None else environ
+    project, found = _find(start, os.environ if environ is None else environ)
+    return Settings(
+        project=project,
+        **{name: value for name, (value, _) in found.items()},  # type: ignore[arg-type]
+    )
+
+
+def explain_settings(
+    start: Path | None = None, *, environ: Mapping[str, str] | None = None
+) -> tuple[tuple[str, object, str], ...]:
+    """Return every setting, its value and where that came from.
+
+    Parameters
+    ----------
+    start : Path, optional
+        A folder inside the project; the working folder by default.
+    environ : Mapping of str to str, optional
+        The environment; ``os.environ`` by default.
+
+    Returns
+    -------
+    tuple of (str, object, str)
+        Name, value, and a variable, a file or ``default``.
+
+    Raises
+    ------
+    UsageError
+        A setting is unknown or cannot be read.
+    """
+    project, found = _find(start, os.environ if environ is None else environ)
+    marker = next((m for m in _MARKERS if (project / m).exists()), "working folder")
+    settings = load_settings(start, environ=environ)
+    rows = [("project", str(project), marker)]
+    return (
+        *rows,
+        *(
+            (field.name, getattr(settings, field.name), found[field.name][1])
+            if field.name in found
+            else (field.name, getattr(settings, field.name), "default")
+            for field in fields(Settings)
+            if field.name != "project"
+        ),
+    )
+
+
+def _find(
+    start: Path | None, environ: Mapping[str, str]
+) -> tuple[Path, dict[str, tuple[float | int | str, str]]]:
+    """Return the project, and each setting that was given, with where."""
     project = find_project(start or Path.cwd())
-    values: dict[str, float | int | str] = {"experiment": project.name or "default"}
+    found: dict[str, tuple[float | int | str, str]] = {
+        "experiment": (project.name or "default", "name of the project's folder")
+    }
     for name, value in _read_table(project / "pyproject.toml").items():
         if name not in _OPTIONS:
             raise UsageError(
@@ -107,18 +157,21 @@ def load_settings(
                 + did_you_mean(name, _OPTIONS),
                 fix=f"Use one of {', '.join(_OPTIONS)} in {project}/pyproject.toml.",
             )
-        values[name] = _convert(name, value, f"[tool.nbmlops] {name}")
+        given = _convert(name, value, f"[tool.nbmlops] {name}")
+        found[name] = (given, "pyproject.toml")
     if environ.get("MLFLOW_EXPERIMENT_NAME"):
-        values["experiment"] = environ["MLFLOW_EXPERIMENT_NAME"]
+        found["experiment"] = (
+            environ["MLFLOW_EXPERIMENT_NAME"],
+            "MLFLOW_EXPERIMENT_NAME",
+        )
     for name in _OPTIONS:
         variable = f"NBMLOPS_{name.upper()}"
         if environ.get(variable):
-            values[name] = _convert(name, environ[variable], variable)
-    return Settings(
-        project=project,
-        tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
-        **values,  # type: ignore[arg-type]
-    )
+            found[name] = (_convert(name, environ[variable], variable), variable)
+    if environ.get("MLFLOW_TRACKING_URI"):
+        uri = environ["MLFLOW_TRACKING_URI"]
+        found["tracking_uri"] = (uri, "MLFLOW_TRACKING_URI")
+    return project, found
 
 
 def _read_table(pyproject: Path) -> dict[str, object]:

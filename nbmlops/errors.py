@@ -127,9 +127,16 @@ class DependencyError(NbmlopsError, ImportError):
 
 
 class StoreError(NbmlopsError):
-    """The tracking server or the store did not answer, or could not be written."""
+    """The tracking server or the store did not answer, or could not be written.
+
+    Attributes
+    ----------
+    is_outage : bool
+        Whether it may well be over later, with nothing to mend on this side.
+    """
 
     status = 502
+    is_outage = True
 
 
 class DeployError(NbmlopsError):

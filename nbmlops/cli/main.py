@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from nbmlops.cli.care import doctor, sync
 from nbmlops.cli.demo import demo
 from nbmlops.cli.endpoints import deploy, endpoints, predict, undeploy
 from nbmlops.cli.output import in_shell
@@ -54,7 +55,10 @@ def cli(context: click.Context, debug: bool) -> None:
         print(context.get_help())
 
 
-for _command in (run, runs, register, deploy, endpoints, predict, undeploy, demo):
+for _command in (
+    *(run, runs, register, deploy, endpoints, predict, undeploy),
+    *(sync, doctor, demo),
+):
     cli.add_command(_command)
 
 

@@ -1,7 +1,16 @@
 """Compositions: the only place where areas meet. Doors call these."""
 
 from nbmlops.lifecycle.deploy import deploy, endpoint, endpoints, undeploy
+from nbmlops.lifecycle.doctor import doctor
 from nbmlops.lifecycle.register import register
 from nbmlops.lifecycle.runs import runs
 
-__all__ = ["deploy", "endpoint", "endpoints", "register", "runs", "undeploy"]
+__all__ = [
+    "deploy",
+    "doctor",
+    "endpoint",
+    "endpoints",
+    "register",
+    "runs",
+    "undeploy",
+]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from nbmlops.errors import NbmlopsError
 from nbmlops.notebook.magics import NbmlopsMagics
 from nbmlops.notebook.session import Session
 
@@ -27,6 +30,19 @@ def load(shell: InteractiveShell) -> None:
     session.attach()
     setattr(shell, _SESSION, session)
     shell.register_magics(NbmlopsMagics(shell, session))
+    threading.Thread(target=_reap, name="nbmlops reaper", daemon=True).start()
+
+
+def _reap() -> None:
+    """End the runs that earlier kernels left behind."""
+    from nbmlops.config import load_settings
+
+    with suppress(NbmlopsError, OSError):  # told when something is tracked
+        settings = load_settings()
+        if any((settings.home / "journal").glob("*/state")):
+            from nbmlops.tracking.reaper import reap_beside
+
+            reap_beside(settings)
 
 
 def unload(shell: InteractiveShell) -> None:

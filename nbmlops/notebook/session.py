@@ -115,7 +115,7 @@ class Session:
                     f"Run {self.lasting.run.name!r} is open.",
                     fix="End it with %track off, or add --nested to this cell.",
                 )
-            self.cell = self._open(options, "cell")
+            self.cell = self._open(options, "cell", cell_id=info.cell_id)
         except NbmlopsError as refusal:
             self._gate.refusal = refusal
 
@@ -199,7 +199,9 @@ class Session:
             raise problem
         return tracked
 
-    def _open(self, options: TrackOptions, kind: Kind) -> Tracked:
+    def _open(
+        self, options: TrackOptions, kind: Kind, *, cell_id: str | None = None
+    ) -> Tracked:
         from nbmlops.tracking import open_run
 
         parent = {}
@@ -211,6 +213,7 @@ class Session:
             experiment=options.experiment,
             tags={**dict(options.tags), **parent},
             notebook=self._shell.user_ns.get("__vsc_ipynb_file__"),
+            cell=cell_id,
         )
         tracked = Tracked(run, options, self._shell)
         tracked.sources.append(self._source)

@@ -40,8 +40,9 @@ class Tracked:
             f"experiment {run.experiment}",
             *(f"{key} {number(value)}" for key, value in run.metrics.items()),
             *(["model stored"] if run.model_id else []),
+            *([_attempt(run)] if run.changes is not None else []),
         ]
-        return RunLine(run.name, run.run_id, facts, self.notes)
+        return RunLine(run.name, run.run_id, facts, [*self.notes, *run.notes])
 
     def finish(self, error: BaseException | None) -> NbmlopsError | None:
         """End the run, and return what it could not be given.
@@ -74,7 +75,7 @@ class Tracked:
         return problem
 
     def _collect(self, *, is_whole: bool) -> NbmlopsError | None:
-        from nbmlops.tracking.record import to_number
+        from nbmlops.tracking.values import to_number
 
         run, options = self.run, self.options
         problems: list[NbmlopsError] = []
@@ -125,6 +126,11 @@ class Tracked:
                     f"no data of the form {found[0]!r} was fitted on is named in the "
                     "cell, so the model has no input example and cannot be deployed"
                 )
+
+
+def _attempt(run: OpenRun) -> str:
+    changed = ", ".join(run.changes or ()) or "nothing"
+    return f"attempt {run.attempt}, changed: {changed}"
 
 
 def evaluate(shell: InteractiveShell, expression: str) -> Any:  # noqa: ANN401

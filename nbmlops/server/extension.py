@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from jupyter_server.extension.application import ExtensionApp
 
 from nbmlops.server._base import Handler
 from nbmlops.server._threads import Threads
 from nbmlops.server.events import EventsHandler
+from nbmlops.server.reaper import Reaper
 from nbmlops.server.routes import ROUTES
 from nbmlops.server.watcher import Watchers
 
@@ -24,6 +26,8 @@ class Extension(ExtensionApp):
         """Add a handler for each path, and one that knows no path."""
         self.threads = Threads()
         self.watchers = Watchers()
+        root = Path(self.settings["server_root_dir"]).expanduser()
+        self.reaper = Reaper(lambda: [root, *self.watchers.projects])
         by_path = {route.path: route for route in ROUTES}
         for path in by_path:
             routes = {route.method: route for route in ROUTES if route.path == path}
@@ -38,5 +42,6 @@ class Extension(ExtensionApp):
         self.handlers.append((PREFIX + "(.*)", Handler, nothing))
 
     async def stop_extension(self) -> None:
-        """End the event streams and what watches for them."""
+        """End the event streams and what works beside them."""
+        self.reaper.stop()
         self.watchers.stop()

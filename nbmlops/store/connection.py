@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _PROBE_TIMEOUT_S = 3.0
 _ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+_REFUSALS = ("PERMISSION_DENIED", "UNAUTHENTICATED", "ENDPOINT_NOT_FOUND")
 _QUIETER = {
     # MLflow's own defaults hold a caller up for four minutes when a server is gone,
     # report usage to a host outside, and print below the user's cell.
@@ -91,13 +92,15 @@ class Store:
             return mlflow.MlflowClient(tracking_uri=self.uri)
 
 
-def connect(settings: Settings | None = None) -> Store:
+def connect(settings: Settings | None = None, *, must_answer: bool = True) -> Store:
     """Return the project's store, made on first use.
 
     Parameters
     ----------
     settings : Settings, optional
         By default those of the project around the working folder.
+    must_answer : bool, default=True
+        Whether a tracking server that does not listen is an error at once.
 
     Returns
     -------
@@ -116,7 +119,7 @@ def connect(settings: Settings | None = None) -> Store:
     uri = settings.tracking_uri or own
     if uri == own:
         embedded.ensure(settings.home)
-    else:
+    elif must_answer:
         _probe(uri)
     return Store(settings=settings, uri=uri)
 
@@ -155,10 +158,15 @@ def _probe(uri: str) -> None:
     try:
         socket.create_connection((parts.hostname, port), _PROBE_TIMEOUT_S).close()
     except OSError as error:
-        raise StoreError(
-            f"The tracking server {parts.hostname}:{port} does not answer.",
-            fix="Start it, or mend MLFLOW_TRACKING_URI; or unset it.",
-        ) from error
+        raise _silent(uri) from error
+
+
+def _silent(uri: str) -> StoreError:
+    host = urlsplit(uri).netloc.rpartition("@")[2]
+    return StoreError(
+        f"The tracking server {host} does not answer.",
+        fix="Start it, or mend MLFLOW_TRACKING_URI; or unset it.",
+    )
 
 
 @contextmanager
@@ -218,12 +226,18 @@ def _failed(store: Store, error: Exception) -> StoreError:
         refused = cause if isinstance(cause, OSError) else error
         if isinstance(refused, OSError) or "disk is full" in text or "readonly" in text:
             return embedded.disk_error(refused, store.settings.home)
+    if store.is_served and "failed with exception" in text:
+        return _silent(store.uri)
     if "out-of-date database schema" in text:
-        return StoreError(
+        failure = StoreError(
             "The store was made by another MLflow version.",
-            fix=f"Back it up, then run: mlflow db upgrade '{store.uri}'.",
+            fix=f"Back it up, then run: mlflow db upgrade '{store.shown_uri}'.",
         )
-    return StoreError(
+        failure.is_outage = False
+        return failure
+    failure = StoreError(
         f"The store at {store.shown_uri} failed: {text.splitlines()[0][:300]}.",
         fix="See that it runs and can be reached, then run it again.",
     )
+    failure.is_outage = getattr(error, "error_code", "") not in _REFUSALS
+    return failure

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nbmlops._hashing import frame_digest
-from nbmlops.entities import DatasetVersion
+from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 
 if TYPE_CHECKING:
@@ -16,17 +17,11 @@ if TYPE_CHECKING:
 _SCHEMA_ROWS = 1000
 
 
-def log_dataset(
-    store: Store, run_id: str, frame: pd.DataFrame, *, name: str, context: str = ""
-) -> DatasetVersion:
-    """Record that a run used a frame, by a digest over all of it.
+def describe(frame: pd.DataFrame, *, name: str, context: str = "") -> dict[str, str]:
+    """Return all that is recorded of a frame.
 
     Parameters
     ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
     frame : DataFrame of shape (n_rows, n_columns)
         The data; it is not stored.
     name : str
@@ -36,37 +31,46 @@ def log_dataset(
 
     Returns
     -------
-    DatasetVersion
-        Its digest and size.
+    dict of str to str
+        ``name``, ``digest`` over all of it, ``schema``, ``profile`` and ``context``.
+    """
+    n_rows, n_columns = frame.shape
+    return {
+        "name": name,
+        # MLflow's own digest reads 10,000 rows of some types.
+        "digest": frame_digest(frame),
+        "schema": _schema(frame.head(_SCHEMA_ROWS)),
+        "profile": json.dumps({"num_rows": n_rows, "num_elements": n_rows * n_columns}),
+        "context": context,
+    }
+
+
+def send_dataset(store: Store, run_id: str, described: Mapping[str, str]) -> None:
+    """Record that a run used the data; once recorded it stays so.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run.
+    described : Mapping of str to str
+        As `describe` returned it.
 
     Raises
     ------
     StoreError
         The store did not answer.
     """
-    dataset = DatasetVersion(
-        name=name,
-        digest=frame_digest(frame),
-        n_rows=frame.shape[0],
-        n_columns=frame.shape[1],
-    )
-    with answering(store):
-        client = store.client
-        # MLflow's own digest reads 10,000 rows of some types, hence the entity by hand.
-        from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        profile = {"num_rows": dataset.n_rows, "num_elements": int(frame.size)}
-        entity = Dataset(
-            name=name,
-            digest=dataset.digest,
-            source_type="code",
-            source=json.dumps({"tags": {}}),
-            schema=_schema(frame.head(_SCHEMA_ROWS)),
-            profile=json.dumps(profile),
-        )
-        tags = [InputTag("mlflow.data.context", context)] if context else []
-        client.log_inputs(run_id, [DatasetInput(entity, tags)])
-    return dataset
+    facts = dict(described)
+    context = facts.pop("context")
+    source = json.dumps({"tags": {}})
+    entity = Dataset(source_type="code", source=source, **facts)
+    tags = [InputTag("mlflow.data.context", context)] if context else []
+    with answering(store):
+        backend(store).log_inputs(run_id, [DatasetInput(entity, tags)])
 
 
 def _schema(frame: pd.DataFrame) -> str:

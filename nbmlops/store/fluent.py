@@ -6,9 +6,18 @@ So ``mlflow.log_metric`` in a tracked cell reaches the run the user sees.
 from __future__ import annotations
 
 import sys
+from functools import cache
+from typing import TYPE_CHECKING
 
 from nbmlops.entities import RunStatus
+from nbmlops.errors import StoreError
+from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering, prepare_environment
+from nbmlops.store.runs import by_id
+
+if TYPE_CHECKING:
+    from mlflow import ActiveRun
+    from mlflow.entities import Run
 
 
 def current_experiment(store: Store) -> str:
@@ -24,25 +33,34 @@ def current_experiment(store: Store) -> str:
     str
         The one chosen by ``mlflow.set_experiment``, else the project's own.
     """
-    if "mlflow" in sys.modules:
-        from mlflow.tracking import fluent
+    fluent = sys.modules.get("mlflow.tracking.fluent")
+    chosen = getattr(fluent, "_active_experiment_id", None)
+    if chosen is None:
+        return store.settings.experiment
+    try:
+        return _name_of(store, chosen)
+    except StoreError:
+        return by_id(chosen)
 
-        if fluent._active_experiment_id is not None:
-            with answering(store):
-                chosen = store.client.get_experiment(fluent._active_experiment_id)
-                return str(chosen.name)
-    return store.settings.experiment
+
+@cache
+def _name_of(store: Store, experiment_id: str) -> str:
+    with answering(store):
+        return str(backend(store).get_experiment(experiment_id).name)
 
 
-def activate(store: Store, run_id: str) -> None:
-    """Make a run the one that ``mlflow.log_*`` writes to, in this thread.
+def stack(store: Store) -> list[ActiveRun]:
+    """Return the runs open in this thread, the innermost last, as MLflow keeps them.
 
     Parameters
     ----------
     store : Store
-        Where the run is.
-    run_id : str
-        The run.
+        Where ``mlflow.log_*`` is to write from now on.
+
+    Returns
+    -------
+    list of mlflow.ActiveRun
+        MLflow's own list: what is added to it is active.
     """
     prepare_environment()
     import mlflow
@@ -50,10 +68,24 @@ def activate(store: Store, run_id: str) -> None:
 
     if mlflow.get_tracking_uri() != store.uri:
         mlflow.set_tracking_uri(store.uri)
-    with answering(store):
-        # Not `start_run(run_id=...)`: it refuses a run outside the active experiment.
-        run = mlflow.ActiveRun(store.client.get_run(run_id))
-    fluent._active_run_stack.get().append(run)
+    found: list[ActiveRun] = fluent._active_run_stack.get()
+    return found
+
+
+def activate(stack: list[ActiveRun], run: Run) -> None:
+    """Make a run the one that ``mlflow.log_*`` writes to, in the stack's thread.
+
+    Parameters
+    ----------
+    stack : list of mlflow.ActiveRun
+        As `stack` returned it.
+    run : mlflow.entities.Run
+        The run.
+    """
+    import mlflow
+
+    # Not `start_run(run_id=...)`: it refuses a run outside the active experiment.
+    stack.append(mlflow.ActiveRun(run))
 
 
 def deactivate(store: Store, run_id: str, status: RunStatus) -> None:
@@ -75,7 +107,10 @@ def deactivate(store: Store, run_id: str, status: RunStatus) -> None:
     if run_id not in ids:
         return
     position = ids.index(run_id)
-    with answering(store):
-        for left_open in ids[position + 1 :]:
-            store.client.set_terminated(left_open, status)
+    left_open = ids[position + 1 :]
     del stack[position:]
+    with answering(store):
+        client = store.client
+        client._tracking_client.store.shut_down_async_logging()
+        for nested in left_open:
+            client.set_terminated(nested, status)

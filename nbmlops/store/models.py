@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import yaml
 
 from nbmlops.entities import ModelVersion, Signature
 from nbmlops.errors import NotFoundError
+from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.model_files import read_signature, save_model
+from nbmlops.store.runs import KEY
 from nbmlops.store.signatures import Rows
 
 
@@ -52,18 +57,75 @@ def log_model(
     StoreError
         The store could not be written. The logged model, when it was made, is FAILED.
     """
-    with tempfile.TemporaryDirectory() as scratch, answering(store):
-        from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+    with tempfile.TemporaryDirectory() as scratch:
+        with answering(store):
+            save_model(model, Path(scratch), example)
+        return send_model(store, run_id, Path(scratch), name=name, key=uuid4().hex)
 
-        folder = Path(scratch)
-        save_model(model, folder, example)
+
+def send_model(
+    store: Store,
+    run_id: str,
+    folder: Path,
+    *,
+    name: str,
+    key: str,
+    is_repeated: bool = False,
+) -> str:
+    """Record the files of a model as the model of a run; again does nothing new.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run.
+    folder : Path
+        What `save_model` wrote.
+    name : str
+        The logged model's name.
+    key : str
+        32 hexadecimal digits, kept as the logged model's tag ``nbmlops.key``.
+    is_repeated : bool, default=False
+        Whether this was begun before: a model that was made for the key then is filled
+        instead of made again.
+
+    Returns
+    -------
+    str
+        MLflow's id of the logged model.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such run.
+    StoreError
+        The store could not be written.
+    """
+    with answering(store):
+        from mlflow.entities import (
+            LoggedModelOutput,
+            LoggedModelParameter,
+            LoggedModelStatus,
+            LoggedModelTag,
+            Metric,
+        )
+
         client = store.client
-        run = client.get_run(run_id)
-        logged = client.create_logged_model(
+        asked = backend(store)
+        run = asked.get_run(run_id)
+        params = run.data.params.items()
+        made: list[Any] = []
+        if is_repeated:
+            made = asked.search_logged_models(
+                [run.info.experiment_id], f"tags.`{KEY}` = '{key}'"
+            )
+        logged = next(iter(made), None) or asked.create_logged_model(
             experiment_id=run.info.experiment_id,
             name=name,
             source_run_id=run_id,
-            params=run.data.params,
+            tags=[LoggedModelTag(KEY, key)],
+            params=[LoggedModelParameter(*pair) for pair in params],
         )
         status = LoggedModelStatus.FAILED
         try:
@@ -73,18 +135,19 @@ def log_model(
                 "model_uuid": logged.model_id,
                 "run_id": run_id,
             }
-            with (folder / "MLmodel").open("a", encoding="utf-8") as file:
-                yaml.safe_dump(ids, file)
-            client.log_model_artifacts(logged.model_id, scratch)
-            client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+            described = folder / "MLmodel"
+            text = re.split(r"(?m)^artifact_path:", described.read_text("utf-8"))[0]
+            described.write_text(text + yaml.safe_dump(ids), encoding="utf-8")
+            client.log_model_artifacts(logged.model_id, str(folder))
+            asked.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
             metrics = [
                 Metric(m.key, m.value, m.timestamp, m.step, model_id=logged.model_id)
                 for m in run.data.to_proto().metrics
             ]
-            client.log_batch(run_id, metrics=metrics)
+            asked.log_batch(run_id, metrics, [], [])
             status = LoggedModelStatus.READY
         finally:
-            client.finalize_logged_model(logged.model_id, status)
+            asked.finalize_logged_model(logged.model_id, status)
     return str(logged.model_id)
 
 

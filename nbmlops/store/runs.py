@@ -1,28 +1,39 @@
-"""Runs are made, filled and ended here."""
+"""Runs are made, filled and ended here, so that doing it twice does it once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import RunStatus
 from nbmlops.errors import UsageError
+from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
 
 SOURCE = "mlflow.source.name"
 PARENT = "mlflow.parentRunId"
+KEY = "nbmlops.key"
 _BATCH = 100
 
 
-def create_run(
+def create_run(store: Store, **given: Any) -> str:
+    """Open a run as `make_run` does, and return its id."""
+    return str(make_run(store, **given).info.run_id)
+
+
+def make_run(
     store: Store,
     *,
     name: str,
     experiment: str,
     tags: Mapping[str, str] | None = None,
-) -> str:
-    """Open a run and return its id.
+    started_at_ms: int | None = None,
+) -> MlflowRun:
+    """Open a run and return it.
 
     Parameters
     ----------
@@ -34,40 +45,90 @@ def create_run(
         Its experiment, made when missing.
     tags : Mapping of str to str, optional
         Tags it carries from the start.
+    started_at_ms : int, optional
+        When it began, in milliseconds since 1970; now by default.
 
     Returns
     -------
-    str
-        MLflow's run id.
+    mlflow.entities.Run
+        The run as the store made it.
 
     Raises
     ------
     UsageError
         MLflow refuses a name or a value.
     StoreError
-        The store did not answer.
+        The store did not answer: the run was made, or not; see `find_by_key`.
     """
+    from mlflow.entities import RunTag
+
+    carried = dict(tags or {})
     with answering(store):
-        client = store.client
-        run = client.create_run(
-            _experiment_id(store, experiment),
-            tags=dict(tags or {}),
+        made: MlflowRun = backend(store).create_run(
+            experiment_id=_experiment_id(store, experiment),
+            user_id=carried.get("mlflow.user", "unknown"),
+            start_time=started_at_ms or int(time.time() * 1000),
+            tags=[RunTag(key, str(value)) for key, value in carried.items()],
             run_name=name,
         )
-    return str(run.info.run_id)
+    return made
+
+
+def find_by_key(store: Store, key: str, *, experiment: str) -> tuple[MlflowRun, ...]:
+    """Return the runs that were made for a key, the oldest first.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    key : str
+        Value of the tag ``nbmlops.key``.
+    experiment : str
+        The experiment the run was to be made in.
+
+    Returns
+    -------
+    tuple of mlflow.entities.Run
+        None when no creation got through; several when an answer was lost and the
+        creation was sent again before the first one took effect.
+    """
+    from mlflow.entities import ViewType
+
+    with answering(store):
+        found = backend(store).search_runs(
+            [_experiment_id(store, experiment)],
+            f"tags.`{KEY}` = '{key}'",
+            ViewType.ACTIVE_ONLY,
+            max_results=100,
+            order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
+        )
+        return tuple(found)
+
+
+def delete_run(store: Store, run_id: str) -> None:
+    """Mark a run as deleted, as MLflow does."""
+    with answering(store):
+        backend(store).delete_run(run_id)
+
+
+def by_id(experiment_id: str) -> str:
+    """Return how to name an experiment of which only the id is known."""
+    return f"\0{experiment_id}"  # no name holds a NUL
 
 
 def _experiment_id(store: Store, name: str) -> str:
     """Return the id of the experiment, made when missing."""
+    if name.startswith("\0"):
+        return name[1:]
     from mlflow.exceptions import MlflowException
 
-    client = store.client
-    found = client.get_experiment_by_name(name)
+    asked = backend(store)
+    found = asked.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name))
+            return str(asked.create_experiment(name, None, []))
         except MlflowException as error:
-            found = client.get_experiment_by_name(name)
+            found = asked.get_experiment_by_name(name)
             if found is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
     if found.lifecycle_stage == "deleted":
@@ -76,6 +137,51 @@ def _experiment_id(store: Store, name: str) -> str:
             fix="Restore it with `mlflow experiments restore`, or name another.",
         )
     return str(found.experiment_id)
+
+
+Point = tuple[str, float, int, int]
+"""A metric's name, value, time in milliseconds since 1970, and step."""
+
+
+def send(
+    store: Store,
+    run_id: str,
+    *,
+    metrics: Sequence[Point] = (),
+    params: Sequence[tuple[str, str]] = (),
+    tags: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Add one batch to a run; what is there already is left as it is.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run.
+    metrics : sequence of Point
+        With params and tags at most 1,000 in all.
+    params, tags : sequence of (str, str)
+        At most 100 of each.
+
+    Raises
+    ------
+    UsageError
+        A param was logged before with another value, or a name is refused.
+    NotFoundError
+        There is no such run.
+    StoreError
+        The store did not answer.
+    """
+    from mlflow.entities import Metric, Param, RunTag
+
+    with answering(store, missing=f"No run {run_id!r}.", fix="List them with %runs."):
+        backend(store).log_batch(
+            run_id,
+            [Metric(*point) for point in metrics],
+            [Param(*pair) for pair in params],
+            [RunTag(*pair) for pair in tags],
+        )
 
 
 def log_values(
@@ -111,26 +217,19 @@ def log_values(
     StoreError
         The store did not answer.
     """
-    from mlflow.entities import Metric, Param, RunTag
-
     now = int(time.time() * 1000)
-    values: list[Any] = [
-        *(
-            Metric(key, float(value), now, step)
-            for key, value in (metrics or {}).items()
-        ),
-        *(Param(key, str(value)) for key, value in (params or {}).items()),
-        *(RunTag(key, str(value)) for key, value in (tags or {}).items()),
-    ]
-    with answering(store, missing=f"No run {run_id!r}.", fix="List them with %runs."):
-        for start in range(0, len(values), _BATCH):
-            batch = values[start : start + _BATCH]
-            store.client.log_batch(
-                run_id,
-                metrics=[item for item in batch if isinstance(item, Metric)],
-                params=[item for item in batch if isinstance(item, Param)],
-                tags=[item for item in batch if isinstance(item, RunTag)],
-            )
+    points = [(key, float(value), now, step) for key, value in (metrics or {}).items()]
+    pairs = [(key, str(value)) for key, value in (params or {}).items()]
+    labels = [(key, str(value)) for key, value in (tags or {}).items()]
+    for start in range(0, max(len(points), len(pairs), len(labels)), _BATCH):
+        batch = slice(start, start + _BATCH)
+        send(
+            store,
+            run_id,
+            metrics=points[batch],
+            params=pairs[batch],
+            tags=labels[batch],
+        )
 
 
 def end_run(
@@ -139,6 +238,7 @@ def end_run(
     status: RunStatus,
     *,
     tags: Mapping[str, str] | None = None,
+    ended_at_ms: int | None = None,
 ) -> None:
     """Set the status a run ended with.
 
@@ -152,6 +252,8 @@ def end_run(
         ``FINISHED``, ``FAILED`` or ``KILLED``.
     tags : Mapping of str to str, optional
         What else is known at the end.
+    ended_at_ms : int, optional
+        When it ended, in milliseconds since 1970; now by default.
 
     Raises
     ------
@@ -160,5 +262,12 @@ def end_run(
     """
     if tags:
         log_values(store, run_id, tags=tags)
-    with answering(store):
-        store.client.set_terminated(run_id, status)
+    from mlflow.entities import RunStatus as MlflowStatus
+
+    with answering(store, missing=f"No run {run_id!r}.", fix="List them with %runs."):
+        backend(store).update_run_info(
+            run_id,
+            MlflowStatus.from_string(status),
+            ended_at_ms or int(time.time() * 1000),
+            None,
+        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import Page, Run
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.runs import PARENT, SOURCE
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
     from mlflow.store.entities import PagedList
 
+GROUP = "nbmlops.attempt_of"
+ATTEMPT = "nbmlops.attempt"
 _HIDDEN = ("mlflow.log-model.", "mlflow.user", "mlflow.runName", SOURCE, PARENT)
 _LARGEST = 1.7976931348623157e308  # what SQL stores keep for an infinity
 
@@ -131,6 +134,36 @@ def newest_with_model(store: Store, *, source: str) -> Run | None:
     condition = f"tags.{SOURCE} = {quoted(source)}"
     runs = iterate_runs(store, filter=condition)
     return next((run for run in runs if run.model_id), None)
+
+
+def newest_attempt(store: Store, group: str, *, experiment: str) -> Run | None:
+    """Return the newest run of a group of attempts, or None.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    group : str
+        Value of the tag ``nbmlops.attempt_of``.
+    experiment : str
+        Where to look; it need not exist.
+
+    Returns
+    -------
+    Run or None
+        None when there is no attempt yet.
+    """
+    with answering(store):
+        if backend(store).get_experiment_by_name(experiment) is None:
+            return None
+    condition = f"tags.`{GROUP}` = {quoted(group)}"
+    page = list_runs(store, experiment=experiment, filter=condition, limit=1)
+    return next(iter(page), None)
+
+
+def list_running(store: Store) -> tuple[Run, ...]:
+    """Return the runs of all experiments that have not ended, newest first."""
+    return tuple(iterate_runs(store, filter="attributes.status = 'RUNNING'", limit=200))
 
 
 def list_children(store: Store, run_id: str) -> tuple[Run, ...]:

@@ -2,6 +2,7 @@
 
 from nbmlops.tracking.ending import status_of
 from nbmlops.tracking.record import OpenRun, open_run
+from nbmlops.tracking.sync import sync
 from nbmlops.tracking.track import track
 
-__all__ = ["OpenRun", "open_run", "status_of", "track"]
+__all__ = ["OpenRun", "open_run", "status_of", "sync", "track"]

@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
-from collections.abc import Mapping
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+from uuid import uuid4
 
 from nbmlops._hashing import set_hash
 from nbmlops.entities import DatasetVersion, RunStatus, check_key
-from nbmlops.errors import UsageError
-from nbmlops.store import Store, artifacts, connect, datasets, fluent, runs
+from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.store import Store, connect, datasets, embedded, fluent
+from nbmlops.store.connection import answering
+from nbmlops.tracking.attempts import Facts, group_of
 from nbmlops.tracking.cost import Meter
 from nbmlops.tracking.ending import status_of, uncaught
 from nbmlops.tracking.environment import installed
-from nbmlops.tracking.owner import owner
+from nbmlops.tracking.journal import Journal, Opening
+from nbmlops.tracking.owner import Owner
+from nbmlops.tracking.sender import Kept, sender
 from nbmlops.tracking.source import source_tags
+from nbmlops.tracking.sync import store_hash
+from nbmlops.tracking.values import (
+    LONGEST_PARAM,
+    LONGEST_TAG,
+    as_frame,
+    as_json,
+    check_name,
+    shortened,
+    to_number,
+    to_step,
+)
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from mlflow.entities import Run as MlflowRun
 
 Kind = Literal["cell", "session", "step"]
 
@@ -33,8 +54,12 @@ def open_run(
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
     notebook: str | None = None,
+    cell: str | None = None,
 ) -> OpenRun:
     """Open a run that this process owns.
+
+    What it is given is on disk before a call returns, and is sent to the store from
+    there. A store that does not answer keeps nobody from working.
 
     Parameters
     ----------
@@ -52,6 +77,8 @@ def open_run(
         Tags beside those every run carries.
     notebook : str, optional
         Path of the notebook, when the caller knows it.
+    cell : str, optional
+        Id of the cell, when the caller knows it.
 
     Returns
     -------
@@ -63,23 +90,47 @@ def open_run(
     UsageError
         MLflow refuses a name or a value.
     StoreError
-        The store cannot be reached or written.
+        The embedded store cannot be made, the store refuses this user, or no disk has
+        room for the journal.
     """
     for key in (*(params or ()), *(tags or ())):
         check_key(key)
-    store = store or connect()
+    check_name("a run", name)
+    store = store or connect(must_answer=False)
+    if experiment is not None:
+        check_name("an experiment", experiment)
+    experiment = experiment or fluent.current_experiment(store)
     packages = installed()
+    owner = Owner.me()
     carried = {
         **source_tags(store.settings.project, notebook=notebook, environ=os.environ),
         "nbmlops.kind": kind,
-        "nbmlops.kernel": owner(),
+        "nbmlops.kernel": owner.kernel,
+        "nbmlops.boot": owner.boot,
         "nbmlops.environment_hash": set_hash(packages),
         **(tags or {}),
     }
-    experiment = experiment or fluent.current_experiment(store)
-    run_id = runs.create_run(store, name=name, experiment=experiment, tags=carried)
-    run = OpenRun(store, run_id, name=name, experiment=experiment)
+    carried["nbmlops.attempt_of"] = group_of(carried["mlflow.source.name"], name, cell)
+    later = {k: v for k, v in carried.items() if shortened(str(v), LONGEST_TAG, "")}
+    opening = Opening(
+        key=uuid4().hex,
+        name=name,
+        experiment=experiment,
+        tags={k: str(v) for k, v in carried.items() if k not in later},
+        started_at_ms=_now_ms(),
+        store=store_hash(store),
+        kernel=owner.kernel,
+        boot=owner.boot,
+    )
+    home = store.settings.home
     try:
+        journal = Journal.create(home, opening)
+    except OSError as error:
+        raise embedded.disk_error(error, home / "journal") from error
+    run = OpenRun(store, journal, opening)
+    run.begin()
+    try:
+        run.log_tags(later)
         run.log_params(**(params or {}))
         listed = "\n".join([*packages, ""])
         run.log_bytes(listed.encode(), "nbmlops/environment.txt")
@@ -89,38 +140,6 @@ def open_run(
     return run
 
 
-def to_number(name: str, value: Any) -> float:  # noqa: ANN401 - whatever was measured
-    """Return a metric's value as a number.
-
-    Parameters
-    ----------
-    name : str
-        The metric's name.
-    value : object
-        A number of any kind, NaN and the infinities included.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Raises
-    ------
-    UsageError
-        The name is refused, or the value is not a number.
-    """
-    check_key(name)
-    try:
-        if isinstance(value, str | bytes):
-            raise TypeError("text")
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"Metric {name!r} is {value!r}, which is not a number.",
-            fix="Log numbers as metrics and text as params or tags.",
-        ) from error
-
-
 class OpenRun:
     """A run that is being recorded.
 
@@ -128,44 +147,91 @@ class OpenRun:
     ----------
     store : Store
         Where it is recorded.
-    run_id : str
-        MLflow's run id.
+    key : str
+        32 hexadecimal digits that name the run from its first moment.
     name : str
         The run's name.
     experiment : str
         Its experiment.
     metrics : dict of str to float
         The last value of each metric logged through this object.
+    params : dict of str to str
+        The params logged through this object.
     model_id : str or None
         The last model logged to it.
     error : BaseException or None
         What left its code last, as far as it is known.
+    kept : Kept or None
+        Why the store does not have all of it, as of the last wait for the store.
+    changes : tuple of str or None
+        What changed since the attempt before; None for a first one.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        run_id: str,
-        *,
-        name: str,
-        experiment: str,
-    ) -> None:
+    def __init__(self, store: Store, journal: Journal, opening: Opening) -> None:
         self.store = store
-        self.run_id = run_id
-        self.name = name
-        self.experiment = experiment
+        self.key = opening.key
+        self.name = opening.name
+        self.experiment = opening.experiment
         self.metrics: dict[str, float] = {}
+        self.params: dict[str, str] = {}
         self.model_id: str | None = None
-        self._digests: list[str] = []
         self.error: BaseException | None = None
+        self.kept: Kept | None = None
+        self.changes: tuple[str, ...] | None = None
+        self._journal = journal
+        self._tags = dict(opening.tags)
+        self._names: dict[str, str] = {}
+        self._last: dict[str, tuple[int, int, str]] = {}
+        self._digests: list[str] = []
         self._is_open = True
         self._pid = os.getpid()
         self._meter = Meter()
-        fluent.activate(store, run_id)
+        store.load()
+        self._stack = fluent.stack(store)
+        self._shipment = sender().ship(store, journal, self._when_made)
         atexit.register(self._close_at_exit)
 
     def __repr__(self) -> str:
         return f"<run {self.name!r} {self.run_id}>"
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's run id; while the store has not answered yet, the run's key."""
+        made = self._shipment.run
+        return self.key if made is None else str(made.info.run_id)
+
+    @property
+    def attempt(self) -> int | None:
+        """Which attempt it is, from 1; None while the store has not answered."""
+        return self._shipment.delivery.attempt
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of what the store has not, a line each."""
+        refused = [f"the store refuses {each}" for each in self._shipment.refused]
+        return (*([str(self.kept)] if self.kept else []), *refused)
+
+    def begin(self) -> None:
+        """Have the run made in the store.
+
+        Raises
+        ------
+        UsageError
+            The store refuses it.
+        StoreError
+            The store refuses this user.
+        """
+        try:
+            self.kept = sender().wait_for_run(self._shipment)
+        except BaseException:
+            self._is_open = False
+            atexit.unregister(self._close_at_exit)
+            self._journal.spool.remove()
+            raise
+
+    def _when_made(self, made: MlflowRun) -> None:
+        if self._is_open:
+            fluent.activate(self._stack, made)
 
     def log(self, /, *, step: int = 0, **metrics: float) -> None:
         """Append metrics to the run.
@@ -199,11 +265,30 @@ class OpenRun:
         UsageError
             A name or a value is refused, or the run is closed.
         """
-        numbers = {key: to_number(key, value) for key, value in metrics.items()}
-        self._check_open()
-        if numbers:
-            runs.log_values(self.store, self.run_id, metrics=numbers, step=step)
-        self.metrics.update(numbers)
+        if not self._is_open:
+            self._check_open()
+        if type(step) is not int or not -(2**63) <= step < 2**63:
+            step = to_step(step)
+        now = time.time_ns() // 1_000_000
+        lines, numbers = [], {}
+        for name, value in metrics.items():
+            if name not in self._names:
+                check_key(name)
+                self._names[name] = json.dumps(name)
+            if type(value) is not float:
+                value = to_number(name, value)
+            text = repr(value) if isfinite(value) else as_json(value)
+            last = self._last.get(name)
+            at = now
+            # MLflow drops a second point of the same time, step and value.
+            if last is not None and last[0] >= now and last[1:] == (step, text):
+                at = last[0] + 1
+            self._last[name] = (at, step, text)
+            numbers[name] = value
+            lines.append(f'["m",{at},{self._names[name]},{text},{step}]\n')
+        if lines:
+            self._journal.append("".join(lines).encode())
+            self.metrics.update(numbers)
 
     def log_params(self, /, **params: object) -> None:
         """Add params to the run; a param keeps its first value.
@@ -211,18 +296,29 @@ class OpenRun:
         Parameters
         ----------
         **params : object
-            Values by param name, kept as their ``str``.
+            Values by param name, kept as their ``str``. One that MLflow would cut is
+            kept whole as an artifact below ``nbmlops/params``.
 
         Raises
         ------
         UsageError
             A param has another value already, or the run is closed.
         """
-        for key in params:
-            check_key(key)
         self._check_open()
-        if params:
-            runs.log_values(self.store, self.run_id, params=params)
+        texts = {name: str(value) for name, value in params.items()}
+        for name, text in texts.items():
+            check_key(name)
+            if self.params.get(name, text) != text:
+                raise UsageError(
+                    f"Param {name!r} is {self.params[name][:80]!r} already and keeps "
+                    f"its first value; {text[:80]!r} came later.",
+                    fix="Log it under another name, or as a metric with a step.",
+                )
+        for name, text in texts.items():
+            if name not in self.params:
+                short = self._fit("params", name, text, LONGEST_PARAM)
+                self._journal.add("p", name, short)
+                self.params[name] = text
 
     def log_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags of the run.
@@ -231,9 +327,28 @@ class OpenRun:
         ----------
         tags : Mapping of str to str
             Values by tag name, replacing those of the same name.
+
+        Raises
+        ------
+        UsageError
+            A name is refused, or the run is closed.
         """
         self._check_open()
-        runs.log_values(self.store, self.run_id, tags=tags)
+        for name in tags:
+            check_key(name)
+        for name, value in tags.items():
+            short = self._fit("tags", name, str(value), LONGEST_TAG)
+            self._journal.add("t", name, short)
+            self._tags[name] = short
+
+    def _fit(self, kind: str, name: str, text: str, longest: int) -> str:
+        """Return the text, or its short form when the whole becomes an artifact."""
+        whole = f"nbmlops/{kind}/{quote(name, safe=' ')}.txt"
+        short = shortened(text, longest, whole)
+        if short is None:
+            return text
+        self.log_bytes(text.encode("utf-8", "surrogatepass"), whole)
+        return short
 
     def log_dataset(
         self, data: object, *, name: str = "data", context: str = ""
@@ -260,11 +375,16 @@ class OpenRun:
             It cannot be seen as a table.
         """
         self._check_open()
-        dataset = datasets.log_dataset(
-            self.store, self.run_id, _as_frame(data, name), name=name, context=context
+        frame = as_frame(data, name)
+        described = datasets.describe(frame, name=name, context=context)
+        self._journal.add("data", described)
+        self._digests.append(described["digest"])
+        return DatasetVersion(
+            name=name,
+            digest=described["digest"],
+            n_rows=frame.shape[0],
+            n_columns=frame.shape[1],
         )
-        self._digests.append(dataset.digest)
-        return dataset
 
     def log_model(
         self, model: object, example: object = None, *, name: str = "model"
@@ -284,17 +404,25 @@ class OpenRun:
         Returns
         -------
         str
-            MLflow's model id.
+            MLflow's model id; while the store does not answer, the key the model is
+            kept under.
 
         Raises
         ------
         UsageError
             The model cannot be stored without pickle; it says which part.
+        StoreError
+            No disk has room for it.
         """
-        from nbmlops.store.models import log_model
+        from nbmlops.store.model_files import save_model
 
         self._check_open()
-        self.model_id = log_model(self.store, self.run_id, model, example, name=name)
+        with answering(self.store):
+            kept = self._journal.keep(lambda at: save_model(model, at, example))
+        key = uuid4().hex
+        self._journal.add("model", str(kept), name, key)
+        self.flush()
+        self.model_id = self._shipment.delivery.models.get(key, key)
         return self.model_id
 
     def log_artifact(self, path: str | Path, folder: str = "") -> None:
@@ -303,7 +431,7 @@ class OpenRun:
         Parameters
         ----------
         path : str or Path
-            A file, or a folder with all below it.
+            A file, or a folder with all below it; its content now is what counts.
         folder : str, default=""
             Where in the artifacts it goes.
 
@@ -311,9 +439,21 @@ class OpenRun:
         ------
         NotFoundError
             There is no such file.
+        StoreError
+            No disk has room for the copy.
         """
         self._check_open()
-        artifacts.log_file(self.store, self.run_id, Path(path), folder)
+        path = Path(path)
+        if not path.exists():
+            raise NotFoundError(f"No file {str(path)!r}.", fix="Check the path.")
+
+        def copy(at: Path) -> None:
+            if path.is_dir():
+                shutil.copytree(path, at / path.name)
+            else:
+                shutil.copyfile(path, at / path.name)
+
+        self._keep_file(copy, path.name, folder)
 
     def log_bytes(self, content: bytes, path: str) -> None:
         """Write ``content`` as an artifact.
@@ -324,9 +464,35 @@ class OpenRun:
             The file's content.
         path : str
             The artifact's path.
+
+        Raises
+        ------
+        StoreError
+            No disk has room for it.
         """
         self._check_open()
-        artifacts.log_bytes(self.store, self.run_id, content, path)
+        folder, _, name = path.rpartition("/")
+        self._keep_file(lambda at: (at / name).write_bytes(content), name, folder)
+
+    def _keep_file(
+        self, write: Callable[[Path], object], name: str, folder: str
+    ) -> None:
+        try:
+            kept = self._journal.keep(write)
+        except OSError as error:
+            raise embedded.disk_error(error, self._journal.spool.folder) from error
+        self._journal.add("file", str(kept / name), folder)
+
+    def flush(self) -> Kept | None:
+        """Wait until the store has all that was logged so far.
+
+        Returns
+        -------
+        Kept or None
+            Why it has not, when it fails or keeps silent; what was logged is kept.
+        """
+        self.kept = sender().flush(self._shipment)
+        return self.kept
 
     def note_error(self, error: BaseException | None) -> None:
         """Remember how the code fares, for the case that nobody closes the run.
@@ -358,7 +524,6 @@ class OpenRun:
         """
         if not self._is_open:
             return
-        self._is_open = False
         atexit.unregister(self._close_at_exit)
         status = status or status_of(error)
         tags = self._meter.tags()
@@ -367,8 +532,23 @@ class OpenRun:
         if error is not None:
             reason = f"{type(error).__name__}: {error}{because}"
             tags["nbmlops.ended_because"] = reason[:500]
-        fluent.deactivate(self.store, self.run_id, status)
-        runs.end_run(self.store, self.run_id, status, tags=tags)
+        self.log_tags(tags)
+        self.log_tags(self._compared())
+        self._is_open = False
+        self._journal.add("end", status, _now_ms())
+        try:
+            fluent.deactivate(self.store, self.run_id, status)
+        finally:
+            self.flush()
+
+    def _compared(self) -> dict[str, str]:
+        """Return a tag of what changed since the attempt before, where there is one."""
+        before = self._shipment.delivery.attempt_before
+        if before is None:
+            return {}
+        facts = Facts.from_tags(self._tags, self.params)
+        self.changes = facts.changes_since(before)
+        return {"nbmlops.changed": ", ".join(self.changes) or "nothing"}
 
     def _close_at_exit(self) -> None:
         if os.getpid() == self._pid:  # a fork's exit is not the run's
@@ -381,17 +561,5 @@ class OpenRun:
             )
 
 
-def _as_frame(data: Any, name: str) -> pd.DataFrame:  # noqa: ANN401
-    import pandas as pd
-
-    if isinstance(data, pd.DataFrame):
-        return data
-    try:
-        frame = pd.DataFrame(data)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"Dataset {name!r} is a {type(data).__name__}, not a table.",
-            fix="Give a DataFrame, a Series or a two-dimensional array.",
-        ) from error
-    frame.columns = frame.columns.map(str)
-    return frame
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

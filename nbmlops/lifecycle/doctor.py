@@ -1,0 +1,139 @@
+"""How a project stands: its settings, its store, and what was left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nbmlops.config import explain_settings
+from nbmlops.errors import NbmlopsError
+from nbmlops.render import Shown, table_text
+from nbmlops.store import Store, connect
+from nbmlops.store.search import list_runs
+from nbmlops.tracking.reaper import Reaped, find_dead, reap
+from nbmlops.tracking.sync import journals_of, owner_of, sync
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """What `doctor` found.
+
+    Attributes
+    ----------
+    settings : tuple of (str, str, str)
+        Name, value and origin of each setting; no password is shown.
+    problems : tuple of (str, str)
+        What is wrong and how to mend it; none when all is well.
+    mended : tuple of str
+        What was mended now.
+    """
+
+    settings: tuple[tuple[str, str, str], ...]
+    problems: tuple[tuple[str, str], ...]
+    mended: tuple[str, ...]
+
+
+class Doctor(Shown):
+    """A diagnosis that shows itself.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+        What was found.
+    """
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        self.diagnosis = diagnosis
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.diagnosis.problems
+
+    def __repr__(self) -> str:
+        found = self.diagnosis
+        lines = [
+            table_text(["setting", "value", "from"], found.settings),
+            "",
+            *(f"mended: {each}" for each in found.mended),
+            *(f"problem: {what}\n  mend it: {fix}" for what, fix in found.problems),
+            *(["All is well."] if self.is_well else []),
+        ]
+        return "\n".join(lines)
+
+
+def doctor(*, fix: bool = False, store: Store | None = None) -> Doctor:
+    """Look a project over, and mend what needs no decision.
+
+    Parameters
+    ----------
+    fix : bool, default=False
+        End the runs whose process is gone, and send what journals still hold.
+    store : Store, optional
+        The project's store by default.
+
+    Returns
+    -------
+    Doctor
+        Settings with their origins, problems with their remedies, and what was mended.
+
+    Raises
+    ------
+    UsageError
+        A setting is unknown or cannot be read.
+    """
+    problems: list[tuple[str, str]] = []
+    mended: list[str] = []
+    try:
+        store = store or connect(must_answer=False)
+        shown = store.shown_uri
+        list_runs(store, limit=1)
+    except NbmlopsError as error:
+        problems.append((error.problem, error.fix))
+        shown = "" if store is None else store.shown_uri
+    else:
+        if fix:
+            mended += [
+                f"run {each.name} ({each.run_id[:8]}) is KILLED: {each.reason}"
+                for each in _reap(store, problems)
+                if each.is_ended
+            ]
+            mended += [
+                f"run {each.name} ({each.run_id[:8]}): {each.n_sent} entries sent"
+                for each in sync(store).runs
+                if each.n_sent
+            ]
+    if store is not None:
+        problems += _left_behind(store)
+    rows = explain_settings(None if store is None else store.settings.project)
+    settings = tuple(
+        (name, shown if name == "tracking_uri" else str(value), origin)
+        for name, value, origin in rows
+    )
+    return Doctor(
+        Diagnosis(settings=settings, problems=tuple(problems), mended=tuple(mended))
+    )
+
+
+def _reap(store: Store, problems: list[tuple[str, str]]) -> tuple[Reaped, ...]:
+    try:
+        return reap(store)
+    except NbmlopsError as error:
+        problems.append((error.problem, error.fix))
+        return ()
+
+
+def _left_behind(store: Store) -> list[tuple[str, str]]:
+    dead = {spool.key for spool in find_dead(store.settings)}
+    found = []
+    for spool in journals_of(store):
+        opening, count = spool.opening(), spool.count_unsent()
+        owner = owner_of(spool)
+        if spool.key in dead:
+            what = f"Run {opening.name!r} lost its process" + (
+                f", and {count} entries are not in the store." if count else "."
+            )
+            found.append((what, "Run: nbmlops doctor --fix"))
+        elif count and owner is not None and any(e[0] == "end" for e in spool.unsent()):
+            what = f"{count} entries of run {opening.name!r} are not in the store."
+            found.append((what, "Run: nbmlops sync"))
+    return found

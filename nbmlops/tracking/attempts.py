@@ -1,0 +1,133 @@
+"""Running the same thing again: which attempt it is, and what changed since."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from nbmlops.entities import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a run's result depends on.
+
+    Attributes
+    ----------
+    code, data, environment : str
+        Hashes, empty where there is nothing to hash.
+    params : Mapping of str to str
+        Params as recorded.
+    """
+
+    code: str
+    data: str
+    environment: str
+    params: Mapping[str, str]
+
+    @classmethod
+    def of(cls, run: Run) -> Facts:
+        """Return the facts of a recorded run."""
+        return cls.from_tags(run.tags, run.params)
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str], params: Mapping[str, str]) -> Facts:
+        """Return the facts that a run's tags and params hold."""
+        return cls(
+            code=tags.get("nbmlops.code_hash", ""),
+            data=tags.get("nbmlops.data_hash", ""),
+            environment=tags.get("nbmlops.environment_hash", ""),
+            params=dict(params),
+        )
+
+    def changes_since(self, before: Facts) -> tuple[str, ...]:
+        """Return in words what differs from an earlier attempt.
+
+        Parameters
+        ----------
+        before : Facts
+            Those of the earlier one.
+
+        Returns
+        -------
+        tuple of str
+            Of ``code``, ``params (names)``, ``data`` and ``environment``.
+
+        Examples
+        --------
+        >>> a = Facts(code="1", data="", environment="", params={"C": "1"})
+        >>> b = Facts(code="2", data="", environment="", params={"C": "2"})
+        >>> b.changes_since(a)
+        ('code', 'params (C)')
+        """
+        names = sorted(
+            name
+            for name in {*self.params, *before.params}
+            if self.params.get(name) != before.params.get(name)
+        )
+        shown = ", ".join([*names[:5], *(["…"] if len(names) > 5 else [])])
+        found = {
+            "code": self.code != before.code,
+            f"params ({shown})": bool(names),
+            "data": self.data != before.data,
+            "environment": self.environment != before.environment,
+        }
+        return tuple(what for what, differs in found.items() if differs)
+
+
+@dataclass(slots=True)
+class _Execution:
+    """One execution of a cell, or of a script, and the runs it has opened so far."""
+
+    number: int = -1
+    opened: dict[tuple[str, str, str], int] | None = None
+
+
+_execution = _Execution()
+
+
+def group_of(source: str, name: str, cell: str | None) -> str:
+    """Return the id of the group of attempts that a run opened now belongs to.
+
+    Parameters
+    ----------
+    source : str
+        Notebook or script.
+    name : str
+        The run's name.
+    cell : str or None
+        Id of the cell, where it is known.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits: the same for the same notebook, cell and name, and for
+        the first, second, ... run of that name that one execution of the cell opens.
+    """
+    number, found = _where()
+    if number != _execution.number or _execution.opened is None:
+        _execution.number, _execution.opened = number, {}
+    identity = (source, cell or found, name)
+    position = _execution.opened.get(identity, 0)
+    _execution.opened[identity] = position + 1
+    text = "\0".join((*identity, str(position)))
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _where() -> tuple[int, str]:
+    """Return which execution this is, and the cell it is of, where that is known."""
+    shell: Any = None
+    if "IPython" in sys.modules:
+        shell = sys.modules["IPython"].get_ipython()
+    if shell is None:
+        return 0, ""
+    count = int(shell.execution_count)
+    parent = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    cell = str((parent or {}).get("metadata", {}).get("cellId") or "")
+    if not cell and "MLFLOW_RUN_CONTEXT" in os.environ:
+        cell = f"#{count}"  # a step runs each cell once, in order
+    return count, cell

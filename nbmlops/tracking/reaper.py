@@ -1,0 +1,183 @@
+"""Runs whose process is gone are ended for it, with what is known of the end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nbmlops.config import Settings
+from nbmlops.errors import NbmlopsError
+from nbmlops.store import Store, runs, search
+from nbmlops.tracking.delivery import Delivery
+from nbmlops.tracking.journal import Spool, list_journals
+from nbmlops.tracking.owner import Owner
+from nbmlops.tracking.sync import is_for, journals_of, owner_of
+
+if TYPE_CHECKING:
+    from nbmlops.entities import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reaped:
+    """A run that was found without its process.
+
+    Attributes
+    ----------
+    run_id : str
+        MLflow's id, or the run's key while the store has not made it.
+    name : str
+        The run's name.
+    reason : str
+        What is known of its end.
+    is_ended : bool
+        Whether the store has it as ended now.
+    """
+
+    run_id: str
+    name: str
+    reason: str
+    is_ended: bool
+
+
+def find_dead(settings: Settings, *, now: float | None = None) -> tuple[Spool, ...]:
+    """Return the journals whose process is gone; no store is asked.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's.
+    now : float, optional
+        Seconds since 1970; the time now by default.
+    """
+    now = time.time() if now is None else now
+    found = []
+    for spool in list_journals(settings.home):
+        try:
+            owner, heard_at = owner_of(spool), spool.heard_at()
+        except FileNotFoundError:  # its end was sent meanwhile
+            continue
+        if owner is not None and owner.is_dead(heard_at=heard_at, now=now):
+            found.append(spool)
+    return tuple(found)
+
+
+def reap(store: Store, *, now: float | None = None) -> tuple[Reaped, ...]:
+    """End as KILLED every run whose process is gone; doing it twice changes nothing.
+
+    What their journals hold is sent first. A run of a living process, stopped or slow,
+    is left alone, and so is one of another machine that cannot be judged from here.
+
+    Parameters
+    ----------
+    store : Store
+        Where the runs are.
+    now : float, optional
+        Seconds since 1970; the time now by default.
+
+    Returns
+    -------
+    tuple of Reaped
+        The runs that were found so.
+
+    Raises
+    ------
+    StoreError
+        The store did not answer.
+    """
+    now = time.time() if now is None else now
+    dead = {spool.key for spool in find_dead(store.settings, now=now)}
+    mine = [s for s in journals_of(store) if s.key in dead and is_for(store, s)]
+    ended = (_end_journal(store, spool) for spool in mine)
+    found = [each for each in ended if each is not None]
+    with_journal = {spool.key for spool in list_journals(store.settings.home)}
+    for run in search.list_running(store):
+        kernel, boot = run.tags.get("nbmlops.kernel"), run.tags.get("nbmlops.boot", "")
+        owner = Owner.parse(kernel, boot) if kernel else None
+        if owner is None or run.tags.get(runs.KEY) in with_journal:
+            continue
+        if owner.is_dead(heard_at=None, now=now):
+            found.append(_end_run(store, run, owner))
+    return tuple(found)
+
+
+def _end_journal(store: Store, spool: Spool) -> Reaped | None:
+    with spool.locked() as is_mine:
+        if not is_mine:  # another reaper has it
+            return None
+        opening, state, owner = spool.opening(), spool.state(), owner_of(spool)
+        entries = list(spool.unsent())
+        reason = ""
+        has_end = state.is_ended or any(entry[0] == "end" for entry in entries)
+        if owner and not has_end:
+            metrics = [entry for entry in entries if entry[0] == "m"]
+            steps = [entry[4] for entry in metrics]
+            known = state.last_step
+            last = max([*steps, *([] if known is None else [known])], default=None)
+            reason = _reason(owner, last)
+            heard_ms = int(spool.heard_at() * 1000)
+            at_ms = max([heard_ms, *(entry[1] for entry in metrics)])
+            spool.append(
+                ("t", "nbmlops.ended_because", reason), ("end", "KILLED", at_ms)
+            )
+        delivery = Delivery(store, spool)
+        try:
+            delivery.send()
+        except NbmlopsError as failure:
+            reason = f"{reason} {failure}".strip()
+        run_id = state.run_id or (
+            str(delivery.run.info.run_id) if delivery.run else opening.key
+        )
+        return Reaped(
+            run_id=run_id,
+            name=opening.name,
+            reason=reason,
+            is_ended=delivery.is_ended,
+        )
+
+
+def _end_run(store: Store, run: Run, owner: Owner) -> Reaped:
+    reason = _reason(owner, None)
+    runs.end_run(store, run.run_id, "KILLED", tags={"nbmlops.ended_because": reason})
+    return Reaped(run_id=run.run_id, name=run.name, reason=reason, is_ended=True)
+
+
+def _reason(owner: Owner, last_step: int | None) -> str:
+    step = "" if last_step is None else f"; its last step was {last_step}"
+    return f"process {owner.pid} on {owner.host} ended without a word{step}."
+
+
+def reap_beside(settings: Settings) -> bool:
+    """Reap in a process of its own when a journal's process is gone.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's.
+
+    Returns
+    -------
+    bool
+        Whether there was anything to do; it is done without waiting for it.
+    """
+    if not find_dead(settings):
+        return False
+    words = [sys.executable, "-m", "nbmlops.cli", "doctor", "--fix"]
+    threading.Thread(
+        target=subprocess.run,
+        args=(words,),
+        kwargs={
+            "cwd": settings.project,
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.DEVNULL,
+            "start_new_session": True,
+            "check": False,
+        },
+        name="nbmlops reaper",
+        daemon=True,
+    ).start()
+    return True

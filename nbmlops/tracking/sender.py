@@ -1,0 +1,282 @@
+"""The one thread of a process that brings journals into the store."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nbmlops.errors import NbmlopsError, StoreError
+from nbmlops.store import Store
+from nbmlops.tracking.delivery import Delivery
+from nbmlops.tracking.journal import Journal
+from nbmlops.tracking.source import relative
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+_logger = logging.getLogger(__name__)
+_PERIOD_S = 0.25
+_LONGEST_PAUSE_S = 2.0
+_BEAT_S = 5.0
+_PATIENCE_S = 3.0
+_UPLOAD_PATIENCE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the store does not have yet.
+
+    Attributes
+    ----------
+    folder : str
+        The journal it is kept in.
+    n_entries : int
+        How many values, files and the like.
+    reason : str
+        Why the store does not have it.
+    """
+
+    folder: str
+    n_entries: int
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.n_entries:,} entries are not in the store yet, but kept in "
+            f"{self.folder}; they are sent when it answers, or with: nbmlops sync "
+            f"({self.reason})"
+        )
+
+
+class Shipment:
+    """One run's journal while this process sends it."""
+
+    def __init__(
+        self, store: Store, journal: Journal, when_made: Callable[[MlflowRun], None]
+    ) -> None:
+        self.store = store
+        self.journal = journal
+        self.delivery = Delivery(
+            store, journal.spool, memory=journal.in_memory, when_made=when_made
+        )
+        self.failure: NbmlopsError | None = None
+        self.position: tuple[int, int] | None = None
+        self.n_tries = 0
+        self.pause_s = 0.0
+        self.next_try_at = 0.0
+        self.beaten_at = 0.0
+
+    @property
+    def run(self) -> MlflowRun | None:
+        """MLflow's run, once the store has answered."""
+        return self.delivery.run
+
+    @property
+    def refused(self) -> list[str]:
+        """What the store will never take, in words."""
+        return self.delivery.refused
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to try."""
+        gone = self.failure is not None and not isinstance(self.failure, StoreError)
+        return self.delivery.is_ended or gone
+
+    def kept(self) -> Kept:
+        """Return what the store does not have, and why."""
+        spool = self.journal.spool
+        why = self.failure
+        return Kept(
+            folder=relative(spool.folder, self.store.settings.project),
+            n_entries=spool.count_unsent(),
+            reason=why.problem if why else "It does not answer.",
+        )
+
+    def beat(self) -> None:
+        """Say now and then that the run's owner lives."""
+        if time.monotonic() - self.beaten_at > _BEAT_S:
+            self.journal.spool.beat()
+            self.beaten_at = time.monotonic()
+
+    def try_once(self) -> None:
+        """Send what is there, and remember how that went."""
+        position = self.journal.position
+        try:
+            if self.delivery.advance():
+                self.position = position
+            self.failure = None
+            self.pause_s = 0.0
+        except Exception as error:  # noqa: BLE001 - nothing may end the sender
+            self.failure = _as_ours(error)
+            self.pause_s = min(_LONGEST_PAUSE_S, 2 * self.pause_s or _PERIOD_S)
+        self.next_try_at = time.monotonic() + self.pause_s
+
+
+def _as_ours(error: Exception) -> NbmlopsError:
+    if isinstance(error, NbmlopsError):
+        return error
+    _logger.warning("sending a journal failed", exc_info=error)
+    return StoreError(
+        f"The store failed: {type(error).__name__}: {error}.",
+        fix="See that it runs and can be reached, then run: nbmlops sync",
+    )
+
+
+class Sender:
+    """Sends the journals of this process's runs, a few times a second.
+
+    A process has one, made by `sender`: the runs of all its threads share it, as they
+    share the way to the store.
+    """
+
+    def __init__(self) -> None:
+        self._shipments: list[Shipment] = []
+        self._changed = threading.Condition()
+        self._is_urgent = False
+        self._thread: threading.Thread | None = None
+
+    def ship(
+        self, store: Store, journal: Journal, when_made: Callable[[MlflowRun], None]
+    ) -> Shipment:
+        """Begin to send a journal, until its end is in the store.
+
+        Parameters
+        ----------
+        store : Store
+            Where to.
+        journal : Journal
+            Of a run this process records.
+        when_made : callable
+            Told of the run once the store has it, in the sender's thread.
+
+        Returns
+        -------
+        Shipment
+            How it goes.
+        """
+        shipment = Shipment(store, journal, when_made)
+        with self._changed:
+            self._shipments.append(shipment)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._work, name="nbmlops-sender", daemon=True
+                )
+                self._thread.start()
+        return shipment
+
+    def wait_for_run(self, shipment: Shipment) -> Kept | None:
+        """Wait until the run was made in the store.
+
+        Parameters
+        ----------
+        shipment : Shipment
+            What to wait for.
+
+        Returns
+        -------
+        Kept or None
+            Why it was not made, when the store fails or keeps silent.
+
+        Raises
+        ------
+        UsageError
+            The store refuses to make it.
+        """
+        others = [s for s in self._shipments if s is not shipment]
+        is_failing = any(s.failure for s in others)
+        kept = self.flush(shipment, patience_s=0.5 if is_failing else _PATIENCE_S)
+        failure = shipment.failure
+        if failure is not None and not (
+            isinstance(failure, StoreError) and failure.is_outage
+        ):
+            raise failure
+        return kept
+
+    def flush(
+        self, shipment: Shipment, *, patience_s: float = _PATIENCE_S
+    ) -> Kept | None:
+        """Wait until all that was written so far is in the store.
+
+        Parameters
+        ----------
+        shipment : Shipment
+            What to wait for.
+        patience_s : float, default=3.0
+            Seconds to wait without any progress, above 0.
+
+        Returns
+        -------
+        Kept or None
+            Why it is not there, when the store fails or keeps silent.
+        """
+        wanted = shipment.journal.position
+        with self._changed:
+            tries, progress = shipment.n_tries, shipment.delivery.n_sent
+            began = time.monotonic()
+            deadline = began + patience_s
+            while not shipment.is_over and (
+                shipment.position is None or shipment.position < wanted
+            ):
+                self._is_urgent = True
+                shipment.next_try_at = min(shipment.next_try_at, time.monotonic())
+                self._changed.notify_all()
+                self._changed.wait(0.05)
+                if shipment.delivery.n_sent > progress:
+                    progress = shipment.delivery.n_sent
+                    deadline = time.monotonic() + patience_s
+                elif shipment.delivery.is_uploading:
+                    deadline = max(deadline, began + _UPLOAD_PATIENCE_S)
+                has_failed = shipment.failure and shipment.n_tries > tries
+                if has_failed or time.monotonic() > deadline:
+                    return shipment.kept()
+        is_stuck = shipment.failure is not None and not shipment.delivery.is_ended
+        return shipment.kept() if is_stuck else None
+
+    def flush_all(self) -> None:
+        """Wait until all runs of this process are in the store as far as written."""
+        for shipment in list(self._shipments):
+            self.flush(shipment)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._shipments = [s for s in self._shipments if not s.is_over]
+                if not self._is_urgent:
+                    self._changed.wait(_PERIOD_S if self._shipments else None)
+                self._is_urgent = False
+                shipments = list(self._shipments)
+            for shipment in shipments:
+                shipment.beat()
+                is_due = time.monotonic() >= shipment.next_try_at
+                has_more = shipment.journal.position != shipment.position
+                if is_due and (has_more or shipment.journal.has_forks):
+                    shipment.try_once()
+                    with self._changed:
+                        shipment.n_tries += 1
+                        self._changed.notify_all()
+
+
+_sender: Sender | None = None
+
+
+def sender() -> Sender:
+    """Return the sender of this process."""
+    global _sender
+    if _sender is None:
+        _sender = Sender()
+        atexit.register(_sender.flush_all)
+    return _sender
+
+
+def _forget() -> None:
+    global _sender
+    _sender = None  # a fork has no threads but its own
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,134 @@
+"""What journals still hold, brought into the store from any process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+from nbmlops.errors import NbmlopsError
+from nbmlops.render import Table
+from nbmlops.store import Store, connect
+from nbmlops.tracking.delivery import Delivery
+from nbmlops.tracking.journal import Spool, list_journals
+from nbmlops.tracking.owner import Owner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Synced:
+    """How sending one run's journal went.
+
+    Attributes
+    ----------
+    run_id : str
+        MLflow's id, or the run's key while the store has not made it.
+    name : str
+        The run's name.
+    state : {"sent", "open", "kept"}
+        ``open`` when all was sent and the run goes on, ``kept`` when not all was sent.
+    n_sent, n_kept : int
+        Entries that were sent now, and that are still kept.
+    reason : str
+        Why they are kept.
+    """
+
+    run_id: str
+    name: str
+    state: Literal["sent", "open", "kept"]
+    n_sent: int
+    n_kept: int
+    reason: str = ""
+
+
+class SyncReport(Table):
+    """What was sent, a row a run.
+
+    Parameters
+    ----------
+    runs : sequence of Synced
+        The journals that were found.
+    """
+
+    def __init__(self, runs: tuple[Synced, ...]) -> None:
+        self.runs = runs
+        super().__init__(
+            ["run", "name", "state", "sent", "kept", "why"],
+            [
+                (r.run_id[:8], r.name, r.state, r.n_sent, r.n_kept, r.reason)
+                for r in runs
+            ],
+            empty="Everything is in the store.",
+        )
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is kept any more."""
+        return all(run.state != "kept" for run in self.runs)
+
+
+def sync(store: Store | None = None) -> SyncReport:
+    """Send to the store what journals of the project still hold.
+
+    Parameters
+    ----------
+    store : Store, optional
+        The project's store by default.
+
+    Returns
+    -------
+    SyncReport
+        What was sent; what could not be is kept, with the reason.
+
+    Raises
+    ------
+    StoreError
+        The embedded store cannot be made.
+    """
+    store = store or connect(must_answer=False)
+    return SyncReport(tuple(_send(store, spool) for spool in journals_of(store)))
+
+
+def journals_of(store: Store) -> list[Spool]:
+    """Return the project's journals, that of the oldest run first."""
+    found = list_journals(store.settings.home)
+    return sorted(found, key=lambda spool: spool.opening().started_at_ms)
+
+
+def is_for(store: Store, spool: Spool) -> bool:
+    """Return whether a journal is meant for this store."""
+    return spool.opening().store == store_hash(store)
+
+
+def store_hash(store: Store) -> str:
+    """Return what names a store in a journal; its URI may hold a password."""
+    return sha256(store.uri.encode()).hexdigest()
+
+
+def owner_of(spool: Spool) -> Owner | None:
+    """Return the process that records the run of a journal."""
+    opening = spool.opening()
+    return Owner.parse(opening.kernel, opening.boot)
+
+
+def _send(store: Store, spool: Spool) -> Synced:
+    opening, state = spool.opening(), spool.state()
+    delivery = Delivery(store, spool)
+    reason = ""
+    if is_for(store, spool):
+        try:
+            if not delivery.advance():
+                reason = "Another process is sending it."
+        except NbmlopsError as failure:
+            reason = str(failure)
+    else:
+        reason = "It is meant for another store: set MLFLOW_TRACKING_URI as it was."
+    is_there = spool.exists()
+    run_id = spool.state().run_id if is_there else None
+    return Synced(
+        run_id=run_id or state.run_id or opening.key,
+        name=opening.name,
+        state="kept" if reason else ("open" if is_there else "sent"),
+        n_sent=delivery.n_sent,
+        n_kept=spool.count_unsent() if is_there else 0,
+        reason=reason,
+    )

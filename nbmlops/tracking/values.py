@@ -1,0 +1,149 @@
+"""What a user logs, as MLflow can keep it."""
+
+from __future__ import annotations
+
+import math
+import operator
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LONGEST_PARAM, LONGEST_TAG, LONGEST_NAME = 6000, 8000, 250
+_SHOWN = 200
+
+
+def to_number(name: str, value: Any) -> float:  # noqa: ANN401 - whatever was measured
+    """Return a metric's value as a number.
+
+    Parameters
+    ----------
+    name : str
+        The metric's name.
+    value : object
+        A number of any kind, NaN and the infinities included.
+
+    Returns
+    -------
+    float
+        The value.
+
+    Raises
+    ------
+    UsageError
+        The value is not a number.
+    """
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError("text")
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UsageError(
+            f"Metric {name!r} is {value!r}, which is not a number.",
+            fix="Log numbers as metrics and text as params or tags.",
+        ) from error
+
+
+def to_step(value: Any) -> int:  # noqa: ANN401 - whatever was counted
+    """Return a metric's step as an integer that a database keeps.
+
+    Raises
+    ------
+    UsageError
+        It is not an integer of 64 bits.
+    """
+    try:
+        step = operator.index(value)
+    except TypeError:
+        step = None
+    if step is None or not -(2**63) <= step < 2**63:
+        raise UsageError(
+            f"The step is {value!r}, which is no integer of 64 bits.",
+            fix="Count steps in integers.",
+        )
+    return step
+
+
+def as_json(number: float) -> str:
+    """Return a float as JSON, and what is not finite as Python reads it in JSON."""
+    text = repr(number)
+    return text if math.isfinite(number) else _NOT_FINITE[text]
+
+
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def shortened(text: str, longest: int, whole: str) -> str | None:
+    r"""Return a short form of a text that MLflow would cut or a database refuse.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+    longest : int
+        Characters MLflow keeps.
+    whole : str
+        Path of the artifact that keeps the whole.
+
+    Returns
+    -------
+    str or None
+        Its beginning, size and digest, and where the whole is; None for a text that can
+        stay as it is.
+
+    Examples
+    --------
+    >>> shortened("short", 6000, "") is None
+    True
+    >>> print(shortened("a\0b", 6000, "nbmlops/params/x.txt"))
+    a\x00b… [3 characters, sha256 5e6b1ba8, whole in nbmlops/params/x.txt]
+    """
+    is_plain = "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+    if is_plain and len(text) <= longest:
+        return None
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    shown = "".join(
+        c if is_plain or c.isprintable() else repr(c)[1:-1] for c in text[:_SHOWN]
+    )
+    return f"{shown}… [{len(text)} characters, sha256 {digest}, whole in {whole}]"
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse a name of a run or experiment that some database cannot keep.
+
+    Raises
+    ------
+    UsageError
+        It is empty, too long, or holds what is no text.
+    """
+    if not name.strip() or shortened(name, LONGEST_NAME, "") is not None:
+        raise UsageError(
+            f"{name[:80]!r} cannot name {what}.",
+            fix=f"Use 1 to {LONGEST_NAME} characters of text.",
+        )
+
+
+def as_frame(data: Any, name: str) -> pd.DataFrame:  # noqa: ANN401 - any table
+    """Return data as a frame.
+
+    Raises
+    ------
+    UsageError
+        It cannot be seen as a table.
+    """
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame):
+        return data
+    try:
+        frame = pd.DataFrame(data)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"Dataset {name!r} is a {type(data).__name__}, not a table.",
+            fix="Give a DataFrame, a Series or a two-dimensional array.",
+        ) from error
+    frame.columns = frame.columns.map(str)
+    return frame

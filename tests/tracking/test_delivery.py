@@ -1,0 +1,221 @@
+"""Journals into a real store: all of it, in order, once."""
+
+import json
+import math
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import nbmlops as nm
+from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.store import runs
+from nbmlops.store.artifacts import read_file
+from nbmlops.store.search import get_run, list_runs
+from nbmlops.tracking.delivery import Delivery
+from nbmlops.tracking.journal import Journal, Part
+from nbmlops.tracking.record import Opening
+from nbmlops.tracking.sync import store_hash
+
+
+@pytest.fixture
+def journal(store):
+    opening = Opening(
+        key="ab" * 16,
+        name="it",
+        experiment="e",
+        tags={"nbmlops.attempt_of": "group"},
+        started_at_ms=1_000_000,
+        store=store_hash(store),
+        kernel="elsewhere:1:1.0",
+        boot="",
+    )
+    return Journal.create(store.settings.home, opening)
+
+
+def _only(store):
+    (run,) = list_runs(store)
+    return run
+
+
+def _history(store, run_id, name="loss"):
+    return store.client.get_metric_history(run_id, name)
+
+
+def test_run_is_made_filled_and_ended(store, journal):
+    journal.add("p", "C", "1")
+    journal.add("m", 2_000_000, "loss", 0.5, 3)
+    journal.add("t", "note", "x")
+    journal.add("end", "KILLED", 3_000_000)
+    assert Delivery(store, journal.spool).advance()
+    run = _only(store)
+    assert (run.status, run.params, run.metrics) == (
+        "KILLED",
+        {"C": "1"},
+        {"loss": 0.5},
+    )
+    assert run.started_at.timestamp() == 1000
+    assert run.ended_at.timestamp() == 3000
+    assert not journal.spool.exists()
+
+
+def test_sending_all_of_it_again_changes_nothing(store, journal):
+    for i in range(2500):
+        journal.add("m", 2_000_000 + i, "loss", float(i), i)
+    journal.add("p", "C", "1")
+    for _ in range(3):
+        Delivery(store, journal.spool).advance()
+        for path in journal.spool.part_paths():
+            Part.read(path).mark(32)  # as if the word of it had been lost
+    run = _only(store)
+    assert [m.value for m in _history(store, run.run_id)] == [*map(float, range(2500))]
+
+
+def test_run_whose_creation_was_not_confirmed_is_found_again(store, journal):
+    made = runs.create_run(
+        store, name="it", experiment="e", tags={runs.KEY: journal.spool.key}
+    )
+    state = journal.spool.state()
+    state.tries = 1
+    journal.spool.set_state(state)
+    journal.add("end", "FINISHED", 3_000_000)
+    Delivery(store, journal.spool).advance()
+    assert _only(store).run_id == made
+
+
+def test_creation_that_took_effect_late_leaves_no_twin(store, journal):
+    state = journal.spool.state()
+    state.tries = 1
+    journal.spool.set_state(state)
+    Delivery(store, journal.spool).advance()
+    late = {"name": "it", "experiment": "e", "tags": {runs.KEY: journal.spool.key}}
+    runs.create_run(store, **late)
+    journal.add("end", "FINISHED", 3_000_000)
+    Delivery(store, journal.spool).advance()
+    assert _only(store).status == "FINISHED"
+
+
+def test_value_the_store_refuses_is_set_aside_and_the_rest_arrives(store, journal):
+    Delivery(store, journal.spool).advance()
+    run = _only(store)
+    store.client.log_param(run.run_id, "C", "1")
+    journal.add("m", 2_000_000, "loss", 0.5, 0)
+    journal.add("p", "C", "2")
+    journal.add("p", "D", "3")
+    delivery = Delivery(store, journal.spool)
+    delivery.advance()
+    run = _only(store)
+    assert (run.params, run.metrics) == ({"C": "1", "D": "3"}, {"loss": 0.5})
+    (told,) = delivery.refused
+    aside = journal.spool.folder.parent / f"{journal.spool.key}.refused.jsonl"
+    assert str(aside) in told
+    assert json.loads(aside.read_text())[:3] == ["p", "C", "2"]
+
+
+def test_values_for_a_deleted_run_are_kept(store, journal):
+    Delivery(store, journal.spool).advance()
+    runs.delete_run(store, _only(store).run_id)
+    for i in range(3):
+        journal.add("p", f"C{i}", "2")
+    with pytest.raises(NotFoundError, match="was deleted"):
+        Delivery(store, journal.spool).advance()
+    assert journal.spool.count_unsent() == 3
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.lists(st.floats(), min_size=1, max_size=40))
+def test_floats_come_back_as_they_were(store, values):
+    with nm.track("it", store=store) as run:
+        for step, value in enumerate(values):
+            run.log(step=step, x=value)
+    history = {m.step: m.value for m in _history(store, run.run_id, "x")}
+    for step, value in enumerate(values):
+        found = history[step]
+        if math.isnan(value):
+            assert math.isnan(found)
+        elif math.isinf(value):
+            assert found == math.copysign(1.7976931348623157e308, value)
+        else:
+            assert found == value
+
+
+def test_infinities_are_read_as_infinities(store):
+    with nm.track("it", store=store) as run:
+        run.log(up=math.inf, down=-math.inf, none=math.nan)
+    found = get_run(store, run.run_id).metrics
+    assert (found["up"], found["down"]) == (math.inf, -math.inf)
+    assert math.isnan(found["none"])
+
+
+def test_equal_values_without_steps_are_all_kept(store):
+    with nm.track("it", store=store) as run:
+        for _ in range(500):
+            run.log(loss=0.5)
+    assert len(_history(store, run.run_id)) == 500
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.one_of(
+        st.text(),
+        st.text(alphabet="\0a\ud800\N{SNOWMAN}\n"),
+        st.integers(5990, 7010).map(lambda n: "x\N{SNOWMAN}" * (n // 2)),
+    )
+)
+def test_any_text_is_kept_whole_as_param_and_tag(store, text):
+    with nm.track("it", store=store) as run:
+        run.log_params(p=text)
+        run.log_tags({"t": text * 2})
+    found = get_run(store, run.run_id)
+    for kind, short, whole in (
+        ("params/p", found.params["p"], text),
+        ("tags/t", found.tags["t"], text * 2),
+    ):
+        if short != whole:
+            kept = read_file(store, run.run_id, f"nbmlops/{kind}.txt")
+            assert kept.decode("utf-8", "surrogatepass") == whole
+            assert f"whole in nbmlops/{kind}.txt]" in short
+
+
+@pytest.mark.parametrize("step", [1.5, "1", None, 2**63])
+def test_step_that_is_no_integer_is_refused_before_anything_is_logged(store, step):
+    with nm.track("it", store=store) as run, pytest.raises(UsageError, match="step"):
+        run.log(step=step, a=1.0)
+    assert get_run(store, run.run_id).metrics == {}
+
+
+def test_one_bad_value_logs_none_of_the_call(store):
+    with nm.track("it", store=store) as run, pytest.raises(UsageError, match="number"):
+        run.log_metrics({"good": 1.0, "bad": "text"})
+    assert get_run(store, run.run_id).metrics == {}
+    assert run.metrics == {}
+
+
+def test_locked_database_keeps_nobody_from_working(store):
+    with nm.track("it", store=store) as run:
+        path = store.settings.home / "mlflow.db"
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            slowest = 0.0
+            for step in range(200):
+                begun = time.perf_counter()
+                run.log(step=step, loss=0.5)
+                slowest = max(slowest, time.perf_counter() - begun)
+            kept = run.flush()
+            other.execute("ROLLBACK")
+        assert slowest < 1
+        assert kept.n_entries == 200
+        assert kept.folder.startswith(".nbmlops/journal/")
+    assert run.notes == ()
+    assert len(_history(store, run.run_id)) == 200

@@ -1,0 +1,136 @@
+"""Journals on disk: what is written is there, whatever happens to the writer."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from nbmlops.tracking import journal as journals
+from nbmlops.tracking.journal import Journal, Opening, Part, Spool, places
+
+
+def _opening(key="ab" * 16):
+    return Opening(
+        key=key,
+        name="it",
+        experiment="e",
+        tags={},
+        started_at_ms=1,
+        store="",
+        kernel="host:1:1.0",
+        boot="",
+    )
+
+
+@pytest.fixture
+def journal(project):
+    return Journal.create(project / ".nbmlops", _opening())
+
+
+def test_entries_come_back_in_order(journal):
+    for i in range(3):
+        journal.add("m", i)
+    assert list(journal.spool.unsent()) == [["m", 0], ["m", 1], ["m", 2]]
+
+
+def test_another_process_reads_what_is_written(project, journal):
+    journal.add("p", "C", "1 \N{SNOWMAN} \0")
+    (found,) = journals.list_journals(project / ".nbmlops")
+    assert list(found.unsent()) == [["p", "C", "1 \N{SNOWMAN} \0"]]
+    assert found.opening() == _opening()
+
+
+def test_entries_larger_than_a_part_and_more_than_one_holds(journal):
+    wanted = [["p", "x" * 10, str(i) * size] for i, size in enumerate([9, 200_000, 9])]
+    wanted += [["m", i] for i in range(20_000)]
+    for entry in wanted:
+        journal.add(*entry)
+    assert len(journal.spool.part_paths()) > 2
+    assert list(journal.spool.unsent()) == wanted
+
+
+def test_what_was_marked_as_sent_is_not_read_again(journal):
+    journal.add("m", 1)
+    journal.add("m", 2)
+    part = Part.read(journal.spool.part_paths()[0])
+    part.mark(part.sent + len(b'["m", 1]\n'))
+    assert list(journal.spool.unsent()) == [["m", 2]]
+
+
+def test_line_that_was_being_written_when_all_ended_is_no_entry(journal):
+    journal.add("m", 1)
+    journal.append(b'["m", 2')
+    assert list(journal.spool.unsent()) == [["m", 1]]
+
+
+def test_bytes_of_a_torn_line_do_not_make_an_entry(journal):
+    journal.add("m", 1)
+    part = Part.read(journal.spool.part_paths()[0])
+    end = part.memory.find(b"\0", 32)
+    part.memory[end + 4 : end + 9] = b", 2]\n"  # its end came through, its start not
+    assert list(journal.spool.unsent()) == [["m", 1]]
+
+
+def test_unsent_gives_whole_lines_of_about_the_size_asked_for(journal):
+    journal.append(b"".join(b"[%d]\n" % i for i in range(1000)))
+    part = Part.read(journal.spool.part_paths()[0])
+    text = part.unsent(100)
+    assert text.endswith(b"]\n")
+    assert 100 <= len(text) < 110
+
+
+def test_disk_that_takes_no_more_is_left_for_another(project, monkeypatch, tmp_path):
+    elsewhere = tmp_path / "other disk"
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    elsewhere.mkdir()
+    journal = Journal.create(project / ".nbmlops", _opening())
+    journal.add("m", 1)
+    make = Part.make
+
+    def full(path, size):
+        if path is not None and elsewhere not in path.parents:
+            raise OSError(28, "No space left on device")
+        return make(path, size)
+
+    monkeypatch.setattr(Part, "make", full)
+    journal.add("p", "x" * 100_000)
+    journal.add("m", 3)
+    found = Spool(journal.spool.key, places(project / ".nbmlops"))
+    assert [entry[0] for entry in found.unsent()] == ["m", "p", "m"]
+    assert elsewhere in found.part_paths()[1].parents
+    assert (elsewhere / f"nbmlops-{os.getuid()}").stat().st_mode & 0o77 == 0
+
+
+def test_folder_of_another_user_is_not_written_to(project, monkeypatch):
+    (project / ".nbmlops" / "journal").mkdir()
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    with pytest.raises(OSError, match="another user"):
+        Journal.create(project / ".nbmlops", _opening())
+
+
+def test_only_one_sender_holds_a_journal(journal):
+    with journal.spool.locked() as first, journal.spool.locked() as second:
+        assert (first, second) == (True, False)
+
+
+def test_fork_writes_beside_its_parent(project):
+    code = """
+import os, sys
+import nbmlops as nm
+with nm.track("it") as run:
+    run.log(step=0, loss=1.0)
+    child = os.fork()
+    if child == 0:
+        run.log(step=1, loss=2.0)
+        os._exit(0)
+    os.waitpid(child, 0)
+    run.log(step=2, loss=3.0)
+from nbmlops.store import connect
+print(sorted(m.value for m in connect().client.get_metric_history(run.run_id, "loss")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[1.0, 2.0, 3.0]\n"
+    assert not any((project / ".nbmlops" / "journal").iterdir())
