@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         InteractiveShell,
     )
 
-    from nbmlops.tracking.record import Kind
+    from nbmlops.tracking.opening import Kind
 
 
 class Gate(ast.NodeTransformer):

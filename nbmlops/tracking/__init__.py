@@ -1,7 +1,8 @@
 """Recording runs: opened, filled and ended with the status they earned."""
 
 from nbmlops.tracking.ending import status_of
-from nbmlops.tracking.record import OpenRun, open_run
+from nbmlops.tracking.opening import open_run
+from nbmlops.tracking.record import OpenRun
 from nbmlops.tracking.sync import sync
 from nbmlops.tracking.track import track
 

@@ -14,8 +14,9 @@ from nbmlops.store import Store, artifacts, datasets, runs, search
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering
 from nbmlops.store.search import ATTEMPT, GROUP
+from nbmlops.tracking._part import Part
 from nbmlops.tracking.attempts import Facts
-from nbmlops.tracking.journal import Part, Spool, State, is_final
+from nbmlops.tracking.journal import Spool, State, is_final
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun

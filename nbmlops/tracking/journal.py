@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import mmap
 import os
 import re
 import shutil
@@ -33,7 +32,8 @@ from typing import Any
 
 import psutil
 
-_HEAD = 32
+from nbmlops.tracking._part import HEAD, Part
+
 _SMALLEST, _LARGEST = 1 << 16, 1 << 24
 _STATE_BYTES = 256
 
@@ -127,77 +127,6 @@ def _make_folder(folder: Path) -> None:
             each.mkdir(mode=0o700, exist_ok=True)
     if not (_is_ours(folder) and _is_ours(folder.parent)):
         raise PermissionError(f"{folder} belongs to another user")
-
-
-class Part:
-    """A file, or where no disk takes one some memory, that entries are written to.
-
-    Parameters
-    ----------
-    memory : mmap
-        Its content.
-    path : Path or None
-        Where it is; None for memory alone.
-    """
-
-    def __init__(self, memory: mmap.mmap, path: Path | None) -> None:
-        self.memory = memory
-        self.path = path
-
-    @classmethod
-    def make(cls, path: Path | None, size: int) -> Part:
-        """Make a part that surely holds ``size`` bytes."""
-        if path is None:
-            memory = mmap.mmap(-1, size)
-        else:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                _allocate(fd, size)
-                memory = mmap.mmap(fd, size)
-            except BaseException:
-                path.unlink()
-                raise
-            finally:
-                os.close(fd)
-        part = cls(memory, path)
-        part.mark(_HEAD)
-        return part
-
-    @classmethod
-    def read(cls, path: Path) -> Part:
-        """Open a part that was made before."""
-        with path.open("r+b") as file:
-            return cls(mmap.mmap(file.fileno(), 0), path)
-
-    @property
-    def sent(self) -> int:
-        """Bytes of it the store has, its head included."""
-        return int(self.memory[: _HEAD - 1].strip(b" \0") or _HEAD)
-
-    def mark(self, sent: int) -> None:
-        """Remember that the store has so many bytes of it."""
-        self.memory[:_HEAD] = b"%-31d\n" % sent
-
-    def unsent(self, most: int) -> bytes:
-        """Return whole lines that were not sent, of ``most`` bytes or one line."""
-        sent = self.sent
-        end = self.memory.find(b"\0", sent)
-        end = len(self.memory) if end < 0 else end
-        stop = end
-        if end - sent > most:
-            stop = self.memory.find(b"\n", sent + most, end) + 1 or end
-        return self.memory[sent : self.memory.rfind(b"\n", sent, stop) + 1 or sent]
-
-    def close(self) -> None:
-        """Let go of the memory."""
-        self.memory.close()
-
-
-def _allocate(fd: int, size: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(fd, 0, size)
-    elif os.pwrite(fd, bytes(size), 0) < size:
-        raise OSError("No space left on device")
 
 
 class Spool:
@@ -415,16 +344,16 @@ class Journal:
         for folder in self.spool.folders:
             try:
                 _make_folder(folder)
-                part = Part.make(folder / name, max(usual, _HEAD + needed))
+                part = Part.make(folder / name, max(usual, HEAD + needed))
                 break
             except OSError:
                 continue
         else:
-            part = Part.make(None, max(usual, _HEAD + needed))
+            part = Part.make(None, max(usual, HEAD + needed))
             self.in_memory[name] = part
         self._number += 1
         self._made += 1
-        self._memory, self._size, self._end = part.memory, len(part.memory), _HEAD
+        self._memory, self._size, self._end = part.memory, len(part.memory), HEAD
 
     def _after_fork(self) -> None:
         """Write parts of its own from now on: the parent writes to the last one."""

@@ -1,4 +1,4 @@
-"""A run while it is open, and how it ends."""
+"""A run while it is open: what it is given, and how it ends."""
 
 from __future__ import annotations
 
@@ -10,30 +10,25 @@ import time
 from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 from uuid import uuid4
 
 from nbmlops._hashing import set_hash
 from nbmlops.entities import DatasetVersion, RunStatus, check_key
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.store import Store, connect, datasets, embedded, fluent
+from nbmlops.store import Store, datasets, embedded, fluent
 from nbmlops.store.connection import answering
-from nbmlops.tracking.attempts import Facts, group_of
+from nbmlops.tracking.attempts import Facts
 from nbmlops.tracking.cost import Meter
 from nbmlops.tracking.ending import status_of, uncaught
-from nbmlops.tracking.environment import installed
 from nbmlops.tracking.journal import Journal, Opening
-from nbmlops.tracking.owner import Owner
 from nbmlops.tracking.sender import Kept, sender
-from nbmlops.tracking.source import source_tags
-from nbmlops.tracking.sync import store_hash
 from nbmlops.tracking.values import (
     LONGEST_PARAM,
     LONGEST_TAG,
     as_frame,
     as_json,
-    check_name,
     shortened,
     to_number,
     to_step,
@@ -41,103 +36,6 @@ from nbmlops.tracking.values import (
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
-
-Kind = Literal["cell", "session", "step"]
-
-
-def open_run(
-    store: Store | None = None,
-    *,
-    name: str,
-    kind: Kind = "session",
-    experiment: str | None = None,
-    params: Mapping[str, object] | None = None,
-    tags: Mapping[str, str] | None = None,
-    notebook: str | None = None,
-    cell: str | None = None,
-) -> OpenRun:
-    """Open a run that this process owns.
-
-    What it is given is on disk before a call returns, and is sent to the store from
-    there. A store that does not answer keeps nobody from working.
-
-    Parameters
-    ----------
-    store : Store, optional
-        Where to record it; the project's store by default.
-    name : str
-        The run's name.
-    kind : {"cell", "session", "step"}, default="session"
-        Value of the tag ``nbmlops.kind``.
-    experiment : str, optional
-        By default the one chosen with ``mlflow.set_experiment``, else the project's.
-    params : Mapping of str to object, optional
-        Params known from the start.
-    tags : Mapping of str to str, optional
-        Tags beside those every run carries.
-    notebook : str, optional
-        Path of the notebook, when the caller knows it.
-    cell : str, optional
-        Id of the cell, when the caller knows it.
-
-    Returns
-    -------
-    OpenRun
-        It must be closed; at exit of the process it closes itself.
-
-    Raises
-    ------
-    UsageError
-        MLflow refuses a name or a value.
-    StoreError
-        The embedded store cannot be made, the store refuses this user, or no disk has
-        room for the journal.
-    """
-    for key in (*(params or ()), *(tags or ())):
-        check_key(key)
-    check_name("a run", name)
-    store = store or connect(must_answer=False)
-    if experiment is not None:
-        check_name("an experiment", experiment)
-    experiment = experiment or fluent.current_experiment(store)
-    packages = installed()
-    owner = Owner.me()
-    carried = {
-        **source_tags(store.settings.project, notebook=notebook, environ=os.environ),
-        "nbmlops.kind": kind,
-        "nbmlops.kernel": owner.kernel,
-        "nbmlops.boot": owner.boot,
-        "nbmlops.environment_hash": set_hash(packages),
-        **(tags or {}),
-    }
-    carried["nbmlops.attempt_of"] = group_of(carried["mlflow.source.name"], name, cell)
-    later = {k: v for k, v in carried.items() if shortened(str(v), LONGEST_TAG, "")}
-    opening = Opening(
-        key=uuid4().hex,
-        name=name,
-        experiment=experiment,
-        tags={k: str(v) for k, v in carried.items() if k not in later},
-        started_at_ms=_now_ms(),
-        store=store_hash(store),
-        kernel=owner.kernel,
-        boot=owner.boot,
-    )
-    home = store.settings.home
-    try:
-        journal = Journal.create(home, opening)
-    except OSError as error:
-        raise embedded.disk_error(error, home / "journal") from error
-    run = OpenRun(store, journal, opening)
-    run.begin()
-    try:
-        run.log_tags(later)
-        run.log_params(**(params or {}))
-        listed = "\n".join([*packages, ""])
-        run.log_bytes(listed.encode(), "nbmlops/environment.txt")
-    except BaseException as error:
-        run.close(error)
-        raise
-    return run
 
 
 class OpenRun:
@@ -535,7 +433,7 @@ class OpenRun:
         self.log_tags(tags)
         self.log_tags(self._compared())
         self._is_open = False
-        self._journal.add("end", status, _now_ms())
+        self._journal.add("end", status, now_ms())
         try:
             fluent.deactivate(self.store, self.run_id, status)
         finally:
@@ -561,5 +459,6 @@ class OpenRun:
             )
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """Return the time, in milliseconds since 1970."""
     return time.time_ns() // 1_000_000

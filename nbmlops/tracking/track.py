@@ -14,7 +14,8 @@ from typing import Any, TypeVar, overload
 from nbmlops._hashing import code_hash
 from nbmlops.errors import UsageError
 from nbmlops.store import Store
-from nbmlops.tracking.record import OpenRun, open_run
+from nbmlops.tracking.opening import open_run
+from nbmlops.tracking.record import OpenRun
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -15,9 +15,9 @@ from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import runs
 from nbmlops.store.artifacts import read_file
 from nbmlops.store.search import get_run, list_runs
+from nbmlops.tracking._part import Part
 from nbmlops.tracking.delivery import Delivery
-from nbmlops.tracking.journal import Journal, Part
-from nbmlops.tracking.record import Opening
+from nbmlops.tracking.journal import Journal, Opening
 from nbmlops.tracking.sync import store_hash
 
 

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from nbmlops.tracking import journal as journals
-from nbmlops.tracking.journal import Journal, Opening, Part, Spool, places
+from nbmlops.tracking._part import Part
+from nbmlops.tracking.journal import Journal, Opening, Spool, places
 
 
 def _opening(key="ab" * 16):
