@@ -5,13 +5,35 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from nbmlops.errors import UsageError, did_you_mean
 
 _MARKERS = (".nbmlops", ".git", "pyproject.toml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What the project's machine takes: ``[tool.nbmlops.cost]``.
+
+    Attributes
+    ----------
+    usd_per_hour : float or None
+        Money for an hour of the machine.
+    watts : float or None
+        Power the machine draws whether it computes or not.
+    watts_per_core : float or None
+        Power that one busy core adds.
+    kg_co2_per_kwh : float or None
+        Carbon dioxide set free for the electricity.
+    """
+
+    usd_per_hour: float | None = None
+    watts: float | None = None
+    watts_per_core: float | None = None
+    kg_co2_per_kwh: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +52,8 @@ class Settings:
         Seconds an endpoint may take to answer its first request, above 0.
     max_request_bytes : int
         Largest request body an endpoint reads, in bytes, above 0.
+    cost : Prices
+        What runs cost, as far as it is known.
     """
 
     project: Path
@@ -37,6 +61,7 @@ class Settings:
     experiment: str = ""
     deploy_timeout_s: float = 60.0
     max_request_bytes: int = 10_000_000
+    cost: Prices = field(default_factory=Prices)
 
     @property
     def home(self) -> Path:
@@ -44,11 +69,15 @@ class Settings:
         return self.project / ".nbmlops"
 
 
-_OPTIONS: dict[str, type[float] | type[int] | type[str]] = {
-    field.name: {"float": float, "int": int, "str": str}[str(field.type)]
-    for field in fields(Settings)
-    if field.name not in ("project", "tracking_uri")
+Options = Mapping[str, type[float] | type[int] | type[str]]
+"""Names of settings, and what their values are."""
+
+_OPTIONS: Options = {
+    each.name: {"float": float, "int": int, "str": str}[str(each.type)]
+    for each in fields(Settings)
+    if each.name not in ("project", "tracking_uri", "cost")
 }
+_PRICES: Options = {each.name: float for each in fields(Prices)}
 
 
 def find_project(start: Path) -> Path:
@@ -99,26 +128,46 @@ def load_settings(
     """
     environ = os.environ if environ is None else environ
     project = find_project(start or Path.cwd())
-    values: dict[str, float | int | str] = {"experiment": project.name or "default"}
-    for name, value in _read_table(project / "pyproject.toml").items():
-        if name not in _OPTIONS:
-            raise UsageError(
-                f"Unknown setting {name!r} in [tool.nbmlops]."
-                + did_you_mean(name, _OPTIONS),
-                fix=f"Use one of {', '.join(_OPTIONS)} in {project}/pyproject.toml.",
-            )
-        values[name] = _convert(name, value, f"[tool.nbmlops] {name}")
+    table = _read_table(project / "pyproject.toml")
+    prices = table.pop("cost", {})
+    if not isinstance(prices, dict):
+        raise UsageError(
+            f"[tool.nbmlops] cost is {prices!r}, not a table.",
+            fix=f"Write [tool.nbmlops.cost] in {project}/pyproject.toml.",
+        )
+    values: dict[str, Any] = {"experiment": project.name or "default"}
+    values |= _checked(table, _OPTIONS, "tool.nbmlops", project)
+    values["cost"] = _checked(prices, _PRICES, "tool.nbmlops.cost", project)
     if environ.get("MLFLOW_EXPERIMENT_NAME"):
         values["experiment"] = environ["MLFLOW_EXPERIMENT_NAME"]
-    for name in _OPTIONS:
-        variable = f"NBMLOPS_{name.upper()}"
-        if environ.get(variable):
-            values[name] = _convert(name, environ[variable], variable)
+    for prefix, options, into in (
+        ("NBMLOPS", _OPTIONS, values),
+        ("NBMLOPS_COST", _PRICES, values["cost"]),
+    ):
+        for name, kind in options.items():
+            variable = f"{prefix}_{name.upper()}"
+            if environ.get(variable):
+                into[name] = _convert(kind, environ[variable], variable)
     return Settings(
         project=project,
         tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
-        **values,  # type: ignore[arg-type]
+        **values | {"cost": Prices(**values["cost"])},
     )
+
+
+def _checked(
+    table: Mapping[str, object], options: Options, where: str, project: Path
+) -> dict[str, float | int | str]:
+    for name in table:
+        if name not in options:
+            raise UsageError(
+                f"Unknown setting {name!r} in [{where}].{did_you_mean(name, options)}",
+                fix=f"Use one of {', '.join(options)} in {project}/pyproject.toml.",
+            )
+    return {
+        name: _convert(options[name], value, f"[{where}] {name}")
+        for name, value in table.items()
+    }
 
 
 def _read_table(pyproject: Path) -> dict[str, object]:
@@ -134,8 +183,11 @@ def _read_table(pyproject: Path) -> dict[str, object]:
     return dict(table)
 
 
-def _convert(name: str, value: Any, source: str) -> float | int | str:  # noqa: ANN401
-    kind = _OPTIONS[name]
+def _convert(
+    kind: type[float] | type[int] | type[str],
+    value: Any,  # noqa: ANN401
+    source: str,
+) -> float | int | str:
     try:
         converted: float | int | str = kind(value)
         if not isinstance(converted, str) and not converted > 0:

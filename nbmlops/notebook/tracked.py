@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from asyncio import CancelledError
+from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from nbmlops._hashing import code_hash
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.notebook.figures import FigureCollector
+from nbmlops.notebook.live import Live, has_commands
 from nbmlops.notebook.options import TrackOptions
 from nbmlops.render import RunLine, number
 
@@ -15,6 +18,11 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nbmlops.tracking import OpenRun
+    from nbmlops.tracking.cost import Meter
+    from nbmlops.tracking.curves import Curves
+    from nbmlops.tracking.guard import Guard
+
+_MAX_METRICS = 12
 
 Pairs = tuple[tuple[str, str], ...]
 """Names, and the expressions that give their values."""
@@ -24,24 +32,71 @@ class Tracked:
     """A run that cells are being recorded to."""
 
     def __init__(
-        self, run: OpenRun, options: TrackOptions, shell: InteractiveShell
+        self,
+        run: OpenRun,
+        options: TrackOptions,
+        shell: InteractiveShell,
+        *,
+        source: str,
+        guard: Guard | None,
+        is_lasting: bool,
     ) -> None:
         self.run = run
         self.options = options
-        self.sources: list[str] = []
+        self.sources = [source]
         self.notes: list[str] = []
+        self.is_running = False
+        self.curves: Curves = getattr(run, "curves", None) or _fed_curves(run)
+        self._params: dict[str, str] = {}
         self._shell = shell
+        self._guard = guard
+        self._reason: str | None = None
         self._figures = FigureCollector(shell)
+        self.enter()
+        self.live = Live(self, shell, is_lasting=is_lasting)
+
+    @property
+    def meter(self) -> Meter:
+        """What the run takes."""
+        return self.run._meter
+
+    def enter(self) -> None:
+        """Begin a cell of the run."""
+        self.is_running = True
+        if self._guard:
+            self._guard.enter()
+
+    def leave(self) -> str | None:
+        """End a cell of the run, and return what of its budget is used up, if so."""
+        self.is_running = False
+        return self._guard.leave() if self._guard else None
+
+    def metrics(self) -> dict[str, float]:
+        """Return the newest value of each metric."""
+        return dict(self.run.metrics)
+
+    def params(self) -> dict[str, str]:
+        """Return the params that were logged."""
+        logged = getattr(self.run, "params", {})
+        return {name: str(value) for name, value in {**logged, **self._params}.items()}
+
+    def assigned(self) -> set[str]:
+        """Return the names that the cells set."""
+        from nbmlops.tracking.capture import assigned_names
+
+        return set(assigned_names("\n".join(self.sources)))
 
     def line(self) -> RunLine:
         """Return the line that tells the user about the run."""
         run = self.run
+        shown = {} if self.live.is_shown else run.metrics
         facts = [
             f"experiment {run.experiment}",
-            *(f"{key} {number(value)}" for key, value in run.metrics.items()),
+            *(f"{k} {number(v)}" for k, v in islice(shown.items(), _MAX_METRICS)),
+            *([f"{len(shown):,} metrics"] if len(shown) > _MAX_METRICS else []),
             *(["model stored"] if run.model_id else []),
         ]
-        return RunLine(run.name, run.run_id, facts, self.notes)
+        return RunLine(run.name[:80], run.run_id, facts, self.notes)
 
     def finish(self, error: BaseException | None) -> NbmlopsError | None:
         """End the run, and return what it could not be given.
@@ -56,7 +111,15 @@ class Tracked:
         NbmlopsError or None
             The first thing that was asked for and is missing.
         """
+        from nbmlops.tracking.guard import RunKilled, RunKilledForGood
+
         self._figures.stop()
+        self._reason = self.leave()
+        if self._reason is None and isinstance(error, RunKilled | RunKilledForGood):
+            self._reason = str(error)  # a budget of a run around this one, or inside it
+        is_interrupt = isinstance(error, KeyboardInterrupt | CancelledError)
+        if self._reason is None and is_interrupt and has_commands(self._shell):
+            self._reason = "stopped by the user"
         self.run.note_error(error)
         problem: NbmlopsError | None = None
         try:
@@ -65,13 +128,26 @@ class Tracked:
         except NbmlopsError as failure:
             problem = failure
         except BaseException as interrupt:
-            self.run.close(error or interrupt)
+            self._close(error or interrupt)
             raise
         try:
-            self.run.close(error or problem, because=_where(error))
+            self._close(error or problem)
         except NbmlopsError as failure:
             problem = failure
         return problem
+
+    def _close(self, error: BaseException | None) -> None:
+        from nbmlops.tracking import status_of
+
+        status = "KILLED" if self._reason else status_of(error)
+        try:
+            if self._reason is None:
+                self.run.close(error, because=_where(error))
+            else:
+                self.run.log_tags({"nbmlops.ended_because": self._reason})
+                self.run.close(status="KILLED")
+        finally:
+            self.live.end(status, self._reason)
 
     def _collect(self, *, is_whole: bool) -> NbmlopsError | None:
         from nbmlops.tracking.record import to_number
@@ -91,7 +167,8 @@ class Tracked:
                     problems.append(problem)
             return found
 
-        run.log_params(**values(options.params))
+        self._params = values(options.params)
+        run.log_params(**self._params)
         run.log_metrics(values(options.metrics, to_number))
         values(options.datasets, lambda name, data: run.log_dataset(data, name=name))
         for name, content in self._figures.figures:
@@ -125,6 +202,21 @@ class Tracked:
                     f"no data of the form {found[0]!r} was fitted on is named in the "
                     "cell, so the model has no input example and cannot be deployed"
                 )
+
+
+def _fed_curves(run: OpenRun) -> Curves:
+    """Return the curves of a run that keeps none itself."""
+    from nbmlops.tracking.curves import Curves
+
+    curves, log_metrics = Curves(), run.log_metrics
+
+    def log_and_draw(metrics: Mapping[str, float], *, step: int = 0) -> None:
+        log_metrics(metrics, step=step)
+        for name in metrics:
+            curves.add(name, [step], [run.metrics[name]])
+
+    run.log_metrics = log_and_draw  # type: ignore[method-assign]
+    return curves
 
 
 def evaluate(shell: InteractiveShell, expression: str) -> Any:  # noqa: ANN401
