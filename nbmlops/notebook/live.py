@@ -6,7 +6,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from html import escape
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ _EVERY_S = 0.5  # with the start or the end in it, no second has more than four 
 _PLAIN = (str, int, float, bool, type(None))
 # A button that works without a script: JupyterLab runs the command it names.
 _STOP = (
-    ' <button type="button" class="jp-mod-styled" style="height:22px;line-height:20px;'
+    '<button type="button" class="jp-mod-styled" style="height:22px;line-height:20px;'
     'padding:0 10px" title="Interrupt the kernel, which goes on" '
     'data-commandlinker-command="notebook:interrupt-kernel" '
     'data-commandlinker-args="{}">Stop</button>'
@@ -155,15 +154,19 @@ class Live:
                 before = seen
                 self._update()
                 self._wake()
+                self._tracked.hush()
             if self._has_ended.wait(_EVERY_S):
                 return
 
     def _update(self) -> None:
         if not self._is_lasting and not self._line.is_shown:
-            run = self._tracked.run
-            text = f"run {run.name[:80]} {run.run_id[:8]} · {run.experiment}"
+            line = self._tracked.line(is_open=True)
             stop = _STOP if has_commands(self._shell) else ""
-            self._line.show(f"<div>{escape(text)}{stop}</div>", text)
+            html = f"{line._repr_html_()}{stop}"
+            self._line.show(
+                f'<div style="display:flex;align-items:center;gap:12px">{html}</div>',
+                repr(line),
+            )
         panel = self._state("RUNNING", None)
         parent = parent_of(self._shell) if self._is_lasting else None
         self._panel.show(panel.html(), panel.text(), parent=parent)

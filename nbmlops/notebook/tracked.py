@@ -13,6 +13,7 @@ from nbmlops.notebook.figures import FigureCollector
 from nbmlops.notebook.live import Live, has_commands
 from nbmlops.notebook.options import TrackOptions
 from nbmlops.render import RunLine, number
+from nbmlops.store.chatter import Chatter
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from nbmlops.tracking.guard import Guard
 
 _MAX_METRICS = 12
+_WARNINGS = "nbmlops/mlflow-warnings.txt"
 
 Pairs = tuple[tuple[str, str], ...]
 """Names, and the expressions that give their values."""
@@ -52,6 +54,7 @@ class Tracked:
         self._guard = guard
         self._reason: str | None = None
         self._figures = FigureCollector(shell)
+        self._chatter = Chatter()
         self.enter()
         self.live = Live(self, shell, is_lasting=is_lasting)
 
@@ -63,12 +66,19 @@ class Tracked:
     def enter(self) -> None:
         """Begin a cell of the run."""
         self.is_running = True
+        self._chatter.hold()
         if self._guard:
             self._guard.enter()
+
+    def hush(self) -> None:
+        """Hold MLflow's chatter back, should it have been loaded in the meantime."""
+        if self.is_running:
+            self._chatter.hold()
 
     def leave(self) -> str | None:
         """End a cell of the run, and return what of its budget is used up, if so."""
         self.is_running = False
+        self._chatter.release()
         return self._guard.leave() if self._guard else None
 
     def metrics(self) -> dict[str, float]:
@@ -86,15 +96,22 @@ class Tracked:
 
         return set(assigned_names("\n".join(self.sources)))
 
-    def line(self) -> RunLine:
-        """Return the line that tells the user about the run."""
+    def line(self, *, is_open: bool = False) -> RunLine:
+        """Return the line that tells the user about the run.
+
+        Parameters
+        ----------
+        is_open : bool, default=False
+            Whether more will be shown below it.
+        """
         run = self.run
-        shown = {} if self.live.is_shown else run.metrics
+        shown = {} if is_open or self.live.is_shown else run.metrics
         facts = [
             f"experiment {run.experiment}",
             *(f"{k} {number(v)}" for k, v in islice(shown.items(), _MAX_METRICS)),
             *([f"{len(shown):,} metrics"] if len(shown) > _MAX_METRICS else []),
             *(["model stored"] if run.model_id else []),
+            *([f"MLflow warned, see {_WARNINGS}"] if self._chatter.warnings else []),
         ]
         return RunLine(run.name[:80], run.run_id, facts, self.notes)
 
@@ -115,6 +132,7 @@ class Tracked:
 
         self._figures.stop()
         self._reason = self.leave()
+        self._chatter.hold()
         if self._reason is None and isinstance(error, RunKilled | RunKilledForGood):
             self._reason = str(error)  # a budget of a run around this one, or inside it
         is_interrupt = isinstance(error, KeyboardInterrupt | CancelledError)
@@ -147,6 +165,7 @@ class Tracked:
                 self.run.log_tags({"nbmlops.ended_because": self._reason})
                 self.run.close(status="KILLED")
         finally:
+            self._chatter.release()
             self.live.end(status, self._reason)
 
     def _collect(self, *, is_whole: bool) -> NbmlopsError | None:
@@ -173,6 +192,9 @@ class Tracked:
         values(options.datasets, lambda name, data: run.log_dataset(data, name=name))
         for name, content in self._figures.figures:
             run.log_bytes(content, f"figures/{name}")
+        if self._chatter.warnings:
+            text = "\n".join([*self._chatter.warnings, ""])
+            run.log_bytes(text.encode(), _WARNINGS)
         if options.has_autolog and is_whole and run.model_id is None:
             self._log_model()
         return problems[0] if problems else None

@@ -167,6 +167,16 @@ def test_a_cell_whose_budget_is_used_up_is_interrupted_and_told_so(k, code):
     assert run.tags["nbmlops.ended_because"] == "budget of 1 s used up"
 
 
+def test_an_awaiting_cell_that_is_interrupted_answers_at_once(k):
+    sent = k.send("%%track it\nimport asyncio\nprint('now')\nawait asyncio.sleep(60)")
+    k.await_text("now")
+    time.sleep(1)
+    k.interrupt()
+    assert k.reply_to(sent, timeout=20)["ename"] == "CancelledError"
+    (run,) = list_runs(connect())
+    assert run.status == "KILLED"
+
+
 def test_memory_beyond_the_budget_ends_the_cell_and_the_kernel_goes_on(k):
     reply = k.run(
         "%%track it --budget 600MB 60s\nimport time\nheld = []\n"
