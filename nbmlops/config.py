@@ -5,13 +5,35 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from nbmlops.errors import UsageError, did_you_mean
 
 _MARKERS = (".nbmlops", ".git", "pyproject.toml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What the project's machine takes: ``[tool.nbmlops.cost]``.
+
+    Attributes
+    ----------
+    usd_per_hour : float or None
+        Money for an hour of the machine.
+    watts : float or None
+        Power the machine draws whether it computes or not.
+    watts_per_core : float or None
+        Power that one busy core adds.
+    kg_co2_per_kwh : float or None
+        Carbon dioxide set free for the electricity.
+    """
+
+    usd_per_hour: float | None = None
+    watts: float | None = None
+    watts_per_core: float | None = None
+    kg_co2_per_kwh: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +52,8 @@ class Settings:
         Seconds an endpoint may take to answer its first request, above 0.
     max_request_bytes : int
         Largest request body an endpoint reads, in bytes, above 0.
+    cost : Prices
+        What runs cost, as far as it is known.
     """
 
     project: Path
@@ -37,6 +61,7 @@ class Settings:
     experiment: str = ""
     deploy_timeout_s: float = 60.0
     max_request_bytes: int = 10_000_000
+    cost: Prices = field(default_factory=Prices)
 
     @property
     def home(self) -> Path:
@@ -44,11 +69,15 @@ class Settings:
         return self.project / ".nbmlops"
 
 
-_OPTIONS: dict[str, type[float] | type[int] | type[str]] = {
-    field.name: {"float": float, "int": int, "str": str}[str(field.type)]
-    for field in fields(Settings)
-    if field.name not in ("project", "tracking_uri")
+Options = Mapping[str, type[float] | type[int] | type[str]]
+"""Names of settings, and what their values are."""
+
+_OPTIONS: Options = {
+    each.name: {"float": float, "int": int, "str": str}[str(each.type)]
+    for each in fields(Settings)
+    if each.name not in ("project", "tracking_uri", "cost")
 }
+_PRICES: Options = {each.name: float for each in fields(Prices)}
 
 
 def find_project(start: Path) -> Path:
@@ -98,10 +127,9 @@ def load_settings(
         A setting is unknown or cannot be read.
     """
     project, found = _find(start, os.environ if environ is None else environ)
-    return Settings(
-        project=project,
-        **{name: value for name, (value, _) in found.items()},  # type: ignore[arg-type]
-    )
+    given: dict[str, Any] = {name: value for name, (value, _) in found.items()}
+    prices = {name: given.pop(f"cost.{name}", None) for name in _PRICES}
+    return Settings(project=project, cost=Prices(**prices), **given)
 
 
 def explain_settings(
@@ -129,49 +157,69 @@ def explain_settings(
     project, found = _find(start, os.environ if environ is None else environ)
     marker = next((m for m in _MARKERS if (project / m).exists()), "working folder")
     settings = load_settings(start, environ=environ)
-    rows = [("project", str(project), marker)]
-    return (
-        *rows,
-        *(
-            (field.name, getattr(settings, field.name), found[field.name][1])
-            if field.name in found
-            else (field.name, getattr(settings, field.name), "default")
-            for field in fields(Settings)
-            if field.name != "project"
-        ),
+    defaults: dict[str, object] = {
+        each.name: getattr(settings, each.name) for each in fields(Settings)
+    }
+    defaults.pop("cost")
+    given = {name: value for name, (value, _) in found.items()}
+    origins = {"project": marker} | {
+        name: origin for name, (_, origin) in found.items()
+    }
+    return tuple(
+        (name, value, origins.get(name, "default"))
+        for name, value in (defaults | given).items()
     )
 
 
-def _find(
-    start: Path | None, environ: Mapping[str, str]
-) -> tuple[Path, dict[str, tuple[float | int | str, str]]]:
+Found = dict[str, tuple[float | int | str, str]]
+"""Settings that were given, and where."""
+
+
+def _find(start: Path | None, environ: Mapping[str, str]) -> tuple[Path, Found]:
     """Return the project, and each setting that was given, with where."""
     project = find_project(start or Path.cwd())
-    found: dict[str, tuple[float | int | str, str]] = {
+    table = _read_table(project / "pyproject.toml")
+    prices = table.pop("cost", {})
+    if not isinstance(prices, dict):
+        raise UsageError(
+            f"[tool.nbmlops] cost is {prices!r}, not a table.",
+            fix=f"Write [tool.nbmlops.cost] in {project}/pyproject.toml.",
+        )
+    found: Found = {
         "experiment": (project.name or "default", "name of the project's folder")
     }
-    for name, value in _read_table(project / "pyproject.toml").items():
-        if name not in _OPTIONS:
-            raise UsageError(
-                f"Unknown setting {name!r} in [tool.nbmlops]."
-                + did_you_mean(name, _OPTIONS),
-                fix=f"Use one of {', '.join(_OPTIONS)} in {project}/pyproject.toml.",
-            )
-        given = _convert(name, value, f"[tool.nbmlops] {name}")
-        found[name] = (given, "pyproject.toml")
-    if environ.get("MLFLOW_EXPERIMENT_NAME"):
-        found["experiment"] = (
-            environ["MLFLOW_EXPERIMENT_NAME"],
-            "MLFLOW_EXPERIMENT_NAME",
-        )
-    for name in _OPTIONS:
-        variable = f"NBMLOPS_{name.upper()}"
-        if environ.get(variable):
-            found[name] = (_convert(name, environ[variable], variable), variable)
-    if environ.get("MLFLOW_TRACKING_URI"):
-        uri = environ["MLFLOW_TRACKING_URI"]
-        found["tracking_uri"] = (uri, "MLFLOW_TRACKING_URI")
+    for prefix, given, options, where in (
+        ("", table, _OPTIONS, "tool.nbmlops"),
+        ("cost.", prices, _PRICES, "tool.nbmlops.cost"),
+    ):
+        for name, value in _checked(given, options, where, project).items():
+            found[prefix + name] = (value, "pyproject.toml")
+    for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
+        if environ.get(name):
+            known = name.removeprefix("MLFLOW_").removesuffix("_NAME").lower()
+            found[known] = (environ[name], name)
+    for prefix, options in (("", _OPTIONS), ("cost.", _PRICES)):
+        for name, kind in options.items():
+            variable = f"NBMLOPS_{prefix}{name}".replace(".", "_").upper()
+            if environ.get(variable):
+                value = _convert(kind, environ[variable], variable)
+                found[prefix + name] = (value, variable)
     return project, found
+
+
+def _checked(
+    table: Mapping[str, object], options: Options, where: str, project: Path
+) -> dict[str, float | int | str]:
+    for name in table:
+        if name not in options:
+            raise UsageError(
+                f"Unknown setting {name!r} in [{where}].{did_you_mean(name, options)}",
+                fix=f"Use one of {', '.join(options)} in {project}/pyproject.toml.",
+            )
+    return {
+        name: _convert(options[name], value, f"[{where}] {name}")
+        for name, value in table.items()
+    }
 
 
 def _read_table(pyproject: Path) -> dict[str, object]:
@@ -187,8 +235,11 @@ def _read_table(pyproject: Path) -> dict[str, object]:
     return dict(table)
 
 
-def _convert(name: str, value: Any, source: str) -> float | int | str:  # noqa: ANN401
-    kind = _OPTIONS[name]
+def _convert(
+    kind: type[float] | type[int] | type[str],
+    value: Any,  # noqa: ANN401
+    source: str,
+) -> float | int | str:
     try:
         converted: float | int | str = kind(value)
         if not isinstance(converted, str) and not converted > 0:

@@ -49,3 +49,26 @@ def test_broken_toml_is_named(project):
     (project / "pyproject.toml").write_text("[tool", encoding="utf-8")
     with pytest.raises(UsageError, match=r"pyproject\.toml"):
         load_settings(project, environ={})
+
+
+def test_prices_come_from_their_table_and_the_environment_wins(project):
+    (project / "pyproject.toml").write_text(
+        "[tool.nbmlops.cost]\nusd_per_hour = 1.5\nwatts = 40\n", encoding="utf-8"
+    )
+    cost = load_settings(project, environ={"NBMLOPS_COST_WATTS": "60"}).cost
+    assert (cost.usd_per_hour, cost.watts, cost.watts_per_core) == (1.5, 60.0, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[tool.nbmlops.cost]\nusd_per_our = 1", "Did you mean 'usd_per_hour'"),
+        ("[tool.nbmlops.cost]\nwatts = 'many'", r"\[tool.nbmlops.cost\] watts"),
+        ("[tool.nbmlops.cost]\nwatts = -1", r"\[tool.nbmlops.cost\] watts"),
+        ("[tool.nbmlops]\ncost = 3", "not a table"),
+    ],
+)
+def test_prices_that_cannot_be_are_named(project, text, words):
+    (project / "pyproject.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=words):
+        load_settings(project, environ={})

@@ -6,10 +6,13 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from nbmlops.entities import check_key
 from nbmlops.errors import UsageError
+
+if TYPE_CHECKING:
+    from nbmlops.tracking.budget import Budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,8 @@ class TrackOptions:
         Whether the run goes below the open one.
     has_autolog : bool
         Whether the fitted estimator is stored as the run's model.
+    budget : Budget or None
+        What the run may take at most.
     """
 
     name: str
@@ -40,6 +45,7 @@ class TrackOptions:
     tags: tuple[tuple[str, str], ...]
     is_nested: bool
     has_autolog: bool
+    budget: Budget | None = None
 
 
 class LineParser(argparse.ArgumentParser):
@@ -126,6 +132,9 @@ def track_parser(prog: str = "%%track") -> LineParser:
     )
     parser.add_argument("--nested", action="store_true")
     parser.add_argument("--no-autolog", action="store_true")
+    parser.add_argument(
+        "--budget", metavar="90s|2GB", nargs="+", action="extend", default=[]
+    )
     return parser
 
 
@@ -151,13 +160,15 @@ def parse_track(
     Raises
     ------
     UsageError
-        The line cannot be parsed, or an expression is not Python.
+        The line cannot be parsed, an expression is not Python, or a budget is none.
 
     Examples
     --------
     >>> parse_track("baseline -p C depth=len(layers) -m auc").params
     (('C', 'C'), ('depth', 'len(layers)'))
     """
+    from nbmlops.tracking.budget import parse_budget
+
     parser = track_parser(prog)
     found = parser.parse_line(line)
     tags = []
@@ -176,6 +187,7 @@ def parse_track(
         tags=tuple(tags),
         is_nested=found.nested,
         has_autolog=not found.no_autolog,
+        budget=parse_budget(found.budget),
     )
 
 

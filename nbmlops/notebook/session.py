@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.notebook.cell import blank_track_line, python_of, split_track
 from nbmlops.notebook.options import TrackOptions, parse_track
-from nbmlops.notebook.tracked import Pairs, Tracked, evaluate
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import (
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
         InteractiveShell,
     )
 
+    from nbmlops.notebook.tracked import Pairs, Tracked
+    from nbmlops.tracking.budget import Budget
+    from nbmlops.tracking.guard import Guard
     from nbmlops.tracking.opening import Kind
 
 
@@ -104,6 +107,8 @@ class Session:
         split = split_track(cell)
         line, body = split or ("", cell)
         self._source = python_of(body)
+        if self.lasting:
+            self.lasting.enter()
         if split is None:
             if self.lasting:
                 self.lasting.sources.append(self._source)
@@ -134,22 +139,55 @@ class Session:
     def post_run_cell(self, result: ExecutionResult | None) -> None:
         """End the run of a ``%%track`` cell with the status the cell has earned."""
         error = _error_of(result)
-        if self.cell is None:
-            if self.lasting:
-                self.lasting.run.note_error(error)
-            return
+        for open_run in filter(None, (self.cell, self.lasting)):
+            reason = open_run.leave()
+            if reason is not None:
+                error = self._killed(reason, error, result)
         tracked, self.cell = self.cell, None
+        if tracked is not None:
+            self._finish(tracked, error, result)
+        elif self.lasting:
+            self.lasting.run.note_error(error)
+        if self.lasting and self.lasting.leave() is not None:
+            tracked, self.lasting = self.lasting, None
+            tracked.finish(error)
+
+    def _finish(
+        self,
+        tracked: Tracked,
+        error: BaseException | None,
+        result: ExecutionResult | None,
+    ) -> None:
         problem = tracked.finish(error)
-        if error is not None:
-            return  # the cell has told what went wrong with it
-        if problem is not None and result is not None:
-            result.error_in_exec = problem
-            self._shell.showtraceback((type(problem), problem, None))
-        else:
+        if error is not None:  # the cell has told what went wrong with it
+            if tracked.run.notes and not tracked.live.is_shown:
+                self._show(tracked)
+        elif problem is not None and result is not None:
+            self._fail(problem, result)
+        elif not tracked.live.is_shown:
             self._show(tracked)
+
+    def _killed(
+        self, reason: str, error: BaseException | None, result: ExecutionResult | None
+    ) -> BaseException:
+        """Return what ended the cell, and tell the user where it did not."""
+        from nbmlops.tracking.guard import RunKilled, RunKilledForGood
+
+        if isinstance(error, RunKilled | RunKilledForGood):
+            return error
+        killed = RunKilled(reason)
+        self._fail(killed, result)
+        return killed
+
+    def _fail(self, problem: BaseException, result: ExecutionResult | None) -> None:
+        if result is not None:
+            result.error_in_exec = problem
+        self._shell.showtraceback((type(problem), problem, None))
 
     def look_up(self, pairs: Pairs) -> dict[str, Any]:
         """Return the values of named expressions over the user's variables."""
+        from nbmlops.notebook.tracked import evaluate
+
         return {name: evaluate(self._shell, text) for name, text in pairs}
 
     def turn_on(self, options: TrackOptions) -> Tracked:
@@ -202,8 +240,10 @@ class Session:
     def _open(
         self, options: TrackOptions, kind: Kind, *, cell_id: str | None = None
     ) -> Tracked:
+        from nbmlops.notebook.tracked import Tracked
         from nbmlops.tracking import open_run
 
+        guard = cell_guard(self._shell, options.budget)
         parent = {}
         if self.lasting:
             parent = {"mlflow.parentRunId": self.lasting.run.run_id}
@@ -215,14 +255,50 @@ class Session:
             notebook=self._shell.user_ns.get("__vsc_ipynb_file__"),
             cell=cell_id,
         )
-        tracked = Tracked(run, options, self._shell)
-        tracked.sources.append(self._source)
-        return tracked
+        return Tracked(
+            run,
+            options,
+            self._shell,
+            source=self._source,
+            guard=guard,
+            is_lasting=kind == "session",
+        )
 
     def _show(self, tracked: Tracked) -> None:
         from IPython.display import display
 
         display(tracked.line())  # type: ignore[no-untyped-call]
+
+
+def cell_guard(shell: InteractiveShell, budget: Budget | None) -> Guard | None:
+    """Return the guard of the cells of a run, if it has a budget.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        Where they run.
+    budget : Budget or None
+        What they may take.
+
+    Returns
+    -------
+    Guard or None
+        It interrupts the user's code only, never IPython's around it.
+
+    Raises
+    ------
+    UsageError
+        The budget is used up from the start, or the shell runs in a side thread.
+    """
+    if budget is None:
+        return None
+    from nbmlops.notebook.live import waker
+    from nbmlops.tracking.guard import Guard, stack
+
+    def is_code(frame: FrameType | None) -> bool:
+        return any(each.f_globals is shell.user_global_ns for each in stack(frame))
+
+    return Guard(budget, is_code=is_code, wake=waker(shell))
 
 
 def _error_of(result: ExecutionResult | None) -> BaseException | None:

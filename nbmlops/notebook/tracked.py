@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from nbmlops._hashing import code_hash
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.notebook.figures import FigureCollector
+from nbmlops.notebook.live import Live, has_commands
 from nbmlops.notebook.options import TrackOptions
 from nbmlops.render import RunLine, number
+from nbmlops.store.chatter import Chatter
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nbmlops.tracking import OpenRun
+    from nbmlops.tracking.cost import Meter
+    from nbmlops.tracking.guard import Guard
+
+_MAX_METRICS = 12
+_WARNINGS = "nbmlops/mlflow-warnings.txt"
 
 Pairs = tuple[tuple[str, str], ...]
 """Names, and the expressions that give their values."""
@@ -24,25 +33,84 @@ class Tracked:
     """A run that cells are being recorded to."""
 
     def __init__(
-        self, run: OpenRun, options: TrackOptions, shell: InteractiveShell
+        self,
+        run: OpenRun,
+        options: TrackOptions,
+        shell: InteractiveShell,
+        *,
+        source: str,
+        guard: Guard | None,
+        is_lasting: bool,
     ) -> None:
         self.run = run
         self.options = options
-        self.sources: list[str] = []
+        self.sources = [source]
         self.notes: list[str] = []
+        self.is_running = False
         self._shell = shell
+        self._guard = guard
+        self._reason: str | None = None
         self._figures = FigureCollector(shell)
+        self._chatter = Chatter()
+        self.enter()
+        self.live = Live(self, shell, is_lasting=is_lasting)
 
-    def line(self) -> RunLine:
-        """Return the line that tells the user about the run."""
+    @property
+    def meter(self) -> Meter:
+        """What the run takes."""
+        return self.run.meter
+
+    def enter(self) -> None:
+        """Begin a cell of the run."""
+        self.is_running = True
+        self._chatter.hold()
+        if self._guard:
+            self._guard.enter()
+
+    def hush(self) -> None:
+        """Hold MLflow's chatter back, should it have been loaded in the meantime."""
+        if self.is_running:
+            self._chatter.hold()
+
+    def leave(self) -> str | None:
+        """End a cell of the run, and return what of its budget is used up, if so."""
+        self.is_running = False
+        self._chatter.release()
+        return self._guard.leave() if self._guard else None
+
+    def metrics(self) -> dict[str, float]:
+        """Return the newest value of each metric."""
+        return dict(self.run.metrics)
+
+    def params(self) -> dict[str, str]:
+        """Return the params that were logged."""
+        return dict(self.run.params)
+
+    def assigned(self) -> set[str]:
+        """Return the names that the cells set."""
+        from nbmlops.tracking.capture import assigned_names
+
+        return set(assigned_names("\n".join(self.sources)))
+
+    def line(self, *, is_open: bool = False) -> RunLine:
+        """Return the line that tells the user about the run.
+
+        Parameters
+        ----------
+        is_open : bool, default=False
+            Whether more will be shown below it.
+        """
         run = self.run
+        shown = {} if is_open or self.live.is_shown else run.metrics
         facts = [
             f"experiment {run.experiment}",
-            *(f"{key} {number(value)}" for key, value in run.metrics.items()),
+            *(f"{k} {number(v)}" for k, v in islice(shown.items(), _MAX_METRICS)),
+            *([f"{len(shown):,} metrics"] if len(shown) > _MAX_METRICS else []),
             *(["model stored"] if run.model_id else []),
             *([_attempt(run)] if run.changes is not None else []),
+            *([f"MLflow warned, see {_WARNINGS}"] if self._chatter.warnings else []),
         ]
-        return RunLine(run.name, run.run_id, facts, [*self.notes, *run.notes])
+        return RunLine(run.name[:80], run.run_id, facts, [*self.notes, *run.notes])
 
     def finish(self, error: BaseException | None) -> NbmlopsError | None:
         """End the run, and return what it could not be given.
@@ -57,7 +125,16 @@ class Tracked:
         NbmlopsError or None
             The first thing that was asked for and is missing.
         """
+        from nbmlops.tracking.guard import RunKilled, RunKilledForGood
+
         self._figures.stop()
+        self._reason = self.leave()
+        self._chatter.hold()
+        if self._reason is None and isinstance(error, RunKilled | RunKilledForGood):
+            self._reason = str(error)  # a budget of a run around this one, or inside it
+        is_interrupt = isinstance(error, KeyboardInterrupt | CancelledError)
+        if self._reason is None and is_interrupt and has_commands(self._shell):
+            self._reason = "stopped by the user"
         self.run.note_error(error)
         problem: NbmlopsError | None = None
         try:
@@ -66,13 +143,27 @@ class Tracked:
         except NbmlopsError as failure:
             problem = failure
         except BaseException as interrupt:
-            self.run.close(error or interrupt)
+            self._close(error or interrupt)
             raise
         try:
-            self.run.close(error or problem, because=_where(error))
+            self._close(error or problem)
         except NbmlopsError as failure:
             problem = failure
         return problem
+
+    def _close(self, error: BaseException | None) -> None:
+        from nbmlops.tracking import status_of
+
+        status = "KILLED" if self._reason else status_of(error)
+        try:
+            if self._reason is None:
+                self.run.close(error, because=_where(error))
+            else:
+                self.run.log_tags({"nbmlops.ended_because": self._reason})
+                self.run.close(status="KILLED")
+        finally:
+            self._chatter.release()
+            self.live.end(status, self._reason)
 
     def _collect(self, *, is_whole: bool) -> NbmlopsError | None:
         from nbmlops.tracking.values import to_number
@@ -97,6 +188,9 @@ class Tracked:
         values(options.datasets, lambda name, data: run.log_dataset(data, name=name))
         for name, content in self._figures.figures:
             run.log_bytes(content, f"figures/{name}")
+        if self._chatter.warnings:
+            text = "\n".join([*self._chatter.warnings, ""])
+            run.log_bytes(text.encode(), _WARNINGS)
         if options.has_autolog and is_whole and run.model_id is None:
             self._log_model()
         return problems[0] if problems else None

@@ -21,6 +21,7 @@ from nbmlops.store import Store, datasets, embedded, fluent
 from nbmlops.store.connection import answering
 from nbmlops.tracking.attempts import Facts
 from nbmlops.tracking.cost import Meter
+from nbmlops.tracking.curves import Curves
 from nbmlops.tracking.ending import status_of, uncaught
 from nbmlops.tracking.journal import Journal, Opening
 from nbmlops.tracking.sender import Kept, sender
@@ -61,6 +62,10 @@ class OpenRun:
         What left its code last, as far as it is known.
     kept : Kept or None
         Why the store does not have all of it, as of the last wait for the store.
+    curves : Curves
+        The course of each metric, for display; fed by the sender, so a little behind.
+    meter : Meter
+        What the run takes.
     changes : tuple of str or None
         What changed since the attempt before; None for a first one.
     """
@@ -83,10 +88,12 @@ class OpenRun:
         self._digests: list[str] = []
         self._is_open = True
         self._pid = os.getpid()
-        self._meter = Meter()
+        self.curves = Curves()
+        self.meter = Meter(store.settings.cost)
         store.load()
         self._stack = fluent.stack(store)
         self._shipment = sender().ship(store, journal, self._when_made)
+        self._shipment.delivery.on_metrics = self.curves.add_points
         atexit.register(self._close_at_exit)
 
     def __repr__(self) -> str:
@@ -424,7 +431,7 @@ class OpenRun:
             return
         atexit.unregister(self._close_at_exit)
         status = status or status_of(error)
-        tags = self._meter.tags()
+        tags = self.meter.tags()
         if self._digests:
             tags["nbmlops.data_hash"] = set_hash(self._digests)
         if error is not None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 import linecache
+import signal
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from types import TracebackType
+from collections.abc import Callable, Iterable, Mapping
+from types import FrameType, TracebackType
 from typing import Any, TypeVar, overload
 
 from nbmlops._hashing import code_hash
 from nbmlops.errors import UsageError
 from nbmlops.store import Store
+from nbmlops.tracking.budget import parse_budget
+from nbmlops.tracking.guard import Guard, RunKilled, RunKilledForGood, stack
 from nbmlops.tracking.opening import open_run
 from nbmlops.tracking.record import OpenRun
 
@@ -29,17 +32,21 @@ class Tracker:
         self._name = name
         self._source = source
         self._options = options
-        self._open: list[OpenRun] = []
+        self._open: list[tuple[OpenRun, Guard | None]] = []
 
     def __enter__(self) -> OpenRun:
+        guard = self._guard(sys._getframe(1))
         source = self._source
         if source is None:  # the cell or the script that holds the block
             caller = sys._getframe(1).f_code.co_filename
             source = "".join(linecache.getlines(caller))
         tags = {"nbmlops.code_hash": code_hash([source])}
         given = {**self._options, "tags": tags | dict(self._options["tags"] or {})}
+        given.pop("budget")
         run = open_run(name=self._name or "run", **given)
-        self._open.append(run)
+        self._open.append((run, guard))
+        if guard:
+            guard.enter()
         return run
 
     def __exit__(
@@ -52,7 +59,32 @@ class Tracker:
         because = (
             f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
         )
-        self._open.pop().close(error, because=because)
+        run, guard = self._open.pop()
+        reason = guard.leave() if guard else None
+        if reason is None:
+            run.close(error, because=because)
+            return
+        run.log_tags({"nbmlops.ended_because": reason})
+        run.close(status="KILLED")
+        if error is None:
+            raise RunKilled(reason)
+        if not isinstance(error, RunKilled | RunKilledForGood):
+            error.add_note(reason)
+
+    def _guard(self, frame: FrameType) -> Guard | None:
+        budget = self._options["budget"]
+        if budget is None:
+            return None
+        owner: FrameType | None = frame
+        while owner is not None and owner.f_globals.get("__name__") == "contextlib":
+            owner = owner.f_back  # an ExitStack's, which does not last
+
+        def is_code(frame: FrameType | None) -> bool:
+            is_plain = guard.before is signal.default_int_handler
+            return is_plain or owner in stack(frame)
+
+        guard = Guard(budget, is_code=is_code)
+        return guard
 
     def __call__(self, function: F) -> F:
         """Return the function, each call of which is a run with its arguments."""
@@ -106,6 +138,7 @@ def track(
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
     store: Store | None = None,
+    budget: str | Iterable[str] = (),
 ) -> Tracker: ...
 def track(
     name: Any = None,
@@ -114,6 +147,7 @@ def track(
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
     store: Store | None = None,
+    budget: str | Iterable[str] = (),
 ) -> Any:
     """Return a run for a ``with`` block or a decorator.
 
@@ -130,6 +164,9 @@ def track(
         Tags of the run.
     store : Store, optional
         The project's store by default.
+    budget : str or iterable of str, optional
+        A time such as ``90s``, memory such as ``2GB``, or both: when it is used up, the
+        block is interrupted, in the main thread, and the run ends ``KILLED``.
 
     Returns
     -------
@@ -140,13 +177,14 @@ def track(
     Raises
     ------
     UsageError
-        ``name`` is neither a name nor a function.
+        ``name`` is neither a name nor a function, or a budget is none.
     """
     options: dict[str, Any] = {
         "experiment": experiment,
         "params": params,
         "tags": tags,
         "store": store,
+        "budget": parse_budget(budget),
     }
     if callable(name):
         return Tracker(None, **options)(name)
