@@ -107,6 +107,7 @@ class Session:
         if split is None:
             if self.lasting:
                 self.lasting.sources.append(self._source)
+                self.lasting.listen()
             return
         try:
             options = parse_track(line)
@@ -116,6 +117,7 @@ class Session:
                     fix="End it with %track off, or add --nested to this cell.",
                 )
             self.cell = self._open(options, "cell")
+            self.cell.listen()
         except NbmlopsError as refusal:
             self._gate.refusal = refusal
 
@@ -136,6 +138,7 @@ class Session:
         error = _error_of(result)
         if self.cell is None:
             if self.lasting:
+                self.lasting.pause()
                 self.lasting.run.note_error(error)
             return
         tracked, self.cell = self.cell, None
@@ -175,6 +178,7 @@ class Session:
                 f"Run {self.active.run.name!r} is open.", fix="End it with %track off."
             )
         self.lasting = self._open(options, "session")
+        self.lasting.listen()
         return self.lasting
 
     def turn_off(self) -> Tracked:

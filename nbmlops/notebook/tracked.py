@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbmlops._hashing import code_hash
@@ -32,6 +32,18 @@ class Tracked:
         self.notes: list[str] = []
         self._shell = shell
         self._figures = FigureCollector(shell)
+        from nbmlops.tracking.autolog import Recorder
+
+        self._fits = Recorder()
+
+    def listen(self) -> None:
+        """Take note of what the cell that begins will fit."""
+        if self.options.has_autolog:
+            self._fits.start()
+
+    def pause(self) -> None:
+        """Leave scikit-learn as it was found, until the next cell."""
+        self._fits.stop()
 
     def line(self) -> RunLine:
         """Return the line that tells the user about the run."""
@@ -56,6 +68,7 @@ class Tracked:
         NbmlopsError or None
             The first thing that was asked for and is missing.
         """
+        self.pause()
         self._figures.stop()
         self.run.note_error(error)
         problem: NbmlopsError | None = None
@@ -96,27 +109,43 @@ class Tracked:
         values(options.datasets, lambda name, data: run.log_dataset(data, name=name))
         for name, content in self._figures.figures:
             run.log_bytes(content, f"figures/{name}")
-        if options.has_autolog and is_whole and run.model_id is None:
-            self._log_model()
+        if options.has_autolog:
+            self._autolog(is_whole=is_whole)
         return problems[0] if problems else None
 
-    def _log_model(self) -> None:
-        from nbmlops.tracking.capture import (
-            assigned_names,
-            find_example,
-            find_model,
-            read_names,
-        )
+    def _autolog(self, *, is_whole: bool) -> None:
+        from nbmlops.store.search import get_run
+        from nbmlops.tracking.autolog import log_fits
+        from nbmlops.tracking.capture import assigned_names, read_names
 
         source = "\n".join(self.sources)
+        named = [expression for _, expression in self.options.datasets]
+        data = [*named, *read_names(source)]
+        try:
+            notes = log_fits(
+                self.run, self._fits, self._shell.user_ns, data, has_models=is_whole
+            )
+        except UsageError as refusal:
+            notes = [f"what was fitted was not recorded: {refusal}"]
+        self.notes.extend(notes)
+        has_model = self.run.model_id is not None
+        if self._fits.is_aside and not has_model:
+            has_model = get_run(self.run.store, self.run.run_id).model_id is not None
+        if is_whole and not has_model:
+            self._log_model(assigned_names(source), data)
+
+    def _log_model(self, names: Sequence[str], data: Sequence[str]) -> None:
+        from nbmlops.tracking.autolog import model_of
+        from nbmlops.tracking.capture import find_example, find_model
+
         namespace = self._shell.user_ns
-        found = find_model(namespace, assigned_names(source))
+        found = find_model(namespace, names)
         if found is None:
             return
-        named = [expression for _, expression in self.options.datasets]
-        example = find_example(namespace, [*named, *read_names(source)], found[1])
+        model = model_of(found[1])
+        example = find_example(namespace, data, model)
         try:
-            self.run.log_model(found[1], example)
+            self.run.log_model(model, example)
         except UsageError as refusal:
             self.notes.append(f"model {found[0]!r} was not stored: {refusal}")
         else:

@@ -34,6 +34,16 @@ def current_experiment(store: Store) -> str:
     return store.settings.experiment
 
 
+def has_autolog() -> bool:
+    """Return whether the user has turned MLflow's own autolog of scikit-learn on."""
+    if "mlflow.utils.autologging_utils" not in sys.modules:
+        return False
+    from mlflow.utils.autologging_utils import AUTOLOGGING_INTEGRATIONS
+
+    settings = [AUTOLOGGING_INTEGRATIONS.get(name) for name in ("sklearn", "mlflow")]
+    return any(given and not given.get("disable", True) for given in settings)
+
+
 def activate(store: Store, run_id: str) -> None:
     """Make a run the one that ``mlflow.log_*`` writes to, in this thread.
 

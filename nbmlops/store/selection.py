@@ -43,7 +43,8 @@ def resolve_run(
     experiment = experiment or current_experiment(store)
     if spec == "latest":
         runs = iterate_runs(store, experiment=experiment)
-        found = next((run for run in runs if run.model_id or not with_model), None)
+        cells = (run for run in runs if run.tags.get("nbmlops.kind") != "fit")
+        found = next((run for run in cells if run.model_id or not with_model), None)
         if found is None:
             what = "run with a model" if with_model else "run"
             raise NotFoundError(
