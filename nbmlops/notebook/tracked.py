@@ -68,11 +68,11 @@ class Tracked:
         NbmlopsError or None
             The first thing that was asked for and is missing.
         """
-        self.pause()
         self._figures.stop()
         self.run.note_error(error)
         problem: NbmlopsError | None = None
         try:
+            self.pause()
             self.run.log_tags({"nbmlops.code_hash": code_hash(self.sources)})
             problem = self._collect(is_whole=error is None)
         except NbmlopsError as failure:

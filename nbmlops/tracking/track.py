@@ -5,16 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 import linecache
+import logging
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, TypeVar, overload
 
 from nbmlops._hashing import code_hash
 from nbmlops.errors import UsageError
 from nbmlops.store import Store
+from nbmlops.tracking.autolog import Recorder, log_fits, model_of
+from nbmlops.tracking.capture import find_example
 from nbmlops.tracking.record import OpenRun, open_run
+
+_log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,8 +32,9 @@ class Tracker:
     ) -> None:
         self._name = name
         self._source = source
+        self._has_autolog = bool(options.pop("autolog", False))
         self._options = options
-        self._open: list[OpenRun] = []
+        self._open: list[tuple[OpenRun, Recorder | None]] = []
 
     def __enter__(self) -> OpenRun:
         source = self._source
@@ -38,7 +44,10 @@ class Tracker:
         tags = {"nbmlops.code_hash": code_hash([source])}
         given = {**self._options, "tags": tags | dict(self._options["tags"] or {})}
         run = open_run(name=self._name or "run", **given)
-        self._open.append(run)
+        recorder = Recorder() if self._has_autolog else None
+        self._open.append((run, recorder))
+        if recorder:
+            recorder.start()
         return run
 
     def __exit__(
@@ -51,7 +60,15 @@ class Tracker:
         because = (
             f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
         )
-        self._open.pop().close(error, because=because)
+        run, recorder = self._open.pop()
+        try:
+            if recorder:
+                recorder.stop()
+                _log_fits(run, recorder, sys._getframe(1), has_models=error is None)
+        except BaseException as failure:
+            run.close(error or failure)
+            raise
+        run.close(error, because=because)
 
     def __call__(self, function: F) -> F:
         """Return the function, each call of which is a run with its arguments."""
@@ -68,6 +85,7 @@ class Tracker:
             }
             given = self._options.get("params") or {}
             options = {**self._options, "params": {**params, **given}}
+            options["autolog"] = self._has_autolog
             name = self._name or function.__name__
             return Tracker(name, source=source, **options)
 
@@ -88,6 +106,23 @@ class Tracker:
         return tracked  # type: ignore[return-value]
 
 
+def _log_fits(
+    run: OpenRun, recorder: Recorder, frame: FrameType, *, has_models: bool
+) -> None:
+    namespace = {**frame.f_globals, **frame.f_locals}
+    data = frame.f_code.co_names + frame.f_code.co_varnames
+    notes = log_fits(run, recorder, namespace, data, has_models=has_models)
+    fitted = [fit.estimator for fit in recorder.fits if fit.is_model]
+    if has_models and run.model_id is None and any(e is not None for e in fitted[-1:]):
+        model = model_of(fitted[-1])
+        try:
+            run.log_model(model, find_example(namespace, data, model))
+        except UsageError as refusal:
+            notes.append(f"the model was not stored: {refusal}")
+    for note in notes:
+        _log.info("run %s: %s", run.name, note)
+
+
 def _source_of(function: Callable[..., Any]) -> str:
     try:
         return inspect.getsource(function)
@@ -105,6 +140,7 @@ def track(
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
     store: Store | None = None,
+    autolog: bool = False,
 ) -> Tracker: ...
 def track(
     name: Any = None,
@@ -113,6 +149,7 @@ def track(
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
     store: Store | None = None,
+    autolog: bool = False,
 ) -> Any:
     """Return a run for a ``with`` block or a decorator.
 
@@ -129,6 +166,9 @@ def track(
         Tags of the run.
     store : Store, optional
         The project's store by default.
+    autolog : bool, default=False
+        Whether to record the scikit-learn models that are fitted in it, as a tracked
+        cell does.
 
     Returns
     -------
@@ -146,6 +186,7 @@ def track(
         "params": params,
         "tags": tags,
         "store": store,
+        "autolog": autolog,
     }
     if callable(name):
         return Tracker(None, **options)(name)

@@ -89,9 +89,11 @@ class Watch:
             for function in _metrics(module):
                 self._watch_metric(function)
             return
-        self._watch_subclassing(module.BaseEstimator)
-        for estimator in _subclasses(module.BaseEstimator):
-            self._watch_class(estimator)
+        base = getattr(module, "BaseEstimator", None)
+        if base is not None:  # else another thread is still importing it
+            self._watch_subclassing(base)
+            for estimator in _subclasses(base):
+                self._watch_class(estimator)
 
     def _watch_class(self, estimator: type) -> None:
         for cls in estimator.__mro__[:-1]:
@@ -205,7 +207,7 @@ def _subclasses(base: type) -> Iterator[type]:
 
 
 def _metrics(module: ModuleType) -> Iterator[FunctionType]:
-    for name in module.__all__:
+    for name in getattr(module, "__all__", ()):
         function: Any = getattr(module, name, None)
         is_plain = isinstance(function, FunctionType)
         if is_plain and "func" in function.__code__.co_freevars:
