@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from nbmlops.notebook.live import Live, has_commands
 from nbmlops.notebook.options import TrackOptions
 from nbmlops.render import RunLine, number
 from nbmlops.store.chatter import Chatter
+from nbmlops.tracking.autolog import Recorder
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -52,6 +53,7 @@ class Tracked:
         self._reason: str | None = None
         self._figures = FigureCollector(shell)
         self._chatter = Chatter()
+        self._fits = Recorder()
         self.enter()
         self.live = Live(self, shell, is_lasting=is_lasting)
 
@@ -64,6 +66,8 @@ class Tracked:
         """Begin a cell of the run."""
         self.is_running = True
         self._chatter.hold()
+        if self.options.has_autolog:
+            self._fits.start()
         if self._guard:
             self._guard.enter()
 
@@ -75,6 +79,7 @@ class Tracked:
     def leave(self) -> str | None:
         """End a cell of the run, and return what of its budget is used up, if so."""
         self.is_running = False
+        self._fits.stop()
         self._chatter.release()
         return self._guard.leave() if self._guard else None
 
@@ -191,27 +196,43 @@ class Tracked:
         if self._chatter.warnings:
             text = "\n".join([*self._chatter.warnings, ""])
             run.log_bytes(text.encode(), _WARNINGS)
-        if options.has_autolog and is_whole and run.model_id is None:
-            self._log_model()
+        if options.has_autolog:
+            self._autolog(is_whole=is_whole)
         return problems[0] if problems else None
 
-    def _log_model(self) -> None:
-        from nbmlops.tracking.capture import (
-            assigned_names,
-            find_example,
-            find_model,
-            read_names,
-        )
+    def _autolog(self, *, is_whole: bool) -> None:
+        from nbmlops.tracking.autolog import log_fits
+        from nbmlops.tracking.capture import assigned_names, read_names
 
         source = "\n".join(self.sources)
+        named = [expression for _, expression in self.options.datasets]
+        data = [*named, *read_names(source)]
+        try:
+            notes = log_fits(
+                self.run, self._fits, self._shell.user_ns, data, has_models=is_whole
+            )
+        except UsageError as refusal:
+            notes = [f"what was fitted was not recorded: {refusal}"]
+        self.notes.extend(notes)
+        has_model = self.run.model_id is not None
+        if self._fits.is_aside and not has_model:
+            recorded = self.run.recorded()
+            has_model = recorded is not None and recorded.model_id is not None
+        if is_whole and not has_model:
+            self._log_model(assigned_names(source), data)
+
+    def _log_model(self, names: Sequence[str], data: Sequence[str]) -> None:
+        from nbmlops.tracking.autolog import model_of
+        from nbmlops.tracking.capture import find_example, find_model
+
         namespace = self._shell.user_ns
-        found = find_model(namespace, assigned_names(source))
+        found = find_model(namespace, names)
         if found is None:
             return
-        named = [expression for _, expression in self.options.datasets]
-        example = find_example(namespace, [*named, *read_names(source)], found[1])
+        model = model_of(found[1])
+        example = find_example(namespace, data, model)
         try:
-            self.run.log_model(found[1], example)
+            self.run.log_model(model, example)
         except UsageError as refusal:
             self.notes.append(f"model {found[0]!r} was not stored: {refusal}")
         else:

@@ -43,6 +43,16 @@ def current_experiment(store: Store) -> str:
         return by_id(chosen)
 
 
+def has_autolog() -> bool:
+    """Return whether the user has turned MLflow's own autolog of scikit-learn on."""
+    if "mlflow.utils.autologging_utils" not in sys.modules:
+        return False
+    from mlflow.utils.autologging_utils import AUTOLOGGING_INTEGRATIONS
+
+    settings = [AUTOLOGGING_INTEGRATIONS.get(name) for name in ("sklearn", "mlflow")]
+    return any(given and not given.get("disable", True) for given in settings)
+
+
 @cache
 def _name_of(store: Store, experiment_id: str) -> str:
     with answering(store):

@@ -9,6 +9,7 @@ from nbmlops.entities import Run
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store.connection import Store
 from nbmlops.store.fluent import current_experiment
+from nbmlops.store.runs import KEY, KEY_FORM
 from nbmlops.store.search import backticked, get_run, iterate_runs, list_runs
 
 
@@ -43,7 +44,8 @@ def resolve_run(
     experiment = experiment or current_experiment(store)
     if spec == "latest":
         runs = iterate_runs(store, experiment=experiment)
-        found = next((run for run in runs if run.model_id or not with_model), None)
+        cells = (run for run in runs if run.tags.get("nbmlops.kind") != "fit")
+        found = next((run for run in cells if run.model_id or not with_model), None)
         if found is None:
             what = "run with a model" if with_model else "run"
             raise NotFoundError(
@@ -59,6 +61,13 @@ def resolve_run(
 def _by_prefix(store: Store, spec: str) -> Run:
     if re.fullmatch(r"[0-9a-f]{32}", spec):
         return get_run(store, spec)
+    if re.fullmatch(KEY_FORM, spec):
+        page = list_runs(store, filter=f"tags.`{KEY}` = '{spec}'", limit=1)
+        if page.items:
+            return page.items[0]
+        raise NotFoundError(
+            f"The store has no run of key {spec!r} yet.", fix="Run: nbmlops sync"
+        )
     if not re.fullmatch(r"[0-9a-f]{6,31}", spec):
         raise UsageError(
             f"{spec!r} is not a run.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -136,14 +137,14 @@ class Delivery:
         if found:
             self.run = found[0]
         else:
-            numbered = self._number_attempt()
+            tags = opening.tags | self._number_attempt() | self._parent()
             state.tries += 1
             self._spool.set_state(state)
             self.run = runs.make_run(
                 self._store,
                 name=opening.name,
                 experiment=opening.experiment,
-                tags={**opening.tags, **numbered, runs.KEY: opening.key},
+                tags={**tags, runs.KEY: opening.key},
                 started_at_ms=opening.started_at_ms,
             )
         state.run_id = str(self.run.info.run_id)
@@ -151,6 +152,14 @@ class Delivery:
         if self._when_made is not None:
             self._when_made(self.run)
         return state
+
+    def _parent(self) -> dict[str, str]:
+        """Return a tag of the parent's id, where only its key was known."""
+        key = self._opening.tags.get(runs.PARENT, "")
+        if not re.fullmatch(runs.KEY_FORM, key):
+            return {}
+        found = runs.find_by_key(self._store, key, experiment=self._opening.experiment)
+        return {runs.PARENT: str(found[0].info.run_id)} if found else {}
 
     def _number_attempt(self) -> dict[str, str]:
         group = self._opening.tags[GROUP]

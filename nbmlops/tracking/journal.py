@@ -45,8 +45,8 @@ class Opening:
     Attributes
     ----------
     key : str
-        32 hexadecimal digits, made here: how a run is known before the store has
-        answered, and how one whose creation was not confirmed is found again.
+        ``k`` and 31 hexadecimal digits, made here: how a run is known before the store
+        has answered, and how one whose creation was not confirmed is found again.
     name, experiment : str
         As in MLflow.
     tags : dict of str to str

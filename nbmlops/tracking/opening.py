@@ -90,7 +90,7 @@ def open_run(
     carried["nbmlops.attempt_of"] = group_of(carried["mlflow.source.name"], name, cell)
     later = {k: v for k, v in carried.items() if shortened(str(v), LONGEST_TAG, "")}
     opening = Opening(
-        key=uuid4().hex,
+        key=f"k{uuid4().hex[1:]}",
         name=name,
         experiment=experiment,
         tags={k: str(v) for k, v in carried.items() if k not in later},

@@ -15,10 +15,11 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from nbmlops._hashing import set_hash
-from nbmlops.entities import DatasetVersion, RunStatus, check_key
-from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.entities import DatasetVersion, Run, RunStatus, check_key
+from nbmlops.errors import NotFoundError, StoreError, UsageError
 from nbmlops.store import Store, datasets, embedded, fluent
 from nbmlops.store.connection import answering
+from nbmlops.store.search import get_run
 from nbmlops.tracking.attempts import Facts
 from nbmlops.tracking.cost import Meter
 from nbmlops.tracking.curves import Curves
@@ -47,7 +48,8 @@ class OpenRun:
     store : Store
         Where it is recorded.
     key : str
-        32 hexadecimal digits that name the run from its first moment.
+        ``k`` and 31 hexadecimal digits that name the run from its first moment; its
+        tag ``nbmlops.key``.
     name : str
         The run's name.
     experiment : str
@@ -398,6 +400,21 @@ class OpenRun:
         """
         self.kept = sender().flush(self._shipment)
         return self.kept
+
+    def recorded(self) -> Run | None:
+        """Return the run as the store has it, with what others gave it.
+
+        Returns
+        -------
+        Run or None
+            None while the store does not answer.
+        """
+        if self.flush() is not None:
+            return None
+        try:
+            return get_run(self.store, self.run_id)
+        except StoreError:
+            return None
 
     def note_error(self, error: BaseException | None) -> None:
         """Remember how the code fares, for the case that nobody closes the run.

@@ -24,7 +24,8 @@ _logger = logging.getLogger(__name__)
 _PERIOD_S = 0.25
 _LONGEST_PAUSE_S = 2.0
 _BEAT_S = 5.0
-_PATIENCE_S = 3.0
+_PATIENCE_S = 4.5
+_IMPATIENCE_S = 0.5
 _UPLOAD_PATIENCE_S = 20.0
 
 
@@ -67,6 +68,7 @@ class Shipment:
         )
         self.failure: NbmlopsError | None = None
         self.position: tuple[int, int] | None = None
+        self.is_silent = False
         self.n_tries = 0
         self.pause_s = 0.0
         self.next_try_at = 0.0
@@ -188,9 +190,8 @@ class Sender:
         UsageError
             The store refuses to make it.
         """
-        others = [s for s in self._shipments if s is not shipment]
-        is_failing = any(s.failure for s in others)
-        kept = self.flush(shipment, patience_s=0.5 if is_failing else _PATIENCE_S)
+        shipment.is_silent = any(s.failure or s.is_silent for s in self._shipments)
+        kept = self.flush(shipment)
         failure = shipment.failure
         if failure is not None and not (
             isinstance(failure, StoreError) and failure.is_outage
@@ -198,17 +199,16 @@ class Sender:
             raise failure
         return kept
 
-    def flush(
-        self, shipment: Shipment, *, patience_s: float = _PATIENCE_S
-    ) -> Kept | None:
+    def flush(self, shipment: Shipment) -> Kept | None:
         """Wait until all that was written so far is in the store.
+
+        Nobody waits longer than 4.5 seconds without any progress, or 20 while a file is
+        on its way, and hardly at all for a store that has just been silent so long.
 
         Parameters
         ----------
         shipment : Shipment
             What to wait for.
-        patience_s : float, default=3.0
-            Seconds to wait without any progress, above 0.
 
         Returns
         -------
@@ -216,6 +216,7 @@ class Sender:
             Why it is not there, when the store fails or keeps silent.
         """
         wanted = shipment.journal.position
+        patience_s = _IMPATIENCE_S if shipment.is_silent else _PATIENCE_S
         with self._changed:
             tries, progress = shipment.n_tries, shipment.delivery.n_sent
             began = time.monotonic()
@@ -234,7 +235,9 @@ class Sender:
                     deadline = max(deadline, began + _UPLOAD_PATIENCE_S)
                 has_failed = shipment.failure and shipment.n_tries > tries
                 if has_failed or time.monotonic() > deadline:
+                    shipment.is_silent = not has_failed
                     return shipment.kept()
+        shipment.is_silent = False
         is_stuck = shipment.failure is not None and not shipment.delivery.is_ended
         return shipment.kept() if is_stuck else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import linecache
+import logging
 import signal
 import sys
 import traceback
@@ -15,10 +16,14 @@ from typing import Any, TypeVar, overload
 from nbmlops._hashing import code_hash
 from nbmlops.errors import UsageError
 from nbmlops.store import Store
+from nbmlops.tracking.autolog import Recorder, log_fits, model_of
 from nbmlops.tracking.budget import parse_budget
+from nbmlops.tracking.capture import find_example
 from nbmlops.tracking.guard import Guard, RunKilled, RunKilledForGood, stack
 from nbmlops.tracking.opening import open_run
 from nbmlops.tracking.record import OpenRun
+
+_log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,8 +36,9 @@ class Tracker:
     ) -> None:
         self._name = name
         self._source = source
+        self._has_autolog = bool(options.pop("autolog", False))
         self._options = options
-        self._open: list[tuple[OpenRun, Guard | None]] = []
+        self._open: list[tuple[OpenRun, Guard | None, Recorder | None]] = []
 
     def __enter__(self) -> OpenRun:
         guard = self._guard(sys._getframe(1))
@@ -44,7 +50,10 @@ class Tracker:
         given = {**self._options, "tags": tags | dict(self._options["tags"] or {})}
         given.pop("budget")
         run = open_run(name=self._name or "run", **given)
-        self._open.append((run, guard))
+        recorder = Recorder() if self._has_autolog else None
+        self._open.append((run, guard, recorder))
+        if recorder:
+            recorder.start()
         if guard:
             guard.enter()
         return run
@@ -59,8 +68,15 @@ class Tracker:
         because = (
             f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
         )
-        run, guard = self._open.pop()
+        run, guard, recorder = self._open.pop()
         reason = guard.leave() if guard else None
+        try:
+            if recorder:
+                recorder.stop()
+                _log_fits(run, recorder, sys._getframe(1), has_models=error is None)
+        except BaseException as failure:
+            run.close(error or failure)
+            raise
         if reason is None:
             run.close(error, because=because)
             return
@@ -101,6 +117,7 @@ class Tracker:
             }
             given = self._options.get("params") or {}
             options = {**self._options, "params": {**params, **given}}
+            options["autolog"] = self._has_autolog
             name = self._name or function.__name__
             return Tracker(name, source=source, **options)
 
@@ -121,6 +138,23 @@ class Tracker:
         return tracked  # type: ignore[return-value]
 
 
+def _log_fits(
+    run: OpenRun, recorder: Recorder, frame: FrameType, *, has_models: bool
+) -> None:
+    namespace = {**frame.f_globals, **frame.f_locals}
+    data = frame.f_code.co_names + frame.f_code.co_varnames
+    notes = log_fits(run, recorder, namespace, data, has_models=has_models)
+    fitted = [fit.estimator for fit in recorder.fits if fit.is_model]
+    if has_models and run.model_id is None and any(e is not None for e in fitted[-1:]):
+        model = model_of(fitted[-1])
+        try:
+            run.log_model(model, find_example(namespace, data, model))
+        except UsageError as refusal:
+            notes.append(f"the model was not stored: {refusal}")
+    for note in notes:
+        _log.info("run %s: %s", run.name, note)
+
+
 def _source_of(function: Callable[..., Any]) -> str:
     try:
         return inspect.getsource(function)
@@ -139,6 +173,7 @@ def track(
     tags: Mapping[str, str] | None = None,
     store: Store | None = None,
     budget: str | Iterable[str] = (),
+    autolog: bool = False,
 ) -> Tracker: ...
 def track(
     name: Any = None,
@@ -148,6 +183,7 @@ def track(
     tags: Mapping[str, str] | None = None,
     store: Store | None = None,
     budget: str | Iterable[str] = (),
+    autolog: bool = False,
 ) -> Any:
     """Return a run for a ``with`` block or a decorator.
 
@@ -167,6 +203,9 @@ def track(
     budget : str or iterable of str, optional
         A time such as ``90s``, memory such as ``2GB``, or both: when it is used up, the
         block is interrupted, in the main thread, and the run ends ``KILLED``.
+    autolog : bool, default=False
+        Whether to record the scikit-learn models that are fitted in it, as a tracked
+        cell does.
 
     Returns
     -------
@@ -185,6 +224,7 @@ def track(
         "tags": tags,
         "store": store,
         "budget": parse_budget(budget),
+        "autolog": autolog,
     }
     if callable(name):
         return Tracker(None, **options)(name)

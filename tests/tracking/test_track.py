@@ -235,3 +235,28 @@ def test_metric_may_have_any_name_a_mapping_can_give(project):
     with nm.track("it") as run:
         run.log_metrics({"step": 1, "self": 2, "val/log loss": 3}, step=4)
     assert _only_run().metrics == {"step": 1, "self": 2, "val/log loss": 3}
+
+
+def test_block_and_function_record_what_they_fit_when_asked(store):
+    from sklearn.datasets import make_classification
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    X, y = make_classification(random_state=0)
+    with nm.track("block", store=store, autolog=True):
+        model = LogisticRegression(C=2).fit(X, y)
+        score = model.score(X, y)
+
+    @nm.track("function", store=store, autolog=True)
+    def fit(strategy):
+        return DummyClassifier(strategy=strategy).fit(X, y)
+
+    with nm.track("unasked", store=store):
+        fit("uniform")
+    runs = {run.name: run for run in list_runs(store)}
+    assert runs["block"].params["C"] == "2"
+    assert runs["block"].metrics["score"] == score
+    assert runs["block"].model_id is not None
+    assert runs["function"].params["strategy"] == "uniform"
+    assert dict(runs["unasked"].params) == {}
+    assert vars(LogisticRegression)["fit"] is LogisticRegression.fit

@@ -1,0 +1,96 @@
+"""Whose code is calling: the user's, or that of an installed package."""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+import sysconfig
+from collections.abc import Collection
+from enum import Enum
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, FrameType
+
+WATCH_FILE = "<nbmlops watch, passed over as importlib._bootstrap is>"
+"""File name of the frames that stand around a watched call.
+
+A warning that names its caller by ``stacklevel`` passes over frames of the import
+system, which Python knows by these two words in the file's name, so that it still
+names the line of the user. The frames leave every traceback by themselves.
+"""
+
+# A measurement calls what it measures many times over; none of it makes a model.
+_TIMERS = ("<magic-timeit>", "<timeit-src>")
+_OURS = f"{Path(__file__).parents[2]}{os.sep}"
+
+
+class Origin(Enum):
+    """Where code is from."""
+
+    USER = "user"
+    INSTALLED = "installed"
+    SKLEARN = "sklearn"
+    MLFLOW = "mlflow"
+    WATCH = "watch"
+
+
+def _installed_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    found = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    found.update([*site.getsitepackages(), site.getusersitepackages()])
+    return tuple(f"{os.path.normpath(path)}{os.sep}" for path in found)
+
+
+_INSTALLED = _installed_folders()
+
+
+@lru_cache(maxsize=8192)
+def origin_of(file: str) -> Origin:
+    """Return where the code of a file is from.
+
+    Parameters
+    ----------
+    file : str
+        The file's name as its code objects carry it; a cell has one of its own.
+
+    Returns
+    -------
+    Origin
+        ``USER`` for cells, scripts and modules that are not installed.
+    """
+    if file == WATCH_FILE:
+        return Origin.WATCH
+    for package, origin in (("sklearn", Origin.SKLEARN), ("mlflow", Origin.MLFLOW)):
+        for folder in getattr(sys.modules.get(package), "__path__", ()):
+            if file.startswith(f"{folder}{os.sep}"):
+                return origin
+    if file.startswith((*_INSTALLED, _OURS, "<frozen ", "<decorator-gen-")):
+        return Origin.INSTALLED
+    return Origin.INSTALLED if file in _TIMERS else Origin.USER
+
+
+def is_first_call(caller: FrameType, fit_codes: Collection[CodeType]) -> bool:
+    """Return whether the user asks for a fit, not something the user's fit calls.
+
+    Parameters
+    ----------
+    caller : frame
+        The user's code that calls ``fit``.
+    fit_codes : collection of code
+        The code of the ``fit`` methods of all estimators.
+
+    Returns
+    -------
+    bool
+        False when scikit-learn called this code back, as it does with an estimator
+        or a scorer of the user's own, and inside of the ``fit`` of an estimator.
+    """
+    frame: FrameType | None = caller
+    while frame is not None:
+        code = frame.f_code
+        origin = origin_of(code.co_filename)
+        if origin is Origin.SKLEARN or origin is Origin.WATCH or code in fit_codes:
+            return False
+        frame = frame.f_back
+    return True

@@ -1,0 +1,202 @@
+"""What the fits of a cell leave in its run, and in runs below it."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.errors import UsageError
+from nbmlops.store.runs import PARENT
+from nbmlops.tracking.autolog.fits import Fit
+from nbmlops.tracking.autolog.recorder import Recorder
+from nbmlops.tracking.capture import find_example
+
+if TYPE_CHECKING:
+    from nbmlops.tracking.record import OpenRun
+
+_TABLE = "nbmlops/search.csv"
+
+
+def log_fits(
+    run: OpenRun,
+    recorder: Recorder,
+    namespace: Mapping[str, Any],
+    data: Sequence[str],
+    *,
+    has_models: bool = True,
+) -> list[str]:
+    """Give a run what was fitted while it was open.
+
+    One model's params, scores and search go to the run itself; of several, each gets
+    a run of its own below it.
+
+    Parameters
+    ----------
+    run : OpenRun
+        The run; what it has already been given stays.
+    recorder : Recorder
+        What was fitted; it has been stopped.
+    namespace : Mapping of str to object
+        The user's variables.
+    data : sequence of str
+        Names of variables that may hold the data of the fits, the likeliest first.
+    has_models : bool, default=True
+        Whether the runs below get their models.
+
+    Returns
+    -------
+    list of str
+        What the user should know.
+    """
+    ended = [fit for fit in recorder.fits if fit.status is not None]
+    models = [fit for fit in ended if fit.is_model]
+    steps = [fit for fit in ended if not fit.is_model] if models else []
+    models = models or ended
+    if not models:
+        return []
+    notes = []
+    given: dict[str, object] = dict(_params_of_steps(steps))
+    if len(models) == 1:
+        (fit,) = models
+        given = {**fit.params, **given}
+        _log_missing(run, given, metrics_of(fit))
+        if fit.table is not None:
+            run.log_bytes(fit.table, _TABLE)
+        if fit.reason:
+            notes.append(f"the fit of {fit.title} failed: {fit.reason[:200]}")
+    else:
+        _log_missing(run, given, [])
+        for fit in models:
+            _log_child(run, fit, namespace, data, has_model=has_models)
+        notes.append(f"{len(models)} fits, each a run below this one")
+    if recorder.n_more:
+        notes.append(f"{recorder.n_more} more fits were not recorded")
+    return notes
+
+
+def _log_child(
+    parent: OpenRun,
+    fit: Fit,
+    namespace: Mapping[str, Any],
+    data: Sequence[str],
+    *,
+    has_model: bool,
+) -> None:
+    """Record a fit that has ended as a run below another."""
+    from nbmlops.tracking.opening import open_run
+
+    estimator = fit.estimator
+    names = (
+        key
+        for key, value in list(namespace.items())
+        if value is estimator and not key.startswith("_")
+    )
+    variable = next(names, None) if estimator is not None else None
+    tags = {PARENT: parent.run_id, "nbmlops.kind": "fit"}
+    if fit.reason:
+        tags["nbmlops.ended_because"] = fit.reason[:500]
+    child = open_run(
+        parent.store,
+        name=f"{variable}: {fit.title}" if variable else fit.title,
+        kind="cell",
+        experiment=parent.experiment,
+        params=_clean(fit.params),
+        tags=tags,
+    )
+    try:
+        _log_metrics(child, metrics_of(fit))
+        if fit.table is not None:
+            child.log_bytes(fit.table, _TABLE)
+        if has_model and estimator is not None:
+            model = model_of(estimator)
+            example = find_example(namespace, data, model)
+            try:
+                child.log_model(model, example)
+            except UsageError as refusal:
+                child.log_tags({"nbmlops.model_refused": str(refusal)[:500]})
+    finally:
+        child.close(status=fit.status)
+
+
+def model_of(estimator: Any) -> Any:  # noqa: ANN401
+    """Return what is to be stored of an estimator: of a search, its best."""
+    if hasattr(estimator, "cv_results_"):
+        return getattr(estimator, "best_estimator_", estimator)
+    return estimator
+
+
+def metrics_of(fit: Fit) -> list[tuple[str, float, int]]:
+    """Return the metrics of a fit: name, value, step.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fit that has ended.
+
+    Returns
+    -------
+    list of (str, float, int)
+        What was measured on several data sets, or with several options, is named
+        after them; what was measured again on the same is one metric with steps.
+    """
+    found = [(_key(name), value, 0) for name, value in fit.search.items()]
+    found.append(("fit_s", fit.seconds, 0))
+    steps: dict[str, int] = {}
+    for score in fit.scores:
+        alike = [other for other in fit.scores if other.metric == score.metric]
+        parts = [score.metric]
+        if len({other.variant for other in alike}) > 1:
+            parts.append(score.variant)
+        if len({other.dataset for other in alike}) > 1:
+            parts.append(score.dataset)
+        name = _key("_".join(filter(None, parts)))
+        found.append((name, score.value, steps.get(name, 0)))
+        steps[name] = steps.get(name, 0) + 1
+    return found
+
+
+def _params_of_steps(steps: Iterable[Fit]) -> dict[str, str]:
+    """Return the params that were chosen for what prepared the data."""
+    seen: dict[str, int] = {}
+    found = {}
+    for fit in steps:
+        seen[fit.title] = n = seen.get(fit.title, 0) + 1
+        prefix = fit.title if n == 1 else f"{fit.title} {n}"
+        found.update({f"{prefix}.{key}": text for key, text in fit.changed.items()})
+    return found
+
+
+def _log_missing(
+    run: OpenRun,
+    params: Mapping[str, object],
+    metrics: Sequence[tuple[str, float, int]],
+) -> None:
+    """Log what the user has not logged under the same name."""
+    if not params and not metrics:
+        return
+    recorded = run.recorded()  # what mlflow.log_* was given too
+    has_params = run.params if recorded is None else recorded.params
+    has_metrics = run.metrics if recorded is None else recorded.metrics
+    cleaned = _clean(params)
+    run.log_params(**{k: v for k, v in cleaned.items() if k not in has_params})
+    _log_metrics(run, [item for item in metrics if item[0] not in has_metrics])
+
+
+def _log_metrics(run: OpenRun, metrics: Iterable[tuple[str, float, int]]) -> None:
+    by_step: dict[int, dict[str, float]] = {}
+    for name, value, step in metrics:
+        by_step.setdefault(step, {})[name] = value
+    for step, values in by_step.items():
+        run.log_metrics(values, step=step)
+
+
+def _clean(params: Mapping[str, object]) -> dict[str, object]:
+    return {_key(key): value for key, value in params.items()}
+
+
+def _key(name: str) -> str:
+    """Return a name that MLflow takes: what it refuses is an underscore."""
+    plain = re.sub(r"[^\w.\- :]", "_", name)[:250].lstrip(".") or "_"
+    return posixpath.normpath(plain)

@@ -1,0 +1,127 @@
+"""Methods that tell a listener when the user's code calls them."""
+
+from __future__ import annotations
+
+import functools
+import operator
+import sys
+from functools import lru_cache
+from types import CodeType, FrameType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nbmlops.tracking.autolog.callers import WATCH_FILE, Origin, origin_of
+
+if TYPE_CHECKING:
+    from nbmlops.tracking.autolog.watch import Watch
+
+FITS = frozenset({"fit", "fit_transform", "fit_predict", "partial_fit"})
+PREDICTIONS = frozenset(
+    {"predict", "predict_proba", "predict_log_proba", "decision_function"}
+)
+
+
+class Listener(Protocol):
+    """What is told of calls; none of it may raise."""
+
+    def expects(self, method: str, estimator: object, caller: FrameType) -> bool | None:
+        """Return whether a method's call counts as the user's fit, None to ignore."""
+
+    def begin(
+        self,
+        method: str,
+        estimator: object,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        is_counted: bool,
+    ) -> object:
+        """Return what `end` is to be given."""
+
+    def end(
+        self,
+        call: Any,  # noqa: ANN401
+        result: object = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """Take note of how a call ended."""
+
+    def measured(
+        self, metric: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object
+    ) -> None:
+        """Take note of a metric's value."""
+
+    def stand_aside(self) -> None:
+        """Take note that another logger has taken over."""
+
+
+def unseen(function: Any) -> Any:  # noqa: ANN401
+    """Return a function with the frames of which warnings pass over."""
+    function.__code__ = _masked(function.__code__)
+    return function
+
+
+@lru_cache(maxsize=64)
+def _masked(code: CodeType) -> CodeType:
+    return code.replace(co_filename=WATCH_FILE)
+
+
+def _stand_in(watched: Watched, *, is_counted: bool) -> Any:  # noqa: ANN401
+    """Return the function that stands in for a method when the user calls it."""
+    original, method, watch = watched.original, watched.method, watched.watch
+    is_function = isinstance(original, FunctionType)
+
+    @functools.wraps(original if is_function else original.__wrapped__)
+    def around(estimator: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        bound = original.__get__(estimator, type(estimator))
+        listener, call = watch.listener, None
+        if listener is not None:
+            call = listener.begin(method, estimator, args, kwargs, is_counted)
+        try:
+            result = bound(*args, **kwargs)
+        except BaseException as error:
+            if listener is not None and call is not None:
+                listener.end(call, error=error)
+            # The user's traceback is that of the bare call.
+            error.__traceback__ = error.__traceback__.tb_next  # type: ignore[union-attr]
+            raise
+        if listener is not None and call is not None:
+            listener.end(call, result)
+        return result
+
+    return unseen(around)
+
+
+class Watched:
+    """A method of estimators that tells the listener when the user calls it."""
+
+    def __init__(self, original: Any, method: str, watch: Watch) -> None:  # noqa: ANN401
+        self.original = original
+        self.method = method
+        self.watch = watch
+        self._stand_ins: dict[bool, Any] = {}
+
+    def __get__(self, estimator: object, owner: type | None = None) -> Any:  # noqa: ANN401
+        try:
+            bound = self.original.__get__(estimator, owner)
+        except BaseException as error:  # the method is not available
+            error.__traceback__ = error.__traceback__.tb_next  # type: ignore[union-attr]
+            raise
+        listener = self.watch.listener
+        if listener is None:
+            return bound
+        caller = sys._getframe(1)
+        if estimator is None:
+            if origin_of(caller.f_code.co_filename) is Origin.MLFLOW:
+                self.watch.stand_aside()  # its autolog has come to patch the class
+            return bound
+        is_counted = listener.expects(self.method, estimator, caller)
+        if is_counted is None:
+            return bound
+        stand_in = self._stand_ins.get(is_counted)
+        if stand_in is None:
+            stand_in = _stand_in(self, is_counted=is_counted)
+            self._stand_ins[is_counted] = stand_in
+        return MethodType(stand_in, estimator)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A class of the notebook's own is pickled for other processes by its content.
+        return operator.getitem, ((self.original,), 0)

@@ -1,0 +1,164 @@
+"""Params of estimators as short texts, which keep no data and run no user's code."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import io
+from collections.abc import Mapping
+from pathlib import PurePath
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
+
+MAX_ITEMS = 50
+"""Items of a list that are written; of more, only their number."""
+
+MAX_PARAMS = 300
+_MAX_TEXT = 10_000
+_MAX_DEPTH = 6
+
+
+def brief(value: Any, depth: int = 0) -> str:  # noqa: ANN401 - a param is anything
+    """Return a value of a param as a text.
+
+    Parameters
+    ----------
+    value : object
+        A param of an estimator.
+    depth : int, default=0
+        How many containers it is in, at least 0.
+
+    Returns
+    -------
+    str
+        Plain values as Python writes them, an estimator by its class, an array or a
+        frame by its shape, and what is not known by its type.
+
+    Examples
+    --------
+    >>> brief({"C": [0.1, 1], "kernel": "rbf"})
+    "{'C': [0.1, 1], 'kernel': 'rbf'}"
+    """
+    if isinstance(value, str):
+        return (repr(value) if depth else value)[:_MAX_TEXT]
+    if value is None or isinstance(value, bool | int | float | complex | range | slice):
+        return str(value)
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, type):
+        return value.__name__
+    if isinstance(value, FunctionType | MethodType | BuiltinFunctionType):
+        return value.__qualname__
+    if isinstance(value, list | tuple | set | frozenset | Mapping):
+        return _container(value, depth)
+    return _object(value, depth)
+
+
+def _container(value: Any, depth: int) -> str:  # noqa: ANN401
+    kind = type(value).__name__
+    if depth == _MAX_DEPTH or len(value) > MAX_ITEMS:
+        return f"{kind} of {len(value)} items"
+    if isinstance(value, Mapping):
+        pairs = [
+            f"{brief(k, depth + 1)}: {brief(v, depth + 1)}" for k, v in value.items()
+        ]
+        return f"{{{', '.join(pairs)}}}"
+    items = ", ".join(brief(item, depth + 1) for item in value)
+    if isinstance(value, list):
+        return f"[{items}]"
+    if isinstance(value, tuple):
+        return f"({items},)" if len(value) == 1 else f"({items})"
+    return f"{{{items}}}" if value else f"{kind}()"
+
+
+def _object(value: Any, depth: int) -> str:  # noqa: ANN401
+    kind = type(value)
+    module = kind.__module__.partition(".")[0]
+    shape = getattr(value, "shape", None)
+    if module == "numpy" and shape == ():
+        return str(value)
+    if isinstance(shape, tuple):
+        if module == "numpy" and value.size <= MAX_ITEMS and value.dtype != object:
+            return brief(value.tolist(), depth)
+        return f"{kind.__name__} of shape {shape}"
+    if module == "scipy" and hasattr(value, "dist"):  # a distribution to draw from
+        given = [*map(brief, value.args), *(f"{k}={v}" for k, v in value.kwds.items())]
+        return f"{value.dist.name}({', '.join(given)})"
+    if module == "sklearn" and not hasattr(value, "fit"):  # a kernel, a splitter
+        text = repr(value)
+        return kind.__name__ if " at 0x" in text else text[:_MAX_TEXT]
+    return kind.__name__
+
+
+def params_of(estimator: Any) -> dict[str, str]:  # noqa: ANN401
+    """Return all params of an estimator and of those inside it, as texts."""
+    found = _params(estimator, is_deep=True)
+    return {key: brief(found[key]) for key in list(found)[:MAX_PARAMS]}
+
+
+def changed_params(estimator: Any) -> dict[str, str]:  # noqa: ANN401
+    """Return the params of an estimator that are not its class's defaults."""
+    defaults = {
+        key: brief(param.default)
+        for key, param in inspect.signature(type(estimator)).parameters.items()
+    }
+    params = {
+        key: brief(value) for key, value in _params(estimator, is_deep=False).items()
+    }
+    return {key: text for key, text in params.items() if defaults.get(key) != text}
+
+
+def _params(estimator: Any, *, is_deep: bool) -> dict[str, Any]:  # noqa: ANN401
+    found = estimator.get_params(deep=is_deep)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def title_of(estimator: Any) -> str:  # noqa: ANN401
+    """Return an estimator's class, and the classes of what it is made of.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any.
+
+    Returns
+    -------
+    str
+        Such as ``Pipeline(StandardScaler, LogisticRegression)``.
+    """
+    kind = type(estimator).__name__
+    state = vars(estimator) if hasattr(estimator, "__dict__") else {}
+    steps = state.get("steps")
+    if isinstance(steps, list):
+        parts = [step[-1] for step in steps if isinstance(step, tuple)]
+    else:
+        parts = [state["estimator"]] if state.get("estimator") is not None else []
+    inner = ", ".join(
+        part if isinstance(part, str) else title_of(part) for part in parts[:8]
+    )
+    return f"{kind}({inner})"[:200] if inner else kind
+
+
+def table_of(results: Mapping[str, Any]) -> bytes:
+    """Return the results of a search as a table.
+
+    Parameters
+    ----------
+    results : Mapping of str to sequence
+        ``cv_results_``: a column each, as many rows as candidates.
+
+    Returns
+    -------
+    bytes
+        CSV in UTF-8; a param that a candidate does not have is empty.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(results)
+    for row in zip(*results.values(), strict=True):
+        writer.writerow(["" if _is_masked(cell) else brief(cell) for cell in row])
+    return text.getvalue().encode()
+
+
+def _is_masked(cell: object) -> bool:
+    return type(cell).__name__ == "MaskedConstant"

@@ -1,0 +1,214 @@
+"""Calls of estimators and metrics, watched without the callers noticing.
+
+While a recorder listens, the methods of scikit-learn's estimators are descriptors:
+packages that ask for a method get the original, and only the user's code gets one
+that tells the recorder. So cross-validation, searches and pipelines run what they
+always run. Functions of ``sklearn.metrics`` have been imported by name long before;
+they keep their identity, and only the function inside scikit-learn's own wrapper of
+them is exchanged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from nbmlops.tracking.autolog.arrivals import Arrivals
+from nbmlops.tracking.autolog.methods import (
+    FITS,
+    PREDICTIONS,
+    Listener,
+    Watched,
+    unseen,
+)
+
+_METHODS = (*FITS, *PREDICTIONS, "score")
+_BASE, _METRICS = "sklearn.base", "sklearn.metrics"
+
+
+class Watch:
+    """Keeps the classes of a process watched while anyone listens.
+
+    Attributes
+    ----------
+    listener : Listener or None
+        Who is told: the one that came last.
+    fit_codes : set of code
+        The code of the fit methods that are watched.
+    """
+
+    def __init__(self) -> None:
+        self.listener: Listener | None = None
+        self.fit_codes: set[CodeType] = set()
+        self._listeners: list[Listener] = []
+        self._classes: set[type] = set()
+        self._undo: list[Callable[[], None]] = []
+
+    def add(self, listener: Listener) -> None:
+        """Tell a listener of what happens from now on, instead of those before it."""
+        if listener in self._listeners:
+            return
+        self._listeners.append(listener)
+        self.listener = listener
+        if len(self._listeners) == 1:
+            self._install()
+
+    def remove(self, listener: Listener) -> None:
+        """Tell a listener no more; without any, all is as it was found."""
+        if listener not in self._listeners:
+            return
+        self._listeners.remove(listener)
+        self.listener = self._listeners[-1] if self._listeners else None
+        if self.listener is None:
+            self._restore()
+
+    def stand_aside(self) -> None:
+        """Leave the classes to another logger, for good."""
+        for listener in list(self._listeners):
+            listener.stand_aside()
+            self.remove(listener)
+
+    def _install(self) -> None:
+        awaited = [name for name in (_BASE, _METRICS) if name not in sys.modules]
+        if awaited:
+            finder = Arrivals(awaited, self._arrived)
+            self._undo.append(lambda: _remove(sys.meta_path, finder))
+            sys.meta_path.insert(0, finder)
+        for name in {_BASE, _METRICS}.difference(awaited):
+            self._arrived(sys.modules[name])
+
+    def _arrived(self, module: ModuleType) -> None:
+        if self.listener is None:
+            return
+        if module.__name__ == _METRICS:
+            for function in _metrics(module):
+                self._watch_metric(function)
+            return
+        base = getattr(module, "BaseEstimator", None)
+        if base is not None:  # else another thread is still importing it
+            self._watch_subclassing(base)
+            for estimator in _subclasses(base):
+                self._watch_class(estimator)
+
+    def _watch_class(self, estimator: type) -> None:
+        for cls in estimator.__mro__[:-1]:
+            if cls in self._classes:
+                continue
+            self._classes.add(cls)
+            for method in _METHODS:
+                watched = self._watched(cls.__dict__.get(method), method)
+                if watched is not None:
+                    self._undo.append(functools.partial(_unwatch, cls, watched))
+                    with contextlib.suppress(TypeError, AttributeError):
+                        setattr(cls, method, watched)
+
+    def _watched(self, original: Any, method: str) -> Watched | None:  # noqa: ANN401
+        if isinstance(original, Watched):  # a copy of a class, as of `dataclass`
+            return original
+        is_plain = isinstance(original, FunctionType)
+        if not is_plain and type(original).__name__ != "_AvailableIfDescriptor":
+            return None
+        if getattr(original, "__isabstractmethod__", False):
+            return None
+        if method in FITS:
+            innermost = inspect.unwrap(original)
+            if isinstance(innermost, FunctionType):
+                self.fit_codes.add(innermost.__code__)
+        return Watched(original, method, self)
+
+    def _watch_subclassing(self, base: Any) -> None:  # noqa: ANN401
+        original = base.__dict__.get("__init_subclass__")
+
+        def init_subclass(cls: Any, /, **kwargs: Any) -> None:  # noqa: ANN401
+            inherited = original.__get__(None, cls) if original else None
+            (inherited or super(base, cls).__init_subclass__)(**kwargs)
+            if self.listener is not None:
+                self._watch_class(cls)
+
+        ours: Any = classmethod(init_subclass)
+
+        def undo() -> None:
+            if base.__dict__.get("__init_subclass__") is not ours:
+                return
+            if original is None:
+                del base.__init_subclass__
+            else:
+                base.__init_subclass__ = original
+
+        self._undo.append(undo)
+        base.__init_subclass__ = ours
+
+    def _watch_metric(self, function: FunctionType) -> None:
+        position = function.__code__.co_freevars.index("func")
+        cell = (function.__closure__ or ())[position]
+        original = cell.cell_contents
+
+        @functools.wraps(original)
+        def around(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            try:
+                result = original(*args, **kwargs)
+            except BaseException as error:
+                error.__traceback__ = error.__traceback__.tb_next  # type: ignore[union-attr]
+                raise
+            listener = self.listener
+            if listener is not None:
+                listener.measured(original.__name__, args, kwargs, result)
+            return result
+
+        def undo() -> None:
+            if cell.cell_contents is around:
+                cell.cell_contents = original
+
+        self._undo.append(undo)
+        cell.cell_contents = unseen(around)
+
+    def _restore(self) -> None:
+        interrupt = None
+        while self._undo:  # each may be done twice, so that an interrupt skips none
+            try:
+                self._undo[-1]()
+                self._undo.pop()
+            except KeyboardInterrupt as error:
+                interrupt = error
+        self._classes.clear()
+        self.fit_codes.clear()
+        if interrupt is not None:
+            raise interrupt
+
+
+WATCH = Watch()
+"""The watch of this process: its classes are there but once."""
+
+
+def _remove(items: list[Any], item: object) -> None:
+    with contextlib.suppress(ValueError):
+        items.remove(item)
+
+
+def _unwatch(cls: type, watched: Watched) -> None:
+    if cls.__dict__.get(watched.method) is watched:
+        setattr(cls, watched.method, watched.original)
+
+
+def _subclasses(base: type) -> Iterator[type]:
+    seen: set[type] = {base}
+    waiting = [base]
+    while waiting:
+        cls = waiting.pop()
+        yield cls
+        new: set[type] = set(cls.__subclasses__()) - seen
+        seen.update(new)
+        waiting.extend(new)
+
+
+def _metrics(module: ModuleType) -> Iterator[FunctionType]:
+    for name in getattr(module, "__all__", ()):
+        function: Any = getattr(module, name, None)
+        is_plain = isinstance(function, FunctionType)
+        if is_plain and "func" in function.__code__.co_freevars:
+            yield function

@@ -1,0 +1,324 @@
+"""What tracked cells leave of their fits, and that they run as bare cells do."""
+
+import re
+
+import pytest
+
+from nbmlops.store import connect
+from nbmlops.store.artifacts import read_file
+from nbmlops.store.search import list_children, list_runs
+from nbmlops.store.selection import resolve_run
+from nbmlops.tracking.autolog.methods import Watched
+from tests.kernels import kernel
+
+_DATA = """
+from sklearn.datasets import make_classification
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+X, y = make_classification(n_samples=90, n_features=4, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+"""
+
+
+@pytest.fixture
+def cell(shell):
+    """Return a function that runs a cell, after one that makes data."""
+    shell.run_cell(_DATA)
+    return shell.run_cell
+
+
+def _tree(runs):
+    """Return the last cell's run and those below it, the oldest first."""
+    (cell,) = [run for run in runs() if run.tags["nbmlops.kind"] != "fit"]
+    return cell, list(list_children(connect(), cell.run_id)[::-1])
+
+
+def _loaded(run):
+    import mlflow
+
+    mlflow.set_tracking_uri(connect().uri)
+    return mlflow.sklearn.load_model(f"models:/{run.model_id}")
+
+
+def test_one_fit_fills_the_run_of_its_cell(cell, runs):
+    cell(
+        "%%track it -p C=7 solver='mine' -m own=0.5\n"
+        "X_train = StandardScaler(with_mean=False).fit_transform(X_train)\n"
+        "model = LogisticRegression(C=3).fit(X_train, y_train)\n"
+        "print(model.score(X_test, y_test))\n"
+        "accuracy = accuracy_score(y_test, model.predict(X_test))"
+    )
+    run, below = _tree(runs)
+    assert below == []
+    assert run.params["C"] == "7"  # what the user gives is what stays
+    assert run.params["solver"] == "mine"
+    assert run.params["max_iter"] == "100"
+    assert run.params["StandardScaler.with_mean"] == "False"
+    assert run.metrics["score"] == run.metrics["accuracy_score"]
+    assert run.metrics["own"] == 0.5
+    assert _loaded(run).C == 3
+
+
+def test_several_fits_are_runs_of_their_own_below(cell, runs, capsys):
+    cell(
+        "%%track it\n"
+        "for depth in (1, 2):\n"
+        "    model = DecisionTreeClassifier(max_depth=depth).fit(X_train, y_train)\n"
+        "    model.score(X_test, y_test)\n"
+        "    model.score(X_train, y_train)\n"
+        "bad = LogisticRegression(C=-1)\n"
+        "try:\n"
+        "    bad.fit(X_train, y_train)\n"
+        "except ValueError:\n"
+        "    pass\n"
+        "model.fit(X_test, y_test)\n"
+    )
+    run, below = _tree(runs)
+    assert "4 fits, each a run below this one" in capsys.readouterr().out
+    assert (run.status, dict(run.params), dict(run.metrics)) == ("FINISHED", {}, {})
+    assert run.tags["nbmlops.kind"] == "cell"
+    assert _loaded(run).max_depth == 2
+    assert resolve_run(connect(), "latest", with_model=True).run_id == run.run_id
+    assert [child.name for child in below] == [
+        "DecisionTreeClassifier",
+        "DecisionTreeClassifier",
+        "LogisticRegression",
+        "model: DecisionTreeClassifier",
+    ]
+    assert [child.status for child in below] == [
+        "FINISHED",
+        "FINISHED",
+        "FAILED",
+        "FINISHED",
+    ]
+    assert [child.params.get("max_depth") for child in below] == ["1", "2", None, "2"]
+    assert [set(child.metrics) for child in below] == [
+        {"fit_s", "score_X_train", "score_X_test"},
+        {"fit_s", "score_X_train", "score_X_test"},
+        {"fit_s"},
+        {"fit_s"},
+    ]
+    reason = below[2].tags["nbmlops.ended_because"]
+    assert reason.startswith("InvalidParameterError: The 'C' parameter")
+    assert [child.model_id is not None for child in below] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_search_is_one_run_with_its_table_and_its_best(cell, runs):
+    cell(
+        "%%track it -d X_train\n"
+        "search = GridSearchCV(\n"
+        "    make_pipeline(StandardScaler(), LogisticRegression()),\n"
+        "    {'logisticregression__C': [0.1, 1, 10]}, cv=3, n_jobs=2)\n"
+        "search.fit(X_train, y_train)\n"
+        "best = search.best_score_\n"
+        "%track log best=best\n"
+    )
+    run, below = _tree(runs)
+    assert below == []
+    assert run.params["param_grid"] == "{'logisticregression__C': [0.1, 1, 10]}"
+    assert float(run.params["best_logisticregression__C"]) in (0.1, 1, 10)
+    assert run.metrics["best_cv_score"] == run.metrics["best"]
+    table = read_file(connect(), run.run_id, "nbmlops/search.csv").decode()
+    assert len(table.splitlines()) == 4
+    assert "param_logisticregression__C" in table.splitlines()[0]
+    assert type(_loaded(run)).__name__ == "Pipeline"
+
+
+def test_search_among_other_fits_keeps_its_table(cell, runs):
+    cell(
+        "%%track it\n"
+        "dull = DummyClassifier().fit(X, y)\n"
+        "search = GridSearchCV(LogisticRegression(), {'C': [1, 2]}, cv=2).fit(X, y)\n"
+    )
+    _, below = _tree(runs)
+    names = ["dull: DummyClassifier", "search: GridSearchCV(LogisticRegression)"]
+    assert [run.name for run in below] == names
+    assert read_file(connect(), below[1].run_id, "nbmlops/search.csv")
+    assert type(_loaded(below[1])).__name__ == "LogisticRegression"
+
+
+def test_cross_validation_alone_leaves_no_runs_and_no_metrics(cell, runs):
+    cell("%%track it -m mean\nmean = cross_val_score(DummyClassifier(), X, y).mean()")
+    run, below = _tree(runs)
+    assert below == []
+    assert (set(run.metrics), dict(run.params)) == ({"mean"}, {})
+
+
+def test_names_that_mlflow_refuses_do_not_fail_the_cell(cell, runs):
+    result = cell(
+        "%%track it\n"
+        "Pipeline([('a%b', StandardScaler()), ('../m', DummyClassifier())]).fit(X, y)\n"
+    )
+    assert result.success
+    run, _ = _tree(runs)
+    assert run.params["a_b__with_mean"] == "True"
+    assert any(key.endswith("_m__strategy") for key in run.params)
+
+
+def test_param_that_the_cell_logged_to_mlflow_stays(cell, runs):
+    result = cell(
+        "%%track it\nimport mlflow\nmlflow.log_param('C', 'theirs')\n"
+        "LogisticRegression().fit(X, y)\n"
+    )
+    assert result.success
+    assert _tree(runs)[0].params["C"] == "theirs"
+
+
+def test_more_fits_than_are_recorded_are_told(cell, runs, capsys):
+    cell("%%track it\nfor n in range(23):\n    DummyClassifier().fit(X, y)")
+    assert len(_tree(runs)[1]) == 20
+    assert "3 more fits were not recorded" in capsys.readouterr().out
+
+
+def test_without_autolog_nothing_is_watched(cell, runs):
+    cell("%%track it --no-autolog\nm = vars(DummyClassifier)['fit']")
+    cell("DummyClassifier().fit(X, y)")
+    run, below = _tree(runs)
+    assert (below, dict(run.params), run.model_id) == ([], {}, None)
+
+
+def test_run_over_many_cells_has_the_fits_of_all(cell, runs):
+    cell("%track on it")
+    cell("one = LogisticRegression(C=2).fit(X, y)")
+    assert not isinstance(vars(_class("LogisticRegression", cell))["fit"], Watched)
+    cell("one.score(X, y)")
+    cell("%%track inner --nested\nDummyClassifier().fit(X, y)")
+    cell("%track off")
+    outer = next(run for run in runs() if run.name == "it")
+    inner = next(run for run in runs() if run.name == "inner")
+    assert (outer.params["C"], outer.metrics.keys()) == ("2", {"fit_s", "score"})
+    assert inner.params["strategy"] == "prior"
+    assert [run.name for run in list_children(connect(), outer.run_id)] == ["inner"]
+
+
+def _class(name, cell):
+    return cell(name).result
+
+
+def test_fit_with_which_the_cell_fails_is_in_its_run(cell, runs):
+    result = cell("%%track it\nLogisticRegression(C=-1).fit(X, y)")
+    assert type(result.error_in_exec).__name__ == "InvalidParameterError"
+    run, below = _tree(runs)
+    assert (run.status, run.params["C"], below) == ("FAILED", "-1", [])
+    assert not isinstance(vars(_class("LogisticRegression", cell))["fit"], Watched)
+
+
+def test_mlflow_autolog_in_the_cell_is_the_only_one(cell, runs):
+    result = cell(
+        "%%track it\nimport mlflow\n"
+        "mlflow.sklearn.autolog(log_models=False, silent=True)\n"
+        "LogisticRegression(C=2).fit(X, y)\n"
+        "mlflow.sklearn.autolog(disable=True, silent=True)\n"
+    )
+    assert result.success
+    run, below = _tree(runs)
+    assert below == []
+    assert run.params["C"] == "2"
+    assert "fit_s" not in run.metrics
+    assert "training_accuracy_score" in run.metrics
+
+
+CELLS = {
+    "a fit, shown": "model = LogisticRegression().fit(X, y)\nmodel",
+    "scores": (
+        "scores = [DummyClassifier().fit(X, y).score(X, y) for _ in range(3)]\nscores"
+    ),
+    "a class of its own": (
+        "from sklearn.base import BaseEstimator, ClassifierMixin\n"
+        "class Own(ClassifierMixin, BaseEstimator):\n"
+        "    def fit(self, X, y):\n"
+        "        self.inner_ = LogisticRegression().fit(X, y)\n"
+        "        self.classes_ = self.inner_.classes_\n"
+        "        return self\n"
+        "    def predict(self, X):\n"
+        "        return self.inner_.predict(X)\n"
+        "cross_val_score(Own(), X, y, n_jobs=2), Own().fit(X, y).score(X, y)"
+    ),
+    "a search in processes": (
+        "search = GridSearchCV(LogisticRegression(), {'C': [0.1, 1]}, cv=2, n_jobs=2)\n"
+        "search.fit(X, y).best_params_"
+    ),
+    "warnings": (
+        "m = LogisticRegression(max_iter=1).fit(X, y)\n"
+        "accuracy_score(y, m.predict(X))\n"
+        "from sklearn.metrics import precision_score\n"
+        "precision_score([0, 1], [0, 0])"
+    ),
+    "an error": "LogisticRegression().fit(X, y[:5])",
+    "an error of a metric": (
+        "p = DummyClassifier().fit(X, y).predict(X)\naccuracy_score(y[:5], p)"
+    ),
+    "a method that is not there": "make_pipeline(StandardScaler()).fit(X).predict(X)",
+    "too few arguments": "LogisticRegression().fit(X)",
+    "help": "import inspect\ninspect.signature(LogisticRegression().fit)",
+}
+
+
+@pytest.mark.kernel
+def test_cells_show_and_leave_what_they_do_without(project):
+    """Run each cell bare in one kernel and tracked in another."""
+    passing = re.compile(r"ipykernel_\d+.\d+|0x[0-9a-f]+|id-\d+")
+
+    def shown(reply):
+        contents = [output["content"] for output in reply.outputs]
+        parts = [
+            part
+            for content in contents
+            if "run it " not in str(content.get("data"))
+            for part in (
+                content.get("text", ""),
+                *content.get("traceback", []),
+                *content.get("data", {}).values(),
+            )
+        ]
+        return reply.status, reply.error, passing.sub("", "\n".join(parts))
+
+    with kernel(project) as bare, kernel(project) as tracked:
+        tracked.run("%load_ext nbmlops")
+        bare.run("0")
+        for k in (bare, tracked):
+            k.run(_DATA)
+        for name, source in CELLS.items():
+            without = shown(bare.run(f"# %%track it\n{source}"))
+            assert shown(tracked.run(f"%%track it\n{source}")) == without, name
+
+
+@pytest.mark.kernel
+def test_interrupted_fit_is_killed_and_leaves_the_classes_as_they_were(project):
+    slow = (
+        "%%track it\n"
+        "from sklearn.base import BaseEstimator\n"
+        "import time\n"
+        "class Slow(BaseEstimator):\n"
+        "    predict = None\n"
+        "    def fit(self, X, y=None):\n"
+        "        print('fitting', flush=True)\n"
+        "        time.sleep(60)\n"
+        "DummyClassifier().fit(X, y)\n"
+        "Slow().fit(X)\n"
+    )
+    with kernel(project) as k:
+        k.run("%load_ext nbmlops")
+        k.run(_DATA)
+        sent = k.send(slow)
+        k.await_text("fitting")
+        k.interrupt()
+        assert k.wait(sent).error == "KeyboardInterrupt"
+        left = k.run("[type(vars(c)['fit']).__name__ for c in (Slow, DummyClassifier)]")
+    assert "['function', 'function']" in left.text
+    runs = {run.name: run for run in list_runs(connect())}
+    assert {name: run.status for name, run in runs.items()} == {
+        "it": "KILLED",
+        "DummyClassifier": "FINISHED",
+        "Slow": "KILLED",
+    }
