@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _PROBE_TIMEOUT_S = 3
 _MEND = "Start it, or mend MLFLOW_TRACKING_URI; or unset it."
 _DATABASES = ("postgresql", "mysql", "mssql")
+_PASSWORD = re.compile(r"(?i)(?<![^&])(\w*passw(?:or)?d)=[^&]*")
 _ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 _REFUSALS = ("PERMISSION_DENIED", "UNAUTHENTICATED", "ENDPOINT_NOT_FOUND")
 _QUIETER = {
@@ -69,7 +70,14 @@ class Store:
     @property
     def shown_uri(self) -> str:
         """The URI without the password a database URI may hold."""
-        return _without_password(self.uri)
+        parts = urlsplit(self.uri)
+        if parts.password is not None:
+            host = parts.netloc.rpartition("@")[2]
+            parts = parts._replace(netloc=f"{parts.username}:***@{host}")
+        shown = _PASSWORD.sub(r"\1=***", parts.query)
+        if shown != parts.query:
+            parts = parts._replace(query=shown)
+        return self.uri if parts == urlsplit(self.uri) else parts.geturl()
 
     def load(self) -> None:
         """Import what speaks to this store, without asking the store anything."""
@@ -127,25 +135,16 @@ def connect(settings: Settings | None = None, *, must_answer: bool = True) -> St
     uri = settings.tracking_uri or own
     if uri == own:
         embedded.ensure(settings.home)
-    elif must_answer:
-        _probe(uri)
-    return Store(settings=settings, uri=uri)
+    store = Store(settings=settings, uri=uri)
+    if must_answer:
+        probe(store)
+    return store
 
 
 def prepare_environment() -> None:
     """Set the variables MLflow reads, where the user has not set them."""
     for name, value in _QUIETER.items():
         os.environ.setdefault(name, value)
-
-
-def _without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    query = re.sub(r"(?i)(?<![^&])(\w*passw(?:or)?d)=[^&]*", r"\1=***", parts.query)
-    parts = parts._replace(query=query)
-    if parts.password is not None:
-        host = parts.netloc.rpartition("@")[2]
-        parts = parts._replace(netloc=f"{parts.username}:***@{host}")
-    return parts.geturl() if parts != urlsplit(uri) else uri
 
 
 @contextmanager
@@ -169,17 +168,31 @@ def _artifact_root(store: Store) -> Iterator[None]:
             os.environ[_ROOT_VARIABLE] = before
 
 
-def _probe(uri: str) -> None:
-    parts = urlsplit(uri)
+def probe(store: Store) -> None:
+    """Ask a tracking server or a database whether it takes a connection.
+
+    Parameters
+    ----------
+    store : Store
+        Which; the embedded store is there.
+
+    Raises
+    ------
+    StoreError
+        It does not.
+    DependencyError
+        The package that speaks to the database is missing.
+    """
+    parts = urlsplit(store.uri)
     if parts.scheme.partition("+")[0] in _DATABASES:
-        _ask_database(uri)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+        _ask_database(store)
+    if not store.is_served or not parts.hostname:
         return
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.create_connection((parts.hostname, port), _PROBE_TIMEOUT_S).close()
     except OSError as error:
-        raise _silent(uri) from error
+        raise _silent(store.uri) from error
 
 
 def _silent(uri: str) -> StoreError:
@@ -187,26 +200,26 @@ def _silent(uri: str) -> StoreError:
     return StoreError(f"The tracking server {host} does not answer.", fix=_MEND)
 
 
-def _ask_database(uri: str) -> None:
+def _ask_database(store: Store) -> None:
     """Connect once: MLflow would retry a wrong password for minutes, unseen."""
     import sqlalchemy
     from sqlalchemy.exc import SQLAlchemyError
 
-    limit = {} if uri.startswith("mssql") else {"connect_timeout": _PROBE_TIMEOUT_S}
+    is_odd = store.uri.startswith("mssql")
+    limit = {} if is_odd else {"connect_timeout": _PROBE_TIMEOUT_S}
     try:
         sqlalchemy.create_engine(
-            uri, poolclass=sqlalchemy.NullPool, connect_args=limit
+            store.uri, poolclass=sqlalchemy.NullPool, connect_args=limit
         ).connect().close()
     except ModuleNotFoundError as error:
         raise DependencyError(
-            f"The store at {_without_password(uri)} needs the package {error.name!r}.",
+            f"The store at {store.shown_uri} needs the package {error.name!r}.",
             fix='For PostgreSQL: pip install "nbmlops[postgres]".',
         ) from error
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         raise StoreError(
-            f"The database at {_without_password(uri)} does not answer: {reason}.",
-            fix=_MEND,
+            f"The database at {store.shown_uri} does not answer: {reason}.", fix=_MEND
         ) from error
 
 

@@ -11,12 +11,11 @@ import random
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 from nbmlops.store import embedded
-from tests.faults.kills import N_VALUES, ROOT, nursery, sync_and_reap
+from tests.faults.kills import ROOT, nursery, sync_and_reap
 from tests.faults.ledger import Ledger, Tally
 
 SIZE_MB = 24
@@ -31,7 +30,9 @@ class Ballast:
         self._n_acknowledged = 0
 
     def on_line(self, word):
-        """Fill the disk once a logger has logged enough."""
+        """Fill the disk once a logger has logged enough; the next one finds room."""
+        if word == "open":
+            self.remove()
         self._n_acknowledged += word == "ack"
         if self._n_acknowledged == FULL_FROM:
             self.fill()
@@ -54,7 +55,7 @@ class Ballast:
 
 
 def fill_disks(n, seed):
-    """Return the tally of ``n`` loggers whose disk is full, half of them killed."""
+    """Return the tally of ``n`` loggers that are killed, most on a full disk."""
     source, ledger = random.Random(seed), Ledger()  # noqa: S311
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder)
@@ -66,20 +67,10 @@ def fill_disks(n, seed):
         embedded.ensure(project / ".nbmlops")
         ballast = Ballast(project / "ballast")
         with nursery(project) as forks:
-            for name in ("warm", "whole"):
-                began = time.monotonic()
-                forks.run(ledger, name=name, logger="nbmlops", n=N_VALUES)
-                life_s = time.monotonic() - began
-            for i in range(n):
-                forks.run(
-                    ledger,
-                    name=f"full {seed} {i}",
-                    logger="nbmlops",
-                    n=N_VALUES,
-                    kill_after_s=source.uniform(0, life_s) if i % 2 else None,
-                    on_line=ballast.on_line,
-                )
-                ballast.remove()
+            forks.kill_many(
+                ledger, n, source, logger="nbmlops", on_line=ballast.on_line
+            )
+            ballast.remove()
         sync_and_reap(project)
         tally = ledger.compare(embedded.tracking_uri(project / ".nbmlops"))
         subprocess.run(["umount", "--lazy", folder], check=True)

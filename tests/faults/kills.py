@@ -22,19 +22,49 @@ class Nursery:
     def __init__(self, process):
         self._process = process
 
-    def run(self, ledger, *, name, logger, n, kill_after_s=None, on_line=None):
-        """Have one logger do its work or die, and take down what it says."""
-        order = {"name": name, "logger": logger, "n": n, "kill_after_s": kill_after_s}
+    def run(self, ledger, on_line=None, **order):
+        """Have one logger do its work or die, and take down what it says.
+
+        Returns
+        -------
+        tuple of float
+            Seconds until its run was open, and from then on until it ended.
+        """
+        began = opened = time.monotonic()
+        order = {"n": N_VALUES, "kill_after_s": None, **order}
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
             word, *rest = line.split()
             if word == "end":
-                return int(rest[0])
-            ledger.note(name, word, *rest)
+                return opened - began, time.monotonic() - opened
+            if word == "open":
+                opened = time.monotonic()
+            ledger.note(order["name"], word, *rest)
             if on_line is not None:
                 on_line(word)
         raise AssertionError("the nursery ended")
+
+    def kill_many(self, ledger, n, source, *, logger, on_line=None):
+        """Kill loggers at random moments: one of four while it opens its run.
+
+        What they say is taken down, and so are two whole lives before them: the first
+        loads what all need, the second tells how long a life is.
+        """
+        label = f"{logger} {secrets.token_hex(4)}"
+        for name in ("first", "whole"):
+            told = {"name": f"{label} {name}", "logger": logger}
+            opening_s, rest_s = self.run(ledger, **told)
+        for i in range(n):
+            is_late = i % 4 > 0
+            self.run(
+                ledger,
+                on_line,
+                name=f"{label} {i}",
+                logger=logger,
+                since="open" if is_late else "fork",
+                kill_after_s=source.uniform(0, rest_s if is_late else opening_s),
+            )
 
 
 @contextmanager
@@ -75,22 +105,10 @@ def kill_loggers(n, seed, *, project, uri=None, logger="nbmlops", on_line=None):
     on_line : callable, optional
         Called with the first word of each line a logger says.
     """
-    source = random.Random(seed)  # noqa: S311
-    ledger, label = Ledger(), f"{logger} {secrets.token_hex(4)}"
+    ledger = Ledger()
     with nursery(project, uri) as forks:
-        for name in ("warm", "whole"):  # the second tells how long a life is
-            began = time.monotonic()
-            forks.run(ledger, name=f"{label} {name}", logger=logger, n=N_VALUES)
-            life_s = time.monotonic() - began
-        for i in range(n):
-            forks.run(
-                ledger,
-                name=f"{label} {i}",
-                logger=logger,
-                n=N_VALUES,
-                kill_after_s=source.uniform(0, life_s),
-                on_line=on_line,
-            )
+        source = random.Random(seed)  # noqa: S311
+        forks.kill_many(ledger, n, source, logger=logger, on_line=on_line)
     return ledger
 
 
@@ -110,8 +128,19 @@ def nbmlops(project, *arguments, uri=None, limit_s=300):
     )
 
 
-def sync_and_reap(project, uri=None):
-    """Do from outside what a user does once the fault is over."""
-    for command in (("sync",), ("doctor", "--fix")):
-        done = nbmlops(project, *command, uri=uri)
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
+def sync_and_reap(project, uri=None, limit_s=120):
+    """Do from outside what a user does once the fault is over.
+
+    A living process may be sending its own journal, and sync then says so; it is asked
+    until all is there.
+    """
+    deadline = time.monotonic() + limit_s
+    while True:
+        done = nbmlops(project, "sync", uri=uri)
+        assert "Traceback" not in done.stderr, done.stderr
+        if done.returncode == 0:
+            break
+        assert time.monotonic() < deadline, (done.stdout, done.stderr)
+        time.sleep(0.5)
+    done = nbmlops(project, "doctor", "--fix", uri=uri)
+    assert done.returncode == 0, (done.stdout, done.stderr)

@@ -1,8 +1,9 @@
 """A process that has imported all, forks loggers, and kills them.
 
 It reads a JSON line an order: ``name`` of the run, ``logger`` (``nbmlops``, ``mlflow``,
-``mlflow async``), ``n`` values, and ``kill_after_s`` seconds after which the logger
-gets SIGKILL, or null. On stdout come the logger's lines, ``open``, ``ack STEP`` and
+``mlflow async``), ``n`` values, and ``kill_after_s``, the seconds from the fork
+(``since`` is ``fork``) or from the opened run (``open``) after which the logger gets
+SIGKILL, or null. On stdout come the logger's lines, ``open``, ``ack STEP`` and
 ``no STEP``, each written before the logger goes on, and at last ``end STATUS``.
 """
 
@@ -39,17 +40,23 @@ def serve():
     for line in sys.stdin:
         order = json.loads(line)
         assert threading.active_count() == 1, "a fork would lose threads"
+        is_open, tell_open = os.pipe()
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
+                order["tell_open"] = tell_open
                 loggers[order["logger"]](order)
                 code = 0
             finally:
                 os._exit(code)
+        os.close(tell_open)
         if order["kill_after_s"] is not None:
+            if order["since"] == "open":
+                os.read(is_open, 1)
             time.sleep(order["kill_after_s"])
             os.kill(pid, signal.SIGKILL)
+        os.close(is_open)
         say(f"end {os.waitpid(pid, 0)[1]}")
 
 
@@ -61,6 +68,7 @@ def say(text):
 def _steps(order, log):
     """Log values in bursts, as a training loop does, and tell what became of each."""
     say("open")
+    os.close(order["tell_open"])
     for step in range(order["n"]):
         try:
             log(value_of(order["name"], step), step)
