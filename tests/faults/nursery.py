@@ -7,7 +7,6 @@ SIGKILL, or null. On stdout come the logger's lines, ``open``, ``ack STEP`` and
 ``no STEP``, each written before the logger goes on, and at last ``end STATUS``.
 """
 
-import importlib
 import json
 import os
 import signal
@@ -17,15 +16,13 @@ import time
 
 import mlflow
 from mlflow.exceptions import MlflowException
-from sqlalchemy.orm import configure_mappers
 
 import nbmlops as nm
 from nbmlops.errors import NbmlopsError
 from nbmlops.store import connect
-from nbmlops.store.connection import prepare_environment
+from nbmlops.tracking.environment import installed
 from tests.faults.ledger import METRIC, value_of
 
-MODULES = ("mlflow.store.tracking.sqlalchemy_store", "nbmlops.tracking.track")
 BURST, PAUSE_S = 20, 0.005
 
 
@@ -33,10 +30,8 @@ def serve():
     """Carry out orders until stdin ends."""
     loggers = {"nbmlops": _ours, "mlflow": _theirs, "mlflow async": _theirs_async}
     # All that a run loads; no store is opened, whose connections would not bear a fork.
-    prepare_environment()
-    for name in MODULES:
-        importlib.import_module(name)
-    configure_mappers()
+    connect(must_answer=False).load()
+    installed()
     for line in sys.stdin:
         order = json.loads(line)
         assert threading.active_count() == 1, "a fork would lose threads"
