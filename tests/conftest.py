@@ -7,7 +7,7 @@ import pytest
 from nbmlops.config import load_settings
 from nbmlops.store import connect
 
-pytest_plugins = ["pytest_jupyter.jupyter_server"]
+pytest_plugins = ["pytest_jupyter.jupyter_server", "tests.postgres", "tests.servers"]
 
 
 @pytest.fixture(autouse=True)

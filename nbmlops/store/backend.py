@@ -1,21 +1,26 @@
-"""MLflow's tracking backend as a background sender needs it: one try, no long wait."""
+"""MLflow's backends as a sender needs them: one try, no long wait."""
 
 from __future__ import annotations
 
 import json
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from nbmlops.store.connection import Store
+from nbmlops.store.connection import Store, probe
 
 if TYPE_CHECKING:
+    from mlflow.store.model_registry.abstract_store import (
+        AbstractStore as AbstractRegistry,
+    )
     from mlflow.store.tracking.abstract_store import AbstractStore
+    from mlflow.utils.rest_utils import MlflowHostCreds
 
 _TIMEOUT_S = 10
 
 
 def backend(store: Store) -> AbstractStore:
-    """Return MLflow's backend for a store.
+    """Return MLflow's tracking backend for a store.
 
     Parameters
     ----------
@@ -27,20 +32,64 @@ def backend(store: Store) -> AbstractStore:
     AbstractStore
         For a tracking server one that sends each request once: MLflow's own repeats a
         request whose answer was lost, and so makes twins of what it creates.
+
+    Raises
+    ------
+    StoreError
+        The database refuses the first connection.
     """
     if store.is_served:
         store.load()
         return _one_try_store(store.uri)
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    if store.uri not in SqlAlchemyStore._engine_map:
+        probe(store)  # MLflow's own first try lasts for minutes when it fails
     direct: AbstractStore = store.client._tracking_client.store
     return direct
+
+
+def registry(store: Store) -> AbstractRegistry:
+    """Return MLflow's registry of models for a store; see `backend`."""
+    client = store.client
+    if urlsplit(client._registry_uri).scheme in ("http", "https"):
+        return _one_try_registry(client._registry_uri)
+    direct: AbstractRegistry = client._get_registry_client().store
+    return direct
+
+
+def _call_once(
+    credentials: MlflowHostCreds,
+    path: str,
+    method: str,
+    json_body: str | None,
+    message: Any,  # noqa: ANN401 - of a protobuf message class
+) -> Any:  # noqa: ANN401
+    """Fill a protobuf message with the answer to one request, sent once."""
+    from mlflow.utils import rest_utils
+    from mlflow.utils.proto_json_utils import parse_dict
+
+    body = json.loads(json_body) if json_body else None
+    answer = rest_utils.verify_rest_response(
+        rest_utils.http_request(
+            credentials,
+            path,
+            method,
+            max_retries=0,
+            timeout=_TIMEOUT_S,
+            **{"params" if method == "GET" else "json": body},
+        ),
+        path,
+    )
+    if answer.status_code != 204:
+        parse_dict(js_dict=answer.json(), message=message)
+    return message
 
 
 @lru_cache(maxsize=8)
 def _one_try_store(uri: str) -> AbstractStore:
     from mlflow.store.tracking.rest_store import RestStore
-    from mlflow.utils import rest_utils
     from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.proto_json_utils import parse_dict
 
     class OneTryStore(RestStore):
         def _call_endpoint(
@@ -54,24 +103,32 @@ def _one_try_store(uri: str) -> AbstractStore:
             known = api in self._V3_APIS
             table = self._V3_METHOD_TO_INFO if known else self._METHOD_TO_INFO
             path, method = table[api]
-            path = endpoint or path
-            body = json.loads(json_body) if json_body else None
-            answer = rest_utils.verify_rest_response(
-                rest_utils.http_request(
-                    self.get_host_creds(),
-                    path,
-                    method,
-                    max_retries=0,
-                    timeout=_TIMEOUT_S,
-                    **{"params" if method == "GET" else "json": body},
-                ),
-                path,
-            )
             message = response_proto or api.Response()
-            if answer.status_code != 204:
-                parse_dict(js_dict=answer.json(), message=message)
-            return message
+            creds = self.get_host_creds()
+            return _call_once(creds, endpoint or path, method, json_body, message)
 
     credentials = partial(get_default_host_creds, uri)
     made: AbstractStore = OneTryStore(credentials)  # type: ignore[no-untyped-call]
+    return made
+
+
+@lru_cache(maxsize=8)
+def _one_try_registry(uri: str) -> AbstractRegistry:
+    from mlflow.store.model_registry.rest_store import RestStore
+    from mlflow.utils.credentials import get_default_host_creds
+
+    class OneTryRegistry(RestStore):
+        def _call_endpoint(
+            self,
+            api: Any,  # noqa: ANN401 - a protobuf message class
+            json_body: str | None,
+            call_all_endpoints: bool = False,
+            extra_headers: Any = None,  # noqa: ANN401
+        ) -> Any:  # noqa: ANN401
+            path, method = self._get_endpoint_from_method(api)  # type: ignore[no-untyped-call]
+            message = self._get_response_from_method(api)  # type: ignore[no-untyped-call]
+            return _call_once(self.get_host_creds(), path, method, json_body, message)
+
+    credentials = partial(get_default_host_creds, uri)
+    made: AbstractRegistry = OneTryRegistry(credentials)  # type: ignore[no-untyped-call]
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +13,22 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from nbmlops.config import Settings, load_settings
-from nbmlops.errors import ConflictError, NotFoundError, StoreError, UsageError
+from nbmlops.errors import (
+    ConflictError,
+    DependencyError,
+    NotFoundError,
+    StoreError,
+    UsageError,
+)
 from nbmlops.store import embedded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_PROBE_TIMEOUT_S = 3.0
+_PROBE_TIMEOUT_S = 3
+_MEND = "Start it, or mend MLFLOW_TRACKING_URI; or unset it."
+_DATABASES = ("postgresql", "mysql", "mssql")
+_PASSWORD = re.compile(r"(?i)(?<![^&])(\w*passw(?:or)?d)=[^&]*")
 _ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 _REFUSALS = ("PERMISSION_DENIED", "UNAUTHENTICATED", "ENDPOINT_NOT_FOUND")
 _QUIETER = {
@@ -61,10 +71,13 @@ class Store:
     def shown_uri(self) -> str:
         """The URI without the password a database URI may hold."""
         parts = urlsplit(self.uri)
-        if parts.password is None:
-            return self.uri
-        host = parts.netloc.rpartition("@")[2]
-        return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
+        if parts.password is not None:
+            host = parts.netloc.rpartition("@")[2]
+            parts = parts._replace(netloc=f"{parts.username}:***@{host}")
+        shown = _PASSWORD.sub(r"\1=***", parts.query)
+        if shown != parts.query:
+            parts = parts._replace(query=shown)
+        return self.uri if parts == urlsplit(self.uri) else parts.geturl()
 
     def load(self) -> None:
         """Import what speaks to this store, without asking the store anything."""
@@ -112,16 +125,20 @@ def connect(settings: Settings | None = None, *, must_answer: bool = True) -> St
     UsageError
         An older file store lies in the way.
     StoreError
-        The embedded store cannot be made, or the tracking server does not listen.
+        The embedded store cannot be made, the tracking server does not listen, or the
+        database refuses the connection.
+    DependencyError
+        The package that speaks to the database is missing.
     """
     settings = settings or load_settings()
     own = embedded.tracking_uri(settings.home)
     uri = settings.tracking_uri or own
     if uri == own:
         embedded.ensure(settings.home)
-    elif must_answer:
-        _probe(uri)
-    return Store(settings=settings, uri=uri)
+    store = Store(settings=settings, uri=uri)
+    if must_answer:
+        probe(store)
+    return store
 
 
 def prepare_environment() -> None:
@@ -134,11 +151,12 @@ def prepare_environment() -> None:
 def _artifact_root(store: Store) -> Iterator[None]:
     """Have MLflow's store, made once a process, keep its artifacts in the project.
 
-    Experiments made by plain ``mlflow.set_experiment`` would otherwise keep them below
-    the working folder. Kernels started meanwhile must not inherit it for good.
+    It would otherwise keep them below the working folder, and so those of one project
+    in as many places as it has folders with notebooks. Kernels started meanwhile must
+    not inherit it for good.
     """
     before = os.environ.get(_ROOT_VARIABLE)
-    if store.is_embedded:
+    if store.is_embedded or (not store.is_served and before is None):
         root = embedded.artifact_root(store.settings.home)
         os.environ[_ROOT_VARIABLE] = str(root)
     try:
@@ -150,23 +168,59 @@ def _artifact_root(store: Store) -> Iterator[None]:
             os.environ[_ROOT_VARIABLE] = before
 
 
-def _probe(uri: str) -> None:
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+def probe(store: Store) -> None:
+    """Ask a tracking server or a database whether it takes a connection.
+
+    Parameters
+    ----------
+    store : Store
+        Which; the embedded store is there.
+
+    Raises
+    ------
+    StoreError
+        It does not.
+    DependencyError
+        The package that speaks to the database is missing.
+    """
+    parts = urlsplit(store.uri)
+    if parts.scheme.partition("+")[0] in _DATABASES:
+        _ask_database(store)
+    if not store.is_served or not parts.hostname:
         return
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         socket.create_connection((parts.hostname, port), _PROBE_TIMEOUT_S).close()
     except OSError as error:
-        raise _silent(uri) from error
+        raise _silent(store.uri) from error
 
 
 def _silent(uri: str) -> StoreError:
     host = urlsplit(uri).netloc.rpartition("@")[2]
-    return StoreError(
-        f"The tracking server {host} does not answer.",
-        fix="Start it, or mend MLFLOW_TRACKING_URI; or unset it.",
-    )
+    return StoreError(f"The tracking server {host} does not answer.", fix=_MEND)
+
+
+def _ask_database(store: Store) -> None:
+    """Connect once: MLflow would retry a wrong password for minutes, unseen."""
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+
+    is_odd = store.uri.startswith("mssql")
+    limit = {} if is_odd else {"connect_timeout": _PROBE_TIMEOUT_S}
+    try:
+        sqlalchemy.create_engine(
+            store.uri, poolclass=sqlalchemy.NullPool, connect_args=limit
+        ).connect().close()
+    except ModuleNotFoundError as error:
+        raise DependencyError(
+            f"The store at {store.shown_uri} needs the package {error.name!r}.",
+            fix='For PostgreSQL: pip install "nbmlops[postgres]".',
+        ) from error
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        raise StoreError(
+            f"The database at {store.shown_uri} does not answer: {reason}.", fix=_MEND
+        ) from error
 
 
 @contextmanager
@@ -229,9 +283,10 @@ def _failed(store: Store, error: Exception) -> StoreError:
     if store.is_served and "failed with exception" in text:
         return _silent(store.uri)
     if "out-of-date database schema" in text:
+        uri = f"'{store.uri}'" if store.is_embedded else '"$MLFLOW_TRACKING_URI"'
         failure = StoreError(
             "The store was made by another MLflow version.",
-            fix=f"Back it up, then run: mlflow db upgrade '{store.shown_uri}'.",
+            fix=f"Back it up, then run: mlflow db upgrade {uri}.",
         )
         failure.is_outage = False
         return failure

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import Column, ModelVersion, Page, Run, Signature
-from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.errors import NotFoundError, StoreError, UsageError, did_you_mean
+from nbmlops.store.backend import registry
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.models import signature_at
 from nbmlops.store.registry import check_names, create_model, get_model
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _SIGNATURE = "nbmlops.signature"
 _MODEL_ID = "nbmlops.model_id"
+_RETRIES = 3
 
 
 def list_versions(
@@ -173,30 +175,51 @@ def create_version(store: Store, name: str, run: Run) -> ModelVersion:
             f"Run {run.name!r} ({run.run_id[:8]}) has no model.",
             fix="Fit an estimator in a %%track cell, or call run.log_model(model, X).",
         )
+    for is_last in (*[False] * _RETRIES, True):
+        try:
+            number = _find_version(store, name, run) or _create_once(store, name, run)
+        except StoreError as error:
+            # Whether it got through only the next look can tell.
+            if is_last or not error.is_outage:
+                raise
+        else:
+            break
+    return get_version(store, name, number)
+
+
+def _find_version(store: Store, name: str, run: Run) -> int | None:
+    """Return the version that a run's model was registered as."""
     with answering(store):
-        client = store.client
-        for version in client.search_model_versions(
+        for version in store.client.search_model_versions(
             f"name = {quoted(name)} AND run_id = {quoted(run.run_id)}"
         ):
             if version.tags.get(_MODEL_ID) == run.model_id:
-                return get_version(store, name, int(version.version))
+                return int(version.version)
+    return None
+
+
+def _create_once(store: Store, name: str, run: Run) -> int:
+    """Register a run's model with one request, and return the version."""
+    from mlflow.entities.model_registry import ModelVersionTag
+
+    with answering(store):
         create_model(store, name)
-        tags = {_MODEL_ID: run.model_id}
-        location = client.get_logged_model(run.model_id).artifact_location
+        model_id = str(run.model_id)
+        tags = {_MODEL_ID: model_id}
+        location = store.client.get_logged_model(model_id).artifact_location
         signature = signature_at(store, location)
         if signature is not None:  # kept here too, so that listings need no file
             tags[_SIGNATURE] = _write_signature(signature)
-        created = client.create_model_version(
+        created = registry(store).create_model_version(
             name,
             # A server knows its own models. A database would ask the store that this
             # process happens to have as MLflow's default for one.
-            source=f"models:/{run.model_id}" if store.is_served else location,
+            source=f"models:/{model_id}" if store.is_served else location,
             run_id=run.run_id,
-            tags=tags,
-            model_id=run.model_id,
-            await_creation_for=0,
+            tags=[ModelVersionTag(key, value) for key, value in tags.items()],
+            model_id=model_id,
         )
-    return get_version(store, name, int(created.version))
+    return int(created.version)
 
 
 def set_alias(store: Store, name: str, alias: str, version: int) -> ModelVersion:

@@ -15,9 +15,6 @@ def installed() -> tuple[str, ...]:
     tuple of str
         Read once a process; packages installed later are not seen.
     """
-    found = {
-        dist.metadata["Name"]: dist.version
-        for dist in distributions()
-        if dist.metadata["Name"]
-    }
+    read = (dist.metadata for dist in distributions())  # each look parses the file
+    found = {each["Name"]: each["Version"] for each in read if each["Name"]}
     return tuple(sorted(f"{name}=={version}" for name, version in found.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -85,18 +86,25 @@ def sync(store: Store | None = None) -> SyncReport:
         The embedded store cannot be made.
     """
     store = store or connect(must_answer=False)
-    return SyncReport(tuple(_send(store, spool) for spool in journals_of(store)))
+    sent = (_send(store, spool) for spool in journals_of(store))
+    return SyncReport(tuple(run for run in sent if run is not None))
 
 
 def journals_of(store: Store) -> list[Spool]:
     """Return the project's journals, that of the oldest run first."""
-    found = list_journals(store.settings.home)
-    return sorted(found, key=lambda spool: spool.opening().started_at_ms)
+    found = []
+    for spool in list_journals(store.settings.home):
+        with suppress(FileNotFoundError):  # its owner has sent it meanwhile
+            found.append((spool.opening().started_at_ms, spool.key, spool))
+    return [spool for *_, spool in sorted(found, key=lambda each: each[:2])]
 
 
 def is_for(store: Store, spool: Spool) -> bool:
-    """Return whether a journal is meant for this store."""
-    return spool.opening().store == store_hash(store)
+    """Return whether a journal is meant for this store; one that is gone is not."""
+    try:
+        return spool.opening().store == store_hash(store)
+    except FileNotFoundError:
+        return False
 
 
 def store_hash(store: Store) -> str:
@@ -110,11 +118,15 @@ def owner_of(spool: Spool) -> Owner | None:
     return Owner.parse(opening.kernel, opening.boot)
 
 
-def _send(store: Store, spool: Spool) -> Synced:
-    opening, state = spool.opening(), spool.state()
-    delivery = Delivery(store, spool)
+def _send(store: Store, spool: Spool) -> Synced | None:
+    """Send a journal; None when its owner has sent all of it meanwhile."""
+    try:
+        opening, state = spool.opening(), spool.state()
+        delivery = Delivery(store, spool)
+    except FileNotFoundError:
+        return None
     reason = ""
-    if is_for(store, spool):
+    if opening.store == store_hash(store):
         try:
             if not delivery.advance():
                 reason = "Another process is sending it."
@@ -122,13 +134,16 @@ def _send(store: Store, spool: Spool) -> Synced:
             reason = str(failure)
     else:
         reason = "It is meant for another store: set MLFLOW_TRACKING_URI as it was."
-    is_there = spool.exists()
-    run_id = spool.state().run_id if is_there else None
+    n_kept = 0
+    is_there = False
+    with suppress(FileNotFoundError):
+        state, n_kept = spool.state(), spool.count_unsent()
+        is_there = True
     return Synced(
-        run_id=run_id or state.run_id or opening.key,
+        run_id=state.run_id or opening.key,
         name=opening.name,
-        state="kept" if reason else ("open" if is_there else "sent"),
+        state="open" if is_there and not reason else "kept" if is_there else "sent",
         n_sent=delivery.n_sent,
-        n_kept=spool.count_unsent() if is_there else 0,
-        reason=reason,
+        n_kept=n_kept,
+        reason=reason if is_there else "",
     )

@@ -1,12 +1,5 @@
 """The same work against a real MLflow server instead of the embedded store."""
 
-import os
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -15,47 +8,14 @@ import nbmlops as nm
 from nbmlops.errors import NotFoundError, StoreError
 from nbmlops.store import connect, versions
 from nbmlops.store.artifacts import read_file
-from tests.ports import free_port
 
 X = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 1, 0]})
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """Start an MLflow server, and return its address and process."""
-    folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
-            *("--host", "127.0.0.1", "--port", str(port)),
-            *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
-            *("--artifacts-destination", str(folder / "artifacts")),
-        ],
-        env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 120
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=5).close()  # noqa: S310
-            break
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-    yield url, process
-    process.terminate()
-    process.wait(30)
-
-
 @pytest.mark.server
 def test_tracking_registering_and_deploying_work_on_a_server(
-    project, monkeypatch, server, capfd
+    project, mlflow_server, capfd
 ):
-    url, process = server
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
     for auc in (0.7, 0.9):
         with nm.track("it", params={"C": 1}) as run:
             run.log(auc=auc)
@@ -82,7 +42,6 @@ def test_tracking_registering_and_deploying_work_on_a_server(
     assert not (project / ".nbmlops" / "mlflow.db").exists()
     assert capfd.readouterr().out == ""
 
-    process.terminate()
-    process.wait(30)
+    mlflow_server.stop()
     with pytest.raises(StoreError, match="does not answer"):
         nm.runs()

@@ -1,0 +1,40 @@
+"""Sending what journals hold, beside the processes that send their own."""
+
+import dataclasses
+import sys
+
+import pytest
+
+import nbmlops as nm
+from nbmlops.tracking import reaper
+from nbmlops.tracking.journal import list_journals
+from nbmlops.tracking.reaper import reap
+
+sync = sys.modules["nbmlops.tracking.sync"]  # the package has a function of its name
+
+
+@pytest.mark.parametrize("moment", ["listed", "sorted"])
+def test_journal_that_its_owner_sends_meanwhile_is_no_error(store, monkeypatch, moment):
+    with nm.track("it") as run:
+        run.log(loss=0.5)
+        found = list_journals(store.settings.home)
+        assert len(found) == 1
+    assert not found[0].exists()
+    if moment == "listed":
+        monkeypatch.setattr(sync, "list_journals", lambda home: found)
+    else:
+        monkeypatch.setattr(sync, "journals_of", lambda store: list(found))
+        monkeypatch.setattr(reaper, "journals_of", lambda store: list(found))
+        monkeypatch.setattr(reaper, "find_dead", lambda settings, now: found)
+    assert nm.sync().runs == ()
+    assert reap(store) == ()
+
+
+def test_journal_for_another_store_is_kept_and_says_so(store, tmp_path, monkeypatch):
+    run = nm.track("it").__enter__()
+    elsewhere = dataclasses.replace(store, uri="http://127.0.0.1:1")
+    (kept,) = nm.sync(elsewhere).runs
+    assert (kept.state, kept.name) == ("kept", "it")
+    assert "another store" in kept.reason
+    run.close()
+    assert nm.sync().is_complete
