@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         undeploy,
     )
     from nbmlops.pipeline import run_notebook
+    from nbmlops.secrets import secret
     from nbmlops.tracking import track
 
 __version__: str
@@ -55,6 +56,7 @@ _HOMES = {
         "undeploy",
     ),
     "nbmlops.pipeline": ("run_notebook",),
+    "nbmlops.secrets": ("secret",),
     "nbmlops.tracking": ("track",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -74,6 +76,7 @@ __all__ = [
     "register",
     "run_notebook",
     "runs",
+    "secret",
     "track",
     "undeploy",
 ]
