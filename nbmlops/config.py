@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Settings:
     """
 
     project: Path
-    tracking_uri: str | None = None
+    tracking_uri: str | None = field(default=None, repr=False)  # may hold a password
     experiment: str = ""
     deploy_timeout_s: float = 60.0
     max_request_bytes: int = 10_000_000

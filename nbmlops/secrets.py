@@ -190,7 +190,7 @@ def recall(file: Path) -> None:
     """
     if not file.exists():
         return
-    for name in set(file.read_text(encoding="ascii").split()):
+    for name in set(file.read_text("ascii", "replace").split()):
         try:
             secret(name)
         except NbmlopsError:  # set in that process alone

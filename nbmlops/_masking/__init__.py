@@ -8,23 +8,26 @@ from typing import Any
 
 from nbmlops._masking.assignments import assigned_spans
 from nbmlops._masking.names import MASK, Strength, is_secret, strength_of
-from nbmlops._masking.patterns import (
-    Span,
-    address_spans,
-    header_spans,
-    pem_spans,
-    token_spans,
-)
+from nbmlops._masking.places import address_spans, header_spans, pem_spans
+from nbmlops._masking.tokens import Span, token_spans
 from nbmlops.secrets import Secret, known_forms
 
-__all__ = ["MASK", "mask", "mask_notebook", "mask_tree", "recorded"]
+__all__ = [
+    "MASK",
+    "mask",
+    "mask_notebook",
+    "mask_tree",
+    "recorded",
+    "secrets_in",
+    "secrets_of",
+]
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _BINARY = re.compile(r"image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet)")
 _SHORTEST_ELSEWHERE = 8
 
 
-def mask(text: str) -> str:
+def mask(text: str, known: Iterable[str] = ()) -> str:
     """Return a text in which every secret that can be told is ``[masked]``.
 
     These are the values that `nbmlops.secret` gave to this process, keys and tokens of
@@ -35,6 +38,8 @@ def mask(text: str) -> str:
     ----------
     text : str
         Any text.
+    known : iterable of str, default=()
+        Values to mask beside those, such as `secrets_in` a request.
 
     Returns
     -------
@@ -49,7 +54,7 @@ def mask(text: str) -> str:
     >>> mask("password = 'l0velace'; token = tokenizer('a b')")
     "password = '[masked]'; token = tokenizer('a b')"
     """
-    return _masked(text, known_forms())
+    return _masked(text, (*known_forms(), *known))
 
 
 def _masked(text: str, known: Iterable[str]) -> str:
@@ -161,8 +166,8 @@ def _mask_tree(value: Any, known: Iterable[str], name: str) -> Any:  # noqa: ANN
 def mask_notebook(notebook: Mapping[str, Any]) -> dict[str, Any]:
     """Return a notebook with its secrets masked: sources, outputs and metadata.
 
-    A secret that a cell's source holds is masked wherever else it shows up in the
-    notebook, which alone tells it from any other word. Outputs of one stream that
+    A secret that can be told in one place is masked wherever else it shows up in the
+    notebook. Outputs of one stream that
     follow each other become one, so that none is cut in two.
 
     Parameters
@@ -177,13 +182,62 @@ def mask_notebook(notebook: Mapping[str, Any]) -> dict[str, Any]:
         Plain dicts and lists, to be given to ``nbformat.from_dict``.
     """
     joined = {**notebook, "cells": [_joined(cell) for cell in notebook["cells"]]}
-    known = set(known_forms())
-    for cell in joined["cells"]:
-        source = cell["source"]
-        for start, end in _spans(source):
-            known.update(_recognizable(source[start:end]))
+    known = (*known_forms(), *secrets_of(notebook))
     masked: dict[str, Any] = _mask_tree(joined, known, "")
     return masked
+
+
+def secrets_of(notebook: Mapping[str, Any]) -> frozenset[str]:
+    """Return the secrets in a notebook's cells, as `secrets_in` does for a text.
+
+    Parameters
+    ----------
+    notebook : Mapping
+        A notebook of format 4.
+
+    Returns
+    -------
+    frozenset of str
+        Maybe none.
+    """
+    return frozenset(
+        value
+        for cell in notebook["cells"]
+        for text in _texts(_joined(cell))
+        for value in secrets_in(text)
+    )
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401
+    match value:
+        case str():
+            yield _ANSI.sub("", value) if "\x1b[" in value else value
+        case Mapping():
+            for key, item in value.items():
+                if not _BINARY.match(str(key)):
+                    yield from _texts(item)
+        case list() | tuple():
+            for item in value:
+                yield from _texts(item)
+
+
+def secrets_in(text: str) -> frozenset[str]:
+    """Return the secrets in a text that can be told from words where they stand alone.
+
+    Parameters
+    ----------
+    text : str
+        Any text, such as a request that an answer may quote in pieces.
+
+    Returns
+    -------
+    frozenset of str
+        Values of 8 characters or more with a letter and a digit, and such lines of
+        those that have several.
+    """
+    return frozenset(
+        value for start, end in _spans(text) for value in _recognizable(text[start:end])
+    )
 
 
 def _joined(cell: Mapping[str, Any]) -> dict[str, Any]:

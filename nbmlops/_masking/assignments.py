@@ -12,8 +12,7 @@ from nbmlops._masking.names import (
     stands_for,
     strength_of,
 )
-
-Span = tuple[int, int]
+from nbmlops._masking.tokens import Span
 
 # Every name that `strength_of` knows holds one of these, in lower case.
 _HINTS = (
@@ -65,7 +64,8 @@ _SETTERS = frozenset(
         "ARG",
     )
 )
-_PROMPTS = frozenset(["RUN", "!", "$", "&&", ";", ">", "sudo", "||"])
+_PROMPTS = frozenset(["RUN", "!", "$", "&&", ";", "sudo", "||"])
+_QUOTES = str.maketrans("'\"`(<>", "      ")
 _PAIR = re.compile(r"\w+=[^,;()]+;?|.*;")
 _PAIRS_AFTER = re.compile(r"\s*;|\s+[A-Za-z_]+=[^=]")
 _EXPRESSION = re.compile(
@@ -169,7 +169,7 @@ class _Place:
         return bool(words) and _PAIR.fullmatch(words[-1]) is not None
 
     def _words(self) -> list[str]:
-        return self._before[self._before.rfind("\n") + 1 :].split()
+        return self._before[self._before.rfind("\n") + 1 :].translate(_QUOTES).split()
 
 
 def _value_after(text: str, place: _Place, strength: Strength) -> Span | None:

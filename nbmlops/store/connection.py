@@ -7,10 +7,11 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from nbmlops._masking import mask
 from nbmlops.config import Settings, load_settings
 from nbmlops.errors import ConflictError, NotFoundError, StoreError, UsageError
 from nbmlops.store import embedded
@@ -44,7 +45,7 @@ class Store:
     """
 
     settings: Settings
-    uri: str
+    uri: str = field(repr=False)
 
     @property
     def is_embedded(self) -> bool:
@@ -58,12 +59,8 @@ class Store:
 
     @property
     def shown_uri(self) -> str:
-        """The URI without the password a database URI may hold."""
-        parts = urlsplit(self.uri)
-        if parts.password is None:
-            return self.uri
-        host = parts.netloc.rpartition("@")[2]
-        return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
+        """The URI without the password or token it may hold."""
+        return mask(self.uri)
 
     def load(self) -> None:
         """Import what speaks to this store, without asking the store anything."""
@@ -151,7 +148,13 @@ def _probe(uri: str) -> None:
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         return
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:  # it may be part of a password, so it is not shown
+        raise UsageError(
+            "The port in MLFLOW_TRACKING_URI is no number.",
+            fix="Write %2F, %3A and %40 for '/', ':' and '@' in a password.",
+        ) from None
     try:
         socket.create_connection((parts.hostname, port), _PROBE_TIMEOUT_S).close()
     except OSError as error:
@@ -194,15 +197,16 @@ def answering(store: Store, *, missing: str = "", fix: str = "") -> Iterator[Non
         match error.error_code:
             case "RESOURCE_DOES_NOT_EXIST":
                 raise NotFoundError(
-                    missing or str(error.message), fix=fix or "See `nbmlops runs`."
+                    missing or mask(str(error.message)),
+                    fix=fix or "See `nbmlops runs`.",
                 ) from error
             case "RESOURCE_ALREADY_EXISTS":
                 raise ConflictError(
-                    str(error.message), fix="Choose another name."
+                    mask(str(error.message)), fix="Choose another name."
                 ) from error
             case "INVALID_PARAMETER_VALUE":
                 raise UsageError(
-                    str(error.message), fix="Change the value as MLflow says."
+                    mask(str(error.message)), fix="Change the value as MLflow says."
                 ) from error
         raise _failed(store, error) from error
     except (SQLAlchemyError, OSError) as error:
@@ -210,7 +214,7 @@ def answering(store: Store, *, missing: str = "", fix: str = "") -> Iterator[Non
 
 
 def _failed(store: Store, error: Exception) -> StoreError:
-    text = str(error)
+    text = mask(str(error))
     if store.is_embedded or isinstance(error, OSError):
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, OSError):
@@ -221,7 +225,7 @@ def _failed(store: Store, error: Exception) -> StoreError:
     if "out-of-date database schema" in text:
         return StoreError(
             "The store was made by another MLflow version.",
-            fix=f"Back it up, then run: mlflow db upgrade '{store.uri}'.",
+            fix=f"Back it up, then run: mlflow db upgrade '{store.shown_uri}'.",
         )
     return StoreError(
         f"The store at {store.shown_uri} failed: {text.splitlines()[0][:300]}.",

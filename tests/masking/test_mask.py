@@ -32,7 +32,7 @@ def test_there_are_more_than_40_kinds():
 
 
 @pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 def test_every_kind_is_masked_wherever_it_stands(around, seed):
     for m in marked(seed):
         text = around.format(m.said)
@@ -221,12 +221,9 @@ HARD = {
 def test_no_line_takes_more_than_linear_time(hard):
     def cost(n):
         text = (hard * (n // len(hard) + 1))[:n]
-        times = []
-        for _ in range(2):
-            began = time.process_time()
-            mask(text)
-            times.append(time.process_time() - began)
-        return min(times)
+        began = time.process_time()
+        mask(text)
+        return time.process_time() - began
 
     whole = cost(LONG)
     assert whole < 10
