@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nbmlops._hashing import set_hash
+from nbmlops._masking import mask, recorded
 from nbmlops.entities import DatasetVersion, RunStatus, check_key
 from nbmlops.errors import UsageError
 from nbmlops.store import Store, artifacts, connect, datasets, fluent, runs
@@ -74,8 +75,9 @@ def open_run(
         "nbmlops.kind": kind,
         "nbmlops.kernel": owner(),
         "nbmlops.environment_hash": set_hash(packages),
-        **(tags or {}),
+        **{key: recorded(value, key) for key, value in (tags or {}).items()},
     }
+    name = mask(name)
     experiment = experiment or fluent.current_experiment(store)
     run_id = runs.create_run(store, name=name, experiment=experiment, tags=carried)
     run = OpenRun(store, run_id, name=name, experiment=experiment)
@@ -222,7 +224,8 @@ class OpenRun:
             check_key(key)
         self._check_open()
         if params:
-            runs.log_values(self.store, self.run_id, params=params)
+            written = {key: recorded(value, key) for key, value in params.items()}
+            runs.log_values(self.store, self.run_id, params=written)
 
     def log_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags of the run.
@@ -233,7 +236,8 @@ class OpenRun:
             Values by tag name, replacing those of the same name.
         """
         self._check_open()
-        runs.log_values(self.store, self.run_id, tags=tags)
+        written = {key: recorded(value, key) for key, value in tags.items()}
+        runs.log_values(self.store, self.run_id, tags=written)
 
     def log_dataset(
         self, data: object, *, name: str = "data", context: str = ""
@@ -365,7 +369,7 @@ class OpenRun:
         if self._digests:
             tags["nbmlops.data_hash"] = set_hash(self._digests)
         if error is not None:
-            reason = f"{type(error).__name__}: {error}{because}"
+            reason = mask(f"{type(error).__name__}: {error}{because}")
             tags["nbmlops.ended_because"] = reason[:500]
         fluent.deactivate(self.store, self.run_id, status)
         runs.end_run(self.store, self.run_id, status, tags=tags)
