@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         undeploy,
     )
     from nbmlops.pipeline import run_notebook
+    from nbmlops.secrets import secret
     from nbmlops.tracking import sync, track
 
 __version__: str
@@ -57,6 +58,7 @@ _HOMES = {
         "undeploy",
     ),
     "nbmlops.pipeline": ("run_notebook",),
+    "nbmlops.secrets": ("secret",),
     "nbmlops.tracking": ("sync", "track"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -77,6 +79,7 @@ __all__ = [
     "register",
     "run_notebook",
     "runs",
+    "secret",
     "sync",
     "track",
     "undeploy",

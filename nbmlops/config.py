@@ -57,7 +57,7 @@ class Settings:
     """
 
     project: Path
-    tracking_uri: str | None = None
+    tracking_uri: str | None = field(default=None, repr=False)  # may hold a password
     experiment: str = ""
     deploy_timeout_s: float = 60.0
     max_request_bytes: int = 10_000_000

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
+from nbmlops._masking import mask, secrets_in
 from nbmlops.cli.care import doctor, sync
 from nbmlops.cli.demo import demo
 from nbmlops.cli.endpoints import deploy, endpoints, predict, undeploy
@@ -96,14 +97,18 @@ def invoke(words: Sequence[str]) -> int:
 
 
 def _report(error: NbmlopsError, words: Sequence[str]) -> int:
+    # A message may quote a part of a word, where nothing tells that it is a secret.
+    typed = secrets_in("\n".join(words))
+    problem, fix = (in_shell(mask(t, typed)) for t in (error.problem, error.fix))
     if "--debug" in words:
-        traceback.print_exception(error)
+        trace = "".join(traceback.format_exception(error))
+        print(mask(trace, typed), end="", file=sys.stderr)
     elif "--json" in words:
         document = {
             "error": type(error).__name__,
-            "message": in_shell(error.problem),
-            "fix": in_shell(error.fix),
+            "message": problem,
+            "fix": fix,
         }
         print(json.dumps(document))
-    print(in_shell(error.problem), in_shell(error.fix), sep="\n", file=sys.stderr)
+    print(problem, fix, sep="\n", file=sys.stderr)
     return 2 if isinstance(error, _WRONG_REQUEST) else 1

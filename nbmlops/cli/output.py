@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from nbmlops._masking import mask
+
 F = TypeVar("F", bound=Callable[..., Any])
 _COMMANDS = ("register", "deploy", "endpoints", "predict", "undeploy", "runs")
 
@@ -62,4 +64,4 @@ def in_shell(text: str) -> str:
 
 def tell(line: str) -> None:
     """Print progress, which is no part of the result."""
-    print(line, file=sys.stderr, flush=True)
+    print(mask(line), file=sys.stderr, flush=True)

@@ -25,6 +25,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from nbmlops._masking import mask
 from nbmlops.config import Settings
 from nbmlops.errors import (
     ConflictError,
@@ -242,7 +243,7 @@ def last_words(folder: Path) -> str:
         stamp = _STAMP.match(line)
         level, text = (stamp[1], line[stamp.end() :]) if stamp else ("", line)
         if level in ("ERROR", "CRITICAL") or _CAUSE.match(text):
-            return text.strip()[:300]
+            return mask(text.strip())[:300]
         if level not in ("DEBUG", "INFO"):
-            told = told or text.strip()[:300]
+            told = told or mask(text.strip())[:300]
     return told

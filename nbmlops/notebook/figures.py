@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
+from nbmlops._masking import mask
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -42,9 +44,13 @@ class FigureCollector:
             if kind in data:
                 content = data[kind]
                 name = f"figure-{len(self.figures) + 1}.{suffix}"
-                is_text = suffix == "svg"
                 self.figures.append(
-                    (name, content.encode() if is_text else base64.b64decode(content))
+                    (
+                        name,
+                        mask(content).encode()
+                        if suffix == "svg"
+                        else base64.b64decode(content),
+                    )
                 )
                 break
         return message

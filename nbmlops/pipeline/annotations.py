@@ -99,7 +99,8 @@ def fits(kind: ast.expr | None, value: object) -> bool:
         case ast.Subscript(value=base, slice=inside):
             return _fits_generic(_last_name(base), inside, value)
     allowed = _TYPES.get(_last_name(kind))
-    return allowed is None or type(value) in allowed
+    plain = str if isinstance(value, str) else type(value)  # a Secret is a str
+    return allowed is None or plain in allowed
 
 
 def _fits_generic(base: str, inside: ast.expr, value: object) -> bool:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from nbmlops._masking import mask, mask_notebook, secrets_of
 from nbmlops.entities import RunStatus
 from nbmlops.errors import NbmlopsError, NotebookError
 from nbmlops.pipeline.html import to_html
 from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
 from nbmlops.pipeline.output import rescue, write_whole
+from nbmlops.secrets import NAMES_FILE, recall
 from nbmlops.store import runs, search
 from nbmlops.tracking import OpenRun
 from nbmlops.tracking.source import git_commit, relative
@@ -92,15 +96,19 @@ class Execution:
 
         self._executed = ready
         self._timeout_s = timeout_s
-        client = StepClient(
-            ready,
-            kernel_name=kernel_name,
-            folder=self._source.parent,
-            env=self._environment(experiment),
-            timeout_s=timeout_s,
-            on_failure=self._note_open_children,
-        )
-        with ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool:
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool,
+        ):
+            names = Path(scratch, "names")
+            client = StepClient(
+                ready,
+                kernel_name=kernel_name,
+                folder=self._source.parent,
+                env=self._environment(experiment) | {NAMES_FILE: str(names)},
+                timeout_s=timeout_s,
+                on_failure=self._note_open_children,
+            )
             try:
                 future = pool.submit(client.run)
                 while self._ending is None:
@@ -111,6 +119,7 @@ class Execution:
                         client.stop()
             finally:
                 client.stop()
+                recall(names)
 
     def _environment(self, experiment: str) -> dict[str, str]:
         project = self.run.store.settings.project
@@ -161,6 +170,7 @@ class Execution:
             Why the step failed: its notebook, else the first of these that did; None
             when all went well.
         """
+        self._mask()
         problem = self._keep(target)
         try:
             self._end_children()
@@ -171,6 +181,18 @@ class Execution:
         except NbmlopsError as error:
             problem = problem or error
         return problem
+
+    def _mask(self) -> None:
+        """Take the secrets out of all that is told of the execution from now on."""
+        import nbformat
+
+        known = secrets_of(self._executed)
+        self._executed = nbformat.from_dict(mask_notebook(self._executed))  # type: ignore[no-untyped-call]
+        self._ending = replace(
+            self.ending,
+            reason=mask(self.ending.reason, known),
+            traceback=mask(self.ending.traceback, known),
+        )
 
     def _keep(self, target: Path | None) -> NbmlopsError | None:
         """Write the executed notebook to all places it belongs to."""

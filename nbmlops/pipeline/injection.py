@@ -16,13 +16,18 @@ from papermill.translators import PythonTranslator, papermill_translators
 
 from nbmlops.errors import UsageError
 from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, language, tagged
+from nbmlops.secrets import Secret
+
+_LOOK_UP = "nbmlops.secret("
 
 
 class _Python(PythonTranslator):  # type: ignore[misc]
-    """Papermill's, except that a tuple stays one."""
+    """Papermill's, except that a tuple stays one and a secret is named, not told."""
 
     @classmethod
     def translate(cls, val: object) -> str:
+        if isinstance(val, Secret):
+            return f'{_LOOK_UP}"{val.name}")'
         if isinstance(val, tuple):
             return f"({''.join(f'{cls.translate(item)}, ' for item in val)})"
         return str(super().translate(val))
@@ -72,7 +77,8 @@ def inject(
 
 def _translate(values: Mapping[str, object], kernel_name: str, spoken: str) -> str:
     if spoken.lower() == "python":
-        return str(_Python.codify(values))
+        source = str(_Python.codify(values))
+        return f"import nbmlops\n\n{source}" if _LOOK_UP in source else source
     try:
         for name, value in values.items():
             _check_translatable(name, value)
@@ -88,6 +94,8 @@ def _translate(values: Mapping[str, object], kernel_name: str, spoken: str) -> s
 def _check_translatable(name: str, value: object) -> None:
     """Refuse what other languages would take for code, or cannot write."""
     match value:
+        case Secret():
+            raise NotImplementedError(f"{name!r} is a secret")
         case str() if set("$`\\") & set(value):
             raise NotImplementedError(f"{name!r} holds one of $, ` and \\")
         case float() if not math.isfinite(value):

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from nbmlops._masking import mask, mask_tree
 from nbmlops.errors import UsageError, did_you_mean
 from nbmlops.pipeline.annotations import fits, parse, wants_float
+from nbmlops.secrets import Secret, find_reference
 
 _MAX_DEPTH = 50
 _EXACT = (bool, int, float, str)
@@ -43,9 +45,11 @@ class Parameter:
     help: str = ""
 
     def __str__(self) -> str:
-        kind = f": {self.type}" if self.type else ""
-        default = f" = {_shorten(self.default_source)}" if self.default_source else ""
-        return f"{self.name}{kind}{default}"
+        head = f"{self.name}: {self.type}" if self.type else self.name
+        if not self.default_source:
+            return head
+        whole = mask(f"{head} = {self.default_source}")
+        return f"{head} = {_shorten(whole.removeprefix(f'{head} = '))}"
 
 
 def check_parameters(
@@ -63,13 +67,18 @@ def check_parameters(
     Returns
     -------
     dict of str to object
-        The same values; a NumPy scalar has become the Python scalar.
+        The same values; a NumPy scalar has become the Python scalar, and a text
+        ``secret:NAME`` the secret of that name.
 
     Raises
     ------
     UsageError
         A name is unknown, a value is of another type than declared or could not
         arrive unchanged, or one that has no default is missing. Names all of them.
+    NotFoundError
+        There is no secret of that name.
+    DependencyError
+        No keyring can be asked for it.
 
     Examples
     --------
@@ -98,7 +107,7 @@ def check_parameters(
             continue
         kind = declared[name].type
         if not fits(parse(kind), plain):
-            shown = _shorten(repr(plain))
+            shown = _shorten(repr(mask_tree({name: plain})[name]))
             problems.append(
                 f"Parameter {name!r} is {shown} ({type(plain).__name__}), not {kind}."
             )
@@ -166,11 +175,13 @@ def _plain(value: object, depth: int = 0) -> object:
         value, numpy.bool_ | numpy.integer | numpy.floating | numpy.str_
     ):
         value = value if isinstance(value, numpy.timedelta64) else value.item()
-    if value is None or type(value) in _EXACT:
+    if value is None or type(value) in _EXACT or isinstance(value, Secret):
         if isinstance(value, str) and not _is_encodable(value):
             raise ValueError(
                 f"{_shorten(repr(value))}, which is not valid Unicode text"
             )
+        if isinstance(value, str) and not isinstance(value, Secret):
+            return find_reference(value) or value
         if isinstance(value, int) and value.bit_length() > 10_000:
             raise ValueError("an int of more than 10,000 bits")
         return value

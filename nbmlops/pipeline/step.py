@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nbmlops._hashing import code_hash
+from nbmlops._masking import mask_tree
 from nbmlops.entities import RunStatus, to_json
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.pipeline.execution import Execution, terminable
@@ -68,14 +69,15 @@ def run_notebook(
 
     The runs its cells make become children of that run. The executed notebook is
     kept as the run's artifacts ``nbmlops/notebook.ipynb`` and ``.html``, however it
-    ends.
+    ends, with the secrets in it masked.
 
     Parameters
     ----------
     path : str or Path
         The notebook; its folder is the kernel's working folder.
     params : Mapping of str to object, optional
-        Values for names that the cell tagged ``parameters`` assigns.
+        Values for names that the cell tagged ``parameters`` assigns. A secret, or
+        the text ``secret:NAME``, is looked up by its name in the notebook's kernel.
     output : str or Path, optional
         Where the executed notebook is to be written, too.
     experiment : str, optional
@@ -100,7 +102,9 @@ def run_notebook(
     UsageError
         The notebook, a parameter, the output or the limit cannot be used.
     NotFoundError
-        There is no such notebook or kernel.
+        There is no such notebook, kernel or secret.
+    DependencyError
+        No keyring can be asked for a secret.
     NotebookError
         A cell raised or called ``sys.exit``, the time ran out or the kernel died.
     StoreError
@@ -127,7 +131,7 @@ def run_notebook(
     experiment = experiment or fluent.current_experiment(store)
     source_name = relative(source, store.settings.project)
     ready.metadata.papermill.update(
-        input_path=source_name, parameters=to_json(values), output_path=None
+        input_path=source_name, parameters=to_json(mask_tree(values)), output_path=None
     )
     defaults = {
         parameter.name: parameter.default

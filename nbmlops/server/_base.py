@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import unquote_plus
 
 from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
 
+from nbmlops._masking import mask, secrets_in
 from nbmlops.entities import to_json
 from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
 from nbmlops.server._request import Request
@@ -128,7 +131,10 @@ class Handler(APIHandler):
         """Write ``{error, message, fix}``; what nobody foresaw stays in the log."""
         error = (kwargs.get("exc_info") or (None, None))[1]
         if isinstance(error, NbmlopsError):
-            name, told = type(error).__name__, (error.problem, error.fix)
+            name, told = (
+                type(error).__name__,
+                (self._masked(error.problem), self._masked(error.fix)),
+            )
         else:
             name, told = (
                 type(error).__name__ if isinstance(error, web.HTTPError) else "Error",
@@ -150,10 +156,21 @@ class Handler(APIHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log an error of ours in a line, with its cause; the rest as tornado does."""
+        """Log an error of ours in a line, with its cause; the rest with a trace."""
         if isinstance(value, NbmlopsError):
             cause = f" ({value.__cause__!r})" if value.__cause__ else ""
             level = logging.WARNING if value.status >= 500 else logging.INFO
-            _log.log(level, "%s: %s%s", type(value).__name__, value, cause)
-        else:
+            told = self._masked(f"{type(value).__name__}: {value}{cause}")
+            _log.log(level, "%s", told)
+        elif isinstance(value, web.HTTPError):
             super().log_exception(typ, value, tb)
+        else:
+            trace = "".join(traceback.format_exception(typ, value, tb))
+            told = self._masked(f"{self._request_summary()}\n{trace}")
+            _log.error("Uncaught exception %s", told)
+
+    def _masked(self, text: str) -> str:
+        """Return a text without secrets, nor pieces of those the request holds."""
+        asked = unquote_plus(self.request.uri or "")
+        sent = self.request.body.decode("utf-8", "replace")
+        return mask(text, secrets_in(f"{asked}\n{sent}"))

@@ -8,13 +8,13 @@ import faulthandler
 import gc
 import json
 import logging
-import logging.handlers
 import os
 import socket
 import sys
 from pathlib import Path
 
 from nbmlops.errors import NbmlopsError
+from nbmlops.serving.log import keep_log
 
 _log = logging.getLogger("nbmlops.serving")
 _WATCH_S = 1.0
@@ -44,15 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     listener = socket.socket(fileno=options.fd)
     listener.set_inheritable(False)
     faulthandler.enable()
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        handlers=[
-            logging.handlers.RotatingFileHandler(
-                options.folder / "log.txt", maxBytes=1_000_000, backupCount=1
-            )
-        ],
-    )
+    keep_log(options.folder / "log.txt")
     try:
         return _serve(options, listener)
     except NbmlopsError as error:

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from nbmlops._masking import mask
 from nbmlops.errors import NbmlopsError
 from nbmlops.serving.protocol import refusal
 
@@ -82,8 +83,8 @@ def error_answer(
     return JSONResponse(
         {
             "error": type(error).__name__,
-            "message": error.problem,
-            "fix": error.fix,
+            "message": mask(error.problem),
+            "fix": mask(error.fix),
         },
         status_code=error.status,
         headers=headers,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from nbmlops._masking import mask
 from nbmlops.config import Settings, load_settings
 from nbmlops.errors import (
     ConflictError,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _PROBE_TIMEOUT_S = 3
 _MEND = "Start it, or mend MLFLOW_TRACKING_URI; or unset it."
 _DATABASES = ("postgresql", "mysql", "mssql")
-_PASSWORD = re.compile(r"(?i)(?<![^&])(\w*passw(?:or)?d)=[^&]*")
 _ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 _REFUSALS = ("PERMISSION_DENIED", "UNAUTHENTICATED", "ENDPOINT_NOT_FOUND")
 _QUIETER = {
@@ -55,7 +54,7 @@ class Store:
     """
 
     settings: Settings
-    uri: str
+    uri: str = field(repr=False)
 
     @property
     def is_embedded(self) -> bool:
@@ -69,15 +68,8 @@ class Store:
 
     @property
     def shown_uri(self) -> str:
-        """The URI without the password a database URI may hold."""
-        parts = urlsplit(self.uri)
-        if parts.password is not None:
-            host = parts.netloc.rpartition("@")[2]
-            parts = parts._replace(netloc=f"{parts.username}:***@{host}")
-        shown = _PASSWORD.sub(r"\1=***", parts.query)
-        if shown != parts.query:
-            parts = parts._replace(query=shown)
-        return self.uri if parts == urlsplit(self.uri) else parts.geturl()
+        """The URI without the password or token it may hold."""
+        return mask(self.uri)
 
     def load(self) -> None:
         """Import what speaks to this store, without asking the store anything."""
@@ -188,7 +180,13 @@ def probe(store: Store) -> None:
         _ask_database(store)
     if not store.is_served or not parts.hostname:
         return
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:  # it may be part of a password, so it is not shown
+        raise UsageError(
+            "The port in MLFLOW_TRACKING_URI is no number.",
+            fix="Write %2F, %3A and %40 for '/', ':' and '@' in a password.",
+        ) from None
     try:
         socket.create_connection((parts.hostname, port), _PROBE_TIMEOUT_S).close()
     except OSError as error:
@@ -256,15 +254,16 @@ def answering(store: Store, *, missing: str = "", fix: str = "") -> Iterator[Non
         match error.error_code:
             case "RESOURCE_DOES_NOT_EXIST":
                 raise NotFoundError(
-                    missing or str(error.message), fix=fix or "See `nbmlops runs`."
+                    missing or mask(str(error.message)),
+                    fix=fix or "See `nbmlops runs`.",
                 ) from error
             case "RESOURCE_ALREADY_EXISTS":
                 raise ConflictError(
-                    str(error.message), fix="Choose another name."
+                    mask(str(error.message)), fix="Choose another name."
                 ) from error
             case "INVALID_PARAMETER_VALUE":
                 raise UsageError(
-                    str(error.message), fix="Change the value as MLflow says."
+                    mask(str(error.message)), fix="Change the value as MLflow says."
                 ) from error
         raise _failed(store, error) from error
     except (SQLAlchemyError, OSError) as error:
@@ -272,7 +271,7 @@ def answering(store: Store, *, missing: str = "", fix: str = "") -> Iterator[Non
 
 
 def _failed(store: Store, error: Exception) -> StoreError:
-    text = str(error)
+    text = mask(str(error))
     if store.is_embedded or isinstance(error, OSError):
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, OSError):

@@ -8,6 +8,7 @@ from typing import Literal
 from uuid import uuid4
 
 from nbmlops._hashing import set_hash
+from nbmlops._masking import mask, recorded
 from nbmlops.entities import check_key
 from nbmlops.store import Store, connect, embedded, fluent
 from nbmlops.tracking.attempts import group_of
@@ -87,13 +88,15 @@ def open_run(
         "nbmlops.environment_hash": set_hash(packages),
         **(tags or {}),
     }
+    name = mask(name)
+    carried = {key: recorded(value, key) for key, value in carried.items()}
     carried["nbmlops.attempt_of"] = group_of(carried["mlflow.source.name"], name, cell)
-    later = {k: v for k, v in carried.items() if shortened(str(v), LONGEST_TAG, "")}
+    later = {k: v for k, v in carried.items() if shortened(v, LONGEST_TAG, "")}
     opening = Opening(
         key=f"k{uuid4().hex[1:]}",
         name=name,
         experiment=experiment,
-        tags={k: str(v) for k, v in carried.items() if k not in later},
+        tags={k: v for k, v in carried.items() if k not in later},
         started_at_ms=now_ms(),
         store=store_hash(store),
         kernel=owner.kernel,

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from nbmlops._hashing import set_hash
+from nbmlops._masking import mask, recorded
 from nbmlops.entities import DatasetVersion, Run, RunStatus, check_key
 from nbmlops.errors import NotFoundError, StoreError, UsageError
 from nbmlops.store import Store, datasets, embedded, fluent
@@ -212,7 +213,7 @@ class OpenRun:
             A param has another value already, or the run is closed.
         """
         self._check_open()
-        texts = {name: str(value) for name, value in params.items()}
+        texts = {name: recorded(value, name) for name, value in params.items()}
         for name, text in texts.items():
             check_key(name)
             if self.params.get(name, text) != text:
@@ -244,7 +245,7 @@ class OpenRun:
         for name in tags:
             check_key(name)
         for name, value in tags.items():
-            short = self._fit("tags", name, str(value), LONGEST_TAG)
+            short = self._fit("tags", name, recorded(value, name), LONGEST_TAG)
             self._journal.add("t", name, short)
             self._tags[name] = short
 
@@ -453,7 +454,7 @@ class OpenRun:
             tags["nbmlops.data_hash"] = set_hash(self._digests)
         if error is not None:
             reason = f"{type(error).__name__}: {error}{because}"
-            tags["nbmlops.ended_because"] = reason[:500]
+            tags["nbmlops.ended_because"] = mask(reason)[:500]
         self.log_tags(tags)
         self.log_tags(self._compared())
         self._is_open = False

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from nbmlops._masking import recorded
 from nbmlops.errors import UsageError
 
 _GIT_TIMEOUT_S = 5
@@ -34,7 +35,7 @@ def source_tags(
     -------
     dict of str to str
         ``mlflow.source.name``, ``.type``, ``.git.commit`` where there is one,
-        ``mlflow.user``, and what the context adds.
+        ``mlflow.user``, and what the context adds, its secrets masked.
 
     Raises
     ------
@@ -97,7 +98,7 @@ def _script(project: Path) -> str:
 def _context(environ: Mapping[str, str]) -> dict[str, str]:
     text = environ.get("MLFLOW_RUN_CONTEXT", "{}")
     try:
-        return {key: str(value) for key, value in json.loads(text).items()}
+        return {key: recorded(value, key) for key, value in json.loads(text).items()}
     except (ValueError, AttributeError) as error:
         raise UsageError(
             "MLFLOW_RUN_CONTEXT is not a JSON object.",

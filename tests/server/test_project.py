@@ -37,7 +37,7 @@ async def test_an_older_file_store_is_named_with_the_command_that_migrates_it(
 async def test_a_password_in_the_tracking_uri_is_not_shown(call, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://ada:secret@localhost/db")
     _, document = await call("GET", "project")
-    assert document["tracking_uri"] == "postgresql://ada:***@localhost/db"
+    assert document["tracking_uri"] == "postgresql://ada:[masked]@localhost/db"
 
 
 async def test_a_setting_that_cannot_be_read_is_told(call, project):

@@ -82,7 +82,7 @@ def test_password_is_shown_nowhere(
     written = (postgres.password, quote(postgres.password, safe=""))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", postgres_uri)
     store, seen = connect(), []
-    assert store.shown_uri == postgres_uri.replace(written[1], "***")
+    assert store.shown_uri == postgres_uri.replace(written[1], "[masked]")
     with nm.track("it") as run:
         run.log(auc=1.0)
     info = store.client.get_run(run.run_id)
@@ -105,7 +105,7 @@ def test_password_is_shown_nowhere(
             check=False,
         )
         assert done.returncode == 1, done
-        assert ":***@" in done.stderr or "password=***" in done.stderr
+        assert "[masked]" in done.stderr
         seen += [done.stdout, done.stderr]
     everywhere = "\n".join([*seen, caplog.text])
     assert [secret for secret in written if secret in everywhere] == []

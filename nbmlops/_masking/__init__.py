@@ -1,0 +1,269 @@
+"""Secrets taken out of whatever is about to be written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from nbmlops._masking.assignments import assigned_spans
+from nbmlops._masking.names import MASK, Strength, is_secret, strength_of
+from nbmlops._masking.places import address_spans, header_spans, pem_spans
+from nbmlops._masking.tokens import Span, token_spans
+from nbmlops.secrets import Secret, known_forms
+
+__all__ = [
+    "MASK",
+    "mask",
+    "mask_notebook",
+    "mask_tree",
+    "recorded",
+    "secrets_in",
+    "secrets_of",
+]
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_BINARY = re.compile(r"image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet)")
+_SHORTEST_ELSEWHERE = 8
+
+
+def mask(text: str, known: Iterable[str] = ()) -> str:
+    """Return a text in which every secret that can be told is ``[masked]``.
+
+    These are the values that `nbmlops.secret` gave to this process, keys and tokens of
+    known form, private keys, passwords in addresses and headers, and what is given
+    to a name such as ``password`` or ``api_key``.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+    known : iterable of str, default=()
+        Values to mask beside those, such as `secrets_in` a request.
+
+    Returns
+    -------
+    str
+        The text itself where it holds none. A text with colour codes loses them
+        when it holds one.
+
+    Examples
+    --------
+    >>> mask("db = 'postgresql://ada:l0velace@host/db'; max_tokens = 512")
+    "db = 'postgresql://ada:[masked]@host/db'; max_tokens = 512"
+    >>> mask("password = 'l0velace'; token = tokenizer('a b')")
+    "password = '[masked]'; token = tokenizer('a b')"
+    """
+    return _masked(text, (*known_forms(), *known))
+
+
+def _masked(text: str, known: Iterable[str]) -> str:
+    plain = _ANSI.sub("", text) if "\x1b[" in text else text
+    spans = sorted([*_spans(plain), *_known_spans(plain, known)])
+    if not spans:
+        return text
+    pieces: list[str] = []
+    at = 0
+    for start, end in spans:
+        if start > at or not pieces:
+            pieces += [plain[at:start], MASK]
+        at = max(at, end)
+    return "".join([*pieces, plain[at:]])
+
+
+def _spans(text: str) -> Iterator[Span]:
+    # What secrets are made of is ASCII; each other letter becomes one "?".
+    text = text.encode("ascii", "replace").decode("ascii")
+    lowered = text.lower()
+    yield from pem_spans(text)
+    yield from token_spans(text)
+    yield from address_spans(text)
+    yield from header_spans(text, lowered)
+    yield from assigned_spans(text, lowered)
+
+
+def _known_spans(text: str, known: Iterable[str]) -> Iterator[Span]:
+    for form in known:
+        at = text.find(form)
+        while at >= 0:
+            yield at, at + len(form)
+            at = text.find(form, at + len(form))
+
+
+def recorded(value: object, name: str = "") -> str:
+    """Return the text that stands for a param's or a tag's value.
+
+    Parameters
+    ----------
+    value : object
+        Any value.
+    name : str, default=""
+        The param's or tag's name: one such as ``password`` makes a plain word a
+        secret.
+
+    Returns
+    -------
+    str
+        ``secret:NAME`` for a `nbmlops.secrets.Secret`, else its ``str``, masked.
+
+    Examples
+    --------
+    >>> recorded("hunter2", "password"), recorded(0.5, "alpha")
+    ('[masked]', '0.5')
+    """
+    if isinstance(value, Secret):
+        return value.reference
+    text = str(value)
+    strength = strength_of(name) if name else Strength.NONE
+    return MASK if strength and is_secret(text, strength) else mask(text)
+
+
+def mask_tree(value: object) -> Any:  # noqa: ANN401 - of the same form
+    """Return a structure of mappings, lists and scalars with its texts masked.
+
+    Parameters
+    ----------
+    value : object
+        What JSON knows, and tuples. Base64 below a MIME type such as ``image/png``
+        stays.
+
+    Returns
+    -------
+    object
+        New dicts, lists and tuples; ``secret:NAME`` in place of a secret.
+
+    Examples
+    --------
+    >>> mask_tree({"user": "ada", "password": "l0velace", "C": [1, 2]})
+    {'user': 'ada', 'password': '[masked]', 'C': [1, 2]}
+    """
+    return _mask_tree(value, known_forms(), "")
+
+
+def _mask_tree(value: Any, known: Iterable[str], name: str) -> Any:  # noqa: ANN401
+    match value:
+        case Secret():
+            return value.reference
+        case str():
+            strength = strength_of(name) if name else Strength.NONE
+            if strength and is_secret(value, strength):
+                return MASK
+            return _masked(value, known)
+        case Mapping():
+            return {
+                _masked(key, known) if isinstance(key, str) else key: item
+                if isinstance(item, str) and _BINARY.match(str(key))
+                else _mask_tree(item, known, str(key))
+                for key, item in value.items()
+            }
+        case tuple():
+            return tuple(_mask_tree(item, known, name) for item in value)
+        case list():
+            return [_mask_tree(item, known, name) for item in value]
+    return value
+
+
+def mask_notebook(notebook: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a notebook with its secrets masked: sources, outputs and metadata.
+
+    A secret that can be told in one place is masked wherever else it shows up in the
+    notebook. Outputs of one stream that
+    follow each other become one, so that none is cut in two.
+
+    Parameters
+    ----------
+    notebook : Mapping
+        A notebook of format 4, such as an ``nbformat.NotebookNode``; it is left as it
+        is.
+
+    Returns
+    -------
+    dict
+        Plain dicts and lists, to be given to ``nbformat.from_dict``.
+    """
+    joined = {**notebook, "cells": [_joined(cell) for cell in notebook["cells"]]}
+    known = (*known_forms(), *secrets_of(notebook))
+    masked: dict[str, Any] = _mask_tree(joined, known, "")
+    return masked
+
+
+def secrets_of(notebook: Mapping[str, Any]) -> frozenset[str]:
+    """Return the secrets in a notebook's cells, as `secrets_in` does for a text.
+
+    Parameters
+    ----------
+    notebook : Mapping
+        A notebook of format 4.
+
+    Returns
+    -------
+    frozenset of str
+        Maybe none.
+    """
+    return frozenset(
+        value
+        for cell in notebook["cells"]
+        for text in _texts(_joined(cell))
+        for value in secrets_in(text)
+    )
+
+
+def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401
+    match value:
+        case str():
+            yield _ANSI.sub("", value) if "\x1b[" in value else value
+        case Mapping():
+            for key, item in value.items():
+                if not _BINARY.match(str(key)):
+                    yield from _texts(item)
+        case list() | tuple():
+            for item in value:
+                yield from _texts(item)
+
+
+def secrets_in(text: str) -> frozenset[str]:
+    """Return the secrets in a text that can be told from words where they stand alone.
+
+    Parameters
+    ----------
+    text : str
+        Any text, such as a request that an answer may quote in pieces.
+
+    Returns
+    -------
+    frozenset of str
+        Values of 8 characters or more with a letter and a digit, and such lines of
+        those that have several.
+    """
+    return frozenset(
+        value for start, end in _spans(text) for value in _recognizable(text[start:end])
+    )
+
+
+def _joined(cell: Mapping[str, Any]) -> dict[str, Any]:
+    made = {**cell, "source": _whole(cell["source"])}
+    if "outputs" not in cell:
+        return made
+    outputs: list[dict[str, Any]] = []
+    made["outputs"] = outputs
+    for output in cell["outputs"]:
+        last = outputs[-1] if outputs else {}
+        if output["output_type"] != "stream":
+            outputs.append(output)
+        elif last.get("name") == output["name"]:
+            last["text"] += _whole(output["text"])
+        else:
+            outputs.append({**output, "text": _whole(output["text"])})
+    return made
+
+
+def _whole(text: str | list[str]) -> str:
+    return text if isinstance(text, str) else "".join(text)
+
+
+def _recognizable(value: str) -> Iterator[str]:
+    """Yield what tells a secret from other words wherever it stands."""
+    for line in (value, *value.splitlines()):
+        has_both = any(map(str.isdigit, line)) and any(map(str.isalpha, line))
+        if len(line) >= _SHORTEST_ELSEWHERE and has_both:
+            yield line

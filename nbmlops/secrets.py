@@ -1,0 +1,241 @@
+"""Secrets by name: their values stay in memory, their names may be written down."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from nbmlops.errors import DependencyError, NbmlopsError, NotFoundError, UsageError
+
+SERVICE = "nbmlops"
+"""The service under which a keyring keeps our secrets."""
+NAMES_FILE = "NBMLOPS_SECRET_NAMES"
+"""Variable with a file that takes the name of each secret this process reads.
+
+Who runs a notebook writes down what its kernel has shown, so it must know which
+values the kernel read. Names alone cross over; it looks the values up itself.
+"""
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
+_REFERENCE = re.compile(rf"secret:({_NAME.pattern})")
+_SHORTEST = 4
+_SHORTEST_LINE = 16
+
+_forms: dict[str, None] = {}
+
+
+class Secret(str):
+    """A text to be handed to any library, and whose name is all that is shown.
+
+    Its ``repr``, which notebooks show, is ``<secret NAME>``. ``str(secret)`` and
+    f-strings give the value. A pickle holds the name alone: the value is looked up
+    again where it is loaded.
+
+    Parameters
+    ----------
+    value : str
+        The value.
+    name : str
+        What it is called in the environment or the keyring.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in the environment or the keyring.
+    """
+
+    __slots__ = ("name",)
+
+    name: str
+
+    def __new__(cls, value: str, name: str) -> Secret:  # noqa: D102
+        made = super().__new__(cls, value)
+        made.name = name
+        remember(value)
+        return made
+
+    @property
+    def reference(self) -> str:
+        """What is recorded in its place: ``secret:NAME``."""
+        return f"secret:{self.name}"
+
+    def __repr__(self) -> str:
+        return f"<secret {self.name}>"
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[object, ...]:  # noqa: ANN401
+        return secret, (self.name,)
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+
+def secret(name: str) -> Secret:
+    """Return a secret from the environment, else from the keyring.
+
+    Parameters
+    ----------
+    name : str
+        Name of the environment variable, or of the entry that
+        ``keyring set nbmlops NAME`` made.
+
+    Returns
+    -------
+    Secret
+        A `str`. From now on this process masks its value in all that nbmlops writes.
+
+    Raises
+    ------
+    UsageError
+        It cannot be a name: 1 to 128 ASCII letters, digits, ``_``, ``.`` and ``-``,
+        a letter or ``_`` first.
+    NotFoundError
+        There is no such secret.
+    DependencyError
+        It is not in the environment, and no keyring can be asked without the extra
+        ``secrets``.
+
+    Examples
+    --------
+    >>> os.environ["DOCTEST_TOKEN"] = "t0p-5ecret"
+    >>> token = secret("DOCTEST_TOKEN")
+    >>> token, len(token)
+    (<secret DOCTEST_TOKEN>, 10)
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{str(name)[:80]!r} cannot name a secret.",
+            fix="Use up to 128 letters, digits, '_', '.' and '-', a letter first.",
+        )
+    value = os.environ.get(name) or _from_keyring(name)
+    if (file := os.environ.get(NAMES_FILE)) is not None:
+        _report(Path(file), name)
+    return Secret(value, name)
+
+
+def _from_keyring(name: str) -> str:
+    set_it = f"export {name}=..., or keep it with: keyring set {SERVICE} {name}"
+    try:
+        import keyring
+        from keyring.errors import KeyringError
+    except ImportError as error:
+        raise DependencyError(
+            f"No secret {name!r} is in the environment, and no keyring is installed.",
+            fix=f"Set it: export {name}=..., or install a keyring: "
+            "pip install 'nbmlops[secrets]'.",
+        ) from error
+    try:
+        value = keyring.get_password(SERVICE, name)
+    except KeyringError as error:
+        raise NotFoundError(
+            f"No secret {name!r} is in the environment, and the keyring gave none "
+            f"({type(error).__name__}).",
+            fix=f"Set it: {set_it}.",
+        ) from error
+    if not value:
+        raise NotFoundError(
+            f"No secret {name!r} is in the environment or the keyring.",
+            fix=f"Set it: {set_it}.",
+        )
+    return value
+
+
+def find_reference(text: str) -> Secret | None:
+    """Return the secret that a text like ``secret:NAME`` stands for.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    Secret or None
+        None when the text is no reference.
+
+    Raises
+    ------
+    NotFoundError
+        There is no secret of that name.
+    DependencyError
+        No keyring can be asked for it.
+    """
+    found = _REFERENCE.fullmatch(text)
+    return secret(found[1]) if found else None
+
+
+def _report(file: Path, name: str) -> None:
+    try:
+        with file.open("a", encoding="ascii") as names:
+            names.write(f"{name}\n")
+    except OSError:  # whoever wanted to know has gone
+        return
+
+
+def recall(file: Path) -> None:
+    """Look up the secrets another process has read, so that they are masked here.
+
+    Parameters
+    ----------
+    file : Path
+        What `NAMES_FILE` named for that process; it may not exist.
+    """
+    if not file.exists():
+        return
+    for name in set(file.read_text("ascii", "replace").split()):
+        try:
+            secret(name)
+        except NbmlopsError:  # set in that process alone
+            continue
+
+
+def remember(value: str) -> None:
+    """Have this process mask a value wherever nbmlops writes it, in any of its forms.
+
+    Parameters
+    ----------
+    value : str
+        The value. One of fewer than 4 characters is not masked: too much else
+        would be.
+    """
+    if value not in _forms:
+        for form in _forms_of(value):
+            if len(form) >= _SHORTEST:
+                _forms[form] = None
+
+
+def _forms_of(value: str) -> Iterator[str]:
+    """Yield a value as it stands in a program, a document or an address."""
+    yield value
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield repr(value)[1:-1]
+    yield html.escape(value)
+    raw = value.encode("utf-8", "surrogatepass")
+    yield quote(raw, safe="")
+    yield quote(raw)
+    yield quote_plus(raw)
+    if len(value) >= 2 * _SHORTEST:
+        yield base64.b64encode(raw).decode().rstrip("=")
+    for line in value.splitlines():  # a traceback puts a number before each line
+        if len(line) >= _SHORTEST_LINE:
+            yield line
+
+
+def known_forms() -> tuple[str, ...]:
+    """Return all texts that stand for a secret this process has read.
+
+    Returns
+    -------
+    tuple of str
+        Each at least 4 characters long.
+    """
+    return tuple(_forms)
