@@ -22,10 +22,11 @@ from benchmarks.stores import prepare, project, versions
 from nbmlops.store import embedded
 from tests.chaos import chaos
 from tests.faults import full_disk, kills, outages, replies
+from tests.faults.broken import break_as_told
 from tests.faults.ledger import Ledger, Tally
 from tests.servers import MlflowServer, serving
 
-BATCH = 25
+BATCH = 125
 N_CONTROL = 50
 SHARE = 0.3
 GAP_S = 5.0
@@ -108,6 +109,7 @@ def all_replies(n: int, seed: int, folder: Path) -> None:
     with serving(folder) as server, chaos(server.port, seed=seed) as proxy:
         with new_project() as here:
             os.environ["MLFLOW_TRACKING_URI"] = proxy.url
+            break_as_told()
             began = time.monotonic()
             proxy.set("drop_reply", share=SHARE)
             ledger: Ledger = replies.track_many(n_runs, prefix="ours")

@@ -18,7 +18,7 @@ from nbmlops.store import embedded
 from tests.faults.kills import ROOT, nursery, sync_and_reap
 from tests.faults.ledger import Ledger, Tally
 
-SIZE_MB = 24
+SIZE_MB = 64
 FULL_FROM = 100
 
 
