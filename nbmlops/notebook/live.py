@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import uuid
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.notebook.panel import MAX_METRICS, Panel, duration
 from nbmlops.notebook.progress import LoopWatch
 from nbmlops.tracking.budget import size
+from nbmlops.tracking.guard import stack
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -145,18 +147,27 @@ class Live:
 
     def _keep_up(self) -> None:
         before: object = None
-        self._has_ended.wait(_FIRST_AFTER_S)
-        if not (self._tracked.is_running or self._is_lasting):
-            return  # a short cell has its one line at the end
-        while True:
-            seen = self._tracked.metrics(), self._tracked.params()
-            if self._tracked.is_running or seen != before:
+        pause = _FIRST_AFTER_S
+        while not self._has_ended.wait(pause):
+            pause = _EVERY_S
+            tracked = self._tracked
+            if not (self.is_shown or self._is_lasting or self._is_in_code()):
+                continue  # a short cell has its one line at the end
+            seen = tracked.metrics(), tracked.params()
+            if tracked.is_running or seen != before:
                 before = seen
                 self._update()
                 self._wake()
-                self._tracked.hush()
-            if self._has_ended.wait(_EVERY_S):
-                return
+                tracked.hush()
+
+    def _is_in_code(self) -> bool:
+        """Return whether the cell's code runs, and not what IPython does after it."""
+        if not self._tracked.is_running:
+            return False
+        main = sys._current_frames().get(threading.main_thread().ident or 0)
+        frames = stack(main)
+        is_on_stack = any(f.f_globals is self._shell.user_global_ns for f in frames)
+        return is_on_stack or any("await" in text for text in self._tracked.sources)
 
     def _update(self) -> None:
         if not self._is_lasting and not self._line.is_shown:

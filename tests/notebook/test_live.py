@@ -50,6 +50,19 @@ def test_a_short_cell_shows_one_line_and_nothing_before_it(k):
     assert "auc 0.9" in data["text/plain"]
 
 
+def test_time_that_goes_into_a_traceback_does_not_make_a_cell_long(k, project):
+    (project / "slow.py").write_text(
+        "import time\n"
+        "class Slow(Exception):\n"
+        "    def _render_traceback_(self):\n"
+        "        time.sleep(2)\n        return ['slow']\n",
+        encoding="utf-8",
+    )
+    k.run("import slow")
+    reply = k.run("%%track it\nraise slow.Slow")
+    assert reply.count("error") == len(reply.outputs) == 1
+
+
 def test_a_long_cell_shows_params_metrics_curve_and_time_left_while_it_runs(k):
     reply = k.run(_LOOP.format(n=30, pause=0.1))
     opened = _shown(reply, "display_data")
