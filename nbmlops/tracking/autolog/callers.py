@@ -6,7 +6,7 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Collection
+from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
@@ -70,15 +70,15 @@ def origin_of(file: str) -> Origin:
     return Origin.INSTALLED if file in _TIMERS else Origin.USER
 
 
-def is_first_call(caller: FrameType, fit_codes: Collection[CodeType]) -> bool:
+def is_first_call(caller: FrameType, fit_codes: Mapping[int, CodeType]) -> bool:
     """Return whether the user asks for a fit, not something the user's fit calls.
 
     Parameters
     ----------
     caller : frame
         The user's code that calls ``fit``.
-    fit_codes : collection of code
-        The code of the ``fit`` methods of all estimators.
+    fit_codes : Mapping of int to code
+        The code of the ``fit`` methods of all estimators, by its id.
 
     Returns
     -------
@@ -90,7 +90,10 @@ def is_first_call(caller: FrameType, fit_codes: Collection[CodeType]) -> bool:
     while frame is not None:
         code = frame.f_code
         origin = origin_of(code.co_filename)
-        if origin is Origin.SKLEARN or origin is Origin.WATCH or code in fit_codes:
+        is_inside = origin is Origin.SKLEARN or origin is Origin.WATCH
+        if is_inside or id(code) in fit_codes:
             return False
+        if code.co_name == "<module>" and origin is Origin.USER:
+            return True  # a cell or a script: below is what runs it
         frame = frame.f_back
     return True

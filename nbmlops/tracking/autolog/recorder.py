@@ -62,6 +62,7 @@ class Recorder:
         self.fits: list[Fit] = []
         self.n_more = 0
         self.is_aside = False
+        self._n_fits = {True: 0, False: 0}
         self._n_scores = 0
         self._known: dict[int, tuple[Callable[[], Any], Fit]] = {}
         self._predictions: dict[int, tuple[Callable[[], Any], Fit, str]] = {}
@@ -173,10 +174,10 @@ class Recorder:
         try:
             is_model = _is_model(estimator)
             with self._lock:
-                n_alike = sum(fit.is_model == is_model for fit in self.fits)
-                if n_alike >= MAX_FITS:
+                if self._n_fits[is_model] >= MAX_FITS:
                     self.n_more += 1
                     return None
+                self._n_fits[is_model] += 1
             fit = Fit(
                 title=title_of(estimator),
                 is_model=is_model,

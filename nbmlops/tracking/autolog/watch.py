@@ -38,13 +38,13 @@ class Watch:
     ----------
     listener : Listener or None
         Who is told: the one that came last.
-    fit_codes : set of code
-        The code of the fit methods that are watched.
+    fit_codes : dict of int to code
+        The code of the fit methods that are watched, by its id: to hash it is slow.
     """
 
     def __init__(self) -> None:
         self.listener: Listener | None = None
-        self.fit_codes: set[CodeType] = set()
+        self.fit_codes: dict[int, CodeType] = {}
         self._listeners: list[Listener] = []
         self._classes: set[type] = set()
         self._undo: list[Callable[[], None]] = []
@@ -118,7 +118,8 @@ class Watch:
         if method in FITS:
             innermost = inspect.unwrap(original)
             if isinstance(innermost, FunctionType):
-                self.fit_codes.add(innermost.__code__)
+                code = innermost.__code__
+                self.fit_codes[id(code)] = code
         return Watched(original, method, self)
 
     def _watch_subclassing(self, base: Any) -> None:  # noqa: ANN401
