@@ -12,7 +12,8 @@ MOST_COLUMNS = 16
 RUN = RunColumn(kind="attributes", name="run")
 NAME = RunColumn(kind="attributes", name="name")
 STARTED = RunColumn(kind="attributes", name="started")
-_USUAL = ("status", "started", "source")
+STATUS = RunColumn(kind="attributes", name="status")
+SOURCE = RunColumn(kind="attributes", name="source")
 
 
 class RunColumns:
@@ -23,8 +24,8 @@ class RunColumns:
     runs : sequence of Run
         The rows.
     asked : AskedColumns, optional
-        The columns to show. By default status, start, source, metrics and params; of
-        these the first 16 that differ between the rows.
+        The columns to show. By default status, metrics, params, start and source; of
+        these the first 16 that differ between the rows, the start always.
     keep : sequence of RunColumn, default=()
         Columns to show although they do not differ.
 
@@ -69,9 +70,11 @@ class RunColumns:
         metrics = sorted({name for run in runs for name in run.metrics})
         params = sorted({name for run in runs for name in run.params})
         candidates = [
-            *(RunColumn(kind="attributes", name=name) for name in _USUAL),
+            STATUS,
             *(RunColumn(kind="metrics", name=name) for name in metrics),
             *(RunColumn(kind="params", name=name) for name in params),
+            STARTED,
+            SOURCE,
         ]
         differing, same = [], []
         for column in candidates:
@@ -81,11 +84,12 @@ class RunColumns:
             elif texts != {""}:
                 same.append((column, texts.pop()))
         self.same = tuple(same)
-        first = [column for column in keep if column in differing]
-        shown = [*first, *(column for column in differing if column not in first)]
-        shown = shown[:MOST_COLUMNS]
-        self.left_out = tuple(column for column in differing if column not in shown)
-        return shown
+        first = [column for column in (*keep, STATUS, STARTED) if column in differing]
+        rest = [column for column in differing if column not in first]
+        chosen = [*first, *rest][:MOST_COLUMNS]
+        self.left_out = tuple(column for column in differing if column not in chosen)
+        kept = [column for column in keep if column in chosen]
+        return [*kept, *(c for c in differing if c in chosen and c not in kept)]
 
     def title(self, column: RunColumn) -> str:
         """Return a column's title; its kind is said where two share a name."""

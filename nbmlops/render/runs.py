@@ -23,10 +23,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_ROWS = 100
+# As specific as JupyterLab's own rules for tables, which it must overrule.
 _STYLE = (
-    "<style>.nbmlops-runs{font-family:var(--jp-code-font-family,monospace);"
-    "font-size:var(--jp-code-font-size,13px)}.nbmlops-runs td,.nbmlops-runs th"
-    "{white-space:nowrap;vertical-align:top}.nbmlops-runs .t{text-align:left}"
+    "<style>div>table.nbmlops-runs{table-layout:auto;"
+    "font-family:var(--jp-code-font-family,monospace);"
+    "font-size:var(--jp-code-font-size,13px)}"
+    "div>table.nbmlops-runs :is(td,th):is(td,th){white-space:nowrap;"
+    "vertical-align:top;padding:4px 8px}"
+    "div>table.nbmlops-runs :is(td,th).t.t{text-align:left}"
     ".nbmlops-runs svg{vertical-align:middle}"
     ".nbmlops-runs-notes{color:var(--jp-ui-font-color2,#666);"
     "font-size:var(--jp-ui-font-size1,13px)}</style>"
@@ -51,6 +55,8 @@ class RunsTable(Shown):
     ----------
     listing : Listing
         Where the rows come from.
+    keep : tuple of RunColumn
+        As given.
     page : Page of Run
         The runs shown, holding what was asked for.
     columns : RunColumns
@@ -65,7 +71,7 @@ class RunsTable(Shown):
         limit: int,
         keep: Sequence[RunColumn] = (),
     ) -> None:
-        self.listing = listing
+        self.listing, self.keep = listing, tuple(keep)
         self.page = listing.page()
         self.columns = RunColumns(self.page.items, listing.columns, keep=keep)
         self._experiment, self._limit, self._is_cut = experiment, limit, listing.is_cut

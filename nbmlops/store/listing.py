@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from nbmlops.entities import AskedColumns, FoldedRuns, Page, Run
 from nbmlops.store.connection import Store, answering
@@ -46,6 +47,24 @@ class RunListing:
         self._reader = _reader(store, query)
         self._rows = _Rows(self._reader, query)
         self._pages: list[tuple[Head, ...]] = []
+
+    def turned(self, *, size: int, **changes: Any) -> RunListing:
+        """Return a listing of the same store and columns.
+
+        Parameters
+        ----------
+        size : int
+            Rows of a page.
+        **changes : object
+            Fields of its query to replace.
+
+        Returns
+        -------
+        RunListing
+            Read from its first page on.
+        """
+        query = replace(self.query, **changes)
+        return RunListing(self._store, query, size=size, columns=self.columns)
 
     def page(self, number: int = 0) -> Page[Run]:
         """Return a page; those before it are walked over when they were not yet.

@@ -43,7 +43,7 @@ def test_what_never_differs_is_said_once(store):
         make(store, params={"C": C, "solver": "lbfgs", "seed": 7}, auc=C / 10)
     table = nm.runs()
     titles = [table.columns.title(column) for column in table.columns.shown]
-    assert titles == ["run", "name", "started", "auc", "C"]
+    assert titles == ["run", "name", "auc", "C", "started"]
     line = "The same in all 3: status FINISHED, seed 7, solver lbfgs."
     assert line in table._repr_html_()
     assert repr(table).splitlines()[-1] == line
