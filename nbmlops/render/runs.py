@@ -31,7 +31,7 @@ _STYLE = (
     "div>table.nbmlops-runs :is(td,th):is(td,th){white-space:nowrap;"
     "vertical-align:top;padding:4px 8px}"
     "div>table.nbmlops-runs :is(td,th).t.t{text-align:left}"
-    ".nbmlops-runs svg{vertical-align:middle}"
+    "div>table.nbmlops-runs svg{vertical-align:middle;max-width:none}"
     ".nbmlops-runs-notes{color:var(--jp-ui-font-color2,#666);"
     "font-size:var(--jp-ui-font-size1,13px)}</style>"
 )

@@ -149,6 +149,9 @@ def test_a_notebook_opened_again_without_its_kernel_still_shows_the_table(lab, m
     lab.open("runs.ipynb")
     expect(table.static).to_be_visible()
     expect(table.static.locator("svg")).to_have_count(20 // 2)
+    overlaps = """rows => rows.some(row => [...row.cells].some(
+        cell => cell.scrollWidth > cell.clientWidth + 1))"""
+    assert not table.static.locator("tr").evaluate_all(overlaps)
     expect(table.static.locator("summary")).to_have_text(["2 attempts"])
     error = lab.page.get_by_text("Error displaying widget")
     expect(error).to_have_count(1)
