@@ -76,6 +76,8 @@ def _read_params(file: str) -> dict[str, object]:
 @click.option(
     "-n", "limit", type=click.IntRange(1, 1000), default=20, show_default=True
 )
+@click.option("--columns", metavar="A,B,...", help="Metrics, params, tags to show.")
+@click.option("--all", is_flag=True, help="Older attempts and child runs too.")
 @json_option
 def runs(as_json: bool, **query: Any) -> None:
     """List runs, newest first."""

@@ -1,22 +1,28 @@
 """The nouns: frozen dataclasses, no I/O."""
 
+from nbmlops.entities.columns import AskedColumns, Kind, RunColumn, parse_columns
 from nbmlops.entities.dataset import DatasetVersion
 from nbmlops.entities.endpoint import Endpoint, EndpointState
 from nbmlops.entities.model import Column, ModelVersion, RegisteredModel, Signature
 from nbmlops.entities.page import Page, to_json
-from nbmlops.entities.run import Run, RunStatus, check_key
+from nbmlops.entities.run import FoldedRuns, Run, RunStatus, check_key
 
 __all__ = [
+    "AskedColumns",
     "Column",
     "DatasetVersion",
     "Endpoint",
     "EndpointState",
+    "FoldedRuns",
+    "Kind",
     "ModelVersion",
     "Page",
     "RegisteredModel",
     "Run",
+    "RunColumn",
     "RunStatus",
     "Signature",
     "check_key",
+    "parse_columns",
     "to_json",
 ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
+from nbmlops.entities.columns import AskedColumns, Kind
 from nbmlops.errors import UsageError
 
 RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -58,6 +59,55 @@ class Run:
     source: str | None = None
     parent_run_id: str | None = None
     model_id: str | None = None
+
+    def only(self, columns: AskedColumns) -> Run:
+        """Return the run with no more metrics, params and tags than asked for."""
+
+        def asked(kind: Kind, values: Mapping[str, Any]) -> dict[str, Any]:
+            return {
+                name: values[name] for name in columns.names(kind) if name in values
+            }
+
+        return replace(
+            self,
+            metrics=asked("metrics", self.metrics),
+            params=asked("params", self.params),
+            tags=asked("tags", self.tags),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoldedRuns:
+    """The runs behind a row of a table.
+
+    Attributes
+    ----------
+    attempt : int
+        Which attempt the row itself is, from 1.
+    n_attempts, n_children : int
+        How many older attempts and child runs there are.
+    attempts, children : tuple of Run
+        The newest few of them, newest first.
+    """
+
+    attempt: int = 1
+    n_attempts: int = 0
+    n_children: int = 0
+    attempts: tuple[Run, ...] = ()
+    children: tuple[Run, ...] = ()
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What is behind the row, in words.
+
+        Examples
+        --------
+        >>> FoldedRuns(attempt=3, n_attempts=2, n_children=1).told
+        ('3 attempts', '1 child run')
+        """
+        attempts = f"{self.n_attempts + 1} attempts" if self.n_attempts else ""
+        children = f"{self.n_children} child run{'s' * (self.n_children > 1)}"
+        return tuple(filter(None, (attempts, children if self.n_children else "")))
 
 
 def check_key(name: str) -> None:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from nbmlops.entities import AskedColumns, RunColumn, parse_columns
+from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.render import RunsTable
 from nbmlops.store import Store, connect, fluent
-from nbmlops.store.search import backticked, list_runs
+from nbmlops.store.connection import answering
+from nbmlops.store.listing import RunListing
+from nbmlops.store.reading import RunQuery
+from nbmlops.store.search import backticked, experiment_ids
 from nbmlops.store.selection import is_lower_better
+
+_LARGEST_PAGE = 1000
+_LARGEST_FRAME = 100_000
 
 
 def runs(
@@ -15,9 +25,14 @@ def runs(
     by: str | None = None,
     asc: bool | None = None,
     limit: int = 20,
+    columns: str | Sequence[str] | None = None,
+    all: bool = False,
     store: Store | None = None,
 ) -> RunsTable:
     """Return the runs of an experiment, newest first or best first.
+
+    The newest attempt of each cell stands for its older ones, and, when neither
+    filtered nor ordered, a run for its child runs.
 
     Parameters
     ----------
@@ -27,11 +42,16 @@ def runs(
         In MLflow's search language, such as ``metrics.auc > 0.8``.
     by : str, optional
         The metric to order by, its best value first: the smallest of a loss or an
-        error, the largest of any other.
+        error, the largest of any other. NaN, infinities and runs without it are last.
     asc : bool, optional
         True puts the smallest value first whatever the metric.
     limit : int, default=20
-        At most so many, 1 to 1000.
+        At most so many, 1 to 100,000; more than 1000 are for ``.frame()``.
+    columns : str or sequence of str, optional
+        Metrics, params, tags and attributes to read; see `parse_columns`. By default
+        all metrics and params.
+    all : bool, default=False
+        Whether older attempts and child runs get rows of their own.
     store : Store, optional
         The project's store by default.
 
@@ -43,17 +63,42 @@ def runs(
     Raises
     ------
     NotFoundError
-        There is no such experiment.
+        There is no such experiment, or no run of it has the metric to order by.
     UsageError
-        MLflow cannot read the filter.
+        MLflow cannot read the filter, or the limit or a column cannot be.
     """
+    if not 1 <= limit <= _LARGEST_FRAME:
+        raise UsageError(
+            f"The limit is {limit}.", fix=f"Give a number from 1 to {_LARGEST_FRAME}."
+        )
+    asked = parse_columns(columns)
+    keep = () if by is None else (RunColumn(kind="metrics", name=by),)
+    if asked is not None:
+        asked = AskedColumns(columns=tuple(dict.fromkeys((*keep, *asked.columns))))
+    order = None
+    if by is not None:
+        is_ascending = asc or is_lower_better(by)
+        order = f"metrics.{backticked(by)} {'ASC' if is_ascending else 'DESC'}"
     store = store or connect()
     experiment = experiment or fluent.current_experiment(store)
-    order = []
-    if by is not None:
-        is_ascending = is_lower_better(by) if not asc else True
-        order = [f"metrics.{backticked(by)} {'ASC' if is_ascending else 'DESC'}"]
-    page = list_runs(
-        store, experiment=experiment, filter=filter, order_by=order, limit=limit
+    with answering(store):
+        ids = experiment_ids(store, experiment)
+    listing = RunListing(
+        store,
+        RunQuery(
+            experiment_ids=tuple(ids),
+            filter=filter,
+            order_by=order,
+            is_folded=not all,
+        ),
+        size=min(limit, _LARGEST_PAGE),
+        columns=asked,
     )
-    return RunsTable(page, experiment=experiment)
+    table = RunsTable(listing, experiment=experiment, limit=limit, keep=keep)
+    if by is not None and table.page.items and by not in table.page.items[0].metrics:
+        raise NotFoundError(
+            f"No run of experiment {experiment!r} has metric {by!r}."
+            f"{did_you_mean(by, listing.names(table.page.items[0]))}",
+            fix="See the metrics with %runs, or name another experiment.",
+        )
+    return table

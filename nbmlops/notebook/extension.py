@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError
 from nbmlops.notebook.magics import NbmlopsMagics
 from nbmlops.notebook.session import Session
+from nbmlops.notebook.show_runs import RunsDisplay
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _SESSION = "nbmlops_session"
+_TABLE = "nbmlops.render.runs.RunsTable"
 
 
 def load(shell: InteractiveShell) -> None:
@@ -30,6 +32,8 @@ def load(shell: InteractiveShell) -> None:
     session.attach()
     setattr(shell, _SESSION, session)
     shell.register_magics(NbmlopsMagics(shell, session))
+    if hasattr(shell, "kernel"):
+        _displays(shell).for_type_by_name(*_TABLE.rsplit(".", 1), RunsDisplay(shell))
     threading.Thread(target=_reap, name="nbmlops reaper", daemon=True).start()
 
 
@@ -57,3 +61,11 @@ def unload(shell: InteractiveShell) -> None:
     if session is not None:
         session.detach()
         setattr(shell, _SESSION, None)
+    shown = _displays(shell).pop(_TABLE, None)
+    if shown is not None:
+        shown.close()
+
+
+def _displays(shell: InteractiveShell) -> Any:  # noqa: ANN401 - IPython's, untyped
+    formatter: Any = shell.display_formatter
+    return formatter.ipython_display_formatter

@@ -95,7 +95,7 @@ class NbmlopsMagics(Magics):
         """List the runs of an experiment.
 
         ``%runs [-e EXPERIMENT] [--filter EXPR] [--by METRIC] [--asc] [-n 20]
-        [--frame]``
+        [--columns A,B,...] [--all] [--frame]``
 
         Parameters
         ----------
@@ -115,6 +115,8 @@ class NbmlopsMagics(Magics):
         parser.add_argument("--by", metavar="METRIC")
         parser.add_argument("--asc", action="store_true")
         parser.add_argument("-n", dest="limit", type=int, default=20)
+        parser.add_argument("--columns", metavar="A,B,...")
+        parser.add_argument("--all", action="store_true")
         parser.add_argument("--frame", action="store_true")
         found = vars(parser.parse_line(line))
         wants_frame = found.pop("frame")

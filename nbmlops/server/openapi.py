@@ -22,6 +22,7 @@ _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
         "default": DEFAULT_LIMIT,
     },
     "with_model": {"type": "boolean", "default": False},
+    "all": {"type": "boolean", "default": False},
 }
 _NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
 _PLAIN: Mapping[Any, dict[str, Any]] = {

@@ -69,7 +69,16 @@ ROUTES = (
         path="runs",
         summary="Runs, newest first; of a notebook, with a model, when asked.",
         work=runs.list_runs,
-        query=("experiment", "filter", "order_by", *_PAGE, "notebook", "with_model"),
+        query=(
+            "experiment",
+            "filter",
+            "order_by",
+            *_PAGE,
+            "columns",
+            "all",
+            "notebook",
+            "with_model",
+        ),
         answers=Page[Run],
     ),
     Route(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nbmlops.entities import Page, Run
+from nbmlops.entities import Page, Run, parse_columns
 from nbmlops.server._request import Request
 from nbmlops.server._route import Answer
-from nbmlops.store import artifacts, search
+from nbmlops.store import artifacts, listing, search
+from nbmlops.store.reading import RunQuery
 from nbmlops.store.runs import SOURCE
 
 _NOTEBOOK = "nbmlops/notebook.ipynb"
@@ -15,6 +16,7 @@ _NOTEBOOK = "nbmlops/notebook.ipynb"
 
 def list_runs(request: Request) -> Page[Run]:
     """Return a page of runs; of those of a notebook, or with a model, when asked."""
+    columns = parse_columns(request.query.get("columns") or None)
     query, limit, with_model = request.query, request.limit, request.flag("with_model")
     source = request.source_of(query["notebook"]) if query.get("notebook") else None
     if request.found_store is None:
@@ -27,17 +29,24 @@ def list_runs(request: Request) -> Page[Run]:
     conditions = [query.get("filter", "")]
     if source:
         conditions.append(f"tags.{SOURCE} = {search.quoted(source)}")
+    store, experiment = request.found_store, query.get("experiment") or None
+    condition = " AND ".join(filter(None, conditions))
     page = search.list_runs(
-        request.found_store,
-        experiment=query.get("experiment") or None,
-        filter=" AND ".join(filter(None, conditions)),
+        store,
+        experiment=experiment,
+        filter=condition,
         order_by=[query["order_by"]] if query.get("order_by") else (),
         limit=limit,
         page_token=request.page_token,
     )
-    if with_model:
-        return replace(page, items=tuple(run for run in page if run.model_id))
-    return page
+    runs = [run for run in page if run.model_id or not with_model]
+    if not request.flag("all"):
+        ids = tuple(search.experiment_ids(store, experiment))
+        found = RunQuery(experiment_ids=ids, filter=condition)
+        runs = listing.newest_attempts(store, runs, found)
+    return replace(
+        page, items=tuple(run.only(columns) if columns else run for run in runs)
+    )
 
 
 def get_run(request: Request) -> Run:

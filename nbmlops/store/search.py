@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GROUP = "nbmlops.attempt_of"
 ATTEMPT = "nbmlops.attempt"
 _HIDDEN = ("mlflow.log-model.", "mlflow.user", "mlflow.runName", SOURCE, PARENT)
-_LARGEST = 1.7976931348623157e308  # what SQL stores keep for an infinity
+LARGEST = 1.7976931348623157e308  # what SQL stores keep for an infinity
 
 
 def get_run(store: Store, run_id: str) -> Run:
@@ -49,7 +49,7 @@ def get_run(store: Store, run_id: str) -> Run:
         raise NotFoundError(missing, fix="List them with %runs or `nbmlops runs`.")
     with answering(store, missing=missing, fix="List them with %runs."):
         run = store.client.get_run(run_id)
-        return _to_run(run, _experiment_names(store, [run]))
+        return to_run(run, experiment_names(store, [run]))
 
 
 def list_runs(
@@ -91,18 +91,38 @@ def list_runs(
         MLflow cannot read the filter or the order.
     """
     with answering(store):
-        found = store.client.search_runs(
-            _experiment_ids(store, experiment),
-            filter_string=filter,
-            order_by=[*order_by, "attributes.start_time DESC"],
-            max_results=limit,
+        found = search_page(
+            store,
+            experiment_ids(store, experiment),
+            filter=filter,
+            order_by=order_by,
+            limit=limit,
             page_token=page_token,
         )
-        names = _experiment_names(store, found)
+        names = experiment_names(store, found)
         return Page(
-            items=tuple(_to_run(run, names) for run in found),
+            items=tuple(to_run(run, names) for run in found),
             next_page_token=token_of(found),
         )
+
+
+def search_page(
+    store: Store,
+    ids: Sequence[str],
+    *,
+    filter: str = "",
+    order_by: Sequence[str] = (),
+    limit: int,
+    page_token: str | None = None,
+) -> PagedList[MlflowRun]:
+    """Return a page as MLflow has it; the same as `list_runs` but by experiment ids."""
+    return store.client.search_runs(
+        list(ids),
+        filter_string=filter,
+        order_by=[*order_by, "attributes.start_time DESC"],
+        max_results=limit,
+        page_token=page_token,
+    )
 
 
 def iterate_runs(store: Store, **query: Any) -> Iterator[Run]:
@@ -220,7 +240,8 @@ def backticked(name: str) -> str:
     return f"`{name}`"
 
 
-def _experiment_ids(store: Store, name: str | None) -> list[str]:
+def experiment_ids(store: Store, name: str | None) -> list[str]:
+    """Return the id of an experiment, or of all; none before the project's is made."""
     client = store.client
     if name is None:
         ids: list[str] = []
@@ -243,12 +264,14 @@ def _experiment_ids(store: Store, name: str | None) -> list[str]:
     return [found.experiment_id]
 
 
-def _experiment_names(store: Store, runs: Sequence[MlflowRun]) -> Mapping[str, str]:
+def experiment_names(store: Store, runs: Sequence[MlflowRun]) -> Mapping[str, str]:
+    """Return the names of the runs' experiments by id."""
     ids = {run.info.experiment_id for run in runs}
     return {each: store.client.get_experiment(each).name for each in ids}
 
 
-def _to_run(run: MlflowRun, experiments: Mapping[str, str]) -> Run:
+def to_run(run: MlflowRun, experiments: Mapping[str, str]) -> Run:
+    """Return one of MLflow's runs as ours."""
     tags = run.data.tags
     outputs = run.outputs.model_outputs if run.outputs else []
     return Run(
@@ -259,8 +282,8 @@ def _to_run(run: MlflowRun, experiments: Mapping[str, str]) -> Run:
         started_at=to_utc(run.info.start_time),
         ended_at=to_utc(run.info.end_time) if run.info.end_time else None,
         params=dict(run.data.params),
-        metrics={key: _finite(value) for key, value in run.data.metrics.items()},
-        tags={k: v for k, v in tags.items() if not k.startswith(_HIDDEN)},
+        metrics={key: finite(value) for key, value in run.data.metrics.items()},
+        tags=shown_tags(tags),
         source=tags.get(SOURCE),
         parent_run_id=tags.get(PARENT),
         model_id=outputs[-1].model_id if outputs else None,
@@ -294,5 +317,11 @@ def to_utc(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
 
 
-def _finite(value: float) -> float:
-    return math.copysign(math.inf, value) if abs(value) >= _LARGEST else value
+def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that are not MLflow's own notes."""
+    return {key: text for key, text in tags.items() if not key.startswith(_HIDDEN)}
+
+
+def finite(value: float) -> float:
+    """Return a stored metric, with infinity where the store kept its largest number."""
+    return math.copysign(math.inf, value) if abs(value) >= LARGEST else value

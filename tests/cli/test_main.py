@@ -107,3 +107,22 @@ def test_command_is_installed():
         check=True,
     )
     assert done.stdout.startswith("nbmlops, version ")
+
+
+def test_runs_takes_columns_and_all(project, store, capsys):
+    for attempt in ("1", "2"):
+        tags = {"nbmlops.attempt_of": "cell", "nbmlops.attempt": attempt}
+        run_id = store_runs.create_run(
+            store, name=f"a{attempt}", experiment="my project", tags=tags
+        )
+        store_runs.log_values(store, run_id, metrics={"auc": 0.5, "loss": 1.0})
+    assert invoke(["runs"]) == 0
+    assert "a2 (2 attempts)" in capsys.readouterr().out
+    assert invoke(["runs", "--all", "--columns", "auc", "--json"]) == 0
+    items = json.loads(capsys.readouterr().out)["items"]
+    assert [(run["name"], run["metrics"]) for run in items] == [
+        ("a2", {"auc": 0.5}),
+        ("a1", {"auc": 0.5}),
+    ]
+    assert invoke(["runs", "--columns", "auc,,"]) == 2
+    assert "is no column" in capsys.readouterr().err

@@ -1,5 +1,9 @@
 """``runs``."""
 
+from nbmlops.config import load_settings
+from nbmlops.store import connect
+from nbmlops.store.runs import create_run, log_values
+
 NOTEBOOK = "notebooks/credit study.ipynb"
 
 
@@ -87,3 +91,24 @@ async def test_a_run_without_a_notebook_says_so(call, recorded):
     status, error = await call("GET", f"runs/{recorded.first.run_id}/notebook")
     assert (status, error["error"]) == (404, "NotFoundError")
     assert "notebook.ipynb" in error["message"]
+
+
+async def test_older_attempts_are_left_out_unless_asked_for(call, recorded, project):
+    store = connect(load_settings(project))
+    for attempt in ("1", "2"):
+        tags = {"nbmlops.attempt_of": "cell", "nbmlops.attempt": attempt}
+        run_id = create_run(store, name=f"a{attempt}", experiment="main", tags=tags)
+        log_values(store, run_id, metrics={"auc": 0.5, "loss": 1.0})
+    _, folded = await call("GET", "runs", experiment="main", limit=2)
+    assert names(folded) == ["a2"]
+    token = folded["next_page_token"]
+    _, rest = await call("GET", "runs", experiment="main", limit=2, page_token=token)
+    assert names(rest) == ["no model", "boosting"]
+    _, whole = await call("GET", "runs", filter="metrics.auc = 0.5", all="true")
+    assert names(whole) == ["a2", "a1"]
+    query = {"all": "true", "columns": "auc, tags.nbmlops.attempt", "limit": 1}
+    (only,) = (await call("GET", "runs", **query))[1]["items"]
+    assert (only["metrics"], only["params"]) == ({"auc": 0.5}, {})
+    assert only["tags"] == {"nbmlops.attempt": "2"}
+    status, error = await call("GET", "runs", columns="auc,,")
+    assert (status, error["error"]) == (400, "UsageError")

@@ -1,4 +1,4 @@
-"""How results look: HTML for a notebook, plain text for everything else."""
+"""Tables and lines: HTML for a notebook, plain text for everything else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING
 
-from nbmlops.entities import Endpoint, ModelVersion, Page, Run
+from nbmlops.entities import Endpoint, ModelVersion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,61 +150,6 @@ class Table(Shown):
         import pandas as pd
 
         return pd.DataFrame(list(self._rows), columns=list(self._header))
-
-
-class RunsTable(Table):
-    """Runs, with the metrics and params they have.
-
-    Parameters
-    ----------
-    page : Page of Run
-        The runs.
-    experiment : str
-        Where they are from.
-    """
-
-    def __init__(self, page: Page[Run], *, experiment: str) -> None:
-        self.page = page
-        metrics = sorted({name for run in page for name in run.metrics})
-        params = sorted({name for run in page for name in run.params})
-        header = ["run", "name", "status", "started", "source", *metrics, *params]
-        rows = [
-            [
-                run.run_id[:8],
-                run.name,
-                run.status,
-                clock(run.started_at),
-                run.source or "",
-                *(number(run.metrics[m]) if m in run.metrics else "" for m in metrics),
-                *(run.params.get(name, "") for name in params),
-            ]
-            for run in page
-        ]
-        super().__init__(
-            header,
-            rows,
-            empty=f"Experiment {experiment!r} has no runs yet: begin with %%track.",
-        )
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row a run, numbers as numbers and times as times.
-
-        Returns
-        -------
-        DataFrame of shape (n_runs, n_columns)
-            Columns ``run_id``, ``name``, ``status``, ``started_at``, ``ended_at``,
-            ``source``, ``metrics.*`` and ``params.*``.
-        """
-        import pandas as pd
-
-        columns = ["run_id", "name", "status", "started_at", "ended_at", "source"]
-        rows = [
-            {name: getattr(run, name) for name in columns}
-            | {f"metrics.{name}": value for name, value in run.metrics.items()}
-            | {f"params.{name}": value for name, value in run.params.items()}
-            for run in self.page
-        ]
-        return pd.DataFrame(rows, columns=None if rows else columns)
 
 
 class RunLine(Shown):

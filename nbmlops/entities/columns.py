@@ -1,0 +1,112 @@
+"""The columns a user asks for, and which params, metrics and tags that means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from nbmlops.errors import UsageError
+
+Kind = Literal["attributes", "metrics", "params", "tags"]
+ATTRIBUTES = (
+    "run",
+    "name",
+    "status",
+    "started",
+    "ended",
+    "duration",
+    "source",
+    "experiment",
+    "model",
+)
+_KINDS: tuple[Kind, ...] = ("attributes", "metrics", "params", "tags")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunColumn:
+    """One column of a table of runs.
+
+    Attributes
+    ----------
+    kind : {"attributes", "metrics", "params", "tags"}
+        What of a run it shows.
+    name : str
+        Its name there.
+    """
+
+    kind: Kind
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedColumns:
+    """Columns by the names a user gave; a bare name may mean several.
+
+    Attributes
+    ----------
+    columns : tuple of RunColumn
+        In the order asked, all that each name may mean.
+    """
+
+    columns: tuple[RunColumn, ...]
+
+    def names(self, kind: Kind) -> tuple[str, ...]:
+        """Return the names asked for of one kind."""
+        return tuple(column.name for column in self.columns if column.kind == kind)
+
+
+def parse_columns(columns: str | Sequence[str] | None) -> AskedColumns | None:
+    """Return the columns that names ask for; None, which is all, for None.
+
+    Parameters
+    ----------
+    columns : str or sequence of str, optional
+        Names, those in one text separated by commas. ``metrics.auc``, ``params.C``,
+        ``tags.team`` and ``attributes.duration`` name one thing; a bare ``auc`` means
+        the attribute of that name, else any metric, param and tag.
+
+    Returns
+    -------
+    AskedColumns or None
+        The columns.
+
+    Raises
+    ------
+    UsageError
+        A name is empty, or no attribute.
+
+    Examples
+    --------
+    >>> parse_columns("metrics.auc, name").names("metrics")
+    ('auc',)
+    >>> parse_columns(["C"]).names("tags")
+    ('C',)
+    """
+    if columns is None:
+        return None
+    given = columns.split(",") if isinstance(columns, str) else columns
+    found: dict[RunColumn, None] = {}
+    for text in given:
+        found |= dict.fromkeys(_meanings(text.strip()))
+    return AskedColumns(columns=tuple(found))
+
+
+def _meanings(text: str) -> tuple[RunColumn, ...]:
+    prefix, _, rest = text.partition(".")
+    for kind in _KINDS:
+        if rest and prefix == kind:
+            name = rest.strip("`")
+            if kind == "attributes" and name not in ATTRIBUTES:
+                break
+            return (RunColumn(kind=kind, name=name),)
+    else:
+        if text in ATTRIBUTES:
+            return (RunColumn(kind="attributes", name=text),)
+        if text:
+            return tuple(RunColumn(kind=kind, name=text) for kind in _KINDS[1:])
+    raise UsageError(
+        f"{text!r} is no column.",
+        fix="Name metrics, params or tags, separated by commas, or of the attributes "
+        f"{', '.join(ATTRIBUTES)}.",
+    )

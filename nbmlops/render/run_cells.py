@@ -1,0 +1,196 @@
+"""The cells of a table of runs as HTML, and what is said below them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Protocol
+
+from nbmlops.entities import AskedColumns, FoldedRuns, Page, Run, RunColumn
+from nbmlops.errors import did_you_mean
+from nbmlops.render.run_columns import RunColumns, cell
+from nbmlops.render.svg import sparkline
+
+_LONGEST = 40
+_MOST_CURVE_POINTS = 1800  # in one table, at some eight bytes each
+_MOST_TOLD = 12
+
+Curves = Mapping[tuple[str, str], Sequence[tuple[int, float]]]
+
+
+class Listing(Protocol):
+    """Where the rows come from; each part is read when it is asked for."""
+
+    @property
+    def columns(self) -> AskedColumns | None:
+        """What is read of each run."""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the page read last is short, many runs before it being folded."""
+
+    @property
+    def scan_limit(self) -> int:
+        """How many folded runs are passed over for a page."""
+
+    def page(self, number: int = 0) -> Page[Run]:
+        """Return a page."""
+
+    def folded(self, runs: Sequence[Run]) -> Mapping[str, FoldedRuns]:
+        """Return what is behind rows."""
+
+    def curves(
+        self, runs: Sequence[Run], metrics: Sequence[str], *, n_points: int
+    ) -> Curves:
+        """Return thinned histories."""
+
+    def blocks(self, limit: int) -> Iterator[tuple[Run, ...]]:
+        """Yield rows, some thousand at a time."""
+
+    def names(self, run: Run) -> Sequence[str]:
+        """Return the names of all metrics, params and tags of a run."""
+
+
+def clip(text: str) -> str:
+    """Return a text of at most 40 characters.
+
+    Examples
+    --------
+    >>> len(clip("x" * 100)), clip("short")
+    (40, 'short')
+    """
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def read_curves(
+    listing: Listing, runs: Sequence[Run], columns: Sequence[RunColumn]
+) -> Curves:
+    """Return the histories to draw in a table, of fewer points the more there are.
+
+    Parameters
+    ----------
+    listing : Listing
+        Where the rows come from.
+    runs : sequence of Run
+        The rows.
+    columns : sequence of RunColumn
+        The columns, of which the metrics may have histories.
+
+    Returns
+    -------
+    Mapping of (run id, metric) to sequence of (step, value)
+        Of metrics that have steps.
+    """
+    metrics = [column.name for column in columns if column.kind == "metrics"]
+    if not metrics or not runs:
+        return {}
+    n_points = _MOST_CURVE_POINTS // (len(runs) * len(metrics))
+    return listing.curves(runs, metrics, n_points=min(40, max(8, n_points)))
+
+
+def cell_html(run: Run, column: RunColumn, curves: Curves) -> str:
+    """Return the content of a cell: escaped text, with a sparkline where there is one.
+
+    Parameters
+    ----------
+    run : Run
+        The row.
+    column : RunColumn
+        The column.
+    curves : Mapping
+        From `read_curves`.
+
+    Returns
+    -------
+    str
+        HTML without scripts.
+    """
+    html = escape(clip(cell(run, column)))
+    points = curves.get((run.run_id, column.name), ())
+    if column.kind == "metrics" and points:
+        return f"{sparkline(points, width=60, height=16)} {html}"
+    return html
+
+
+def folded_html(folded: FoldedRuns, columns: Sequence[RunColumn]) -> str:
+    """Return what is behind a row, to be unfolded by a click.
+
+    Parameters
+    ----------
+    folded : FoldedRuns
+        What is behind it.
+    columns : sequence of RunColumn
+        The columns of the table, of which some metrics are shown.
+
+    Returns
+    -------
+    str
+        ``<details>`` elements.
+    """
+    metrics = [column for column in columns if column.kind == "metrics"][:4]
+    kinds = (
+        (folded.n_attempts, folded.attempts),
+        (folded.n_children, folded.children),
+    )
+    html = ""
+    for told, (count, runs) in zip(
+        folded.told, (kind for kind in kinds if kind[0]), strict=True
+    ):
+        lines = [_line(run, metrics) for run in runs]
+        if count > len(runs):
+            lines.append(f"and {count - len(runs)} more: %runs --all")
+        html += (
+            f"<details><summary>{escape(told)}</summary>"
+            f"{'<br>'.join(map(escape, lines))}</details>"
+        )
+    return html
+
+
+def _line(run: Run, metrics: Sequence[RunColumn]) -> str:
+    values = [f"{m.name} {cell(run, m)}" for m in metrics if cell(run, m)]
+    return " · ".join([run.run_id[:8], clip(run.name), run.status, *values])
+
+
+def notes(
+    listing: Listing, page: Page[Run], columns: RunColumns, *, is_cut: bool
+) -> list[str]:
+    """Return what a table does not show, a line each.
+
+    Parameters
+    ----------
+    listing : Listing
+        Where the rows come from.
+    page : Page of Run
+        The rows.
+    columns : RunColumns
+        Their columns.
+    is_cut : bool
+        Whether the page is short for the runs that are folded.
+
+    Returns
+    -------
+    list of str
+        Plain text.
+    """
+    told = []
+    if columns.same:
+        values = [f"{column.name} {clip(text)}" for column, text in columns.same]
+        told.append(f"The same in all {len(page)}: {_some(values)}.")
+    if columns.left_out:
+        names = [column.name for column in columns.left_out]
+        told.append(f"Also differing: {_some(names)}; ask with --columns A,B.")
+    for name in columns.missing:
+        near = did_you_mean(name, listing.names(page.items[0]))
+        told.append(f"None of these runs has {name!r}.{near}")
+    if is_cut:
+        told.append(
+            f"Passed over {listing.scan_limit:,} folded runs, then stopped: "
+            "narrow it with --filter, or see each run with --all."
+        )
+    return told
+
+
+def _some(words: Sequence[str]) -> str:
+    if len(words) <= _MOST_TOLD:
+        return ", ".join(words)
+    return f"{', '.join(words[:_MOST_TOLD])} and {len(words) - _MOST_TOLD} more"

@@ -1,0 +1,97 @@
+"""Runs as a frame, put together block by block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.entities import AskedColumns, Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_USUAL = ("run_id", "name", "status", "started_at", "ended_at", "source")
+_ATTRIBUTES: dict[str, Callable[[Run], Any]] = {
+    "status": lambda run: run.status,
+    "started": lambda run: run.started_at,
+    "ended": lambda run: run.ended_at,
+    "duration": lambda run: run.ended_at and (run.ended_at - run.started_at),
+    "source": lambda run: run.source,
+    "experiment": lambda run: run.experiment,
+    "model": lambda run: run.model_id,
+}
+
+
+def frame(
+    blocks: Iterable[Sequence[Run]], columns: AskedColumns | None
+) -> pd.DataFrame:
+    """Return one row a run.
+
+    Parameters
+    ----------
+    blocks : iterable of sequences of Run
+        The runs, of which one block is held at a time.
+    columns : AskedColumns or None
+        What was asked for; the usual columns, metrics and params when None.
+
+    Returns
+    -------
+    DataFrame of shape (n_runs, n_columns)
+        The names asked for stand as ``metrics.auc`` and so on, attributes bare.
+    """
+    import pandas as pd
+
+    rows = _usual if columns is None else _asked(columns)
+    frames = [pd.DataFrame([rows(run) for run in block]) for block in blocks if block]
+    if not frames:
+        return pd.DataFrame(columns=list(_USUAL if columns is None else _USUAL[:2]))
+    whole = pd.concat(frames, ignore_index=True)
+    del frames
+    for name in whole.columns:
+        if name.startswith("params."):
+            whole[name] = _numbers(whole[name])
+    return whole
+
+
+def _usual(run: Run) -> dict[str, Any]:
+    return (
+        {name: getattr(run, name) for name in _USUAL}
+        | {f"metrics.{name}": value for name, value in run.metrics.items()}
+        | {f"params.{name}": value for name, value in run.params.items()}
+    )
+
+
+def _asked(columns: AskedColumns) -> Callable[[Run], dict[str, Any]]:
+    def row(run: Run) -> dict[str, Any]:
+        found = {"run_id": run.run_id, "name": run.name}
+        for column in columns.columns:
+            if column.kind != "attributes":
+                values = getattr(run, column.kind)
+                if column.name in values:
+                    found[f"{column.kind}.{column.name}"] = values[column.name]
+            elif column.name in _ATTRIBUTES:
+                found[column.name] = _ATTRIBUTES[column.name](run)
+        return found
+
+    return row
+
+
+def _numbers(texts: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a param as numbers where that loses nothing: 1.10 may be a version."""
+    import pandas as pd
+
+    known = texts.dropna().unique()
+    if len(known) and all(map(_is_plain_number, known)):
+        return pd.to_numeric(texts)
+    return texts
+
+
+def _is_plain_number(text: str) -> bool:
+    for kind in (int, float):
+        try:
+            if str(number := kind(text)) == text:
+                return math.isfinite(number)
+        except ValueError:
+            continue
+    return False

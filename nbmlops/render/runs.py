@@ -1,0 +1,154 @@
+"""A table of runs: as text, as HTML without scripts, and as a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from html import escape
+from typing import TYPE_CHECKING
+
+from nbmlops.entities import FoldedRuns, Run, RunColumn
+from nbmlops.render.run_cells import (
+    Curves,
+    Listing,
+    cell_html,
+    folded_html,
+    notes,
+    read_curves,
+)
+from nbmlops.render.run_columns import NAME, RunColumns, cell
+from nbmlops.render.tables import Shown, table_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST_ROWS = 100
+# As specific as JupyterLab's own rules for tables, which it must overrule.
+_STYLE = (
+    "<style>div>table.nbmlops-runs{table-layout:auto;"
+    "font-family:var(--jp-code-font-family,monospace);"
+    "font-size:var(--jp-code-font-size,13px)}"
+    "div>table.nbmlops-runs :is(td,th):is(td,th){white-space:nowrap;"
+    "vertical-align:top;padding:4px 8px}"
+    "div>table.nbmlops-runs :is(td,th).t.t{text-align:left}"
+    "div>table.nbmlops-runs svg{vertical-align:middle;max-width:none}"
+    ".nbmlops-runs-notes{color:var(--jp-ui-font-color2,#666);"
+    "font-size:var(--jp-ui-font-size1,13px)}</style>"
+)
+
+
+class RunsTable(Shown):
+    """Runs, with the metrics and params in which they differ.
+
+    Parameters
+    ----------
+    listing : Listing
+        Where the rows come from; its first page is read at once.
+    experiment : str
+        Where they are from.
+    limit : int
+        Rows of the frame; the table has those of the first page.
+    keep : sequence of RunColumn, default=()
+        Columns to show also when all rows have the same value.
+
+    Attributes
+    ----------
+    listing : Listing
+        Where the rows come from.
+    keep : tuple of RunColumn
+        As given.
+    page : Page of Run
+        The runs shown, holding what was asked for.
+    columns : RunColumns
+        What is shown of them.
+    """
+
+    def __init__(
+        self,
+        listing: Listing,
+        *,
+        experiment: str,
+        limit: int,
+        keep: Sequence[RunColumn] = (),
+    ) -> None:
+        self.listing, self.keep = listing, tuple(keep)
+        self.page = listing.page()
+        self.columns = RunColumns(self.page.items, listing.columns, keep=keep)
+        self._experiment, self._limit, self._is_cut = experiment, limit, listing.is_cut
+
+    def __len__(self) -> int:
+        return len(self.page)
+
+    def __repr__(self) -> str:
+        if not self.page.items:
+            return self._empty
+        shown = self.columns.shown
+        header = [self.columns.title(column) for column in shown]
+        rows = [[self._text(run, column) for column in shown] for run in self.page]
+        return "\n".join([table_text(header, rows), *self._notes])
+
+    def _repr_html_(self) -> str:
+        runs, shown = self.page.items[:_MOST_ROWS], self.columns.shown
+        if not runs:
+            return f"<p>{escape(self._empty)}</p>"
+        curves = read_curves(self.listing, runs, shown)
+        head = "".join(
+            f"<th{_side(column)}>{escape(self.columns.title(column))}</th>"
+            for column in shown
+        )
+        body = "".join(
+            f"<tr>{''.join(self._cell(run, column, curves) for column in shown)}</tr>"
+            for run in runs
+        )
+        left = len(self.page) - len(runs)
+        lines = [*self._notes, *([f"{left} more rows: .frame()"] if left else [])]
+        below = "".join(f"<div>{escape(line)}</div>" for line in lines)
+        return (
+            f'{_STYLE}<div style="overflow-x:auto"><table class="nbmlops-runs"><thead>'
+            f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+            f'<div class="nbmlops-runs-notes">{below}</div>'
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row a run, numbers as numbers and times as times.
+
+        The runs are read some thousand at a time, and of each what was asked for.
+
+        Returns
+        -------
+        DataFrame of shape (n_runs, n_columns)
+            At most ``limit`` rows. Columns ``run_id``, ``name``, ``status``,
+            ``started_at``, ``ended_at``, ``source``, ``metrics.*`` and ``params.*``;
+            or ``run_id``, ``name`` and those asked for. A param is a number where all
+            its values are numbers as Python writes them.
+        """
+        from nbmlops.render.run_frame import frame
+
+        return frame(self.listing.blocks(self._limit), self.listing.columns)
+
+    @property
+    def _empty(self) -> str:
+        return f"Experiment {self._experiment!r} has no runs yet: begin with %%track."
+
+    @cached_property
+    def _folded(self) -> Mapping[str, FoldedRuns]:
+        return self.listing.folded(self.page.items)
+
+    @cached_property
+    def _notes(self) -> list[str]:
+        return notes(self.listing, self.page, self.columns, is_cut=self._is_cut)
+
+    def _text(self, run: Run, column: RunColumn) -> str:
+        folded = self._folded.get(run.run_id) if column == NAME else None
+        told = f" ({', '.join(folded.told)})" if folded else ""
+        return cell(run, column) + told
+
+    def _cell(self, run: Run, column: RunColumn, curves: Curves) -> str:
+        html = cell_html(run, column, curves)
+        if column == NAME and (folded := self._folded.get(run.run_id)):
+            html += folded_html(folded, self.columns.shown)
+        return f"<td{_side(column)}>{html}</td>"
+
+
+def _side(column: RunColumn) -> str:
+    return "" if column.kind == "metrics" else ' class="t"'
