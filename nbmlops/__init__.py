@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from nbmlops.lifecycle import (
+        compare,
         deploy,
         doctor,
         endpoint,
@@ -48,6 +49,7 @@ _HOMES = {
         "UsageError",
     ),
     "nbmlops.lifecycle": (
+        "compare",
         "deploy",
         "doctor",
         "endpoint",
@@ -70,6 +72,7 @@ __all__ = [
     "NotebookError",
     "StoreError",
     "UsageError",
+    "compare",
     "deploy",
     "doctor",
     "endpoint",

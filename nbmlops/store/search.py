@@ -259,7 +259,7 @@ def _to_run(run: MlflowRun, experiments: Mapping[str, str]) -> Run:
         started_at=to_utc(run.info.start_time),
         ended_at=to_utc(run.info.end_time) if run.info.end_time else None,
         params=dict(run.data.params),
-        metrics={key: _finite(value) for key, value in run.data.metrics.items()},
+        metrics={key: as_logged(value) for key, value in run.data.metrics.items()},
         tags={k: v for k, v in tags.items() if not k.startswith(_HIDDEN)},
         source=tags.get(SOURCE),
         parent_run_id=tags.get(PARENT),
@@ -294,5 +294,12 @@ def to_utc(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
 
 
-def _finite(value: float) -> float:
+def as_logged(value: float) -> float:
+    """Return a metric's value with the infinities that a SQL store cannot keep.
+
+    Examples
+    --------
+    >>> as_logged(-1.7976931348623157e308), as_logged(0.5)
+    (-inf, 0.5)
+    """
     return math.copysign(math.inf, value) if abs(value) >= _LARGEST else value
