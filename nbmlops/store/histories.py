@@ -83,7 +83,8 @@ def _from_database(
     )
     found = {key: _fold(metric, (), is_whole=False) for key, metric in latest.items()}
     with tracking.ManagedSessionMaker() as session:
-        rows = iter(session.execute(query))
+        # Past the mapper, whose rows cost more than twice the time.
+        rows = iter(session.connection().execute(query))
         readable = itertools.islice(rows, _MOST_VALUES)
         for key, group in itertools.groupby(readable, key=itemgetter(0)):
             if key in latest:  # else it was logged since

@@ -145,6 +145,19 @@ def test_notebook_that_cannot_be_read_does_not_hide_the_rest(project):
     assert [metric.name for metric in found.metrics] == ["auc"]
 
 
+def test_artifacts_out_of_reach_do_not_hide_the_rest(project):
+    client = connect().client
+    client.create_experiment("remote", artifact_location="nowhere://bucket")
+    experiment = client.get_experiment_by_name("remote").experiment_id
+    ids = [client.create_run(experiment).info.run_id for _ in range(2)]
+    for value, run_id in enumerate(ids):
+        client.log_metric(run_id, "auc", value)
+    found = nm.compare(*ids).comparison
+    assert [metric.name for metric in found.metrics] == ["auc"]
+    assert "nowhere://bucket" in found.code[0].note
+    assert found.notes
+
+
 def test_data_is_compared_by_digest_size_and_columns(project):
     frames = {
         "same": (X, X),
@@ -331,6 +344,7 @@ def test_text_of_users_is_escaped_wherever_it_is_shown(project):
         with nm.track(f"{_EVIL}", tags={"team": f"{_EVIL}{side}"}) as run:
             frame = pd.DataFrame({f"{_EVIL}{side}": [1]})
             run.log_dataset(frame, name=_EVIL, context=_EVIL)
+            run.log_dataset(X + side, name=f"X {_EVIL}")
         cells = _notebook(f"print('{_EVIL}{side}')")
         artifacts.log_bytes(store, run.run_id, cells, "nbmlops/replay.ipynb")
         packages = f"{_EVIL}=={_EVIL}{side}".encode()
@@ -354,11 +368,12 @@ def test_text_of_users_is_escaped_wherever_it_is_shown(project):
 
 
 def _write_names(store, ids):
-    """Give the runs a metric and a param whose names MLflow's clients refuse."""
+    """Give the runs a metric, a param and a tag with names MLflow's clients refuse."""
     from mlflow.store.tracking.dbmodels.models import (
         SqlLatestMetric,
         SqlMetric,
         SqlParam,
+        SqlTag,
     )
 
     tracking = store.client._tracking_client.store
@@ -371,6 +386,7 @@ def _write_names(store, ids):
             session.add(SqlLatestMetric(**own, **entry))
             param = {"key": f"p{_EVIL}", "value": str(side)}
             session.add(SqlParam(**param, run_uuid=run_id))
+            session.add(SqlTag(**param, run_uuid=run_id))
 
 
 def test_what_is_shown_is_small_whatever_the_runs_hold(project):
