@@ -94,6 +94,8 @@ def compare(
 
 
 def _spec(run: Any) -> str:  # noqa: ANN401 - whatever was given for a run
+    if isinstance(run, OpenRun):
+        run.flush()  # what it has logged may not be in the store yet
     spec = run if isinstance(run, str) else getattr(run, "run_id", None)
     if not isinstance(spec, str):
         raise UsageError(

@@ -25,8 +25,14 @@ _MOST_EQUAL = 100
 _CODE_WIDTH = 160
 _WIDTH, _LEAD = 60, 20
 _NONE = "(none)"
-_UNITS = (("_bytes", " MB", 1e6), ("_s", " s", 1.0))
-_COSTS = {"wall_s": "wall", "cpu_s": "cpu", "peak_rss_bytes": "peak memory"}
+_COSTS = {  # what to call them, and in which unit, so large
+    "wall_s": ("wall", " s", 1.0),
+    "cpu_s": ("cpu", " s", 1.0),
+    "peak_rss_bytes": ("peak memory", " MB", 1e6),
+    "usd": ("money", " USD", 1.0),
+    "energy_wh": ("energy", " Wh", 1.0),
+    "co2_g": ("CO2", " g", 1.0),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,14 +243,11 @@ def _delta(a: float | None, b: float | None) -> str:
 
 
 def _cost_row(item: Difference) -> tuple[str, ...]:
-    unit, scale = next(
-        ((unit, scale) for end, unit, scale in _UNITS if item.name.endswith(end)),
-        ("", 1.0),
-    )
+    name, unit, scale = _COSTS.get(item.name, (item.name, "", 1.0))
     values = [None if text is None else _float(text) / scale for text in item.values]
     cells = [_NONE if value is None else f"{number(value)}{unit}" for value in values]
-    name = shortened(_COSTS.get(item.name, item.name))
-    return (name, *cells, *([_delta(*values)] if len(values) == 2 else []))
+    delta = [_delta(*values)] if len(values) == 2 else []
+    return (shortened(name), *cells, *delta)
 
 
 def _float(text: str) -> float:

@@ -114,7 +114,7 @@ def list_datasets(store: Store, run_id: str) -> tuple[LoggedDataset, ...]:
         The store did not answer.
     """
     with answering(store, missing=f"No run {run_id!r}.", fix="List them with %runs."):
-        inputs = store.client.get_run(run_id).inputs
+        inputs = backend(store).get_run(run_id).inputs
     found = {
         _to_dataset(
             each.dataset,

@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import History
+from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.search import as_logged
 from nbmlops.store.selection import is_lower_better
@@ -51,10 +52,9 @@ def list_histories(
         The store did not answer.
     """
     with answering(store):
-        client = store.client
-        tracking = client._tracking_client.store
+        tracking = backend(store)
         latest: list[dict[str, Metric]] = [
-            {metric.key: metric for metric in client.get_run(each).data._metric_objs}
+            {metric.key: metric for metric in tracking.get_run(each).data._metric_objs}
             for each in run_ids
         ]
         if hasattr(tracking, "ManagedSessionMaker"):

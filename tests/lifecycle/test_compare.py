@@ -244,6 +244,14 @@ def test_cost_is_told_with_its_unit_and_is_no_difference_of_the_work(project):
     assert "differs: nothing but the cost" in text
 
 
+def test_what_an_open_run_has_logged_is_there(project):
+    with nm.track("a") as a, nm.track("b") as b:
+        a.log(auc=0.5)
+        b.log(auc=0.7)
+        (metric,) = nm.compare(a, b).comparison.metrics
+    assert [history.last for history in metric.histories] == [0.5, 0.7]
+
+
 def test_runs_of_plain_mlflow_are_compared(project):
     mlflow.set_tracking_uri(connect().uri)
     mlflow.set_experiment("plain")
@@ -395,7 +403,7 @@ def test_what_is_shown_is_small_whatever_the_runs_hold(project):
     store, ids = connect(), []
     for side in range(2):
         columns = [f"column {n} of {side}" for n in range(300)]
-        with nm.track("big " + "x" * 400, tags={"t": "y" * 4000 + str(side)}) as run:
+        with nm.track("big " + "x" * 240, tags={"t": "y" * 4000 + str(side)}) as run:
             run.log_dataset(
                 pd.DataFrame(columns=columns, dtype="int" if side else "str")
             )

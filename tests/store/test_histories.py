@@ -6,7 +6,7 @@ import pytest
 
 from nbmlops.entities import Column, LoggedDataset
 from nbmlops.store import histories, runs
-from nbmlops.store.datasets import list_datasets, log_dataset
+from nbmlops.store.datasets import describe, list_datasets, send_dataset
 from nbmlops.store.histories import list_histories
 
 
@@ -91,11 +91,12 @@ def test_run_without_metrics_has_no_history(store, run_id):
 
 def test_datasets_are_read_as_they_were_logged(store, run_id):
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
-    logged = log_dataset(store, run_id, frame, name="t", context="training")
+    described = describe(frame, name="t", context="training")
+    send_dataset(store, run_id, described)
     assert list_datasets(store, run_id) == (
         LoggedDataset(
             name="t",
-            digest=logged.digest,
+            digest=described["digest"],
             context="training",
             n_rows=2,
             n_columns=2,
