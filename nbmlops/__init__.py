@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from nbmlops.lifecycle import (
+        compare,
         deploy,
         doctor,
         endpoint,
@@ -49,6 +50,7 @@ _HOMES = {
         "UsageError",
     ),
     "nbmlops.lifecycle": (
+        "compare",
         "deploy",
         "doctor",
         "endpoint",
@@ -72,6 +74,7 @@ __all__ = [
     "NotebookError",
     "StoreError",
     "UsageError",
+    "compare",
     "deploy",
     "doctor",
     "endpoint",

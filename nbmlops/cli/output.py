@@ -13,7 +13,15 @@ import click
 from nbmlops._masking import mask
 
 F = TypeVar("F", bound=Callable[..., Any])
-_COMMANDS = ("register", "deploy", "endpoints", "predict", "undeploy", "runs")
+_COMMANDS = (
+    "register",
+    "deploy",
+    "endpoints",
+    "predict",
+    "undeploy",
+    "runs",
+    "compare",
+)
 
 
 def json_option(command: F) -> F:

@@ -88,6 +88,18 @@ def runs(as_json: bool, **query: Any) -> None:
 
 
 @click.command()
+@click.argument("runs", nargs=-1, metavar="RUN RUN ...")
+@click.option("-e", "--experiment", help="Where latest and best: look.")
+@json_option
+def compare(runs: tuple[str, ...], experiment: str | None, as_json: bool) -> None:
+    """Show what differs between runs: ids, their first digits, latest, best:METRIC."""
+    from nbmlops import lifecycle
+
+    view = lifecycle.compare(*runs, experiment=experiment)
+    show(view.comparison, as_json=as_json, text=view)
+
+
+@click.command()
 @click.argument("model")
 @click.option(
     "--run",

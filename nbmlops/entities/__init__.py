@@ -1,6 +1,18 @@
 """The nouns: frozen dataclasses, no I/O."""
 
 from nbmlops.entities.columns import AskedColumns, Kind, RunColumn, parse_columns
+from nbmlops.entities.comparison import (
+    CellDifference,
+    CodeDifference,
+    ComparedRun,
+    Comparison,
+    DatasetDifference,
+    Difference,
+    Differences,
+    History,
+    LoggedDataset,
+    MetricDifference,
+)
 from nbmlops.entities.dataset import DatasetVersion
 from nbmlops.entities.endpoint import Endpoint, EndpointState
 from nbmlops.entities.model import Column, ModelVersion, RegisteredModel, Signature
@@ -9,12 +21,22 @@ from nbmlops.entities.run import FoldedRuns, Run, RunStatus, check_key
 
 __all__ = [
     "AskedColumns",
+    "CellDifference",
+    "CodeDifference",
     "Column",
+    "ComparedRun",
+    "Comparison",
+    "DatasetDifference",
     "DatasetVersion",
+    "Difference",
+    "Differences",
     "Endpoint",
     "EndpointState",
     "FoldedRuns",
+    "History",
     "Kind",
+    "LoggedDataset",
+    "MetricDifference",
     "ModelVersion",
     "Page",
     "RegisteredModel",

@@ -125,6 +125,29 @@ class NbmlopsMagics(Magics):
 
     @no_var_expand
     @line_magic
+    def compare(self, line: str) -> Shown:
+        """Show what differs between runs: ``%compare RUN RUN ... [-e EXPERIMENT]``.
+
+        Parameters
+        ----------
+        line : str
+            The runs, each as ``%register --run`` takes it.
+
+        Returns
+        -------
+        ComparisonView
+            Differences first; ``.frame()`` has the params and metrics.
+        """
+        from nbmlops import lifecycle
+
+        parser = LineParser("%compare")
+        parser.add_argument("runs", nargs="*", metavar="RUN|latest|best:METRIC")
+        parser.add_argument("-e", "--experiment")
+        found = parser.parse_line(line)
+        return lifecycle.compare(*found.runs, experiment=found.experiment)
+
+    @no_var_expand
+    @line_magic
     def register(self, line: str) -> Shown:
         """Register the model of a run: ``%register MODEL [--run RUN] [--alias A]``.
 

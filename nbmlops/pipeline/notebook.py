@@ -23,6 +23,7 @@ __all__ = [
     "find_notebook",
     "language",
     "parameters",
+    "parse_notebook",
     "parse_text",
     "read_notebook",
     "tagged",
@@ -93,18 +94,44 @@ def read_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat ships no types
     """
     try:
         text = path.read_text(encoding="utf-8")
-        document = json.loads(text)
     except OSError as error:
         raise UsageError(
             f"Cannot read {str(path)!r}: {error.strerror}.",
             fix="Check the file's permissions.",
         ) from error
+    except UnicodeDecodeError as error:
+        raise _not_a_notebook(str(path), f"it is not JSON ({error})") from error
+    return parse_notebook(text, str(path))
+
+
+def parse_notebook(text: str, name: str) -> Any:  # noqa: ANN401 - as above
+    """Return the notebook in a text, as nbformat's current version 4.
+
+    Parameters
+    ----------
+    text : str
+        What an ``.ipynb`` file holds.
+    name : str
+        What to call it in an error.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        A valid notebook.
+
+    Raises
+    ------
+    UsageError
+        The text is not a notebook.
+    """
+    try:
+        document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _not_a_notebook(path, f"it is not JSON ({error})") from error
+        raise _not_a_notebook(name, f"it is not JSON ({error})") from error
     if not isinstance(document, dict) or not isinstance(document.get("nbformat"), int):
-        raise _not_a_notebook(path, "it has no field 'nbformat'")
+        raise _not_a_notebook(name, "it has no field 'nbformat'")
     if document["nbformat"] > 4:
-        raise _not_a_notebook(path, f"its format {document['nbformat']} is too new")
+        raise _not_a_notebook(name, f"its format {document['nbformat']} is too new")
 
     import nbformat
     from nbformat import reader
@@ -124,13 +151,13 @@ def read_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat ships no types
         ValueError,
     ) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
-        raise _not_a_notebook(path, reason) from error
+        raise _not_a_notebook(name, reason) from error
     return node
 
 
-def _not_a_notebook(path: Path, why: str) -> UsageError:
+def _not_a_notebook(name: str, why: str) -> UsageError:
     return UsageError(
-        f"{str(path)!r} is not a notebook: {why}.",
+        f"{name!r} is not a notebook: {why}.",
         fix="Name an .ipynb file that JupyterLab can open.",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from nbmlops.errors import NotFoundError
@@ -63,6 +64,33 @@ def log_bytes(store: Store, run_id: str, content: bytes, path: str) -> None:
         draft = Path(scratch, name)
         draft.write_bytes(content)
         store.client.log_artifact(run_id, str(draft), folder or None)
+
+
+def list_sizes(store: Store, run_id: str, folder: str) -> Mapping[str, int]:
+    """Return the files right in a folder of a run's artifacts, with their sizes.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run.
+    folder : str
+        Such as ``nbmlops``; one that is not there has no files.
+
+    Returns
+    -------
+    Mapping of str to int
+        Bytes by the artifact's whole path.
+
+    Raises
+    ------
+    StoreError
+        The store did not answer.
+    """
+    with answering(store):
+        found = store.client.list_artifacts(run_id, folder)
+        return {file.path: file.file_size or 0 for file in found if not file.is_dir}
 
 
 def read_file(store: Store, run_id: str, path: str) -> bytes:

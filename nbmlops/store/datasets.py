@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbmlops._hashing import frame_digest
+from nbmlops.entities import Column, LoggedDataset
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.entities import Dataset
 
 _SCHEMA_ROWS = 1000
 
@@ -87,3 +89,81 @@ def _schema(frame: pd.DataFrame) -> str:
                 for name, dtype in frame.dtypes.items()
             ]
     return json.dumps({"mlflow_colspec": columns})
+
+
+def list_datasets(store: Store, run_id: str) -> tuple[LoggedDataset, ...]:
+    """Return the data that a run recorded as its input, by whatever library.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run.
+
+    Returns
+    -------
+    tuple of LoggedDataset
+        By name, context and digest; each once.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such run.
+    StoreError
+        The store did not answer.
+    """
+    with answering(store, missing=f"No run {run_id!r}.", fix="List them with %runs."):
+        inputs = backend(store).get_run(run_id).inputs
+    found = {
+        _to_dataset(
+            each.dataset,
+            next((t.value for t in each.tags if t.key == "mlflow.data.context"), ""),
+        )
+        for each in (inputs.dataset_inputs if inputs else ())
+    }
+    return tuple(sorted(found, key=lambda d: (d.name, d.context, d.digest)))
+
+
+def _to_dataset(dataset: Dataset, context: str) -> LoggedDataset:
+    columns = _columns(_mapping(dataset.schema))
+    profile = _mapping(dataset.profile)
+    shape = profile.get("features_shape")  # of an array
+    if isinstance(shape, list):
+        n_rows, n_columns = (*shape, None, None)[:2]
+    else:
+        n_rows, n_columns = profile.get("num_rows"), len(columns) or None
+    return LoggedDataset(
+        name=dataset.name,
+        digest=dataset.digest,
+        context=context,
+        n_rows=n_rows if isinstance(n_rows, int) else None,
+        n_columns=n_columns if isinstance(n_columns, int) else None,
+        columns=columns,
+    )
+
+
+def _columns(schema: dict[str, Any]) -> tuple[Column, ...]:
+    """Return the columns of a schema in any of the forms MLflow's libraries write."""
+    listed = schema.get("mlflow_colspec")
+    if isinstance(listed, list):
+        return tuple(
+            Column(
+                name=str(each.get("name", "")),
+                type=str(each.get("type")),
+                is_required=bool(each.get("required", True)),
+            )
+            for each in listed
+            if isinstance(each, dict)
+        )
+    tensors = schema.get("mlflow_tensorspec")
+    parts = tensors if isinstance(tensors, dict) else schema
+    return tuple(Column(name=name, type=str(spec)) for name, spec in parts.items())
+
+
+def _mapping(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:  # written by hand
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -13,8 +13,8 @@ from nbmlops.store.connection import Store, answering
 from nbmlops.store.reading import ATTEMPT_OF, Head, Points, RunQuery, head_of
 from nbmlops.store.runs import PARENT
 from nbmlops.store.search import (
+    as_logged,
     experiment_names,
-    finite,
     quoted,
     search_page,
     to_run,
@@ -102,7 +102,7 @@ class PageReader:
             for start in range(0, len(stepped), _RUNS_A_REQUEST):
                 part = stepped[start : start + _RUNS_A_REQUEST]
                 for point in self._histories(part, name, n_points):
-                    value = finite(float(point["value"]))
+                    value = as_logged(float(point["value"]))
                     step = int(point.get("step", 0))
                     curves[point["run_id"], name].append((step, value))
         return {series: points for series, points in curves.items() if len(points) > 1}
@@ -195,7 +195,7 @@ def _endless_last(
         chunk: list[MlflowRun] = []
         for run in runs:
             value = run.data.metrics.get(metric)
-            if value is not None and math.isinf(finite(value)):
+            if value is not None and math.isinf(as_logged(value)):
                 endless.append(run)
                 continue
             if endless and (value is None or math.isnan(value)):

@@ -25,7 +25,7 @@ from nbmlops.store.reading import (
 )
 from nbmlops.store.run_sql import filtered, mappers, ordered, thinned, values_of
 from nbmlops.store.runs import PARENT, SOURCE
-from nbmlops.store.search import finite, shown_tags, to_utc
+from nbmlops.store.search import as_logged, shown_tags, to_utc
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
@@ -136,7 +136,7 @@ class TableReader:
                 ended_at=to_utc(row.end_time) if row.end_time else None,
                 params=params.get(row.run_uuid, {}),
                 metrics={
-                    key: math.nan if is_nan else finite(value)
+                    key: math.nan if is_nan else as_logged(value)
                     for key, (value, is_nan) in metrics.get(row.run_uuid, {}).items()
                 },
                 tags=_shown(tags.get(row.run_uuid, {}), tag_names),
@@ -183,7 +183,7 @@ class TableReader:
         with self._session() as session:
             points = session.execute(thinned(run_ids, metrics, n_points))
             for run_id, key, step, value in points:
-                number = math.nan if value is None else finite(value)
+                number = math.nan if value is None else as_logged(value)
                 curves[run_id, key].append((step, number))
         return {series: sorted(points) for series, points in curves.items()}
 

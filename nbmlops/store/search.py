@@ -282,7 +282,7 @@ def to_run(run: MlflowRun, experiments: Mapping[str, str]) -> Run:
         started_at=to_utc(run.info.start_time),
         ended_at=to_utc(run.info.end_time) if run.info.end_time else None,
         params=dict(run.data.params),
-        metrics={key: finite(value) for key, value in run.data.metrics.items()},
+        metrics={key: as_logged(value) for key, value in run.data.metrics.items()},
         tags=shown_tags(tags),
         source=tags.get(SOURCE),
         parent_run_id=tags.get(PARENT),
@@ -322,6 +322,12 @@ def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {key: text for key, text in tags.items() if not key.startswith(_HIDDEN)}
 
 
-def finite(value: float) -> float:
-    """Return a stored metric, with infinity where the store kept its largest number."""
+def as_logged(value: float) -> float:
+    """Return a metric's value with the infinities that a SQL store cannot keep.
+
+    Examples
+    --------
+    >>> as_logged(-1.7976931348623157e308), as_logged(0.5)
+    (-inf, 0.5)
+    """
     return math.copysign(math.inf, value) if abs(value) >= LARGEST else value

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.store import runs as store_runs
 from tests.notebooks import write_notebook
@@ -19,6 +20,8 @@ from tests.notebooks import write_notebook
         (["run", "nowhere.ipynb"], "nowhere.ipynb"),
         (["register", "a/b"], "'a/b' cannot name a registered model."),
         (["register", "a", "--run", "zz"], "'zz' is not a run."),
+        (["compare"], "A comparison takes 2 to 8 runs, not 0."),
+        (["compare", "abcdef", "latest"], "No run id begins with 'abcdef'."),
         (["deploy", "credit@champion"], "No registered model 'credit'."),
         (["predict", "credit"], "No endpoint 'credit'"),
         (["undeploy", "credit"], "No endpoint 'credit'"),
@@ -126,3 +129,20 @@ def test_runs_takes_columns_and_all(project, store, capsys):
     ]
     assert invoke(["runs", "--columns", "auc,,"]) == 2
     assert "is no column" in capsys.readouterr().err
+
+
+def test_comparison_is_a_text_or_one_document(project, capsys):
+    with nm.track("a", params={"C": 1}) as a:
+        a.log(auc=0.7, weird=float("nan"))
+    with nm.track("b", params={"C": 2}) as b:
+        b.log(auc=0.9)
+    capsys.readouterr()
+    assert invoke(["compare", a.run_id[:8], "latest"]) == 0
+    assert "params  A  B" in capsys.readouterr().out
+    words = ["compare", a.run_id, "best:auc", "-e", "my project", "--json"]
+    assert invoke(words) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [run["run_id"] for run in document["runs"]] == [a.run_id, b.run_id]
+    assert document["params"]["items"] == [{"name": "C", "values": ["1", "2"]}]
+    assert document["metrics"][1]["histories"][0]["last"] == "NaN"
+    assert document["metrics"][1]["histories"][1] is None

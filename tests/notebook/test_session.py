@@ -325,3 +325,14 @@ def test_interrupt_while_the_run_is_filled_kills_it(shell, runs):
     )
     shell.run_cell("%%track it -m slow\nslow = Slow()")
     assert runs()[0].status == "KILLED"
+
+
+def test_compare_shows_what_differs_between_tracked_cells(shell, runs):
+    for C in (1, 2):
+        assert shell.run_cell(f"%%track it -p C\nC = {C}").success
+    first, _ = runs()
+    result = shell.run_cell(f"%compare {first.run_id[:8]} latest -e 'my project'")
+    assert "params  A  B\nC       1  2\n" in repr(result.result)
+    assert "<script" not in result.result._repr_html_()
+    with pytest.raises(UsageError, match="takes 2 to 8 runs, not 1"):
+        shell.run_line_magic("compare", "latest")

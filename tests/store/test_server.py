@@ -1,5 +1,7 @@
 """The same work against a real MLflow server instead of the embedded store."""
 
+import math
+
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -10,6 +12,63 @@ from nbmlops.store import connect, versions
 from nbmlops.store.artifacts import read_file
 
 X = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 1, 0]})
+
+
+@pytest.mark.server
+def test_runs_on_a_server_are_compared_as_those_in_a_database(
+    project, monkeypatch, server
+):
+    from mlflow.entities import Metric
+
+    curves = {
+        "short": [0.1, math.nan, math.inf, 0.3],
+        "long": [math.sin(step / 100) for step in range(4000)],
+        "once": [0.5],
+    }
+    told = []
+    for url in (server[0], f"sqlite:///{project}/other.db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+        ids = []
+        for scale in (1, 2):
+            with nm.track("it", params={"scale": scale}) as run:
+                run.log_dataset(X * scale, name="X")
+            for key, values in curves.items():
+                metrics = [
+                    Metric(key, value * scale, 1000 + step, step)
+                    for step, value in enumerate(values)
+                ]
+                for start in range(0, len(metrics), 1000):
+                    batch = metrics[start : start + 1000]
+                    connect().client.log_batch(run.run_id, metrics=batch)
+            ids.append(run.run_id)
+        found = nm.compare(*ids).comparison
+        told.append((found.params, found.datasets, repr(found.metrics)))
+    assert told[0] == told[1]
+    assert {metric.name for metric in found.metrics} == set(curves)
+    assert "is_whole=False" not in told[0][2]
+    assert "nan" in told[0][2]
+
+
+@pytest.mark.server
+def test_history_too_long_to_read_from_a_server_says_so(project, monkeypatch, server):
+    from nbmlops.store import histories
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server[0])
+    with nm.track("it") as run:
+        for step in range(30):
+            run.log(step=step, auc=step / 30, loss=1.0)
+        run.log(last=1.0)
+    monkeypatch.setattr(histories, "_SAMPLE", 10)
+    monkeypatch.setattr(histories, "_PAGE", 5)
+    (found,) = histories.list_histories(connect(), [run.run_id])
+    assert (found["auc"].is_whole, found["last"].is_whole) == (False, True)
+    assert [found["auc"].points[end][0] for end in (0, -1)] == [0, 29]
+    monkeypatch.setattr(histories, "_PAGE", 8)
+    (found,) = histories.list_histories(connect(), [run.run_id])
+    assert found["auc"].is_whole
+    monkeypatch.setattr(histories, "_MOST_ASKED", 1)
+    (found,) = histories.list_histories(connect(), [run.run_id])
+    assert [key for key, each in found.items() if each.is_whole] == ["auc"]
 
 
 @pytest.mark.server

@@ -1,0 +1,98 @@
+"""A comparison of runs that shows itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbmlops.entities import Comparison
+from nbmlops.lifecycle.comparison_html import to_html
+from nbmlops.lifecycle.comparison_parts import (
+    CodeBlock,
+    Section,
+    equal,
+    headline,
+    legend,
+    parts,
+)
+from nbmlops.render import Shown, table_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ComparisonView(Shown):
+    """What differs between runs; it shows itself.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        What differs.
+
+    Attributes
+    ----------
+    comparison : Comparison
+        What differs, in full: what is shown is cut.
+    """
+
+    def __init__(self, comparison: Comparison) -> None:
+        self.comparison = comparison
+
+    def __repr__(self) -> str:
+        compared = self.comparison
+        blocks = ["\n".join(legend(compared)), headline(compared)]
+        for part in parts(compared):
+            if isinstance(part, CodeBlock):
+                lines = _code(part)
+            else:
+                lines = _table(part, len(compared.runs))
+            blocks.append("\n".join([*lines, *part.notes]))
+        alike = ", ".join(text for text, _ in equal(compared))
+        blocks += [f"equal: {alike}"] if alike else []
+        return "\n\n".join(blocks)
+
+    def _repr_html_(self) -> str:
+        return to_html(self.comparison)
+
+    def frame(self) -> pd.DataFrame:
+        """Return the params and metrics of all the runs, equal ones included.
+
+        Returns
+        -------
+        DataFrame of shape (n_values, 3 + n_runs)
+            Columns ``kind`` (``param``, ``metric`` for the last value, ``best``),
+            ``name``, ``is_equal``, and one a run, named by its id. Metrics are numbers,
+            params texts; None where a run has none.
+        """
+        import pandas as pd
+
+        compared = self.comparison
+        n_runs = len(compared.runs)
+        rows: list[list[object]] = [
+            ["param", each.name, False, *each.values] for each in compared.params.items
+        ]
+        for metric in compared.metrics:
+            for kind, field in (("metric", "last"), ("best", "best")):
+                values = [getattr(each, field, None) for each in metric.histories]
+                rows.append([kind, metric.name, False, *values])
+        for kind, alike in (
+            ("param", compared.params.equal),
+            ("metric", compared.equal_metrics),
+        ):
+            rows += [
+                [kind, key, True, *[value] * n_runs] for key, value in alike.items()
+            ]
+        columns = ["kind", "name", "is_equal", *(run.run_id for run in compared.runs)]
+        return pd.DataFrame(rows, columns=columns, dtype=object)
+
+
+def _table(section: Section, n_runs: int) -> list[str]:
+    if not section.rows:
+        return [section.title]
+    return [table_text(section.header(n_runs), section.rows)]
+
+
+def _code(block: CodeBlock) -> list[str]:
+    lines = [block.title]
+    for heading, code in block.cells:
+        lines += [f"  {heading}", *(f"    {line}" for line in code)]
+    return lines
