@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from nbmlops.entities import RunStatus
 from nbmlops.notebook.progress import Progress
-from nbmlops.notebook.sparkline import sparkline
 from nbmlops.render import number
+from nbmlops.render.svg import MOST_POINTS, sparkline
 from nbmlops.tracking.curves import Points, thinned
 
 MAX_METRICS = 24
@@ -21,7 +21,8 @@ _MAX_PARAMS = 30
 _MAX_CURVES = 12
 _MAX_NAME = 32
 _MAX_VALUE = 48
-_WIDTH, _HEIGHT, _N_POINTS = 140, 32, 50
+_WIDTH, _HEIGHT = 140, 32
+_COLOR = "#1e88e5"  # stands out from white and from black
 _COLORS = {
     "RUNNING": "var(--jp-info-color1,#1976d2)",
     "FINISHED": "var(--jp-success-color1,#388e3c)",
@@ -132,13 +133,16 @@ class Panel:
 
 
 def _curve_html(name: str, points: Points) -> str:
-    svg = sparkline(thinned(points, _N_POINTS), width=_WIDTH, height=_HEIGHT)
+    svg = sparkline(
+        thinned(points, MOST_POINTS), width=_WIDTH, height=_HEIGHT, color=_COLOR
+    )
     (first, start), (last, end) = points[0], points[-1]
     said = (
         f"{_short(name, _MAX_NAME)}: {number(start)} at step {first:g}, "
         f"{number(end)} at step {last:g}"
     )
     # As an image it passes the sanitizers of viewers, which take svg elements out.
+    svg = svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
     return (
         f'<img alt="{escape(said)}" width="{_WIDTH}" '
         f'height="{_HEIGHT}" src="data:image/svg+xml,{quote(svg, safe=" =:/,.()")}">'

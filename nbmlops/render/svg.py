@@ -11,7 +11,11 @@ _EDGE = 2.0
 
 
 def sparkline(
-    points: Sequence[tuple[float, float]], *, width: int = 80, height: int = 18
+    points: Sequence[tuple[float, float]],
+    *,
+    width: int = 80,
+    height: int = 18,
+    color: str = "currentColor",
 ) -> str:
     """Return a curve as a small SVG picture.
 
@@ -24,11 +28,13 @@ def sparkline(
         Pixels, at least 8.
     height : int, default=18
         Pixels, at least 8.
+    color : str, default="currentColor"
+        Of the line; by default that of the text around it.
 
     Returns
     -------
     str
-        An ``<svg>`` element in the text's colour; nothing when no value is finite.
+        An ``<svg>`` element; nothing when no value is finite.
 
     Examples
     --------
@@ -50,8 +56,9 @@ def sparkline(
     shapes = [f'<polyline points="{" ".join(line)}"/>' for line in lines]
     first, last = finite[0][1], finite[-1][1]
     return (
-        f'<svg role="img" aria-label="{first:.3g} to {last:.3g}" width="{width}" '
-        f'height="{height}" fill="none" stroke="currentColor">{"".join(shapes)}</svg>'
+        f'<svg role="img" width="{width}" '
+        f'height="{height}" aria-label="{first:.3g} to {last:.3g}" fill="none" '
+        f'stroke="{color}">{"".join(shapes)}</svg>'
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from nbmlops.notebook.panel import Panel
 from nbmlops.notebook.progress import Progress
-from nbmlops.notebook.sparkline import sparkline
+from nbmlops.render import sparkline
 
 _HOSTILE = "<img src=x onerror='alert(1)'>\"&"
 
