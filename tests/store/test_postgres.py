@@ -61,6 +61,25 @@ def test_tracking_searching_and_registering_work(
 
 
 @pytest.mark.server
+def test_runs_are_compared_with_their_curves(tracked_in_postgres):
+    ids = []
+    for scale in (1, 2):
+        with nm.track("it", params={"scale": scale}) as run:
+            run.log_dataset(X * scale, name="X")
+            for step, value in enumerate([3.0, 1.0, float("nan"), float("inf"), 2.0]):
+                run.log(step=step, loss=value * scale, Loss=1.0)
+        ids.append(run.run_id)
+    found = nm.compare(*ids).comparison
+    (metric,) = found.metrics
+    first, second = [(h.last, h.best, h.best_step) for h in metric.histories]
+    assert (first, second) == ((2.0, 1.0, 1), (4.0, 2.0, 1))
+    points = [value for _, value in metric.histories[0].points]
+    assert repr(points) == "[3.0, 1.0, nan, inf, 2.0]"
+    assert found.equal_metrics == {"Loss": 1.0}
+    assert [dataset.name for dataset in found.datasets] == ["X"]
+
+
+@pytest.mark.server
 def test_artifacts_stay_in_the_project_whatever_the_working_folder(
     tracked_in_postgres, monkeypatch
 ):
