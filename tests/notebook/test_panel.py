@@ -80,7 +80,7 @@ def test_a_curve_is_an_image_that_says_what_it_shows():
     assert 'alt="loss: 2 at step 0, 0.5 at step 9"' in html
     svg = unquote(html.partition("data:image/svg+xml,")[2].partition('"')[0])
     line = ElementTree.fromstring(svg)[0].attrib["points"]  # noqa: S314 - our own
-    assert line == "1.0,2.0 16.1,20.7 137.0,30.0"
+    assert line == "2,2 17.1,20.7 138,30"
 
 
 @pytest.mark.parametrize(
