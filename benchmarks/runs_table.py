@@ -3,9 +3,9 @@
 The runs (8 params, 6 metrics, 3 tags each) are written straight into the database. Each
 measurement is a fresh Python with everything imported and the store open; the ways take
 turns. Printed: medians of the first call, of five more in the same Python (unless the
-first took ten seconds), peak memory, what the call added to it, and how often the
-first call fits into that of `mlflow.search_runs` for all runs, and five more into its
-20 rows.
+first took ten seconds), peak memory, what the call added to it, and how many times the
+first call fits into that of `mlflow.search_runs` for all runs, a later one into that
+for 20 rows.
 
     python benchmarks/runs_table.py [RUNS] [ROUNDS]
 """
