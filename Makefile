@@ -19,7 +19,7 @@ test: reuse check
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	  $(PY) -m playwright install chromium
 	cd labextension && jlpm test
-	$(PY) -m pytest
+	$(PY) -m pytest -m 'not slow'
 
 check: .venv/tools .venv/extension
 	pre-commit run --all-files

@@ -92,6 +92,10 @@ class State:
     is_ended: bool = False
 
 
+def _as_bytes(state: State) -> bytes:
+    return json.dumps(asdict(state)).ljust(_STATE_BYTES - 1).encode() + b"\n"
+
+
 def places(home: Path) -> tuple[Path, ...]:
     """Return where journals of a project may be, the usual place first."""
     project = sha256(os.fsencode(home.resolve())).hexdigest()[:16]
@@ -160,9 +164,8 @@ class Spool:
 
     def set_state(self, state: State) -> None:
         """Rewrite the state in place, which needs no space."""
-        text = json.dumps(asdict(state)).ljust(_STATE_BYTES - 1) + "\n"
         with (self.folder / "state").open("r+b") as file:
-            file.write(text.encode())
+            file.write(_as_bytes(state))
 
     def beat(self) -> None:
         """Say that the run's owner lives."""
@@ -276,14 +279,14 @@ class Journal:
                 _make_folder(folder)
                 text = json.dumps(asdict(opening))
                 (folder / "run").write_text(text, encoding="utf-8")
-                (folder / "state").write_bytes(bytes(_STATE_BYTES))
-                spool = Spool(opening.key, where)
-                spool.set_state(State())
+                # Whoever sees a state can read it, if this process dies here too.
+                (folder / "state.new").write_bytes(_as_bytes(State()))
+                (folder / "state.new").rename(folder / "state")
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
                 refusal = error
             else:
-                return cls(spool)
+                return cls(Spool(opening.key, where))
         raise refusal
 
     def append(self, lines: bytes) -> None:

@@ -28,6 +28,11 @@ DEATHS = {
     "abort": "import os\nos.abort()",
     "segfault": "import ctypes\nctypes.string_at(0)",
 }
+WAYS = pytest.mark.parametrize(
+    "ways",
+    [("kill-9", "exit"), pytest.param(tuple(DEATHS), marks=pytest.mark.slow)],
+    ids=["two", "all"],
+)
 # Python says MemoryError, and the run can still tell; the kernel's killer does not ask.
 OUT_OF_MEMORY = """import resource
 def all_memory():
@@ -77,14 +82,23 @@ def _tracked_block(name, code):
 
 @pytest.mark.kernel
 def test_scripts_that_die_are_marked_killed(project):
-    connect(load_settings(project))
-    processes = [
-        _popen(project, _tracked_block(name, code), name)
-        for name, code in DEATHS.items()
+    # One script that has imported all, and a fork of it for each death.
+    blocks = {name: _tracked_block(name, code) for name, code in DEATHS.items()}
+    process = _popen(
+        project,
+        "import os\nfrom nbmlops.store import connect\nconnect().load()\n"
+        f"for name, block in {blocks!r}.items():\n"
+        "    if os.fork() == 0:\n        exec(block)\n"
+        "    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)\n",
+    )
+    assert process.communicate(timeout=120)[0].split() == [
+        "-9",
+        "-15",
+        "-1",
+        "0",
+        "-6",
+        "-11",
     ]
-    for process in processes:
-        process.communicate(timeout=120)
-    assert [process.returncode for process in processes] == [-9, -15, -1, 0, -6, -11]
     assert {run.status for run in _runs(project).values()} == {"RUNNING"}
     _reap(project)
     runs = _runs(project)
@@ -93,36 +107,38 @@ def test_scripts_that_die_are_marked_killed(project):
 
 
 @pytest.mark.kernel
-def test_cells_whose_kernel_dies_are_marked_killed(project):
+@WAYS
+def test_cells_whose_kernel_dies_are_marked_killed(project, ways):
     connect(load_settings(project))
     with ExitStack() as stack:
-        kernels = [stack.enter_context(kernel(project)) for _ in DEATHS]
-        for k, (name, code) in zip(kernels, DEATHS.items(), strict=True):
+        kernels = [stack.enter_context(kernel(project)) for _ in ways]
+        for k, name in zip(kernels, ways, strict=True):
             k.send("%load_ext nbmlops")
-            k.send(f"%%track {name}\n%track log loss=0.5 --step 3\n{code}")
+            k.send(f"%%track {name}\n%track log loss=0.5 --step 3\n{DEATHS[name]}")
         for k in kernels:
-            k.manager.provisioner.process.wait(60)
+            k.manager.provisioner.process.wait(120)
         _reap(project)
     runs = _runs(project)
-    assert set(runs) == set(DEATHS)
+    assert set(runs) == set(ways)
     _check_killed(project, runs)
 
 
 @pytest.mark.kernel
-def test_steps_whose_kernel_dies_are_killed_and_so_are_their_cells(project):
+@WAYS
+def test_steps_whose_kernel_dies_are_killed_and_so_are_their_cells(project, ways):
     connect(load_settings(project))
-    for name, code in DEATHS.items():
-        cell = f"%%track {name}\n%track log loss=0.5 --step 3\n{code}"
+    for name in ways:
+        cell = f"%%track {name}\n%track log loss=0.5 --step 3\n{DEATHS[name]}"
         cells = ["%load_ext nbmlops", cell, "after = 1"]
         write_notebook(project / f"step-{name}.ipynb", cells)
     with ThreadPoolExecutor(3) as pool:
-        steps = [f"step-{name}" for name in DEATHS]
+        steps = [f"step-{name}" for name in ways]
         done = list(pool.map(lambda s: nbmlops(project, "run", f"{s}.ipynb"), steps))
-    assert [each.returncode for each in done] == [1] * len(DEATHS)
+    assert [each.returncode for each in done] == [1] * len(ways)
     _reap(project)
     runs = _runs(project)
     assert {runs.pop(step).status for step in steps} == {"KILLED"}
-    assert set(runs) == set(DEATHS)
+    assert set(runs) == set(ways)
     _check_killed(project, runs)
 
 

@@ -135,3 +135,46 @@ print(sorted(m.value for m in connect().client.get_metric_history(run.run_id, "l
     )
     assert done.stdout == "[1.0, 2.0, 3.0]\n"
     assert not any((project / ".nbmlops" / "journal").iterdir())
+
+
+# Creates a journal in one fork after the other; the n-th dies at its n-th step.
+_DIES_AT_EACH_STEP = """
+import itertools, os, sys
+from pathlib import Path
+from nbmlops.tracking.journal import Journal, Opening
+
+def dies_at(step):
+    steps = itertools.count()
+    def hook(event, args):
+        if event in ("open", "os.mkdir", "os.rename") and next(steps) == step:
+            os._exit(9)
+    sys.addaudithook(hook)
+
+opening = dict(name="it", experiment="e", tags={}, started_at_ms=1, store="",
+               kernel="host:1:1.0", boot="")
+for step in itertools.count():
+    if os.fork() == 0:
+        dies_at(step)
+        Journal.create(Path(sys.argv[1]), Opening(key=f"{step:032}", **opening))
+        os._exit(0)
+    if os.wait()[1] == 0:
+        print(step)
+        break
+"""
+
+
+def test_death_at_any_step_of_its_creation_leaves_no_journal_or_a_whole_one(project):
+    home = project / ".nbmlops"
+    done = subprocess.run(
+        [sys.executable, "-c", _DIES_AT_EACH_STEP, str(home)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(done.stdout) >= 4
+    found = journals.list_journals(home)
+    assert f"{int(done.stdout):032}" in {spool.key for spool in found}
+    for spool in found:
+        assert spool.opening().key == spool.key
+        assert spool.state() == journals.State()
+        assert spool.count_unsent() == 0
