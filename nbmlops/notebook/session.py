@@ -295,8 +295,14 @@ def cell_guard(shell: InteractiveShell, budget: Budget | None) -> Guard | None:
     from nbmlops.notebook.live import waker
     from nbmlops.tracking.guard import Guard, stack
 
+    # What is raised inside of these would leave the run open and the guard on.
+    own = {Session.turn_on.__code__, Session.turn_off.__code__}
+
     def is_code(frame: FrameType | None) -> bool:
-        return any(each.f_globals is shell.user_global_ns for each in stack(frame))
+        frames = stack(frame)
+        if any(each.f_code in own for each in frames):
+            return False
+        return any(each.f_globals is shell.user_global_ns for each in frames)
 
     return Guard(budget, is_code=is_code, wake=waker(shell))
 

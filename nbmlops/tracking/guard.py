@@ -46,7 +46,7 @@ class Guard:
     is_code : callable
         Whether the code that is guarded is what runs in a frame, so that raising there
         ends it and nothing else. Where it is not, as in an event loop, who handled
-        ``SIGINT`` before is asked.
+        ``SIGINT`` before is asked; if nobody did, it is tried again at once.
     wake : callable, optional
         Makes an event loop in the main thread look for what is to be done.
 
@@ -82,7 +82,8 @@ class Guard:
         self._memory = Memory()
         self._used_s = 0.0
         self._is_sent = False
-        self._n_sent = 0
+        self._is_deferred = False
+        self._n_raised = 0
         self._is_armed = False
 
     def enter(self) -> None:
@@ -117,22 +118,25 @@ class Guard:
         return self.reason
 
     def _watch(self) -> None:
-        pause = 0.0
+        pause = again_at = 0.0
         while not self._has_left.wait(pause):
-            used_s = self._used_s + time.monotonic() - self._entered
+            now = time.monotonic()
+            used_s = self._used_s + now - self._entered
             has_limit = self.budget.memory_bytes is not None
             if self.reason is None:
                 held = self._memory.measure() if has_limit else 0
                 self.reason = self.budget.excess(used_s, held)
-            if self.reason is not None:
-                self._interrupt()
-                pause = _AGAIN_AFTER_S
+            if self.reason is None:
+                left_s = (self.budget.wall_s or threading.TIMEOUT_MAX) - used_s
+                pause = min(left_s, _MEASURE_EVERY_S if has_limit else 3600)
                 continue
-            left_s = (self.budget.wall_s or threading.TIMEOUT_MAX) - used_s
-            pause = min(left_s, _MEASURE_EVERY_S if has_limit else 3600)
+            if self._is_deferred or now >= again_at:
+                self._interrupt()
+                again_at = now + _AGAIN_AFTER_S
+            pause = _MEASURE_EVERY_S
 
     def _interrupt(self) -> None:
-        self._n_sent += 1
+        self._is_deferred = False
         self._is_sent = True
         for child in children(os.getpid()):  # those Ctrl-C would reach
             with suppress(OSError):
@@ -150,11 +154,12 @@ class Guard:
         if is_ours and not self._is_armed:
             return
         if is_ours and self._is_code(frame):
-            is_ignored = self._n_sent > _PATIENCE
+            self._n_raised += 1
+            is_ignored = self._n_raised > _PATIENCE
             raise (RunKilledForGood if is_ignored else RunKilled)(self.reason)
-        if not callable(self.before):
-            return
-        if not is_ours or self.before is not signal.default_int_handler:
+        if is_ours and self.before is signal.default_int_handler:
+            self._is_deferred = True
+        elif callable(self.before):
             self.before(number, frame)
 
 

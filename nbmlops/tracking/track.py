@@ -95,9 +95,14 @@ class Tracker:
         while owner is not None and owner.f_globals.get("__name__") == "contextlib":
             owner = owner.f_back  # an ExitStack's, which does not last
 
+        # What is raised inside of these would leave the run open and the guard on.
+        own = {type(self).__enter__.__code__, type(self).__exit__.__code__}
+
         def is_code(frame: FrameType | None) -> bool:
-            is_plain = guard.before is signal.default_int_handler
-            return is_plain or owner in stack(frame)
+            frames = stack(frame)
+            if any(each.f_code in own for each in frames):
+                return False
+            return guard.before is signal.default_int_handler or owner in frames
 
         guard = Guard(budget, is_code=is_code)
         return guard

@@ -149,6 +149,17 @@ def test_a_budget_that_ends_with_its_block_interrupts_nothing_after_it(store):
     assert len(list_runs(store).items) == 20
 
 
+def test_a_budget_that_is_used_up_at_the_very_start_leaves_no_guard_behind(store):
+    # Shorter than it takes to enter the block: it falls due inside of nbmlops.
+    for _ in range(20):
+        with pytest.raises(RunKilled):
+            _track(store, "0.000001s", _wait)
+    assert {run.status for run in list_runs(store)} == {"KILLED"}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    names = [thread.name for thread in threading.enumerate()]
+    assert "nbmlops-guard" not in names
+
+
 def test_a_task_that_waits_is_cancelled_and_the_loop_goes_on(store):
     async def work():
         try:
