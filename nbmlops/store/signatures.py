@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import Column, Signature
@@ -116,7 +117,7 @@ def infer_schemas(model: object, table: Rows) -> dict[str, str | None]:
         try:
             # On a busy machine the threads of a boosted model would spend a second
             # waiting for each other over five rows.
-            with threadpool_limits(1, user_api="openmp"):
+            with threadpool_limits(1, user_api="openmp"), _quiet(model):
                 outputs = _tensor_schema(predict(table[:N_EXAMPLE_ROWS]))
         except (ValueError, TypeError, LookupError, AttributeError) as error:
             raise UsageError(
@@ -193,6 +194,26 @@ def _frame_schema(frame: pd.DataFrame, *, takes_gaps: bool) -> list[dict[str, ob
     ]
 
 
+@contextmanager
+def _quiet(model: Any) -> Iterator[None]:  # noqa: ANN401
+    """Keep a model from telling of predictions that the user has not asked for."""
+    params = model.get_params() if hasattr(model, "get_params") else {}
+    loud = {
+        key: value
+        for key, value in params.items()
+        if value and key.rpartition("__")[2] == "verbose"
+    }
+    if loud:
+        model.set_params(**dict.fromkeys(loud, 0))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if loud:
+            model.set_params(**loud)
+
+
 def _takes_gaps(model: object, frame: pd.DataFrame) -> bool:
     """Return whether the model predicts a row in which every value is missing."""
     import pandas as pd
@@ -204,8 +225,7 @@ def _takes_gaps(model: object, frame: pd.DataFrame) -> bool:
     kinds = {name: float if name in numeric else object for name in frame.columns}
     row = pd.DataFrame({name: [float("nan")] for name in frame.columns}).astype(kinds)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _quiet(model):
             predict(row)
     except (ValueError, TypeError, LookupError, AttributeError):
         return False

@@ -248,6 +248,12 @@ CELLS = {
         "search = GridSearchCV(LogisticRegression(), {'C': [0.1, 1]}, cv=2, n_jobs=2)\n"
         "search.fit(X, y).best_params_"
     ),
+    "a talking model": (
+        "from sklearn.ensemble import RandomForestClassifier\n"
+        "talking = make_pipeline(\n"
+        "    StandardScaler(), RandomForestClassifier(60, verbose=1), verbose=True)\n"
+        "talking.fit(X, y).get_params()['randomforestclassifier__verbose']"
+    ),
     "warnings": (
         "m = LogisticRegression(max_iter=1).fit(X, y)\n"
         "accuracy_score(y, m.predict(X))\n"
@@ -267,7 +273,9 @@ CELLS = {
 @pytest.mark.kernel
 def test_cells_show_and_leave_what_they_do_without(project):
     """Run each cell bare in one kernel and tracked in another."""
-    passing = re.compile(r"ipykernel_\d+.\d+|0x[0-9a-f]+|id-\d+")
+    passing = re.compile(
+        r"ipykernel_\d+.\d+|0x[0-9a-f]+|id-\d+|= +[\d.]+s|elapsed: +[\d.]+s"
+    )
 
     def shown(reply):
         contents = [output["content"] for output in reply.outputs]
