@@ -15,7 +15,6 @@ from nbmlops.store.reading import ATTEMPT, ATTEMPT_OF, RunQuery
 from nbmlops.store.run_pages import PageReader
 from nbmlops.store.run_tables import TableReader
 from nbmlops.store.search import experiment_ids, list_runs
-from tests.store.test_server import server  # noqa: F401 - a fixture
 
 READERS = [TableReader, PageReader]
 INF = math.inf
@@ -279,9 +278,8 @@ def test_attempts_of_a_page_of_runs_are_left_out(store, reader):
 
 
 @pytest.mark.server
-def test_a_server_gives_the_same_table(project, monkeypatch, server):  # noqa: F811
-    url, _ = server
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
+def test_a_server_gives_the_same_table(project, monkeypatch, mlflow_server):
+    monkeypatch.setenv("NBMLOPS_EXPERIMENT", "my project")
     store = connect()
     parent = make(store, "parent")
     make(store, "child", parent=parent, auc=0.95)

@@ -16,7 +16,7 @@ X = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 1, 0]})
 
 @pytest.mark.server
 def test_runs_on_a_server_are_compared_as_those_in_a_database(
-    project, monkeypatch, server
+    project, monkeypatch, mlflow_server
 ):
     from mlflow.entities import Metric
 
@@ -26,7 +26,7 @@ def test_runs_on_a_server_are_compared_as_those_in_a_database(
         "once": [0.5],
     }
     told = []
-    for url in (server[0], f"sqlite:///{project}/other.db"):
+    for url in (mlflow_server.url, f"sqlite:///{project}/other.db"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         ids = []
         for scale in (1, 2):
@@ -50,10 +50,11 @@ def test_runs_on_a_server_are_compared_as_those_in_a_database(
 
 
 @pytest.mark.server
-def test_history_too_long_to_read_from_a_server_says_so(project, monkeypatch, server):
+def test_history_too_long_to_read_from_a_server_says_so(
+    project, monkeypatch, mlflow_server
+):
     from nbmlops.store import histories
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server[0])
     with nm.track("it") as run:
         for step in range(30):
             run.log(step=step, auc=step / 30, loss=1.0)
