@@ -10,7 +10,7 @@ from nbmlops.render import Shown, table_text
 from nbmlops.store import Store, connect
 from nbmlops.store.search import list_runs
 from nbmlops.tracking.reaper import Reaped, find_dead, reap
-from nbmlops.tracking.sync import journals_of, owner_of, sync
+from nbmlops.tracking.syncing import journals_of, owner_of, sync
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

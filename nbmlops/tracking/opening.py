@@ -17,7 +17,7 @@ from nbmlops.tracking.journal import Journal, Opening
 from nbmlops.tracking.owner import Owner
 from nbmlops.tracking.record import OpenRun, now_ms
 from nbmlops.tracking.source import source_tags
-from nbmlops.tracking.sync import store_hash
+from nbmlops.tracking.syncing import store_hash
 from nbmlops.tracking.values import LONGEST_TAG, check_name, shortened
 
 Kind = Literal["cell", "session", "step"]

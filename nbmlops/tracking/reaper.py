@@ -15,7 +15,7 @@ from nbmlops.store import Store, runs, search
 from nbmlops.tracking.delivery import Delivery
 from nbmlops.tracking.journal import Spool, list_journals
 from nbmlops.tracking.owner import Owner
-from nbmlops.tracking.sync import is_for, journals_of, owner_of
+from nbmlops.tracking.syncing import is_for, journals_of, owner_of
 
 if TYPE_CHECKING:
     from nbmlops.entities import Run

@@ -18,7 +18,7 @@ from nbmlops.store.search import get_run, list_runs
 from nbmlops.tracking._part import Part
 from nbmlops.tracking.delivery import Delivery
 from nbmlops.tracking.journal import Journal, Opening
-from nbmlops.tracking.sync import store_hash
+from nbmlops.tracking.syncing import store_hash
 
 
 @pytest.fixture

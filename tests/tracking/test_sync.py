@@ -10,7 +10,7 @@ from nbmlops.tracking import reaper
 from nbmlops.tracking.journal import list_journals
 from nbmlops.tracking.reaper import reap
 
-sync = sys.modules["nbmlops.tracking.sync"]  # the package has a function of its name
+sync = sys.modules["nbmlops.tracking.syncing"]  # the package has a function of its name
 
 
 @pytest.mark.parametrize("moment", ["listed", "sorted"])
