@@ -9,6 +9,7 @@ from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.notebook.cell import blank_track_line, python_of, split_track
 from nbmlops.notebook.options import TrackOptions, parse_track
 from nbmlops.notebook.tracked import Pairs, Tracked, evaluate
+from nbmlops.tracking.cells import Ending, History
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import (
@@ -56,14 +57,18 @@ class Session:
         The run of the ``%%track`` cell that is running.
     lasting : Tracked or None
         The run between ``%track on`` and ``%track off``.
+    history : History
+        What the shell ran.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._gate = Gate()
         self._source = ""
+        self._refused: NbmlopsError | None = None
         self.cell: Tracked | None = None
         self.lasting: Tracked | None = None
+        self.history = History(shell)
 
     @property
     def active(self) -> Tracked:
@@ -101,6 +106,7 @@ class Session:
         """Open the run of a ``%%track`` cell, or have the cell raise why not."""
         self._gate.refusal = None
         cell = info.raw_cell or ""
+        self.history.begin(cell, getattr(info, "cell_id", None))
         split = split_track(cell)
         line, body = split or ("", cell)
         self._source = python_of(body)
@@ -110,6 +116,7 @@ class Session:
             return
         try:
             options = parse_track(line)
+            self.history.cells[-1].expressions = options.expressions
             if self.lasting and not options.is_nested:
                 raise UsageError(
                     f"Run {self.lasting.run.name!r} is open.",
@@ -127,13 +134,14 @@ class Session:
         NbmlopsError
             As found before the cell.
         """
-        refusal = self._gate.take()
+        self._refused = refusal = self._gate.take()
         if refusal is not None:
             raise refusal
 
     def post_run_cell(self, result: ExecutionResult | None) -> None:
         """End the run of a ``%%track`` cell with the status the cell has earned."""
         error = _error_of(result)
+        self._note_end(result, error)
         if self.cell is None:
             if self.lasting:
                 self.lasting.run.note_error(error)
@@ -147,6 +155,16 @@ class Session:
             self._shell.showtraceback((type(problem), problem, None))
         else:
             self._show(tracked)
+
+    def _note_end(
+        self, result: ExecutionResult | None, error: BaseException | None
+    ) -> None:
+        """Tell the history how a cell ended; a refused one never began."""
+        has_begun = result is None or result.error_before_exec is None
+        ending: Ending | None = "finished" if error is None else "raised"
+        if not has_begun or (error is not None and error is self._refused):
+            ending = None
+        self.history.end(ending=ending, count=getattr(result, "execution_count", None))
 
     def look_up(self, pairs: Pairs) -> dict[str, Any]:
         """Return the values of named expressions over the user's variables."""
@@ -212,7 +230,7 @@ class Session:
             tags={**dict(options.tags), **parent},
             notebook=self._shell.user_ns.get("__vsc_ipynb_file__"),
         )
-        tracked = Tracked(run, options, self._shell)
+        tracked = Tracked(run, options, self._shell, self.history)
         tracked.sources.append(self._source)
         return tracked
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nbmlops.tracking import OpenRun
+    from nbmlops.tracking.cells import History
+    from nbmlops.tracking.origin import Order
 
 Pairs = tuple[tuple[str, str], ...]
 """Names, and the expressions that give their values."""
@@ -24,9 +26,16 @@ class Tracked:
     """A run that cells are being recorded to."""
 
     def __init__(
-        self, run: OpenRun, options: TrackOptions, shell: InteractiveShell
+        self,
+        run: OpenRun,
+        options: TrackOptions,
+        shell: InteractiveShell,
+        history: History,
     ) -> None:
         self.run = run
+        self._history = history
+        self._first = len(history.cells) - 1
+        self._order: Order | None = None
         self.options = options
         self.sources: list[str] = []
         self.notes: list[str] = []
@@ -40,6 +49,7 @@ class Tracked:
             f"experiment {run.experiment}",
             *(f"{key} {number(value)}" for key, value in run.metrics.items()),
             *(["model stored"] if run.model_id else []),
+            *(["out of order"] if self._order and self._order.cells else []),
         ]
         return RunLine(run.name, run.run_id, facts, self.notes)
 
@@ -60,7 +70,9 @@ class Tracked:
         self.run.note_error(error)
         problem: NbmlopsError | None = None
         try:
-            self.run.log_tags({"nbmlops.code_hash": code_hash(self.sources)})
+            order = self._keep_cells()
+            tags = {"nbmlops.code_hash": code_hash(self.sources), **order.tags()}
+            self.run.log_tags(tags)
             problem = self._collect(is_whole=error is None)
         except NbmlopsError as failure:
             problem = failure
@@ -72,6 +84,24 @@ class Tracked:
         except NbmlopsError as failure:
             problem = failure
         return problem
+
+    def _keep_cells(self) -> Order:
+        from nbmlops.tracking.origin import keep_cells
+
+        is_cell = self._first == len(self._history.cells) - 1
+        if not is_cell:  # a cell has its own since before it ran
+            self._history.cells[-1].expressions = self.options.expressions
+        self._order = keep_cells(
+            self.run,
+            self._history,
+            kind="cell" if is_cell else "session",
+            params=[text for _, text in self.options.params],
+            first=self._first,
+            notebook=self._shell.user_ns.get("__vsc_ipynb_file__"),
+        )
+        if self._order.cells:
+            self.notes.append(self._order.note())
+        return self._order
 
     def _collect(self, *, is_whole: bool) -> NbmlopsError | None:
         from nbmlops.tracking.record import to_number

@@ -55,6 +55,8 @@ UNKNOWN = Effects(
     reads=frozenset({ANY, WORLD}), writes=frozenset({ANY, WORLD}), stays=True
 )
 """Of a cell that cannot be judged at all."""
+NOTHING = Effects(reads=frozenset(), writes=frozenset())
+"""Of a cell that was no Python, so that none of it ran."""
 
 
 class Flow:

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from nbmlops._hashing import code_hash
-from nbmlops.errors import UsageError
+from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.store import Store
+from nbmlops.tracking.origin import keep_running_code
 from nbmlops.tracking.record import OpenRun, open_run
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -51,7 +52,14 @@ class Tracker:
         because = (
             f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""
         )
-        self._open.pop().close(error, because=because)
+        run, problem = self._open.pop(), None
+        try:
+            keep_running_code(run, params=self._options["params"] or ())
+        except NbmlopsError as failure:
+            problem = failure
+        run.close(error or problem, because=because)
+        if problem is not None and error is None:
+            raise problem
 
     def __call__(self, function: F) -> F:
         """Return the function, each call of which is a run with its arguments."""
