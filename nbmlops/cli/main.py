@@ -13,6 +13,7 @@ import click
 from nbmlops.cli.demo import demo
 from nbmlops.cli.endpoints import deploy, endpoints, predict, undeploy
 from nbmlops.cli.output import in_shell
+from nbmlops.cli.replay import explain, replay
 from nbmlops.cli.runs import register, run, runs
 from nbmlops.errors import (
     ConflictError,
@@ -55,6 +56,8 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for _command in (run, runs, register, deploy, endpoints, predict, undeploy, demo):
+    cli.add_command(_command)
+for _command in (replay, explain):
     cli.add_command(_command)
 
 

@@ -11,7 +11,10 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
-_COMMANDS = ("register", "deploy", "endpoints", "predict", "undeploy", "runs")
+_COMMANDS = (
+    *("register", "deploy", "endpoints", "predict", "undeploy", "runs"),
+    *("replay", "explain"),
+)
 
 
 def json_option(command: F) -> F:

@@ -1,7 +1,18 @@
 """Compositions: the only place where areas meet. Doors call these."""
 
 from nbmlops.lifecycle.deploy import deploy, endpoint, endpoints, undeploy
+from nbmlops.lifecycle.explain import explain
 from nbmlops.lifecycle.register import register
+from nbmlops.lifecycle.replay import replay
 from nbmlops.lifecycle.runs import runs
 
-__all__ = ["deploy", "endpoint", "endpoints", "register", "runs", "undeploy"]
+__all__ = [
+    "deploy",
+    "endpoint",
+    "endpoints",
+    "explain",
+    "register",
+    "replay",
+    "runs",
+    "undeploy",
+]

@@ -162,6 +162,8 @@ class Session:
         """Tell the history how a cell ended; a refused one never began."""
         has_begun = result is None or result.error_before_exec is None
         ending: Ending | None = "finished" if error is None else "raised"
+        if isinstance(error, KeyboardInterrupt):
+            ending = "interrupted"
         if not has_begun or (error is not None and error is self._refused):
             ending = None
         self.history.end(ending=ending, count=getattr(result, "execution_count", None))

@@ -69,6 +69,40 @@ def log_dataset(
     return dataset
 
 
+def list_datasets(store: Store, run_id: str) -> tuple[DatasetVersion, ...]:
+    """Return the datasets that a run used.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run_id : str
+        The run.
+
+    Returns
+    -------
+    tuple of DatasetVersion
+        By name and digest; sizes that were not recorded are 0.
+    """
+    with answering(store):
+        run = store.client.get_run(run_id)
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    found = []
+    for each in inputs:
+        profile = json.loads(each.dataset.profile or "null")
+        profile = profile if isinstance(profile, dict) else {}
+        n_rows = int(profile.get("num_rows") or 0)
+        found.append(
+            DatasetVersion(
+                name=each.dataset.name,
+                digest=each.dataset.digest,
+                n_rows=n_rows,
+                n_columns=int(profile.get("num_elements") or 0) // max(n_rows, 1),
+            )
+        )
+    return tuple(sorted(found, key=lambda item: (item.name, item.digest)))
+
+
 def _schema(frame: pd.DataFrame) -> str:
     from mlflow.exceptions import MlflowException
     from mlflow.types.utils import _infer_schema

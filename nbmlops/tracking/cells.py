@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nbmlops.tracking.flow import Effects, Flow
 
 
-Ending = Literal["running", "finished", "raised", "unknown"]
+Ending = Literal["running", "finished", "raised", "interrupted", "unknown"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class ExecutedCell:
         The cell's id in the notebook, where the front end told it.
     at : float
         When it began, in seconds since 1970.
-    ending : {"running", "finished", "raised", "unknown"}
+    ending : {"running", "finished", "raised", "interrupted", "unknown"}
         How it ended; unknown of cells from before nbmlops was loaded.
     expressions : tuple of str
         What was looked up when it had run, such as the params of a tracked cell.

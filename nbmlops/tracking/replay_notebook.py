@@ -109,7 +109,11 @@ def _said_of(cell: ExecutedCell) -> dict[str, object]:
     said: dict[str, object] = {
         "nbmlops": {"execution_count": cell.count, "ending": cell.ending}
     }
-    if cell.ending in ("raised", "unknown"):  # what it did before it raised may matter
+    if cell.ending in (
+        "raised",
+        "interrupted",
+        "unknown",
+    ):  # what it did before it raised may matter
         said["tags"] = ["raises-exception"]
     return said
 
