@@ -289,13 +289,8 @@ def replay_table(replay: Replay) -> Table:
         return value[:12] if isinstance(value, str) else repr(value)
 
     rows = [
-        (
-            f"{each.what} {each.name}",
-            each.verdict,
-            shown(each.original),
-            shown(each.replayed),
-        )
-        for each in replay.compared
+        (f"{c.what} {c.name}", c.verdict, shown(c.original), shown(c.replayed))
+        for c in replay.compared
     ]
     header = [f"replay {replay.run_id[:8]}", replay.verdict, "then", "again"]
     return Table(header, rows, empty="Nothing to compare.", notes=replay.notes)
@@ -313,13 +308,8 @@ def explanation_table(why: Explanation) -> Table:
         for each in why.effects
     ]
     rows.append(("together and unexplained", _signed(why.rest), "", ""))
-    whole = _signed(why.second - why.first)
-    header = [
-        why.metric,
-        f"change {whole}",
-        f"from {number(why.first)}",
-        "what differs",
-    ]
+    whole = f"change {_signed(why.second - why.first)}"
+    header = [why.metric, whole, f"from {number(why.first)}", "what differs"]
     return Table(header, rows, empty="", notes=why.notes)
 
 

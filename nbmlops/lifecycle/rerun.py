@@ -140,8 +140,8 @@ def _changed(
             notes.append(f"{path} is another than it was, and no copy of it was kept")
         elif PurePosixPath(path).is_absolute():
             notes.append(
-                f"{path} is another than it was and lies outside of the project, so that "
-                "its copy could not stand in for it"
+                f"{path} is another than it was and lies outside of the project, where "
+                "no copy can stand in for it"
             )
         else:
             other[path] = copy

@@ -24,6 +24,10 @@ WORLD = "<world>"
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_MAKING = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda),
+    *(ast.Yield, ast.YieldFrom, ast.GeneratorExp),
+)
 _HISTORY = re.compile(r"In|Out|_dh|_oh|_ih|_{1,3}|_i*\d+|_i{1,3}")
 
 
@@ -291,6 +295,8 @@ class Flow:
             self._use(made, bound)
         elif is_certain and not node.decorator_list and not shared:
             self._names.plain.add(node.name)
+            if not any(isinstance(part, _MAKING) for part in _below(node)):
+                self._names.simple.add(node.name)
         if node.decorator_list:  # it may call it, and keep it
             self._mention(node.name, bound)
             self._change(shared)
@@ -555,7 +561,8 @@ class Flow:
                 if name not in self._names.plain:
                     self._change({name})
             case _:
-                is_gentle = name in known.GENTLE_BUILTINS
+                is_name = isinstance(node.func, ast.Name)
+                is_gentle = is_name and name in known.GENTLE_BUILTINS
                 receiver = self._shared(node.func)
                 self._change(receiver)
                 self._builtin(node, name, is_statement=is_statement)
@@ -639,11 +646,16 @@ class Flow:
         """Return the names whose objects an expression's value may share."""
         match node:
             case ast.Name(id=name):
-                if name in self._names and self._names.group(name).is_function:
-                    names = self._names.reached(name)
-                else:
-                    names = {name}
-                return {each for each in names if not self._names.is_inert(each)}
+                is_function = name in self._names and (
+                    self._names.group(name).is_function
+                )
+                return self._told_apart(
+                    self._names.reached(name) if is_function else {name}
+                )
+            case ast.Call(func=ast.Name(id=name)) if name in self._names.simple:
+                values = [*node.args, *(word.value for word in node.keywords)]
+                found = self._told_apart(self._names.reached(name) - {name})
+                return found.union(*map(self._shared, values))
             case ast.Constant() | ast.JoinedStr() | ast.Compare():
                 return set()
             case ast.Call(func=ast.Name(id=name)) if (
@@ -661,10 +673,18 @@ class Flow:
                 | ast.DictComp()
                 | ast.GeneratorExp()
             ):
-                lazy = self._lazy(node)
-                return {n for n in lazy.reads if not self._names.is_inert(n)}
+                return self._told_apart(self._lazy(node).reads)
         parts = [self._shared(child) for child in ast.iter_child_nodes(node)]
         return set().union(*parts)
+
+    def _told_apart(self, names: Iterable[str]) -> set[str]:
+        """Return the names without those whose objects nothing changes."""
+        return {
+            name
+            for name in names
+            if not self._names.is_inert(name)
+            and (name in self._names or name not in known.GENTLE_BUILTINS)
+        }
 
     def _is_scalar(self, node: ast.expr) -> bool:
         """Return whether a value is sure to be one that nothing can change."""
@@ -703,6 +723,10 @@ def parse(code: str) -> ast.Module | None:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     return tree if isinstance(tree, ast.Module) else None
+
+
+def _below(node: ast.AST) -> Iterable[ast.AST]:
+    return (part for child in ast.iter_child_nodes(node) for part in ast.walk(child))
 
 
 def _called(node: ast.AST) -> str | None:

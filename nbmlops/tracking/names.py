@@ -80,12 +80,15 @@ class Names:
         Names of values that nothing can change, such as numbers and texts.
     plain : set of str
         Names of functions that keep no state between calls.
+    simple : set of str
+        Those of them that make no functions.
     """
 
     def __init__(self) -> None:
         self.imports: dict[str, str] = {}
         self.scalars: set[str] = set()
         self.plain: set[str] = set()
+        self.simple: set[str] = set()
         self._bound: set[str] = set()
         self._groups: dict[str, Group] = {}
 
@@ -99,6 +102,7 @@ class Names:
         other.imports = dict(self.imports)
         other.scalars = set(self.scalars)
         other.plain = set(self.plain)
+        other.simple = set(self.simple)
         other._bound = set(self._bound)
         copies = {id(group): group.copy() for group in self._groups.values()}
         other._groups = {name: copies[id(g)] for name, g in self._groups.items()}
@@ -123,6 +127,7 @@ class Names:
         self.imports.pop(name, None)
         self.scalars.discard(name)
         self.plain.discard(name)
+        self.simple.discard(name)
 
     def is_inert(self, name: str) -> bool:
         """Return whether no change of its object can be seen by another name."""

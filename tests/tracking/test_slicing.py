@@ -1,6 +1,7 @@
 """The slice gives the run what the whole gave it, whatever the program."""
 
 import operator
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -140,6 +141,91 @@ def test_slice_gives_a_name_the_value_that_the_whole_gives_it(program, wanted):
     kept = backward(effects, {len(sources) - 1})
     _, part = run([sources[position] for position in kept])
     assert part[-1].get(wanted) == whole[-1].get(wanted)
+
+
+def from_top(sources, places):
+    """Return the cells of a run from the top, down to the last one that ran."""
+    last = dict(zip(places, sources, strict=True))
+    return [last[place] for place in sorted(last) if place <= places[-1]]
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.data(), st.lists(cells, min_size=2, max_size=5), names)
+def test_clean_order_means_that_a_run_from_the_top_gives_the_same(
+    data, document, wanted
+):
+    places = data.draw(
+        st.lists(st.integers(1, len(document)), min_size=1, max_size=7), label="order"
+    )
+    sources = [BEFORE, *(document[p - 1] for p in places), f"result = {wanted}"]
+    places = [0, *places, len(document) + 1]
+    failed, whole = run(sources)
+    effects = read(sources, failed)
+    kept = backward(effects, {len(sources) - 1})
+    executions = [
+        Execution(effects=found, code=source, place=place)
+        for found, source, place in zip(effects, sources, places, strict=True)
+    ]
+    if not misplaced(executions, kept):
+        _, top = run(from_top(sources, places))
+        assert top[-1].get(wanted) == whole[-1].get(wanted)
+
+
+NOTEBOOK = (
+    "import random\nrandom.seed(4)\nrows = [random.random() for _ in range(20)]",
+    "def scale(values, by=2):\n    return [v * by for v in values]",
+    "factor = 3",
+    "train = scale(rows, factor)",
+    "train.append(random.random())",
+    "noise = [random.random()]\nunused = len(noise)",
+    "model = {'mean': sum(train) / len(train)}",
+    "model['mean'] += factor",
+    "score = round(model['mean'], 12)",
+)
+
+
+def orders(n_orders, seed=60):
+    """Yield orders in which a user may run the cells, each with edits and repeats."""
+    shuffled = random.Random(seed)  # noqa: S311
+    for number in range(n_orders):
+        order = list(range(len(NOTEBOOK)))
+        for _ in range(number % 5):
+            order.insert(shuffled.randrange(9), shuffled.randrange(9))
+        again = [shuffled.randrange(9) for _ in range(number % 4)]
+        yield [*order, *again, 8]
+
+
+def test_sixty_orders_of_the_same_cells_replay_to_the_same_score():
+    n_clean = n_left_out = 0
+    for order in orders(60):
+        sources = [NOTEBOOK[place] for place in order]
+        failed, _ = run(sources)
+        effects = read(sources, failed)
+        kept = backward(effects, {len(sources) - 1})
+        whole, part = {}, {}
+        execute(sources, whole)
+        execute([sources[p] for p in kept], part)
+        assert part["score"] == whole["score"], order
+        n_left_out += len(sources) - len(kept)
+        cells = [
+            Execution(effects=e, code=s, place=p)
+            for e, s, p in zip(effects, sources, order, strict=True)
+        ]
+        if not misplaced(cells, kept):
+            n_clean += 1
+            top = {}
+            execute(from_top(sources, order), top)
+            assert top["score"] == whole["score"], order
+    assert n_left_out > 60
+    assert 0 < n_clean < 60
+
+
+def execute(sources, namespace):
+    for source in sources:
+        try:
+            exec(compile(source, "<cell>", "exec"), namespace)  # noqa: S102
+        except NameError:
+            continue
 
 
 def slice_of(*sources):
