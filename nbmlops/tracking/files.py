@@ -19,6 +19,7 @@ from nbmlops.tracking.flow import parse
 LARGEST_BYTES = 100_000_000
 """Larger files are named, but neither hashed nor kept."""
 _MOST_FILES = 1000
+_CLOCK_S = 0.02  # the clock of files may run so far behind
 _CODE = (".py",)
 
 
@@ -177,7 +178,7 @@ def _look_at(path: Path, project: Path, began_at: float | None) -> NamedFile | N
     role: Literal["data", "code", "made"] = "data"
     if began_at is None or path.suffix in _CODE:
         role = "code"
-    elif status.st_mtime >= began_at:
+    elif status.st_mtime >= began_at - _CLOCK_S:
         role = "made"
     return NamedFile(
         path=path.relative_to(project).as_posix() if is_inside else path.as_posix(),

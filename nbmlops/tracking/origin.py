@@ -160,9 +160,9 @@ def _keep_script(run: OpenRun, params: Iterable[str]) -> None:
     folder = Path.cwd()
     script = os.path.relpath(path, folder)
     setup = (
-        f"import sys\nsys.argv = {[script, *sys.argv[1:]]!r}\n"
-        f"sys.path.insert(0, {os.path.dirname(script) or '.'!r})\n"  # noqa: PTH120
-        f"__file__ = {script!r}"
+        f"import os, sys\nsys.argv = {sys.argv!r}\n"
+        f"__file__ = os.path.abspath({script!r})\n"
+        "sys.path.insert(0, os.path.dirname(__file__))"
     )
     # Unknown, since a script may end itself by sys.exit.
     cells = [
