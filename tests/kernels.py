@@ -42,9 +42,15 @@ class Kernel:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
 
-    def send(self, source):
+    def send(self, source, cell_id=None):
         """Send a cell without waiting, and return its message id."""
-        return self.client.execute(source)
+        if cell_id is None:
+            return self.client.execute(source)
+        content = {"code": source, "silent": False, "store_history": True}
+        message = self.client.session.msg("execute_request", content)
+        message["metadata"]["cellId"] = cell_id
+        self.client.shell_channel.send(message)
+        return message["header"]["msg_id"]
 
     def wait(self, message_id, timeout=60):
         """Return the reply of a sent cell."""
@@ -68,9 +74,9 @@ class Kernel:
             if reply["parent_header"].get("msg_id") == message_id:
                 return reply["content"]
 
-    def run(self, source, timeout=60):
-        """Run a cell and return its reply."""
-        return self.wait(self.send(source), timeout)
+    def run(self, source, timeout=60, cell_id=None):
+        """Run a cell, maybe under its id in a notebook, and return its reply."""
+        return self.wait(self.send(source, cell_id), timeout)
 
     def await_text(self, text, timeout=60):
         """Wait until a running cell has printed the text."""

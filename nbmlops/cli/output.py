@@ -14,13 +14,8 @@ from nbmlops._masking import mask
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COMMANDS = (
-    "register",
-    "deploy",
-    "endpoints",
-    "predict",
-    "undeploy",
-    "runs",
-    "compare",
+    *("register", "deploy", "endpoints", "predict", "undeploy", "runs"),
+    *("compare", "replay", "explain", "sync", "doctor"),
 )
 
 

@@ -17,6 +17,14 @@ from nbmlops.entities.dataset import DatasetVersion
 from nbmlops.entities.endpoint import Endpoint, EndpointState
 from nbmlops.entities.model import Column, ModelVersion, RegisteredModel, Signature
 from nbmlops.entities.page import Page, to_json
+from nbmlops.entities.replay import (
+    Compared,
+    Effect,
+    Explanation,
+    Factor,
+    Replay,
+    Verdict,
+)
 from nbmlops.entities.run import FoldedRuns, Run, RunStatus, check_key
 
 __all__ = [
@@ -24,14 +32,18 @@ __all__ = [
     "CellDifference",
     "CodeDifference",
     "Column",
+    "Compared",
     "ComparedRun",
     "Comparison",
     "DatasetDifference",
     "DatasetVersion",
     "Difference",
     "Differences",
+    "Effect",
     "Endpoint",
     "EndpointState",
+    "Explanation",
+    "Factor",
     "FoldedRuns",
     "History",
     "Kind",
@@ -40,10 +52,12 @@ __all__ = [
     "ModelVersion",
     "Page",
     "RegisteredModel",
+    "Replay",
     "Run",
     "RunColumn",
     "RunStatus",
     "Signature",
+    "Verdict",
     "check_key",
     "parse_columns",
     "to_json",

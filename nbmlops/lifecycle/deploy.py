@@ -6,6 +6,7 @@ import re
 
 from nbmlops.deployment import EndpointHandle, local
 from nbmlops.entities import Endpoint
+from nbmlops.lifecycle.rerun import refuse_in_replay
 from nbmlops.store import Store, connect
 from nbmlops.store.versions import resolve_version
 
@@ -50,6 +51,7 @@ def deploy(
     DeployError
         The endpoint did not come up; nothing is left of it.
     """
+    refuse_in_replay("deploy")
     store = store or connect()
     version, alias = resolve_version(store, target)
     made, is_new = local.deploy(
@@ -118,4 +120,5 @@ def undeploy(name: str, *, store: Store | None = None) -> None:
     NotFoundError
         There is none of that name.
     """
+    refuse_in_replay("undeploy")
     local.undeploy((store or connect()).settings, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nbmlops.entities import ModelVersion, Run
 from nbmlops.errors import UsageError
+from nbmlops.lifecycle.rerun import refuse_in_replay
 from nbmlops.store import Store, connect, versions
 from nbmlops.store.registry import check_names
 from nbmlops.store.selection import resolve_run
@@ -50,6 +51,7 @@ def register(
             f"A registered model's name is a text, not {model!r}.",
             fix='Write nm.register("credit", run="latest").',
         )
+    refuse_in_replay("register models")
     check_names(model, alias)
     store = store or connect()
     if isinstance(run, str):

@@ -258,3 +258,61 @@ class NbmlopsMagics(Magics):
         parser = LineParser("%undeploy")
         parser.add_argument("name", metavar="ENDPOINT")
         lifecycle.undeploy(parser.parse_line(line).name)
+
+    @no_var_expand
+    @line_magic
+    def replay(self, line: str) -> Table:
+        """Run a run again in a clean kernel, and compare the two.
+
+        ``%replay [RUN] [-e EXPERIMENT] [--in-env] [--tolerance T] [--timeout S]``
+
+        Parameters
+        ----------
+        line : str
+            The options; RUN is ``latest`` by default.
+
+        Returns
+        -------
+        Table
+            The verdict on each metric, dataset and model.
+        """
+        from nbmlops import lifecycle
+        from nbmlops.render import replay_table
+
+        parser = LineParser("%replay")
+        parser.add_argument(
+            "run", nargs="?", default="latest", metavar="RUN|latest|best:METRIC"
+        )
+        parser.add_argument("-e", "--experiment")
+        parser.add_argument("--in-env", action="store_true")
+        parser.add_argument("--tolerance", type=float, default=0.0)
+        parser.add_argument("--timeout", dest="timeout_s", type=float)
+        return replay_table(lifecycle.replay(**vars(parser.parse_line(line))))
+
+    @no_var_expand
+    @line_magic
+    def explain(self, line: str) -> Table:
+        """Attribute the change of a metric between two runs to what differs.
+
+        ``%explain A B [--metric M] [-e EXPERIMENT] [--timeout S]``
+
+        Parameters
+        ----------
+        line : str
+            The two runs and the options.
+
+        Returns
+        -------
+        Table
+            The change that code, params, data and environment make, one by one.
+        """
+        from nbmlops import lifecycle
+        from nbmlops.render import explanation_table
+
+        parser = LineParser("%explain")
+        parser.add_argument("a", metavar="A")
+        parser.add_argument("b", metavar="B")
+        parser.add_argument("--metric")
+        parser.add_argument("-e", "--experiment")
+        parser.add_argument("--timeout", dest="timeout_s", type=float)
+        return explanation_table(lifecycle.explain(**vars(parser.parse_line(line))))

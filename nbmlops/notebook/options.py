@@ -47,6 +47,12 @@ class TrackOptions:
     has_autolog: bool
     budget: Budget | None = None
 
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """All that is looked up when the code has run."""
+        pairs = (*self.params, *self.metrics, *self.datasets)
+        return tuple(expression for _, expression in pairs)
+
 
 class LineParser(argparse.ArgumentParser):
     """An argument parser for one magic, whose errors are ours."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.notebook.cell import blank_track_line, python_of, split_track
 from nbmlops.notebook.options import TrackOptions, parse_track
+from nbmlops.tracking.cells import Ending, History
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import (
@@ -59,14 +60,18 @@ class Session:
         The run of the ``%%track`` cell that is running.
     lasting : Tracked or None
         The run between ``%track on`` and ``%track off``.
+    history : History
+        What the shell ran.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._gate = Gate()
         self._source = ""
+        self._refused: NbmlopsError | None = None
         self.cell: Tracked | None = None
         self.lasting: Tracked | None = None
+        self.history = History(shell)
 
     @property
     def active(self) -> Tracked:
@@ -104,6 +109,7 @@ class Session:
         """Open the run of a ``%%track`` cell, or have the cell raise why not."""
         self._gate.refusal = None
         cell = info.raw_cell or ""
+        self.history.begin(cell, getattr(info, "cell_id", None))
         split = split_track(cell)
         line, body = split or ("", cell)
         self._source = python_of(body)
@@ -115,6 +121,7 @@ class Session:
             return
         try:
             options = parse_track(line)
+            self.history.cells[-1].expressions = options.expressions
             if self.lasting and not options.is_nested:
                 raise UsageError(
                     f"Run {self.lasting.run.name!r} is open.",
@@ -132,13 +139,14 @@ class Session:
         NbmlopsError
             As found before the cell.
         """
-        refusal = self._gate.take()
+        self._refused = refusal = self._gate.take()
         if refusal is not None:
             raise refusal
 
     def post_run_cell(self, result: ExecutionResult | None) -> None:
         """End the run of a ``%%track`` cell with the status the cell has earned."""
         error = _error_of(result)
+        self._note_end(result, error)
         for open_run in filter(None, (self.cell, self.lasting)):
             reason = open_run.leave()
             if reason is not None:
@@ -183,6 +191,18 @@ class Session:
         if result is not None:
             result.error_in_exec = problem
         self._shell.showtraceback((type(problem), problem, None))
+
+    def _note_end(
+        self, result: ExecutionResult | None, error: BaseException | None
+    ) -> None:
+        """Tell the history how a cell ended; a refused one never began."""
+        has_begun = result is None or result.error_before_exec is None
+        ending: Ending | None = "finished" if error is None else "raised"
+        if isinstance(error, KeyboardInterrupt):
+            ending = "interrupted"
+        if not has_begun or (error is not None and error is self._refused):
+            ending = None
+        self.history.end(ending=ending, count=getattr(result, "execution_count", None))
 
     def look_up(self, pairs: Pairs) -> dict[str, Any]:
         """Return the values of named expressions over the user's variables."""
@@ -259,6 +279,7 @@ class Session:
             run,
             options,
             self._shell,
+            self.history,
             source=self._source,
             guard=guard,
             is_lasting=kind == "session",

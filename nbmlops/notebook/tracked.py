@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nbmlops.tracking import OpenRun
+    from nbmlops.tracking.cells import History
     from nbmlops.tracking.cost import Meter
     from nbmlops.tracking.guard import Guard
+    from nbmlops.tracking.origin import Order
 
 _MAX_METRICS = 12
 _WARNINGS = "nbmlops/mlflow-warnings.txt"
@@ -38,12 +40,16 @@ class Tracked:
         run: OpenRun,
         options: TrackOptions,
         shell: InteractiveShell,
+        history: History,
         *,
         source: str,
         guard: Guard | None,
         is_lasting: bool,
     ) -> None:
         self.run = run
+        self._history = history
+        self._first = len(history.cells) - 1
+        self._order: Order | None = None
         self.options = options
         self.sources = [source]
         self.notes: list[str] = []
@@ -112,6 +118,7 @@ class Tracked:
             *(f"{k} {number(v)}" for k, v in islice(shown.items(), _MAX_METRICS)),
             *([f"{len(shown):,} metrics"] if len(shown) > _MAX_METRICS else []),
             *(["model stored"] if run.model_id else []),
+            *(["out of order"] if self._order and self._order.cells else []),
             *([_attempt(run)] if run.changes is not None else []),
             *([f"MLflow warned, see {_WARNINGS}"] if self._chatter.warnings else []),
         ]
@@ -143,7 +150,9 @@ class Tracked:
         self.run.note_error(error)
         problem: NbmlopsError | None = None
         try:
-            self.run.log_tags({"nbmlops.code_hash": code_hash(self.sources)})
+            order = self._keep_cells()
+            tags = {"nbmlops.code_hash": code_hash(self.sources), **order.tags()}
+            self.run.log_tags(tags)
             problem = self._collect(is_whole=error is None)
         except NbmlopsError as failure:
             problem = failure
@@ -169,6 +178,24 @@ class Tracked:
         finally:
             self._chatter.release()
             self.live.end(status, self._reason)
+
+    def _keep_cells(self) -> Order:
+        from nbmlops.tracking.origin import keep_cells
+
+        is_cell = self._first == len(self._history.cells) - 1
+        if not is_cell:  # a cell has its own since before it ran
+            self._history.cells[-1].expressions = self.options.expressions
+        self._order = keep_cells(
+            self.run,
+            self._history,
+            kind="cell" if is_cell else "session",
+            params=[text for _, text in self.options.params],
+            first=self._first,
+            notebook=self._shell.user_ns.get("__vsc_ipynb_file__"),
+        )
+        if self._order.cells:
+            self.notes.append(self._order.note())
+        return self._order
 
     def _collect(self, *, is_whole: bool) -> NbmlopsError | None:
         from nbmlops.tracking.values import to_number

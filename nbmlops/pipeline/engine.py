@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from jupyter_client.kernelspec import KernelSpecManager
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbclient.util import ensure_async
 from papermill.clientwrap import PapermillNotebookClient
@@ -95,6 +96,8 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         The kernel's environment.
     timeout_s : float or None
         Seconds from the start of the kernel to the end of the last cell.
+    specs : KernelSpecManager
+        What knows the kernel.
     on_failure : callable
         Called without arguments while the kernel of a failed notebook still lives.
     """
@@ -107,6 +110,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         folder: Path,
         env: Mapping[str, str],
         timeout_s: float | None,
+        specs: KernelSpecManager,
         on_failure: Callable[[], None],
     ) -> None:
         super().__init__(
@@ -119,6 +123,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
             on_cell_executed=_refuse_exit,
         )
         self._env = dict(env)
+        self._specs = specs
         self._timeout_s = timeout_s
         self._on_failure = on_failure
         self._deadline: float | None = None
@@ -156,6 +161,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         with tempfile.TemporaryFile() as words:
             try:
                 self.km = self.create_kernel_manager()
+                self.km.kernel_spec_manager = self._specs
                 await self._within(self._start(words.fileno()))
                 for index, cell in enumerate(self.nb.cells):
                     await self._run_cell(index, cell)

@@ -21,10 +21,11 @@ from nbmlops.errors import NbmlopsError, NotebookError
 from nbmlops.pipeline.html import to_html
 from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
 from nbmlops.pipeline.output import rescue, write_whole
+from nbmlops.pipeline.place import Place
 from nbmlops.secrets import NAMES_FILE, recall
 from nbmlops.store import runs, search
 from nbmlops.tracking import OpenRun
-from nbmlops.tracking.source import git_commit, relative
+from nbmlops.tracking.source import git_commit
 
 if TYPE_CHECKING:
     from nbmlops.pipeline.engine import Ending
@@ -41,6 +42,8 @@ class Execution:
         The notebook that is run.
     notebook : nbformat.NotebookNode
         The same, as it was read.
+    source_name : str
+        What the runs of its cells name as their source.
 
     Attributes
     ----------
@@ -50,8 +53,15 @@ class Execution:
         Runs that its cells made, the oldest first; known when it is finished.
     """
 
-    def __init__(self, run: OpenRun, source: Path, notebook: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        run: OpenRun,
+        source: Path,
+        notebook: Any,  # noqa: ANN401
+        source_name: str,
+    ) -> None:
         self.run = run
+        self._source_name = source_name
         self.interrupt: KeyboardInterrupt | None = None
         self.children: tuple[str, ...] = ()
         self._source = source
@@ -78,6 +88,7 @@ class Execution:
         kernel_name: str,
         experiment: str,
         timeout_s: float | None,
+        place: Place,
     ) -> None:
         """Run the cells, in a thread so that this one can be interrupted.
 
@@ -91,6 +102,8 @@ class Execution:
             Experiment of the runs that the cells make.
         timeout_s : float or None
             Seconds it may take.
+        place : Place
+            Where its kernel runs.
         """
         from nbmlops.pipeline.engine import StepClient
 
@@ -104,9 +117,10 @@ class Execution:
             client = StepClient(
                 ready,
                 kernel_name=kernel_name,
-                folder=self._source.parent,
-                env=self._environment(experiment) | {NAMES_FILE: str(names)},
+                folder=place.folder or self._source.parent,
+                env=self._environment(experiment, place) | {NAMES_FILE: str(names)},
                 timeout_s=timeout_s,
+                specs=place.kernel_specs(),
                 on_failure=self._note_open_children,
             )
             try:
@@ -121,12 +135,13 @@ class Execution:
                 client.stop()
                 recall(names)
 
-    def _environment(self, experiment: str) -> dict[str, str]:
+    def _environment(self, experiment: str, place: Place) -> dict[str, str]:
         project = self.run.store.settings.project
         context = {
             "mlflow.parentRunId": self.run.run_id,
-            "mlflow.source.name": relative(self._source, project),
+            "mlflow.source.name": self._source_name,
             "mlflow.source.type": "NOTEBOOK",
+            **place.context,
         }
         commit = git_commit(project)
         if commit:
@@ -141,6 +156,7 @@ class Execution:
             "MLFLOW_EXPERIMENT_NAME": experiment,
             "MLFLOW_RUN_CONTEXT": json.dumps(context),
             "MLFLOW_TRACKING_URI": self.run.store.uri,
+            **place.env,
         }
 
     def _note_open_children(self) -> None:

@@ -21,6 +21,7 @@ from nbmlops.pipeline.notebook import (
     read_notebook,
 )
 from nbmlops.pipeline.output import check_output
+from nbmlops.pipeline.place import Place
 from nbmlops.store import Store, connect, fluent
 from nbmlops.tracking import open_run
 from nbmlops.tracking.source import relative
@@ -64,6 +65,7 @@ def run_notebook(
     timeout_s: float | None = None,
     kernel_name: str | None = None,
     store: Store | None = None,
+    place: Place | None = None,
 ) -> StepResult:
     """Run a notebook in a kernel of its own and record it as one run.
 
@@ -91,6 +93,8 @@ def run_notebook(
         Kernel to use instead of the one the notebook names.
     store : Store, optional
         Where to record it; the project's store by default.
+    place : Place, optional
+        Where else its kernel is to run, and what else the runs are to say.
 
     Returns
     -------
@@ -121,7 +125,8 @@ def run_notebook(
         raise UsageError(
             f"The limit is {timeout_s} seconds.", fix="Give a timeout_s above 0."
         )
-    kernel = _kernel(notebook, kernel_name)
+    place = place or Place()
+    kernel = _kernel(notebook, kernel_name, place)
 
     from nbmlops.pipeline.injection import inject
 
@@ -129,7 +134,7 @@ def run_notebook(
     target = None if output is None else check_output(output, source)
     store = store or connect()
     experiment = experiment or fluent.current_experiment(store)
-    source_name = relative(source, store.settings.project)
+    source_name = place.source or relative(source, store.settings.project)
     ready.metadata.papermill.update(
         input_path=source_name, parameters=to_json(mask_tree(values)), output_path=None
     )
@@ -149,13 +154,18 @@ def run_notebook(
                 "mlflow.source.name": source_name,
                 "mlflow.source.type": "NOTEBOOK",
                 "nbmlops.code_hash": code_hash(code_sources(notebook)),
+                **place.context,
             },
             notebook=str(source),
         )
-        execution = Execution(run, source, notebook)
+        execution = Execution(run, source, notebook, source_name)
         try:
             execution.execute(
-                ready, kernel_name=kernel, experiment=experiment, timeout_s=timeout_s
+                ready,
+                kernel_name=kernel,
+                experiment=experiment,
+                timeout_s=timeout_s,
+                place=place,
             )
             problem = execution.finish(target)
         except BaseException as error:
@@ -175,12 +185,12 @@ def run_notebook(
     )
 
 
-def _kernel(notebook: Any, kernel_name: str | None) -> str:  # noqa: ANN401
+def _kernel(notebook: Any, kernel_name: str | None, place: Place) -> str:  # noqa: ANN401
     """Return the name of the kernel to use, which is installed."""
-    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    from jupyter_client.kernelspec import NoSuchKernel
 
     name = kernel_name or notebook.metadata.get("kernelspec", {}).get("name", "python3")
-    manager = KernelSpecManager()
+    manager = place.kernel_specs()
     try:
         manager.get_kernel_spec(name)
     except NoSuchKernel as error:

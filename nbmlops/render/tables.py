@@ -7,7 +7,7 @@ from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING
 
-from nbmlops.entities import Endpoint, ModelVersion
+from nbmlops.entities import Endpoint, Explanation, ModelVersion, Replay
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +115,8 @@ class Table(Shown):
         Cells.
     empty : str
         What to say when there are no rows.
+    notes : sequence of str, default=()
+        What the reader should know, a line each below the table.
     """
 
     def __init__(
@@ -123,7 +125,9 @@ class Table(Shown):
         rows: Sequence[Sequence[object]],
         *,
         empty: str,
+        notes: Sequence[str] = (),
     ) -> None:
+        self._notes = notes
         self._header = header
         self._rows = rows
         self._empty = empty
@@ -132,12 +136,16 @@ class Table(Shown):
         return len(self._rows)
 
     def __repr__(self) -> str:
-        return table_text(self._header, self._rows) if self._rows else self._empty
+        if not self._rows:
+            return self._empty
+        text = table_text(self._header, self._rows)
+        return "\n".join([text, *(f"note: {note}" for note in self._notes)])
 
     def _repr_html_(self) -> str:
         if not self._rows:
             return f"<p>{escape(self._empty)}</p>"
-        return table_html(self._header, self._rows)
+        notes = "".join(f"<p>note: {escape(note)}</p>" for note in self._notes)
+        return table_html(self._header, self._rows) + notes
 
     def frame(self) -> pd.DataFrame:
         """Return the table as a frame.
@@ -208,3 +216,40 @@ def endpoints_table(endpoints: Sequence[Endpoint]) -> Table:
 def predictions_table(predictions: Iterable[object]) -> Table:
     """Return predictions as a table, a row each."""
     return Table(["prediction"], [(each,) for each in predictions], empty="No rows.")
+
+
+def replay_table(replay: Replay) -> Table:
+    """Return what a replay was compared by, under its verdict."""
+
+    def shown(value: float | str | None) -> str:
+        if value is None:
+            return "missing"
+        return value[:12] if isinstance(value, str) else repr(value)
+
+    rows = [
+        (f"{c.what} {c.name}", c.verdict, shown(c.original), shown(c.replayed))
+        for c in replay.compared
+    ]
+    header = [f"replay {replay.run_id[:8]}", replay.verdict, "then", "again"]
+    return Table(header, rows, empty="Nothing to compare.", notes=replay.notes)
+
+
+def explanation_table(why: Explanation) -> Table:
+    """Return the change that each factor makes to a metric."""
+    rows: list[tuple[str, str, str, str]] = [
+        (
+            f"{each.factor} {'<--' if each.factor == why.factor else ''}".strip(),
+            "same" if not each.differs else _signed(each.change),
+            "" if each.value is None else number(each.value),
+            each.detail,
+        )
+        for each in why.effects
+    ]
+    rows.append(("together and unexplained", _signed(why.rest), "", ""))
+    whole = f"change {_signed(why.second - why.first)}"
+    header = [why.metric, whole, f"from {number(why.first)}", "what differs"]
+    return Table(header, rows, empty="", notes=why.notes)
+
+
+def _signed(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:+.4g}"

@@ -209,7 +209,7 @@ def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
             )
         else:
             location = store.client.get_logged_model(version.model_id).artifact_location
-        _download(store, location, "", folder)
+        download_files(store, location, "", folder)
     if not (folder / "MLmodel").is_file():
         raise NotFoundError(
             f"The files of {version.model}/{version.version} are gone from {location}.",
@@ -220,11 +220,24 @@ def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
 def signature_at(store: Store, location: str) -> Signature | None:
     """Return the signature of the model at an artifact location of the store."""
     with tempfile.TemporaryDirectory() as scratch:
-        _download(store, location, "MLmodel", Path(scratch))
+        download_files(store, location, "MLmodel", Path(scratch))
         return read_signature(Path(scratch))
 
 
-def _download(store: Store, location: str, path: str, folder: Path) -> None:
+def download_files(store: Store, location: str, path: str, folder: Path) -> None:
+    """Copy what lies at an artifact location of the store into a folder.
+
+    Parameters
+    ----------
+    store : Store
+        Where the files are.
+    location : str
+        The artifact location.
+    path : str
+        The part of it that is wanted; all of it when empty.
+    folder : Path
+        Made when missing.
+    """
     from mlflow.store.artifact.artifact_repository_registry import (
         get_artifact_repository,
     )

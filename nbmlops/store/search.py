@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 GROUP = "nbmlops.attempt_of"
 ATTEMPT = "nbmlops.attempt"
 _HIDDEN = ("mlflow.log-model.", "mlflow.user", "mlflow.runName", SOURCE, PARENT)
+REPLAY_OF = "nbmlops.replay_of"
+"""Tag of the runs of a replay: the run that was replayed."""
 LARGEST = 1.7976931348623157e308  # what SQL stores keep for an infinity
 
 
@@ -139,6 +141,8 @@ def iterate_runs(store: Store, **query: Any) -> Iterator[Run]:
 def newest_with_model(store: Store, *, source: str) -> Run | None:
     """Return the newest run of a notebook or script that logged a model, or None.
 
+    Replays are passed over.
+
     Parameters
     ----------
     store : Store
@@ -153,7 +157,8 @@ def newest_with_model(store: Store, *, source: str) -> Run | None:
     """
     condition = f"tags.{SOURCE} = {quoted(source)}"
     runs = iterate_runs(store, filter=condition)
-    return next((run for run in runs if run.model_id), None)
+    own = (run for run in runs if REPLAY_OF not in run.tags)
+    return next((run for run in own if run.model_id), None)
 
 
 def newest_attempt(store: Store, group: str, *, experiment: str) -> Run | None:

@@ -10,7 +10,13 @@ from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store.connection import Store
 from nbmlops.store.fluent import current_experiment
 from nbmlops.store.runs import KEY, KEY_FORM
-from nbmlops.store.search import backticked, get_run, iterate_runs, list_runs
+from nbmlops.store.search import (
+    REPLAY_OF,
+    backticked,
+    get_run,
+    iterate_runs,
+    list_runs,
+)
 
 
 def resolve_run(
@@ -23,7 +29,8 @@ def resolve_run(
     store : Store
         Where to look.
     spec : str
-        A run id, a unique prefix of 6 or more digits, ``latest`` or ``best:METRIC``.
+        A run id, a unique prefix of 6 or more digits, ``latest`` or ``best:METRIC``,
+        which pass over replays.
     experiment : str, optional
         Where ``latest`` and ``best:`` look; by default that of `current_experiment`.
     with_model : bool, default=False
@@ -44,8 +51,12 @@ def resolve_run(
     experiment = experiment or current_experiment(store)
     if spec == "latest":
         runs = iterate_runs(store, experiment=experiment)
-        cells = (run for run in runs if run.tags.get("nbmlops.kind") != "fit")
-        found = next((run for run in cells if run.model_id or not with_model), None)
+        own = (
+            run
+            for run in runs
+            if run.tags.get("nbmlops.kind") != "fit" and REPLAY_OF not in run.tags
+        )
+        found = next((run for run in own if run.model_id or not with_model), None)
         if found is None:
             what = "run with a model" if with_model else "run"
             raise NotFoundError(
@@ -96,7 +107,8 @@ def _best(store: Store, metric: str, experiment: str, *, with_model: bool) -> Ru
     ):
         seen.update(run.metrics)
         value = run.metrics.get(metric, math.nan)
-        if math.isfinite(value) and (run.model_id or not with_model):
+        is_own = REPLAY_OF not in run.tags
+        if is_own and math.isfinite(value) and (run.model_id or not with_model):
             return run
     what = " with a model" if with_model else ""
     raise NotFoundError(

@@ -14,13 +14,14 @@ from types import FrameType, TracebackType
 from typing import Any, TypeVar, overload
 
 from nbmlops._hashing import code_hash
-from nbmlops.errors import UsageError
+from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.store import Store
 from nbmlops.tracking.autolog import Recorder, log_fits, model_of
 from nbmlops.tracking.budget import parse_budget
 from nbmlops.tracking.capture import find_example
 from nbmlops.tracking.guard import Guard, RunKilled, RunKilledForGood, stack
 from nbmlops.tracking.opening import open_run
+from nbmlops.tracking.origin import keep_running_code
 from nbmlops.tracking.record import OpenRun
 
 _log = logging.getLogger(__name__)
@@ -70,15 +71,21 @@ class Tracker:
         )
         run, guard, recorder = self._open.pop()
         reason = guard.leave() if guard else None
+        problem: NbmlopsError | None = None
         try:
             if recorder:
                 recorder.stop()
                 _log_fits(run, recorder, sys._getframe(1), has_models=error is None)
+            keep_running_code(run, params=self._options["params"] or ())
+        except NbmlopsError as failure:
+            problem = failure
         except BaseException as failure:
             run.close(error or failure)
             raise
         if reason is None:
-            run.close(error, because=because)
+            run.close(error or problem, because=because)
+            if problem is not None and error is None:
+                raise problem
             return
         run.log_tags({"nbmlops.ended_because": reason})
         run.close(status="KILLED")

@@ -97,7 +97,7 @@ def test_exception_ends_the_run_failed_and_goes_on(project):
     run = _only_run()
     assert run.status == "FAILED"
     assert run.tags["nbmlops.ended_because"].startswith("ZeroDivisionError: division")
-    assert "test_track.py" in run.tags["nbmlops.ended_because"]
+    assert "test_tracker.py" in run.tags["nbmlops.ended_because"]
 
 
 def test_each_call_of_a_decorated_function_is_a_run_with_its_arguments(project):

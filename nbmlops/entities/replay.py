@@ -1,0 +1,125 @@
+"""What came of running a run once more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["equal", "within tolerance", "different"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One thing that a run and its replay both have, or only one of them.
+
+    Attributes
+    ----------
+    what : {"metric", "dataset", "model", "status"}
+        What is compared.
+    name : str
+        Its name.
+    original, replayed : float or str or None
+        A metric's last value, a digest or a status; None where it is missing.
+    verdict : Verdict
+        Only metrics can be within a tolerance.
+    """
+
+    what: Literal["metric", "dataset", "model", "status"]
+    name: str
+    original: float | str | None
+    replayed: float | str | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """A run, run again in a clean kernel, and how the two compare.
+
+    Attributes
+    ----------
+    original_run_id : str
+        The run that was replayed.
+    run_id : str
+        The replay's own run, of the kind ``replay``.
+    verdict : Verdict
+        The worst of all that was compared; ``different`` when nothing could be.
+    compared : tuple of Compared
+        Metrics, datasets, the model and the status, what differs first.
+    notes : tuple of str
+        What the reader should know, such as files that have changed since.
+    """
+
+    original_run_id: str
+    run_id: str
+    verdict: Verdict
+    compared: tuple[Compared, ...]
+    notes: tuple[str, ...] = ()
+
+
+Factor = Literal["code", "params", "data", "environment"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What one factor does to a metric.
+
+    Attributes
+    ----------
+    factor : {"code", "params", "data", "environment"}
+        The factor.
+    differs : bool
+        Whether the two runs differ in it.
+    value : float or None
+        The metric of the first run with this factor taken from the second; None when
+        the factor was not swapped.
+    change : float or None
+        ``value`` less the metric of the first run.
+    run_id : str or None
+        The replay that found it.
+    detail : str
+        What differs, or why the factor could not be swapped.
+    """
+
+    factor: Factor
+    differs: bool
+    value: float | None = None
+    change: float | None = None
+    run_id: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a metric differs between two runs.
+
+    Attributes
+    ----------
+    metric : str
+        The metric.
+    first_run_id, second_run_id : str
+        The runs.
+    first, second : float
+        Their values of it.
+    repeated : float
+        The metric of the first run, replayed with nothing swapped.
+    effects : tuple of Effect
+        One a factor, the largest change first.
+    rest : float
+        What the single changes do not add up to: factors that act together, what could
+        not be swapped, and what no replay repeats.
+    factor : Factor or None
+        The one whose change is the largest; None when none changed the metric.
+    notes : tuple of str
+        What the reader should know.
+    """
+
+    metric: str
+    first_run_id: str
+    second_run_id: str
+    first: float
+    second: float
+    repeated: float
+    effects: tuple[Effect, ...]
+    rest: float
+    factor: Factor | None
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,173 @@
+"""What a run can be run again from: its cells, params, files and environment."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from nbmlops.entities import Run
+from nbmlops.errors import NotFoundError
+from nbmlops.pipeline.notebook import INJECTED, PARAMETERS
+from nbmlops.store import Store, artifacts
+from nbmlops.tracking.files import NamedFile
+from nbmlops.tracking.flow import parse
+from nbmlops.tracking.replay_notebook import REPLAY
+
+EXECUTED = "nbmlops/notebook.ipynb"
+ENVIRONMENT = "nbmlops/environment.txt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a run can be run again from.
+
+    Attributes
+    ----------
+    run : Run
+        The run.
+    document : Mapping
+        A notebook as JSON, with a cell tagged ``parameters``.
+    is_step : bool
+        Whether the run was a whole notebook; its cells' runs are then its results.
+    folder : str
+        The working folder, relative to the project where it lies inside.
+    files : tuple of NamedFile
+        The files that the cells name, and the project's modules they load.
+    pins : tuple of str
+        ``name==version`` of what was installed.
+    python : str
+        Python's version, such as ``3.12.1``; "" when it is not known.
+    """
+
+    run: Run
+    document: Mapping[str, Any]
+    is_step: bool
+    folder: str
+    files: tuple[NamedFile, ...]
+    pins: tuple[str, ...]
+    python: str
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The parameters' values, as they are written."""
+        found = {}
+        for cell in self.document["cells"]:
+            if PARAMETERS in _tags(cell):
+                tree = parse("".join(cell["source"]))
+                for node in tree.body if tree else ():
+                    match node:
+                        case (
+                            ast.Assign(targets=[ast.Name(id=name)], value=value)
+                            | ast.AnnAssign(
+                                target=ast.Name(id=name), value=ast.expr() as value
+                            )
+                        ):
+                            found[name] = ast.unparse(value)
+        return found
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """What the cells do, but for the parameters, comments and the runs' names."""
+        cells = [cell for cell in self.document["cells"] if cell["cell_type"] == "code"]
+        return tuple(
+            _plain("".join(cell["source"]))
+            for cell in cells
+            if PARAMETERS not in _tags(cell)
+        )
+
+    def digests(self, role: str) -> dict[str, str]:
+        """Return the sha256 of each file of a role, by its path."""
+        return {f.path: f.sha256 for f in self.files if f.role == role and f.sha256}
+
+    def with_params(self, values: Mapping[str, str]) -> Recipe:
+        """Return the same with other values, written as Python, of some parameters."""
+        document = deepcopy(dict(self.document))
+        for cell in document["cells"]:
+            if PARAMETERS in _tags(cell):
+                lines = [f"{name} = {value}" for name, value in values.items()]
+                cell["source"] = "\n".join(["".join(cell["source"]), *lines])
+        return replace(self, document=document)
+
+
+def read_recipe(store: Store, run: Run) -> Recipe:
+    """Return what a run can be run again from.
+
+    Parameters
+    ----------
+    store : Store
+        Where the run is.
+    run : Run
+        The run.
+
+    Returns
+    -------
+    Recipe
+        As it was recorded; nothing is checked yet against what is there today.
+
+    Raises
+    ------
+    NotFoundError
+        The run has no notebook to be replayed from.
+    StoreError
+        The store did not answer.
+    """
+    is_step = run.tags.get("nbmlops.kind") in ("step", "replay")
+    try:
+        content = artifacts.read_file(
+            store, run.run_id, EXECUTED if is_step else REPLAY
+        )
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"Run {run.name!r} ({run.run_id[:8]}) kept no cells to be replayed.",
+            fix="Replay a run that nbmlops has recorded to its end.",
+        ) from error
+    document = json.loads(content)
+    about = document["metadata"].get("nbmlops", {})
+    if is_step:
+        _settle(document)
+    folder = PurePosixPath(run.source or "").parent.as_posix() if is_step else "."
+    language = document["metadata"].get("language_info", {})
+    return Recipe(
+        run=run,
+        document=document,
+        is_step=is_step,
+        folder=about.get("folder", folder),
+        files=tuple(NamedFile(**file) for file in about.get("files", ())),
+        pins=_read_pins(store, run),
+        python=about.get("python", language.get("version", "")),
+    )
+
+
+def _read_pins(store: Store, run: Run) -> tuple[str, ...]:
+    try:
+        content = artifacts.read_file(store, run.run_id, ENVIRONMENT)
+    except NotFoundError:
+        return ()
+    return tuple(content.decode().split())
+
+
+def _settle(document: dict[str, Any]) -> None:
+    """Make an executed notebook one to run: what was injected becomes its own code."""
+    for cell in document["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+            tags = [tag for tag in _tags(cell) if tag != INJECTED]
+            cell["metadata"] = {"tags": tags} if tags else {}
+    document["metadata"].pop("papermill", None)
+    document["metadata"].pop("widgets", None)
+
+
+def _tags(cell: Mapping[str, Any]) -> list[str]:
+    return list(cell["metadata"].get("tags", []))
+
+
+def _plain(source: str) -> str:
+    lines = [line for line in source.split("\n") if not line.startswith("%%track")]
+    text = "\n".join(lines)
+    tree = parse(text)
+    return text.strip() if tree is None else ast.unparse(tree)

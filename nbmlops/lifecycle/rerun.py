@@ -1,0 +1,226 @@
+"""A recipe carried out in a clean kernel."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from nbmlops.entities import Run
+from nbmlops.errors import NotebookError, UsageError
+from nbmlops.lifecycle.recipe import Recipe
+from nbmlops.pipeline import run_notebook
+from nbmlops.pipeline.place import Place
+from nbmlops.store import Store, search
+from nbmlops.tracking.files import digest, kept_copy
+
+_REPLAYING = "NBMLOPS_REPLAY_OF"
+
+
+def refuse_in_replay(what: str) -> None:
+    """Refuse, in the kernel of a replay, what others would see.
+
+    Parameters
+    ----------
+    what : str
+        What is asked for.
+
+    Raises
+    ------
+    UsageError
+        This process replays a run.
+    """
+    if os.environ.get(_REPLAYING):
+        raise UsageError(
+            f"A replay does not {what}.",
+            fix="Keep that in a cell of its own, on which no run depends.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rerun:
+    """What came of a recipe.
+
+    Attributes
+    ----------
+    run_id : str
+        The run of the notebook as a whole.
+    pairs : tuple of (Run, Run or None)
+        The runs of the recipe, and those that answer to them.
+    notes : tuple of str
+        What went otherwise than recorded.
+    """
+
+    run_id: str
+    pairs: tuple[tuple[Run, Run | None], ...]
+    notes: tuple[str, ...]
+
+
+def rerun(
+    store: Store,
+    recipe: Recipe,
+    *,
+    name: str,
+    tags: Mapping[str, str],
+    files: Mapping[str, str] | None = None,
+    place: Place | None = None,
+    timeout_s: float | None = None,
+) -> Rerun:
+    """Run a recipe's notebook in a clean kernel, on the files it was run on.
+
+    A file that is another today is not touched: the kernel works in a copy of the
+    project's folder, made of links, where the kept copy stands in its place.
+
+    Parameters
+    ----------
+    store : Store
+        Where it is recorded.
+    recipe : Recipe
+        What to run.
+    name : str
+        Name of the run.
+    tags : Mapping of str to str
+        Tags of the run and of its children.
+    files : Mapping of str to str, optional
+        The sha256 that files are to have, by path; those of the recipe by default.
+    place : Place, optional
+        Where its kernel runs.
+    timeout_s : float, optional
+        Seconds it may take; no limit by default.
+
+    Returns
+    -------
+    Rerun
+        Also of a notebook that failed.
+
+    Raises
+    ------
+    UsageError
+        The folder that the run worked in is gone.
+    StoreError
+        The store could not be written.
+    """
+    project = store.settings.project
+    if not (project / recipe.folder).is_dir():
+        raise UsageError(
+            f"The folder {recipe.folder!r} that the run worked in is gone.",
+            fix="Make it again, with the files that the run needs.",
+        )
+    if files is None:
+        files = recipe.digests("data") | recipe.digests("code")
+    other, notes = _changed(store, files)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        _standing_in(project, recipe.folder, other) as folder,
+    ):
+        path = Path(scratch, "replay.ipynb")
+        path.write_text(json.dumps(recipe.document), encoding="utf-8")
+        place = replace(
+            place or Place(),
+            folder=folder,
+            source=recipe.run.source,
+            context=tags,
+            env={
+                **(place.env if place else {}),
+                _REPLAYING: recipe.run.run_id,
+            },
+        )
+        try:
+            step = run_notebook(
+                path,
+                name=name,
+                experiment=f"{recipe.run.experiment} replays",
+                timeout_s=timeout_s,
+                store=store,
+                place=place,
+            )
+            run_id = step.run_id
+        except NotebookError as error:
+            if error.run_id is None:
+                raise
+            run_id = error.run_id
+            notes.append(error.problem)
+    return Rerun(run_id=run_id, pairs=_pairs(store, recipe, run_id), notes=tuple(notes))
+
+
+def _changed(
+    store: Store, files: Mapping[str, str]
+) -> tuple[dict[str, Path], list[str]]:
+    """Return the copies that must stand in for files of today, and what cannot be."""
+    settings = store.settings
+    other: dict[str, Path] = {}
+    notes = []
+    for path, wanted in files.items():
+        if digest(settings.project / path) == wanted:
+            continue
+        copy = kept_copy(settings.home, wanted)
+        if not copy.is_file():
+            notes.append(f"{path} is another than it was, and no copy of it was kept")
+        elif PurePosixPath(path).is_absolute():
+            notes.append(
+                f"{path} is another than it was and lies outside of the project, where "
+                "no copy can stand in for it"
+            )
+        else:
+            other[path] = copy
+            notes.append(f"{path} is another than it was; the kept copy was read")
+    return other, notes
+
+
+@contextmanager
+def _standing_in(
+    project: Path, folder: str, files: Mapping[str, Path]
+) -> Iterator[Path]:
+    """Give a working folder in which some files are replaced by others."""
+    if not files or PurePosixPath(folder).is_absolute():
+        yield project / folder
+        return
+    with tempfile.TemporaryDirectory(prefix="nbmlops-") as scratch:
+        root = Path(scratch).resolve() / project.name
+        # The working folder must be a real one: a link to it would lead out of here.
+        parts = [PurePosixPath(folder).parts, *(PurePosixPath(f).parts for f in files)]
+        _mirror(project, root, [each for each in parts if each])
+        for path, copy in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(copy, root / path)
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        yield root / folder
+
+
+def _mirror(source: Path, target: Path, real: Collection[tuple[str, ...]]) -> None:
+    """Fill a folder with links, but for some paths, whose folders are real."""
+    target.mkdir()
+    firsts = {parts[0] for parts in real}
+    for entry in source.iterdir():
+        if entry.name not in firsts:
+            (target / entry.name).symlink_to(entry)
+        elif entry.is_dir():
+            below = [parts[1:] for parts in real if parts[0] == entry.name]
+            _mirror(entry, target / entry.name, [parts for parts in below if parts])
+
+
+def _pairs(
+    store: Store, recipe: Recipe, run_id: str
+) -> tuple[tuple[Run, Run | None], ...]:
+    again = list(reversed(search.list_children(store, run_id)))
+    wanted = [recipe.run]
+    if recipe.is_step:
+        children = search.list_children(store, recipe.run.run_id)
+        wanted = list(reversed(children))
+    pairs: list[tuple[Run, Run | None]] = []
+    for run in wanted:
+        named = [each for each in again if each.name == run.name]
+        alike = [each for each in named if each.params == run.params]
+        likely = alike or named
+        found = likely[0 if recipe.is_step else -1] if likely else None
+        if found is not None and recipe.is_step:
+            again.remove(found)
+        pairs.append((run, found))
+    if recipe.is_step:
+        pairs.append((recipe.run, search.get_run(store, run_id)))
+    return tuple(pairs)

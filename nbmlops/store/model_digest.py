@@ -1,0 +1,84 @@
+"""A digest of a stored model: equal for equal models, whenever they were stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from nbmlops.store.connection import Store, answering
+from nbmlops.store.models import download_files
+
+_CODE_OF_FORMAT = ("_skops_version", "protocol")
+
+
+def model_digest(store: Store, model_id: str) -> str | None:
+    """Return a hash over all that a logged model has learned and was set to.
+
+    Parameters
+    ----------
+    store : Store
+        Where the model is.
+    model_id : str
+        MLflow's id of the logged model.
+
+    Returns
+    -------
+    str or None
+        64 hexadecimal digits; None for a model of another format than skops, of which
+        two copies of the same are not equal.
+
+    Raises
+    ------
+    StoreError
+        The store did not answer.
+    """
+    with tempfile.TemporaryDirectory() as scratch, answering(store):
+        location = store.client.get_logged_model(model_id).artifact_location
+        download_files(store, location, "", Path(scratch))
+        files = sorted(Path(scratch).rglob("*.skops"))
+        return skops_digest(files[0]) if files else None
+
+
+def skops_digest(path: Path) -> str:
+    """Return a hash over the content of a skops file.
+
+    The file names its parts by their addresses in memory, and carries times; neither
+    counts.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    with zipfile.ZipFile(path) as archive:
+        parts = {
+            name: hashlib.sha256(archive.read(name)).hexdigest()
+            for name in archive.namelist()
+            if name != "schema.json"
+        }
+        schema = json.loads(archive.read("schema.json"))
+    for key in _CODE_OF_FORMAT:
+        schema.pop(key, None)
+    text = json.dumps(_without_addresses(schema, parts), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _without_addresses(node: Any, parts: dict[str, str]) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(node, dict):
+        return {
+            key: _without_addresses(value, parts)
+            for key, value in node.items()
+            if key != "__id__"
+        }
+    if isinstance(node, list):
+        return [_without_addresses(each, parts) for each in node]
+    return parts.get(node, node) if isinstance(node, str) else node

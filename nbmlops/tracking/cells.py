@@ -1,0 +1,195 @@
+"""The cells that a kernel ran, from its start on: what a run can be replayed from."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nbmlops.config import find_project
+
+if TYPE_CHECKING:
+    from nbmlops.tracking.flow import Effects, Flow
+
+
+Ending = Literal["running", "finished", "raised", "interrupted", "unknown"]
+
+
+@dataclass(slots=True, kw_only=True)
+class ExecutedCell:
+    """One execution of a cell.
+
+    Attributes
+    ----------
+    source : str
+        What was typed.
+    count : int
+        Its number in the brackets, from 1.
+    cell_id : str or None
+        The cell's id in the notebook, where the front end told it.
+    at : float
+        When it began, in seconds since 1970.
+    ending : {"running", "finished", "raised", "interrupted", "unknown"}
+        How it ended; unknown of cells from before nbmlops was loaded.
+    expressions : tuple of str
+        What was looked up when it had run, such as the params of a tracked cell.
+    """
+
+    source: str
+    count: int
+    cell_id: str | None
+    at: float
+    ending: Ending = "running"
+    expressions: tuple[str, ...] = ()
+
+
+class History:
+    """Keeps what a shell runs.
+
+    A cell costs one entry of a list while it runs; it is read when a run needs it, and
+    but once.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        A shell of IPython's, which is not imported here.
+
+    Attributes
+    ----------
+    cells : list of ExecutedCell
+        All executions so far, in order, without those whose code never began to run.
+    folder : Path
+        The working folder when nbmlops was loaded.
+    """
+
+    def __init__(self, shell: Any) -> None:  # noqa: ANN401 - IPython is no import here
+        self._shell = shell
+        self.folder = Path.cwd()
+        self.cells: list[ExecutedCell] = []
+        self._flow: Flow | None = None
+        self._codes: list[str] = []
+        self._effects: list[Effects] = []
+        manager = shell.history_manager
+        raised = getattr(manager, "exceptions", None)  # IPython 9 has it
+        for count, source in enumerate(manager.input_hist_raw[1:], start=1):
+            if source.strip():
+                self.begin(source, None, count=count)
+                self.cells[-1].ending = (
+                    "unknown"
+                    if raised is None
+                    else "raised"
+                    if count in raised
+                    else "finished"
+                )
+        if self.cells:
+            self.cells[-1].ending = "running"  # the one that loads nbmlops
+
+    def begin(
+        self, source: str, cell_id: str | None, *, count: int | None = None
+    ) -> None:
+        """Note that a cell begins.
+
+        Parameters
+        ----------
+        source : str
+            What was typed.
+        cell_id : str or None
+            The cell's id, where it is known.
+        count : int, optional
+            Its number; that of the next input by default.
+        """
+        self.end(ending="unknown")  # of a cell whose end was not told
+        count = count or len(self._shell.history_manager.input_hist_raw)
+        self.cells.append(
+            ExecutedCell(source=source, count=count, cell_id=cell_id, at=time.time())
+        )
+
+    def end(self, *, ending: Ending | None, count: int | None = None) -> None:
+        """Note how the cell that is running ended.
+
+        Parameters
+        ----------
+        ending : Ending or None
+            None when none of its code ran: the cell is forgotten.
+        count : int, optional
+            Its number, when it is known by now.
+        """
+        if not self.cells or self.cells[-1].ending != "running":
+            return
+        if ending is None:
+            self.cells.pop()
+        else:
+            self.cells[-1].ending = ending
+            self.cells[-1].count = count or self.cells[-1].count
+
+    def read(self) -> tuple[Sequence[str], Sequence[Effects]]:
+        """Return the Python of all cells, and what they read and changed.
+
+        Returns
+        -------
+        tuple of (sequence of str, sequence of Effects)
+            An item a cell, in the order of `cells`; of a cell that is still running, as
+            if it came to its end.
+        """
+        from nbmlops.tracking.flow import NOTHING, Flow, parse
+
+        if self._flow is None:
+            project = find_project(self.folder)
+            self._flow = Flow(lambda name: is_local(name, project))
+        for cell in self.cells[len(self._codes) :]:
+            if cell.ending == "running":
+                break
+            self._codes.append(self._code(cell))
+            is_whole = cell.ending == "finished"
+            self._effects.append(self._flow.read(self._codes[-1], is_whole=is_whole))
+            if cell.ending == "raised" and parse(self._codes[-1]) is None:
+                self._effects[-1] = NOTHING
+        rest = [self._code(cell) for cell in self.cells[len(self._codes) :]]
+        flow = self._flow.copy() if rest else self._flow
+        return [*self._codes, *rest], [*self._effects, *map(flow.read, rest)]
+
+    def _code(self, cell: ExecutedCell) -> str:
+        """Return a cell as Python, with what was looked up as its last lines."""
+        code = self._shell.transform_cell(cell.source)
+        return "\n".join([code.rstrip("\n"), *(f"({e})" for e in cell.expressions)])
+
+
+def is_local(name: str, project: Path) -> bool:
+    """Return whether a loaded top level module is the project's own.
+
+    Parameters
+    ----------
+    name : str
+        The module's name.
+    project : Path
+        The project's folder.
+
+    Returns
+    -------
+    bool
+        False for what is installed, wherever the environment lies.
+    """
+    path = getattr(sys.modules.get(name), "__file__", None)
+    if not path or name.partition(".")[0] == "nbmlops":
+        return False
+    file = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    if file.is_relative_to(sys.prefix) or "site-packages" in file.parts:
+        return False
+    return file.is_relative_to(project)
+
+
+def running_shell() -> Any:  # noqa: ANN401 - IPython is no import here
+    """Return the shell that runs this code, or None in a script."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def history_of(shell: Any) -> History:  # noqa: ANN401 - IPython is no import here
+    """Return what a shell ran, also when nbmlops was never loaded into it."""
+    session = getattr(shell, "nbmlops_session", None)
+    history = getattr(session, "history", None)
+    return history if isinstance(history, History) else History(shell)

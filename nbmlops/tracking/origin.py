@@ -1,0 +1,207 @@
+"""What a run came from, kept with it: its cells, their order, the files they name."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbmlops.entities import to_json
+from nbmlops.tracking.cells import ExecutedCell, History, history_of, running_shell
+from nbmlops.tracking.files import keep, named_files
+from nbmlops.tracking.places import places
+from nbmlops.tracking.record import OpenRun
+from nbmlops.tracking.replay_notebook import REPLAY, build
+from nbmlops.tracking.slicing import Execution, backward, misplaced
+from nbmlops.tracking.source import relative
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Whether a run from the top of the notebook would have given the run the same.
+
+    Attributes
+    ----------
+    cells : tuple of int
+        Execution counts of the cells that stand or ran elsewhere than such a run would
+        have it, ascending; none when the order is clean.
+    is_presumed : bool
+        Whether some places were not known from the notebook's file.
+    """
+
+    cells: tuple[int, ...] = ()
+    is_presumed: bool = False
+
+    def tags(self) -> dict[str, str]:
+        """Return what the run carries of it.
+
+        Returns
+        -------
+        dict of str to str
+            ``nbmlops.order``: ``clean`` or ``out-of-order``; ``nbmlops.order.cells``,
+            the execution counts; ``nbmlops.order.basis``: ``file``, or ``execution``
+            when cells that the file does not have were taken to stand where they ran.
+        """
+        tags = {
+            "nbmlops.order": "out-of-order" if self.cells else "clean",
+            "nbmlops.order.basis": "execution" if self.is_presumed else "file",
+        }
+        if self.cells:
+            tags["nbmlops.order.cells"] = ", ".join(map(str, self.cells))
+        return tags
+
+    def note(self) -> str:
+        """Return one sentence on an order that is not clean."""
+        shown = ", ".join(f"[{count}]" for count in self.cells)
+        return f"out of order: a run from the top would treat {shown} differently"
+
+
+def keep_cells(
+    run: OpenRun,
+    history: History,
+    *,
+    kind: str,
+    params: Iterable[str] = (),
+    first: int | None = None,
+    notebook: str | None = None,
+) -> Order:
+    """Store the notebook that replays a run, as its artifact ``nbmlops/replay.ipynb``.
+
+    Parameters
+    ----------
+    run : OpenRun
+        The run; the last cell of the history is its last.
+    history : History
+        What its kernel ran.
+    kind : str
+        ``cell``, ``session`` or ``block``.
+    params : iterable of str
+        Names that are to be parameters, where that is possible.
+    first : int, optional
+        Position of the run's first cell; that of the last by default.
+    notebook : str, optional
+        Path of the notebook, when the caller knows it.
+
+    Returns
+    -------
+    Order
+        Whether a run from the top would have done the same; for the run's tags.
+    """
+    cells = history.cells
+    codes, effects = history.read()
+    last = len(cells) - 1
+    own = set(range(last if first is None else first, last + 1))
+    kept = backward(effects, own)
+    path = notebook or os.environ.get("JPY_SESSION_NAME")
+    there, is_known = places(cells, Path(path) if path else None)
+    executions = [
+        Execution(effects=found, code=code, place=place)
+        for found, code, place in zip(effects, codes, there, strict=True)
+    ]
+    odd = misplaced(executions, kept)
+    order = Order(
+        cells=tuple(sorted({cells[position].count for position in odd})),
+        is_presumed=not is_known,
+    )
+    _write(
+        run,
+        [cells[position] for position in kept],
+        [codes[position] for position in kept],
+        own=[number for number, position in enumerate(kept) if position in own],
+        params=params,
+        folder=history.folder,
+        kind=kind,
+        left_out=len(cells) - len(kept),
+    )
+    return order
+
+
+def keep_running_code(
+    run: OpenRun, *, params: Iterable[str] = (), notebook: str | None = None
+) -> None:
+    """Store what replays a run that was opened in Python, not by a magic.
+
+    In a notebook that is the cell that is running, and the cells it depends on. In a
+    script it is the script, as one cell.
+
+    Parameters
+    ----------
+    run : OpenRun
+        The run, about to end.
+    params : iterable of str
+        Names that are to be parameters, where that is possible.
+    notebook : str, optional
+        Path of the notebook, when the caller knows it.
+    """
+    shell = running_shell()
+    if shell is None:
+        _keep_script(run, params)
+        return
+    history = history_of(shell)
+    if history.cells:
+        order = keep_cells(run, history, kind="block", params=params, notebook=notebook)
+        run.log_tags(order.tags())
+
+
+def _keep_script(run: OpenRun, params: Iterable[str]) -> None:
+    main = sys.modules.get("__main__")
+    path = getattr(main, "__file__", None)
+    if not path or getattr(main, "__package__", None):
+        return  # typed at a prompt, or a module of a package: no cell could be it
+    try:
+        source = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return
+    folder = Path.cwd()
+    script = os.path.relpath(path, folder)
+    setup = (
+        f"import os, sys\nsys.argv = {sys.argv!r}\n"
+        f"__file__ = os.path.abspath({script!r})\n"
+        "sys.path.insert(0, os.path.dirname(__file__))"
+    )
+    # Unknown, since a script may end itself by sys.exit.
+    cells = [
+        ExecutedCell(source=setup, count=1, cell_id=None, at=0.0, ending="finished"),
+        ExecutedCell(source=source, count=2, cell_id=None, at=0.0, ending="unknown"),
+    ]
+    _write(
+        run,
+        cells,
+        [setup, source],
+        own=[1],
+        params=params,
+        folder=folder,
+        kind="script",
+        left_out=0,
+    )
+
+
+def _write(
+    run: OpenRun,
+    cells: Sequence[ExecutedCell],
+    codes: Sequence[str],
+    *,
+    own: Sequence[int],
+    params: Iterable[str],
+    folder: Path,
+    kind: str,
+    left_out: int,
+) -> None:
+    settings = run.store.settings
+    since = [cell.at for cell in cells]
+    files = named_files(codes, folder=folder, project=settings.project, since=since)
+    with suppress(OSError):  # what is not kept cannot be replayed from, and it is said
+        keep(files, project=settings.project, home=settings.home)
+    about: dict[str, Any] = {
+        "run": {"run_id": run.run_id, "name": run.name, "kind": kind},
+        "folder": relative(folder, settings.project),
+        "left_out": left_out,
+        "python": platform.python_version(),
+        "files": to_json(files),
+    }
+    run.log_bytes(build(cells, codes, own=own, params=params, about=about), REPLAY)
