@@ -81,13 +81,13 @@ def explain(
         else each
         for each in (a, b)
     )
-    name = _choose(first, second, metric)
     one, two = read_recipe(store, first), read_recipe(store, second)
     if one.is_step or two.is_step:
         raise UsageError(
             "A whole notebook has no metric of its own to explain.",
             fix="Name two of the runs that its cells made.",
         )
+    name = _choose(first, second, metric)
 
     lab = _Lab(store, first, second, name, timeout_s)
     repeated, done = lab.measure(_Swap(factor=None, detail="", recipe=one))
@@ -289,6 +289,9 @@ def _data(store: Store, one: Recipe, two: Recipe) -> _Swap:
     names = sorted({name for name, _ in logged ^ others})
     if not names:
         return _Swap(factor="data", detail="", recipe=one)
+    if one.code != two.code or one.params != two.params:
+        through = f"logged data differ ({', '.join(names)}), but no file that is named"
+        return _Swap(factor="data", detail="", recipe=one, why_not=through)
     return _Swap(
         factor="data",
         recipe=one,

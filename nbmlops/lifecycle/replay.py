@@ -119,7 +119,7 @@ def _compare(
         )
         return
     yield _exactly("status", original.name, original.status, again.status)
-    for name in sorted({*original.metrics, *again.metrics}):
+    for name in sorted({*original.metrics, *again.metrics} - {FIT_S}):
         before, after = original.metrics.get(name), again.metrics.get(name)
         yield Compared(
             what="metric",

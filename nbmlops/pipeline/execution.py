@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.engine import Ending
 
 
+# What the step itself says of its runs, and what would say otherwise.
+_STEP_SAYS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "NBMLOPS_EXPERIMENT")
+
+
 class Execution:
     """One execution of a notebook, from the first cell to the files that are kept.
 
@@ -147,9 +151,7 @@ class Execution:
         if commit:
             context["mlflow.source.git.commit"] = commit
         inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID")
+            name: value for name, value in os.environ.items() if name not in _STEP_SAYS
         }
         return inherited | {
             "JPY_SESSION_NAME": str(self._source),

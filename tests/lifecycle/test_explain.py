@@ -10,6 +10,7 @@ from nbmlops.pipeline import run_notebook
 from nbmlops.render import explanation_table
 from nbmlops.store import search
 from tests.notebooks import write_notebook
+from tests.wheels import plant
 
 pytestmark = pytest.mark.kernel
 
@@ -119,7 +120,7 @@ def test_metric_must_be_one_that_both_have(store, made):
 
 @pytest.mark.slow
 def test_planted_environment(store, made, tmp_path, monkeypatch):
-    sites = {version: plant(tmp_path, version) for version in ("1.0", "2.0")}
+    sites = {version: plant(tmp_path, "planted", version) for version in ("1.0", "2.0")}
     monkeypatch.setenv("UV_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     fit = FIT.replace("* weight", "* weight * planted.factor")
@@ -133,27 +134,3 @@ def test_planted_environment(store, made, tmp_path, monkeypatch):
     assert "planted==2.0" in why.effects[0].detail
     assert replay(runs[0], in_env=True, store=store).verdict == "equal"
     assert replay(runs[0], store=store).verdict == "different"
-
-
-def plant(folder, version):
-    """Make a wheel of a small package, and a folder where it is installed."""
-    import zipfile
-
-    code = f"factor = {version}\n"
-    name = f"planted-{version}.dist-info"
-    files = {
-        "planted.py": code,
-        f"{name}/METADATA": "Metadata-Version: 2.1\nName: planted\n"
-        f"Version: {version}\n",
-        f"{name}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n"
-        "Tag: py3-none-any\n",
-    }
-    record = "".join(f"{path},,\n" for path in [*files, f"{name}/RECORD"])
-    files[f"{name}/RECORD"] = record
-    site = folder / f"site-{version}"
-    with zipfile.ZipFile(folder / f"planted-{version}-py3-none-any.whl", "w") as wheel:
-        for path, text in files.items():
-            wheel.writestr(path, text)
-            (site / path).parent.mkdir(parents=True, exist_ok=True)
-            (site / path).write_text(text, encoding="utf-8")
-    return str(site)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UsageError
 from nbmlops.store.runs import PARENT
+from nbmlops.store.search import FIT_S
 from nbmlops.tracking.autolog.fits import Fit
 from nbmlops.tracking.autolog.recorder import Recorder
 from nbmlops.tracking.capture import find_example
@@ -142,7 +143,7 @@ def metrics_of(fit: Fit) -> list[tuple[str, float, int]]:
         after them; what was measured again on the same is one metric with steps.
     """
     found = [(_key(name), value, 0) for name, value in fit.search.items()]
-    found.append(("fit_s", fit.seconds, 0))
+    found.append((FIT_S, fit.seconds, 0))
     steps: dict[str, int] = {}
     for score in fit.scores:
         alike = [other for other in fit.scores if other.metric == score.metric]

@@ -1,0 +1,187 @@
+"""What is kept of the cells a shell ran, and where they stand."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from nbmlops.tracking.cells import ExecutedCell, History, is_local
+from nbmlops.tracking.files import digest, keep, kept_copy, named_files
+from nbmlops.tracking.places import places
+from nbmlops.tracking.replay_notebook import build
+
+
+@pytest.fixture
+def shell(project):
+    """Return a shell in this process that knows nothing of nbmlops."""
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    yield shell
+    if getattr(shell, "nbmlops_session", None):
+        shell.run_line_magic("unload_ext", "nbmlops")
+    shell.reset()
+    InteractiveShell.clear_instance()
+
+
+def endings(history):
+    return [(cell.count, cell.source, cell.ending) for cell in history.cells]
+
+
+def test_cells_from_before_loading_are_known_with_how_they_ended(shell):
+    for source in ("a = 1", "1 / 0", "%load_ext nbmlops", "b = a", "b.c", "def f("):
+        shell.run_cell(source, store_history=True)
+    shell.run_cell("%%track --nope\n1", store_history=True)
+    assert endings(shell.nbmlops_session.history) == [
+        (1, "a = 1", "finished"),
+        (2, "1 / 0", "raised"),
+        (3, "%load_ext nbmlops", "finished"),
+        (4, "b = a", "finished"),
+        (5, "b.c", "raised"),
+    ]
+
+
+def test_cell_that_runs_is_read_as_if_it_ended_and_once_more_when_it_has(shell):
+    shell.run_cell("%load_ext nbmlops", store_history=True)
+    history = shell.nbmlops_session.history
+    history.begin("c = 1", None)
+    assert history.read()[1][-1].kills == {"c"}
+    history.end(ending="raised")
+    codes, effects = history.read()
+    assert (codes[-1], effects[-1].kills) == ("c = 1", frozenset())
+    assert effects[-1].writes == {"c"}
+
+
+def test_a_cell_costs_microseconds(shell):
+    history = History(shell)
+    started = time.perf_counter()
+    for number in range(10_000):
+        history.begin(f"x = {number}", "an-id")
+        history.end(ending="finished", count=number)
+    assert (time.perf_counter() - started) / 10_000 < 100e-6
+
+
+def executed(source, cell_id=None, at=0.0, ending="finished"):
+    return ExecutedCell(source=source, count=1, cell_id=cell_id, at=at, ending=ending)
+
+
+def write(path, *pairs):
+    cells = [nbformat.v4.new_code_cell(source, id=name) for name, source in pairs]
+    cells.insert(0, nbformat.v4.new_markdown_cell("# Title"))
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def test_places_come_from_ids_then_texts(tmp_path):
+    path = write(tmp_path / "n.ipynb", ("a", "x = 1"), ("b", "y = 1"), ("c", "y = 1"))
+    cells = [
+        executed("x = 1", "a"),
+        executed("x = 2", "a"),  # edited and not saved
+        executed("y = 1"),
+        executed("y = 1"),
+    ]
+    assert places(cells, path) == ([1.0, 1.0, 2.0, 3.0], True)
+
+
+def test_cell_that_a_later_save_does_not_have_is_gone_an_unsaved_one_presumed(tmp_path):
+    path = write(tmp_path / "n.ipynb", ("a", "x = 1"), ("b", "y = 1"))
+    now = path.stat().st_mtime
+    gone, new = executed("z = 1", "gone", now - 9), executed("z = 2", "new", now + 9)
+    found, is_known = places([executed("x = 1", "a"), gone, new, new], path)
+    assert found[:2] == [1.0, None]
+    assert 1 < found[2] == found[3] < 2
+    assert not is_known
+    found, is_known = places([executed("a = 1"), executed("b = 1")], None)
+    assert found[0] < found[1]
+    assert not is_known
+
+
+def test_files_are_found_by_the_texts_that_name_them(project):
+    (project / "data").mkdir()
+    for name in ("a.csv", "b.csv", "big.bin"):
+        (project / "data" / name).write_text(name, encoding="utf-8")
+        os.utime(project / "data" / name, (1, 1))
+    codes = ["glob('data/*.csv')", "open(Path('data') / 'big.bin')", "'nothing.txt'"]
+    files = named_files(codes, folder=project, project=project, since=[5.0] * 3)
+    assert [file.path for file in files if file.role == "data"] == [
+        "data/a.csv",
+        "data/b.csv",
+        "data/big.bin",
+    ]
+    home = project / ".nbmlops"
+    keep(files, project=project, home=home)
+    copy = kept_copy(home, digest(project / "data" / "a.csv"))
+    assert copy.read_text(encoding="utf-8") == "a.csv"
+
+
+def test_installed_modules_are_not_local():
+    assert not is_local("pytest", Path("/"))
+    assert not is_local("nbmlops", Path("/"))
+    assert not is_local("no_such_module", Path("/"))
+
+
+def built(*sources, params, own=None):
+    cells = [executed(source) for source in sources]
+    codes = [
+        s.replace("%%track", "# %%track").replace("%track", "pass #") for s in sources
+    ]
+    own = {len(sources) - 1} if own is None else own
+    content = build(cells, codes, own=own, params=params, about={"a": 1})
+    document = json.loads(content)
+    nbformat.validate(nbformat.reads(content.decode(), 4))
+    assert document["cells"][0]["metadata"]["tags"] == ["parameters"]
+    return [cell["source"] for cell in document["cells"]]
+
+
+@pytest.mark.parametrize(
+    ("sources", "lifted"),
+    [
+        (["C = 0.5\nfit(C)"], ["C = 0.5", "# C = 0.5\nfit(C)"]),
+        (["C: float = 1\nC"], ["C: float = 1", "# C: float = 1\nC"]),
+        (["C = 1", "C = 2\nC"], ["C = 2", "# C = 1", "# C = 2\nC"]),
+        (["C, d = 1, 2\nC"], ["C = 1", "d = 2\nC"]),
+        (["C = [\n  1,\n]\nC"], ["C = [1]", "# C = [\n#   1,\n# ]\nC"]),
+        (["C = 1  # why\nC"], ["C = 1", "# C = 1  # why\nC"]),
+        (["C = 1\nprint(C)\nC = 2"], None),
+        (["C = 1; d = 2\nC"], None),
+        (["C = other\nC"], None),
+        (["if d:\n    C = 1\nC"], None),
+        (["for C in x:\n    pass", "C = 1\nC"], None),
+        (["C = 1\nC += 1"], None),
+        (["C = 1\ndef f():\n    global C\n    C = 2"], None),
+        (["print(C)", "C = 1"], None),
+        (["import C", "C = 1"], None),
+        (["del C", "C = 1"], None),
+    ],
+)
+def test_literal_is_lifted_only_when_that_keeps_the_meaning(sources, lifted):
+    assert built(*sources, params=["C"]) == (lifted or ["", *sources])
+
+
+def test_two_names_of_one_line_are_both_lifted():
+    assert built("a, b = 1, 2\na + b", params=["a", "b"]) == [
+        "a = 1\nb = 2",
+        "# b = 2\na + b",
+    ]
+
+
+def test_only_the_lines_of_the_run_itself_still_track():
+    found = built(
+        "%%track other\nx = 1",
+        "%%track timed\n%%time\nx = 2",
+        "if x:\n    %track log a=1\n%deploy m@champion",
+        "nm.register(\n    'm'\n)\nv = nm.runs()",
+        "%%track own\n%track log b=1",
+        params=[],
+    )
+    assert found == [
+        "",
+        "# %%track other\nx = 1",
+        "%%time\nx = 2",
+        "if x:\n    pass  # %track log a=1\npass  # %deploy m@champion",
+        "# nm.register(\n#     'm'\n# )\nv = nm.runs()",
+        "%%track own\n%track log b=1",
+    ]
