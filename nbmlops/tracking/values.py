@@ -99,7 +99,7 @@ def shortened(text: str, longest: int, whole: str) -> str | None:
     >>> shortened("short", 6000, "") is None
     True
     >>> print(shortened("a\0b", 6000, "nbmlops/params/x.txt"))
-    a\x00b… [3 characters, sha256 5e6b1ba8, whole in nbmlops/params/x.txt]
+    a\x00b… [3 characters, sha256 59b271ae, whole in nbmlops/params/x.txt]
     """
     is_plain = "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
     if is_plain and len(text) <= longest:

@@ -282,7 +282,8 @@ def test_cells_show_and_leave_what_they_do_without(project):
         parts = [
             part
             for content in contents
-            if "run it " not in str(content.get("data"))
+            if "run it " not in str(content.get("data"))  # the run's own line
+            and not content.get("transient", {}).get("display_id")  # its live view
             for part in (
                 content.get("text", ""),
                 *content.get("traceback", []),
