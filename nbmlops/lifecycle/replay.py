@@ -13,6 +13,7 @@ from nbmlops.lifecycle.rerun import Rerun, rerun
 from nbmlops.pipeline.virtualenv import make_environment
 from nbmlops.store import Store, artifacts, connect, datasets, runs
 from nbmlops.store.model_digest import model_digest
+from nbmlops.store.search import FIT_S
 from nbmlops.store.selection import resolve_run
 
 _ORDER: tuple[Verdict, ...] = ("different", "within tolerance", "equal")
