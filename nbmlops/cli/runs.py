@@ -44,7 +44,7 @@ def run(
         f"{result.status} in {result.duration_s:.1f} s: run {result.run_id}, "
         f"{len(result.run_ids)} tracked in it"
     )
-    show(result, as_json=as_json, text=text)
+    show(result, as_json=as_json, text="\n".join([text, *result.notes]))
 
 
 def _read_params(file: str) -> dict[str, object]:

@@ -45,6 +45,8 @@ class StepResult:
         Seconds from the call to the end of the run.
     run_ids : tuple of str
         Runs that the notebook's cells made, the oldest first.
+    notes : tuple of str
+        What the store has not taken yet, and where it is kept.
     """
 
     run_id: str
@@ -53,6 +55,7 @@ class StepResult:
     output: str | None
     duration_s: float
     run_ids: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def run_notebook(
@@ -182,6 +185,7 @@ def run_notebook(
         output=None if target is None else str(target),
         duration_s=time.monotonic() - started,
         run_ids=execution.children,
+        notes=run.notes,
     )
 
 

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.errors import NotFoundError, StoreError, UsageError
+from nbmlops.errors import NbmlopsError, NotFoundError, StoreError, UsageError
 from nbmlops.store import Store, artifacts, datasets, runs, search
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering
@@ -121,6 +121,7 @@ class Delivery:
         if state.run_id is None:
             state = self._open(state)
         self._send_parts(state)
+        self._send_owed(str(state.run_id))
         if state.is_ended:
             if state.tries > 1:
                 self._drop_twins(state)
@@ -223,11 +224,10 @@ class Delivery:
                     state.last_step = max(steps if known is None else [*steps, known])
                     self._spool.set_state(state)
             case "file" | "model":
-                self.is_uploading = True
                 try:
                     self._upload(run_id, kind, *content)
-                finally:
-                    self.is_uploading = False
+                except StoreError:  # what comes after it need not wait for it
+                    self._spool.owe(batch[0])
             case "data":
                 datasets.send_dataset(self._store, run_id, content[0])
             case "end":
@@ -263,7 +263,7 @@ class Delivery:
                 fix="Restore it with `mlflow runs restore`, then run: nbmlops sync",
             )
 
-    def _refuse(self, entry: Entry, refusal: UsageError) -> None:
+    def _refuse(self, entry: Entry, refusal: NbmlopsError) -> None:
         """Set aside what the store will never take; the user decides."""
         aside = self._spool.folder.parent / f"{self._spool.key}.refused.jsonl"
         try:
@@ -275,7 +275,26 @@ class Delivery:
             ) from error
         self.refused.append(f"{entry[1]} is kept in {aside}: {refusal.problem}")
 
+    def _send_owed(self, run_id: str) -> None:
+        """Try again to send the files that an artifact store did not take."""
+        owed = self._spool.owed()
+        try:
+            while owed:
+                self._upload(run_id, *owed[0])
+                owed = owed[1:]
+                self._spool.set_owed(owed)
+        except (NotFoundError, UsageError) as refusal:
+            self._refuse(owed[0], refusal)
+            self._spool.set_owed(owed[1:])
+
     def _upload(self, run_id: str, kind: str, path: str, *content: str) -> None:
+        self.is_uploading = True
+        try:
+            self._upload_kept(run_id, kind, path, *content)
+        finally:
+            self.is_uploading = False
+
+    def _upload_kept(self, run_id: str, kind: str, path: str, *content: str) -> None:
         from nbmlops.store.models import send_model
 
         kept = Path(path)

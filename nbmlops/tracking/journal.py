@@ -208,8 +208,27 @@ class Spool:
         for entry in entries:
             journal.add(*entry)
 
+    def owed(self) -> list[list[Any]]:
+        """Return the files that were to be sent, and were not taken."""
+        path = self.folder / "owed"
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+    def owe(self, entry: list[Any]) -> None:
+        """Remember a file that was not taken."""
+        self.set_owed([*self.owed(), entry])
+
+    def set_owed(self, entries: list[list[Any]]) -> None:
+        """Remember which files were not taken, instead of those before."""
+        draft = self.folder / "owed.new"
+        text = "".join(json.dumps(entry) + "\n" for entry in entries)
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(self.folder / "owed")
+
     def unsent(self) -> Iterator[list[Any]]:
         """Yield the entries that the store does not have yet."""
+        yield from self.owed()
         for path in self.part_paths():
             with suppress(FileNotFoundError), closing(Part.read(path)) as part:
                 for line in part.unsent(len(part.memory)).splitlines():

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Literal
 from uuid import uuid4
 
 from nbmlops._hashing import set_hash
 from nbmlops._masking import mask, recorded
 from nbmlops.entities import check_key
+from nbmlops.errors import StoreError
 from nbmlops.store import Store, connect, embedded, fluent
+from nbmlops.store.backend import backend
+from nbmlops.store.connection import answering, probe
 from nbmlops.tracking.attempts import group_of
 from nbmlops.tracking.environment import installed
 from nbmlops.tracking.journal import Journal, Opening
@@ -108,6 +112,8 @@ def open_run(
     except OSError as error:
         raise embedded.disk_error(error, home / "journal") from error
     run = OpenRun(store, journal, opening)
+    if not store.is_served:
+        _make_tables(store)
     run.begin()
     try:
         run.log_tags(later)
@@ -118,3 +124,10 @@ def open_run(
         run.close(error)
         raise
     return run
+
+
+def _make_tables(store: Store) -> None:
+    """Have MLflow make or look over the tables of a database, which may take long."""
+    with suppress(StoreError), answering(store):
+        probe(store)
+        backend(store)

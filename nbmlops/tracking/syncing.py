@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -13,6 +14,8 @@ from nbmlops.store import Store, connect
 from nbmlops.tracking.delivery import Delivery
 from nbmlops.tracking.journal import Spool, list_journals
 from nbmlops.tracking.owner import Owner
+
+_WAIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +131,12 @@ def _send(store: Store, spool: Spool) -> Synced | None:
     reason = ""
     if opening.store == store_hash(store):
         try:
-            if not delivery.advance():
-                reason = "Another process is sending it."
+            deadline = time.monotonic() + _WAIT_S
+            while not delivery.advance():
+                if time.monotonic() > deadline:
+                    reason = "Another process is sending it."
+                    break
+                time.sleep(0.05)
         except NbmlopsError as failure:
             reason = str(failure)
     else:

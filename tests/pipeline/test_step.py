@@ -14,8 +14,9 @@ import numpy as np
 import psutil
 import pytest
 
+import nbmlops as nm
 from nbmlops.entities import to_json
-from nbmlops.errors import NotebookError, NotFoundError, StoreError, UsageError
+from nbmlops.errors import NotebookError, NotFoundError, UsageError
 from nbmlops.pipeline import run_notebook
 from nbmlops.store import artifacts, search
 
@@ -455,18 +456,22 @@ def test_an_output_that_can_no_longer_be_written_fails_the_step_and_loses_nothin
     assert states(executed(run.run_id)) == [("completed", 1)]
 
 
-def test_a_store_that_takes_no_files_any_more_loses_nothing_either(store, write):
+def test_files_that_the_store_does_not_take_are_kept_and_sent_later(
+    store, write, executed, project
+):
     path = write(
         "import shutil\nfrom pathlib import Path\n"
         "shutil.rmtree('.nbmlops/artifacts')\n"
         "Path('.nbmlops/artifacts').touch()"
     )
-    with pytest.raises(StoreError) as caught:
-        run_notebook(path, store=store)
-    kept = Path(re.search(r"kept in (.+\.ipynb)\.$", caught.value.fix)[1])
-    assert states(nbformat.read(kept, 4)) == [("completed", 1)]
+    result = run_notebook(path, store=store)
+    assert "kept in .nbmlops/journal/" in result.notes[0]
     (run,) = all_runs(store)
-    assert run.status == "FAILED"
+    assert run.status == "FINISHED"
+    (project / ".nbmlops" / "artifacts").unlink()
+    sent = nm.sync(store)
+    assert sent.is_complete, sent
+    assert states(executed(run.run_id)) == [("completed", 1)]
 
 
 def test_importing_the_step_loads_nothing_heavy():

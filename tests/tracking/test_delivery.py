@@ -17,7 +17,7 @@ from nbmlops.store.artifacts import read_file
 from nbmlops.store.search import get_run, list_runs
 from nbmlops.tracking._part import Part
 from nbmlops.tracking.delivery import Delivery
-from nbmlops.tracking.journal import Journal, Opening
+from nbmlops.tracking.journal import Journal, Opening, list_journals
 from nbmlops.tracking.syncing import store_hash
 
 
@@ -200,6 +200,21 @@ def test_one_bad_value_logs_none_of_the_call(store):
         run.log_metrics({"good": 1.0, "bad": "text"})
     assert get_run(store, run.run_id).metrics == {}
     assert run.metrics == {}
+
+
+def test_artifact_store_that_takes_nothing_holds_up_no_values(store):
+    artifacts = store.settings.home / "artifacts"
+    artifacts.touch()
+    with nm.track("it", store=store) as run:
+        run.log(loss=0.5)
+        run.log_bytes(b"whole", "note.txt")
+    assert "kept in .nbmlops/journal/" in run.notes[0]
+    found = get_run(store, run.run_id)
+    assert (found.status, found.metrics) == ("FINISHED", {"loss": 0.5})
+    artifacts.unlink()
+    assert nm.sync(store).is_complete
+    assert read_file(store, run.run_id, "note.txt") == b"whole"
+    assert not list_journals(store.settings.home)
 
 
 def test_locked_database_keeps_nobody_from_working(store):
