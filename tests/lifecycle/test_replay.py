@@ -55,7 +55,9 @@ def test_quickstart_replays_to_equal_metrics_data_and_models(store, project):
     assert "seed = 11" in sources(replay_of(store, originals[-1]))[0]
     whole = replay(step.run_id, store=store)
     assert whole.verdict == "equal", replay_table(whole)
-    assert len(whole.compared) == 16
+    assert {c.name for c in whole.compared if c.what == "model"} == {
+        run.name for run in originals
+    }
 
     run = search.get_run(store, last.run_id)
     assert run.tags["nbmlops.kind"] == "replay"
@@ -287,5 +289,5 @@ def test_experiment_of_the_original_holds_no_replays(store, opened):
     opened("load", "data", "scale", "track")
     replay(store=store)
     assert [run.name for run in runs(store=store).page] == ["fit"]
-    names = [run.name for run in runs("my project replays", store=store).page]
-    assert sorted(names) == ["fit", "replay of fit"]
+    there = search.list_runs(store, experiment="my project replays")
+    assert sorted(run.name for run in there) == ["fit", "replay of fit"]
