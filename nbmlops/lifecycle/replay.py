@@ -13,7 +13,6 @@ from nbmlops.lifecycle.rerun import Rerun, rerun
 from nbmlops.pipeline.virtualenv import make_environment
 from nbmlops.store import Store, artifacts, connect, datasets, runs
 from nbmlops.store.model_digest import model_digest
-from nbmlops.store.search import FIT_S
 from nbmlops.store.selection import resolve_run
 
 _ORDER: tuple[Verdict, ...] = ("different", "within tolerance", "equal")
@@ -120,7 +119,7 @@ def _compare(
         )
         return
     yield _exactly("status", original.name, original.status, again.status)
-    for name in sorted({*original.metrics, *again.metrics} - {FIT_S}):
+    for name in sorted({*original.metrics, *again.metrics}):
         before, after = original.metrics.get(name), again.metrics.get(name)
         yield Compared(
             what="metric",

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 GROUP = "nbmlops.attempt_of"
 ATTEMPT = "nbmlops.attempt"
 _HIDDEN = ("mlflow.log-model.", "mlflow.user", "mlflow.runName", SOURCE, PARENT)
-FIT_S = "fit_s"
-"""Metric of the seconds a fit took, which no two runs have in common."""
 REPLAY_OF = "nbmlops.replay_of"
 """Tag of the runs of a replay: the run that was replayed."""
 LARGEST = 1.7976931348623157e308  # what SQL stores keep for an infinity

@@ -98,10 +98,10 @@ def test_several_fits_are_runs_of_their_own_below(cell, runs, capsys):
     ]
     assert [child.params.get("max_depth") for child in below] == ["1", "2", None, "2"]
     assert [set(child.metrics) for child in below] == [
-        {"fit_s", "score_X_train", "score_X_test"},
-        {"fit_s", "score_X_train", "score_X_test"},
-        {"fit_s"},
-        {"fit_s"},
+        {"score_X_train", "score_X_test"},
+        {"score_X_train", "score_X_test"},
+        set(),
+        set(),
     ]
     reason = below[2].tags["nbmlops.ended_because"]
     assert reason.startswith("InvalidParameterError: The 'C' parameter")
@@ -196,7 +196,7 @@ def test_run_over_many_cells_has_the_fits_of_all(cell, runs):
     cell("%track off")
     outer = next(run for run in runs() if run.name == "it")
     inner = next(run for run in runs() if run.name == "inner")
-    assert (outer.params["C"], outer.metrics.keys()) == ("2", {"fit_s", "score"})
+    assert (outer.params["C"], outer.metrics.keys()) == ("2", {"score"})
     assert inner.params["strategy"] == "prior"
     assert [run.name for run in list_children(connect(), outer.run_id)] == ["inner"]
 
@@ -224,7 +224,7 @@ def test_mlflow_autolog_in_the_cell_is_the_only_one(cell, runs):
     run, below = _tree(runs)
     assert below == []
     assert run.params["C"] == "2"
-    assert "fit_s" not in run.metrics
+    assert "nbmlops.cost.fit_s" not in run.tags
     assert "training_accuracy_score" in run.metrics
 
 

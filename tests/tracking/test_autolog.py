@@ -321,7 +321,6 @@ def test_metrics_are_named_after_what_makes_them_differ():
         accuracy_score(y_test, p)
     names = [name for name, _, _ in metrics_of(recorder.fits[0])]
     assert names == [
-        "fit_s",
         "score_X",
         "score_X_test",
         "f1_score",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UsageError
 from nbmlops.store.runs import PARENT
-from nbmlops.store.search import FIT_S
 from nbmlops.tracking.autolog.fits import Fit
 from nbmlops.tracking.autolog.recorder import Recorder
 from nbmlops.tracking.capture import find_example
@@ -63,6 +62,7 @@ def log_fits(
         (fit,) = models
         given = {**fit.params, **given}
         _log_missing(run, given, metrics_of(fit))
+        run.log_tags(_time_of(fit))
         if fit.table is not None:
             run.log_bytes(fit.table, _TABLE)
         if fit.reason:
@@ -108,6 +108,7 @@ def _log_child(
     )
     try:
         _log_metrics(child, metrics_of(fit))
+        child.log_tags(_time_of(fit))
         if fit.table is not None:
             child.log_bytes(fit.table, _TABLE)
         if has_model and estimator is not None:
@@ -143,7 +144,6 @@ def metrics_of(fit: Fit) -> list[tuple[str, float, int]]:
         after them; what was measured again on the same is one metric with steps.
     """
     found = [(_key(name), value, 0) for name, value in fit.search.items()]
-    found.append((FIT_S, fit.seconds, 0))
     steps: dict[str, int] = {}
     for score in fit.scores:
         alike = [other for other in fit.scores if other.metric == score.metric]
@@ -156,6 +156,10 @@ def metrics_of(fit: Fit) -> list[tuple[str, float, int]]:
         found.append((name, score.value, steps.get(name, 0)))
         steps[name] = steps.get(name, 0) + 1
     return found
+
+
+def _time_of(fit: Fit) -> dict[str, str]:
+    return {"nbmlops.cost.fit_s": f"{fit.seconds:.3f}"}
 
 
 def _params_of_steps(steps: Iterable[Fit]) -> dict[str, str]:
@@ -180,9 +184,17 @@ def _log_missing(
     recorded = run.recorded()  # what mlflow.log_* was given too
     has_params = run.params if recorded is None else recorded.params
     has_metrics = run.metrics if recorded is None else recorded.metrics
+    values = set(has_metrics.values())  # the same measured twice is one metric
     cleaned = _clean(params)
     run.log_params(**{k: v for k, v in cleaned.items() if k not in has_params})
-    _log_metrics(run, [item for item in metrics if item[0] not in has_metrics])
+    _log_metrics(
+        run,
+        [
+            (name, value, step)
+            for name, value, step in metrics
+            if name not in has_metrics and value not in values
+        ],
+    )
 
 
 def _log_metrics(run: OpenRun, metrics: Iterable[tuple[str, float, int]]) -> None:
