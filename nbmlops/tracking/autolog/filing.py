@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UsageError
@@ -61,7 +61,7 @@ def log_fits(
     if len(models) == 1:
         (fit,) = models
         given = {**fit.params, **given}
-        _log_missing(run, given, metrics_of(fit))
+        _log_missing(run, given, metrics_of(fit), always=fit.search)
         run.log_tags(_time_of(fit))
         if fit.table is not None:
             run.log_bytes(fit.table, _TABLE)
@@ -177,14 +177,15 @@ def _log_missing(
     run: OpenRun,
     params: Mapping[str, object],
     metrics: Sequence[tuple[str, float, int]],
+    always: Container[str] = (),
 ) -> None:
-    """Log what the user has not logged under the same name."""
+    """Log what the user has not logged: under its name, or what has the same value."""
     if not params and not metrics:
         return
     recorded = run.recorded()  # what mlflow.log_* was given too
     has_params = run.params if recorded is None else recorded.params
     has_metrics = run.metrics if recorded is None else recorded.metrics
-    values = set(has_metrics.values())  # the same measured twice is one metric
+    values = set(has_metrics.values())
     cleaned = _clean(params)
     run.log_params(**{k: v for k, v in cleaned.items() if k not in has_params})
     _log_metrics(
@@ -192,7 +193,7 @@ def _log_missing(
         [
             (name, value, step)
             for name, value, step in metrics
-            if name not in has_metrics and value not in values
+            if name not in has_metrics and (name in always or value not in values)
         ],
     )
 
