@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from nbmlops._masking import mask_notebook
 from nbmlops.tracking.cells import ExecutedCell
 from nbmlops.tracking.flow import parse
 
@@ -89,12 +90,12 @@ def build(
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-    text = json.dumps(document, indent=1, ensure_ascii=False)
+    text = json.dumps(mask_notebook(document), indent=1, ensure_ascii=False)
     return text.encode("utf-8", "backslashreplace")
 
 
 def _cell(source: str, cell_id: str, metadata: Mapping[str, object]) -> dict[str, Any]:
-    """Return a code cell: the one place where sources are written."""
+    """Return a code cell."""
     return {
         "cell_type": "code",
         "execution_count": None,
