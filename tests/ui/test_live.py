@@ -107,6 +107,7 @@ def test_the_saved_notebook_shows_the_run_without_kernel_script_or_trust(lab):
 
     # A copy that nobody has run here is not trusted, and this one has no kernel.
     notebook.metadata["kernelspec"] = {"name": "gone", "display_name": "Gone"}
+    notebook.metadata["language_info"] = {"name": "gone"}
     nbformat.write(notebook, lab.root / "copy.ipynb")
     lab.page.goto(f"{lab._url}lab/tree/copy.ipynb?reset&token={lab._token}")
     expect(lab.page.get_by_text("No Kernel").first).to_be_visible()
