@@ -123,7 +123,8 @@ class Shipment:
 def _as_ours(error: Exception) -> NbmlopsError:
     if isinstance(error, NbmlopsError):
         return error
-    _logger.warning("sending a journal failed", exc_info=error)
+    if not isinstance(error, OSError):
+        _logger.warning("sending a journal failed", exc_info=error)
     return StoreError(
         f"The store failed: {type(error).__name__}: {error}.",
         fix="See that it runs and can be reached, then run: nbmlops sync",
