@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _BATCH = 1000
 _FEW = 100
 _BATCH_BYTES = 400_000
+_LARGE_BYTES = 1_000_000
 _KINDS = {"m": _BATCH, "p": _FEW, "t": _FEW}
 """Metrics, params and tags, and how many of each MLflow takes at once."""
 
@@ -62,7 +63,7 @@ class Delivery:
     n_sent : int
         Entries sent so far.
     is_uploading : bool
-        Whether a file is on its way, which may take long.
+        Whether a large file is on its way, which may take long.
     on_metrics : callable or None
         Given each batch of metrics the first time it is read.
     """
@@ -288,7 +289,7 @@ class Delivery:
             self._spool.set_owed(owed[1:])
 
     def _upload(self, run_id: str, kind: str, path: str, *content: str) -> None:
-        self.is_uploading = True
+        self.is_uploading = _size_bytes(Path(path)) > _LARGE_BYTES
         try:
             self._upload_kept(run_id, kind, path, *content)
         finally:
@@ -317,6 +318,11 @@ class Delivery:
                 is_repeated=is_repeated,
             )
             shutil.rmtree(kept)
+
+
+def _size_bytes(path: Path) -> int:
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    return sum(each.stat().st_size for each in files if each.is_file())
 
 
 def _point(entry: Entry) -> runs.Point:
