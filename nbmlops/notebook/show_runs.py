@@ -8,8 +8,6 @@ import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.store.listing import RunListing
-
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -67,6 +65,7 @@ class RunsDisplay:
 
     def _show_browser(self, table: RunsTable, name: str) -> None:
         from nbmlops.notebook.widgets.runs import RunsBrowser
+        from nbmlops.store.listing import RunListing
 
         if not isinstance(table.listing, RunListing):
             return
