@@ -34,7 +34,7 @@ from nbmlops.errors import (
     UsageError,
     did_you_mean,
 )
-from nbmlops.store.embedded import writing
+from nbmlops.store.embedded import make_home, writing
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -149,9 +149,7 @@ def lock(settings: Settings, name: str) -> Iterator[None]:
     """Keep others from deploying or removing the endpoint meanwhile."""
     folder = root(settings)
     with writing(folder):
-        settings.home.mkdir(parents=True, exist_ok=True)
-        if not (ignore := settings.home / ".gitignore").exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        make_home(settings.home)
         folder.mkdir(exist_ok=True, mode=0o700)
         held = FileLock(folder / f".{name}.lock")
         try:

@@ -55,13 +55,18 @@ def ensure(home: Path) -> None:
         return
     refuse_to_hide_file_store(home)
     with writing(home):
-        home.mkdir(parents=True, exist_ok=True)
-        ignore = home / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n", encoding="utf-8")
+        make_home(home)
         with _locked(home / "store.lock"):
             if not target.exists():
                 _make(home)
+
+
+def make_home(home: Path) -> None:
+    """Make the project's ``.nbmlops`` folder, which no repository takes in."""
+    home.mkdir(parents=True, exist_ok=True)
+    ignore = home / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", encoding="utf-8")
 
 
 @contextmanager

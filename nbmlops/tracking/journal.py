@@ -32,6 +32,7 @@ from typing import Any
 
 import psutil
 
+from nbmlops.store.embedded import make_home
 from nbmlops.tracking._part import HEAD, Part
 
 _SMALLEST, _LARGEST = 1 << 16, 1 << 24
@@ -293,6 +294,8 @@ class Journal:
         """
         where = places(home)
         refusal = OSError("no disk")
+        with suppress(OSError):
+            make_home(home)
         for folder in Spool(opening.key, where).folders:
             try:
                 _make_folder(folder)

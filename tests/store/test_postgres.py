@@ -90,6 +90,8 @@ def test_artifacts_stay_in_the_project_whatever_the_working_folder(
     (stored,) = (tracked_in_postgres / ".nbmlops" / "artifacts").rglob("note.txt")
     assert stored.read_bytes() == b"here"
     assert not (tracked_in_postgres / "deep" / "mlruns").exists()
+    ignored = tracked_in_postgres / ".nbmlops" / ".gitignore"
+    assert ignored.read_text(encoding="utf-8") == "*\n"
     assert read_file(connect(), run.run_id, "note.txt") == b"here"
 
 
