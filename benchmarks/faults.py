@@ -27,7 +27,7 @@ from tests.faults.ledger import Ledger, Tally
 from tests.servers import MlflowServer, serving
 
 BATCH = 125
-N_CONTROL = 50
+N_CONTROL = 20
 SHARE = 0.3
 GAP_S = 5.0
 

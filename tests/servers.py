@@ -102,8 +102,8 @@ class MlflowServer:
 def serving(folder, backend_uri=None):
     """Give a started server with its files in a folder, and end it."""
     server = MlflowServer(folder, backend_uri)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()
