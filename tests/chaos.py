@@ -16,7 +16,7 @@ slow         each piece of a reply comes ``delay_s`` late
 """
 
 import random
-import select
+import selectors
 import socket
 import struct
 import threading
@@ -105,10 +105,16 @@ class Chaos:
             if self.mode == "reset":
                 _reset(client)
                 return
-            with socket.create_connection(self._server, 5) as server:
+            with (
+                socket.create_connection(self._server, 5) as server,
+                # Unlike select.select, it takes descriptors above 1023.
+                selectors.DefaultSelector() as ready,
+            ):
+                ready.register(client, selectors.EVENT_READ)
+                ready.register(server, selectors.EVENT_READ)
                 is_new_reply = False
                 while self._epoch == epoch:
-                    for source in select.select([client, server], [], [], _TICK_S)[0]:
+                    for source in [key.fileobj for key, _ in ready.select(_TICK_S)]:
                         data = source.recv(1 << 16)
                         if not data:
                             return

@@ -41,8 +41,11 @@ def _forget_mlflow_state():
     if "mlflow" not in sys.modules:
         return
     import mlflow
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from mlflow.tracking import fluent
 
+    for engine in SqlAlchemyStore._engine_map.values():
+        engine.dispose()  # or each test's store holds five open files to the end
     fluent._active_run_stack.get().clear()
     fluent._active_experiment_id = None
     mlflow.set_tracking_uri(None)
