@@ -19,7 +19,7 @@ test: reuse check
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	  $(PY) -m playwright install chromium
 	cd labextension && jlpm test
-	$(PY) -m pytest -m 'not slow'
+	$(PY) -m pytest -m 'not slow' -n logical --maxprocesses 4 --dist worksteal
 
 check: .venv/tools .venv/extension
 	pre-commit run --all-files

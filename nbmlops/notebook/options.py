@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from nbmlops.entities import check_key
 from nbmlops.errors import UsageError
 
 if TYPE_CHECKING:
@@ -173,6 +172,7 @@ def parse_track(
     >>> parse_track("baseline -p C depth=len(layers) -m auc").params
     (('C', 'C'), ('depth', 'len(layers)'))
     """
+    from nbmlops.entities import check_key
     from nbmlops.tracking.budget import parse_budget
 
     parser = track_parser(prog)
@@ -214,6 +214,8 @@ def named_expressions(
     tuple of (str, str)
         The expression is the name itself when none was given.
     """
+    from nbmlops.entities import check_key
+
     pairs = []
     for item in items:
         name, equals, expression = item.partition("=")

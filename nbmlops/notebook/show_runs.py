@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,7 @@ class RunsDisplay:
         table : RunsTable
             The table.
         """
-        name = f"nbmlops-shown-{uuid.uuid4().hex[:12]}"
+        name = f"nbmlops-shown-{os.urandom(6).hex()}"
         hide = _HIDE_ERROR.format(name=name)
         html = f'{hide}<div class="{name}">{table._repr_html_()}</div>'
         self._display({"text/html": html, "text/plain": repr(table)})

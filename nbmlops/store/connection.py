@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -194,8 +195,11 @@ def probe(store: Store) -> None:
 
 
 def _silent(uri: str) -> StoreError:
-    host = urlsplit(uri).netloc.rpartition("@")[2]
-    return StoreError(f"The tracking server {host} does not answer.", fix=_MEND)
+    return StoreError(f"The tracking server {_host(uri)} does not answer.", fix=_MEND)
+
+
+def _host(uri: str) -> str:
+    return urlsplit(uri).netloc.rpartition("@")[2]
 
 
 def _ask_database(store: Store) -> None:
@@ -279,6 +283,12 @@ def _failed(store: Store, error: Exception) -> StoreError:
         refused = cause if isinstance(cause, OSError) else error
         if isinstance(refused, OSError) or "disk is full" in text or "readonly" in text:
             return embedded.disk_error(refused, store.settings.home)
+    if store.is_served and (code := re.search(r"too many (\d+) error responses", text)):
+        return StoreError(
+            f"The tracking server {_host(store.uri)} answers with errors "
+            f"(HTTP {code[1]}).",
+            fix="Look into its log, then run it again.",
+        )
     if store.is_served and "failed with exception" in text:
         return _silent(store.uri)
     if "out-of-date database schema" in text:

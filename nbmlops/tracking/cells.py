@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nbmlops.config import find_project
-
 if TYPE_CHECKING:
     from nbmlops.tracking.flow import Effects, Flow
 
@@ -135,6 +133,7 @@ class History:
             An item a cell, in the order of `cells`; of a cell that is still running, as
             if it came to its end.
         """
+        from nbmlops.config import find_project
         from nbmlops.tracking.flow import NOTHING, Flow, parse
 
         if self._flow is None:

@@ -1,6 +1,8 @@
 """The same work against a real MLflow server instead of the embedded store."""
 
 import math
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
 import pytest
@@ -105,3 +107,29 @@ def test_tracking_registering_and_deploying_work_on_a_server(
     mlflow_server.stop()
     with pytest.raises(StoreError, match="does not answer"):
         nm.runs()
+
+
+class Broken(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(500)
+
+    do_POST = do_GET  # noqa: N815 - the name http.server asks for
+
+    def log_message(self, *args):
+        pass
+
+
+def test_server_that_answers_with_errors_is_not_called_silent(project, monkeypatch):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        host = f"127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{host}")
+        try:
+            with pytest.raises(StoreError) as caught:
+                nm.runs()
+        finally:
+            server.shutdown()
+            thread.join()
+    told = f"The tracking server {host} answers with errors (HTTP 500)."
+    assert caught.value.problem == told
