@@ -37,6 +37,7 @@ def open_run(
     tags: Mapping[str, str] | None = None,
     notebook: str | None = None,
     cell: str | None = None,
+    started_at_ms: int | None = None,
 ) -> OpenRun:
     """Open a run that this process owns.
 
@@ -61,6 +62,8 @@ def open_run(
         Path of the notebook, when the caller knows it.
     cell : str, optional
         Id of the cell, when the caller knows it.
+    started_at_ms : int, optional
+        When what it records began, in milliseconds since 1970; now by default.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def open_run(
         name=name,
         experiment=experiment,
         tags={k: v for k, v in carried.items() if k not in later},
-        started_at_ms=now_ms(),
+        started_at_ms=now_ms() if started_at_ms is None else started_at_ms,
         store=store_hash(store),
         kernel=owner.kernel,
         boot=owner.boot,

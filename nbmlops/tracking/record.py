@@ -433,6 +433,7 @@ class OpenRun:
         *,
         because: str = "",
         status: RunStatus | None = None,
+        ended_at_ms: int | None = None,
     ) -> None:
         """End the run with the status its code has earned.
 
@@ -444,12 +445,16 @@ class OpenRun:
             Where it happened, added to the tag ``nbmlops.ended_because``.
         status : RunStatus, optional
             What the code has earned, where ``error`` alone does not tell.
+        ended_at_ms : int, optional
+            When the code ended, if that is over, in milliseconds since 1970; what this
+            process takes is then no cost of the run.
         """
         if not self._is_open:
             return
         atexit.unregister(self._close_at_exit)
         status = status or status_of(error)
-        tags = self.meter.tags()
+        taken = self.meter.tags()
+        tags = taken if ended_at_ms is None else {}
         if self._digests:
             tags["nbmlops.data_hash"] = set_hash(self._digests)
         if error is not None:
@@ -458,7 +463,7 @@ class OpenRun:
         self.log_tags(tags)
         self.log_tags(self._compared())
         self._is_open = False
-        self._journal.add("end", status, now_ms())
+        self._journal.add("end", status, ended_at_ms or now_ms())
         try:
             fluent.deactivate(self.store, self.run_id, status)
         finally:

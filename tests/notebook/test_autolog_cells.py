@@ -1,6 +1,7 @@
 """What tracked cells leave of their fits, and that they run as bare cells do."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -103,6 +104,12 @@ def test_several_fits_are_runs_of_their_own_below(cell, runs, capsys):
         set(),
         set(),
     ]
+    assert run.started_at <= below[0].started_at
+    assert all(
+        child.started_at <= child.ended_at <= run.ended_at + timedelta(milliseconds=4)
+        for child in below
+    )
+    assert "nbmlops.cost.cpu_s" not in below[0].tags  # it would be that of recording
     reason = below[2].tags["nbmlops.ended_because"]
     assert reason.startswith("InvalidParameterError: The 'C' parameter")
     assert [child.model_id is not None for child in below] == [

@@ -69,8 +69,11 @@ def log_fits(
             notes.append(f"the fit of {fit.title} failed: {fit.reason[:200]}")
     else:
         _log_missing(run, given, [])
+        began_ms = 0
         for fit in models:
-            _log_child(run, fit, namespace, data, has_model=has_models)
+            # Stores list runs by the millisecond in which they began.
+            began_ms = max(began_ms + 1, int(fit.started_at.timestamp() * 1000))
+            _log_child(run, fit, began_ms, namespace, data, has_model=has_models)
         notes.append(f"{len(models)} fits, each a run below this one")
     if recorder.n_more:
         notes.append(f"{recorder.n_more} more fits were not recorded")
@@ -80,6 +83,7 @@ def log_fits(
 def _log_child(
     parent: OpenRun,
     fit: Fit,
+    began_ms: int,
     namespace: Mapping[str, Any],
     data: Sequence[str],
     *,
@@ -105,6 +109,7 @@ def _log_child(
         experiment=parent.experiment,
         params=_clean(fit.params),
         tags=tags,
+        started_at_ms=began_ms,
     )
     try:
         _log_metrics(child, metrics_of(fit))
@@ -119,7 +124,8 @@ def _log_child(
             except UsageError as refusal:
                 child.log_tags({"nbmlops.model_refused": str(refusal)[:500]})
     finally:
-        child.close(status=fit.status)
+        ended_ms = began_ms + round(fit.seconds * 1000)
+        child.close(status=fit.status, ended_at_ms=ended_ms)
 
 
 def model_of(estimator: Any) -> Any:  # noqa: ANN401
