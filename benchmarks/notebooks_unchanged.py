@@ -64,12 +64,12 @@ def cells_of(path: Path) -> list[str]:
 
 
 def shown(reply: Reply) -> tuple[str, ...]:
-    """Return what a cell shows and raises, without the line on its run."""
+    """Return what a cell shows and raises, without what says of its run."""
     parts = {"stdout": "", "stderr": "", "shown": ""}
     for output in reply.outputs:
         content = output["content"]
         data = content.get("data", {})
-        if data.get("text/plain", "").startswith("run nb "):
+        if str(content.get("transient", {}).get("display_id")).startswith("nbmlops-"):
             continue
         parts[content.get("name", "shown")] += content.get("text", "")
         parts["shown"] += "\n".join(content.get("traceback", []))
