@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from nbmlops.config import find_project
 
 if TYPE_CHECKING:
-    from nbmlops.tracking.flow import Effects, Flow
+    from nbmlops.tracking.effects import Effects
+    from nbmlops.tracking.flow import Flow
 
 
 Ending = Literal["running", "finished", "raised", "interrupted", "unknown"]
@@ -135,7 +136,9 @@ class History:
             An item a cell, in the order of `cells`; of a cell that is still running, as
             if it came to its end.
         """
-        from nbmlops.tracking.flow import NOTHING, Flow, parse
+        from nbmlops.tracking.effects import NOTHING
+        from nbmlops.tracking.flow import Flow
+        from nbmlops.tracking.syntax import parse
 
         if self._flow is None:
             project = find_project(self.folder)
