@@ -19,9 +19,10 @@ from nbmlops.tracking.attempts import Facts
 from nbmlops.tracking.cost import Meter
 from nbmlops.tracking.curves import Curves
 from nbmlops.tracking.ending import status_of, uncaught
-from nbmlops.tracking.journal import Journal, Opening
+from nbmlops.tracking.journal import Journal
 from nbmlops.tracking.run_log import RunLog
 from nbmlops.tracking.sender import Kept, sender
+from nbmlops.tracking.spool import Opening
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun

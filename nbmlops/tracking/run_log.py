@@ -14,7 +14,8 @@ from nbmlops._masking import recorded
 from nbmlops.entities import DatasetVersion, check_key
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import datasets, embedded
-from nbmlops.tracking.journal import Journal, Opening
+from nbmlops.tracking.journal import Journal
+from nbmlops.tracking.spool import Opening
 from nbmlops.tracking.values import (
     LONGEST_PARAM,
     LONGEST_TAG,
