@@ -15,8 +15,8 @@ from nbmlops.errors import NotFoundError
 from nbmlops.pipeline.notebook import INJECTED, PARAMETERS
 from nbmlops.store import Store, artifacts
 from nbmlops.tracking.files import NamedFile
-from nbmlops.tracking.flow import parse
 from nbmlops.tracking.replay_notebook import REPLAY
+from nbmlops.tracking.syntax import parse
 
 EXECUTED = "nbmlops/notebook.ipynb"
 ENVIRONMENT = "nbmlops/environment.txt"

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from nbmlops.tracking.flow import Effects, Flow
+    from nbmlops.tracking.effects import Effects
+    from nbmlops.tracking.flow import Flow
 
 
 Ending = Literal["running", "finished", "raised", "interrupted", "unknown"]
@@ -134,7 +135,9 @@ class History:
             if it came to its end.
         """
         from nbmlops.config import find_project
-        from nbmlops.tracking.flow import NOTHING, Flow, parse
+        from nbmlops.tracking.effects import NOTHING
+        from nbmlops.tracking.flow import Flow
+        from nbmlops.tracking.syntax import parse
 
         if self._flow is None:
             project = find_project(self.folder)

@@ -17,7 +17,7 @@ from nbmlops.store.connection import answering
 from nbmlops.store.search import ATTEMPT, GROUP
 from nbmlops.tracking._part import Part
 from nbmlops.tracking.attempts import Facts
-from nbmlops.tracking.journal import Spool, State, is_final
+from nbmlops.tracking.spool import Spool, State, is_final
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun

@@ -17,10 +17,11 @@ from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering, probe
 from nbmlops.tracking.attempts import group_of
 from nbmlops.tracking.environment import installed
-from nbmlops.tracking.journal import Journal, Opening
+from nbmlops.tracking.journal import Journal
 from nbmlops.tracking.owner import Owner
 from nbmlops.tracking.record import OpenRun, now_ms
 from nbmlops.tracking.source import source_tags
+from nbmlops.tracking.spool import Opening
 from nbmlops.tracking.syncing import store_hash
 from nbmlops.tracking.values import LONGEST_TAG, check_name, shortened
 

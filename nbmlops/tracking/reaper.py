@@ -13,8 +13,9 @@ from nbmlops.config import Settings
 from nbmlops.errors import NbmlopsError
 from nbmlops.store import Store, runs, search
 from nbmlops.tracking.delivery import Delivery
-from nbmlops.tracking.journal import Spool, list_journals
+from nbmlops.tracking.journal import append_to
 from nbmlops.tracking.owner import Owner
+from nbmlops.tracking.spool import Spool, list_journals
 from nbmlops.tracking.syncing import is_for, journals_of, owner_of
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def _end_journal(store: Store, spool: Spool) -> Reaped | None:
             reason = _reason(owner, last)
             heard_ms = int(spool.heard_at() * 1000)
             at_ms = max([heard_ms, *(entry[1] for entry in metrics)])
-            spool.append(
-                ("t", "nbmlops.ended_because", reason), ("end", "KILLED", at_ms)
+            append_to(
+                spool, ("t", "nbmlops.ended_because", reason), ("end", "KILLED", at_ms)
             )
         delivery = Delivery(store, spool)
         try:

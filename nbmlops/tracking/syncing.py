@@ -12,8 +12,8 @@ from nbmlops.errors import NbmlopsError
 from nbmlops.render import Table
 from nbmlops.store import Store, connect
 from nbmlops.tracking.delivery import Delivery
-from nbmlops.tracking.journal import Spool, list_journals
 from nbmlops.tracking.owner import Owner
+from nbmlops.tracking.spool import Spool, list_journals
 
 _WAIT_S = 10.0
 

@@ -8,7 +8,7 @@ import pytest
 
 import nbmlops as nm
 from nbmlops.store.search import list_runs
-from nbmlops.tracking.journal import list_journals
+from nbmlops.tracking.spool import list_journals
 
 _DIES = """
 import os, signal

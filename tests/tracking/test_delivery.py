@@ -17,7 +17,8 @@ from nbmlops.store.artifacts import read_file
 from nbmlops.store.search import get_run, list_runs
 from nbmlops.tracking._part import Part
 from nbmlops.tracking.delivery import Delivery
-from nbmlops.tracking.journal import Journal, Opening, list_journals
+from nbmlops.tracking.journal import Journal
+from nbmlops.tracking.spool import Opening, list_journals
 from nbmlops.tracking.syncing import store_hash
 
 

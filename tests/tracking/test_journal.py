@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
-from nbmlops.tracking import journal as journals
 from nbmlops.tracking._part import Part
-from nbmlops.tracking.journal import Journal, Opening, Spool, places
+from nbmlops.tracking.disks import places
+from nbmlops.tracking.journal import Journal
+from nbmlops.tracking.spool import Opening, Spool, State, list_journals
 
 
 def _opening(key="ab" * 16):
@@ -37,7 +38,7 @@ def test_entries_come_back_in_order(journal):
 
 def test_another_process_reads_what_is_written(project, journal):
     journal.add("p", "C", "1 \N{SNOWMAN} \0")
-    (found,) = journals.list_journals(project / ".nbmlops")
+    (found,) = list_journals(project / ".nbmlops")
     assert list(found.unsent()) == [["p", "C", "1 \N{SNOWMAN} \0"]]
     assert found.opening() == _opening()
 
@@ -141,7 +142,8 @@ print(sorted(m.value for m in connect().client.get_metric_history(run.run_id, "l
 _DIES_AT_EACH_STEP = """
 import itertools, os, sys
 from pathlib import Path
-from nbmlops.tracking.journal import Journal, Opening
+from nbmlops.tracking.journal import Journal
+from nbmlops.tracking.spool import Opening
 
 def dies_at(step):
     steps = itertools.count()
@@ -172,9 +174,9 @@ def test_death_at_any_step_of_its_creation_leaves_no_journal_or_a_whole_one(proj
         check=True,
     )
     assert int(done.stdout) >= 4
-    found = journals.list_journals(home)
+    found = list_journals(home)
     assert f"{int(done.stdout):032}" in {spool.key for spool in found}
     for spool in found:
         assert spool.opening().key == spool.key
-        assert spool.state() == journals.State()
+        assert spool.state() == State()
         assert spool.count_unsent() == 0

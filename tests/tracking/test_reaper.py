@@ -14,9 +14,9 @@ import pytest
 import nbmlops as nm
 from nbmlops.store import runs
 from nbmlops.store.search import get_run, list_runs
-from nbmlops.tracking.journal import list_journals
 from nbmlops.tracking.owner import SILENT_S, Owner
 from nbmlops.tracking.reaper import find_dead, reap, reap_beside
+from nbmlops.tracking.spool import list_journals
 
 _TRACKS = """
 import sys, time

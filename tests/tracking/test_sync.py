@@ -7,8 +7,8 @@ import pytest
 
 import nbmlops as nm
 from nbmlops.tracking import reaper
-from nbmlops.tracking.journal import list_journals
 from nbmlops.tracking.reaper import reap
+from nbmlops.tracking.spool import list_journals
 
 sync = sys.modules["nbmlops.tracking.syncing"]  # the package has a function of its name
 
