@@ -1,17 +1,21 @@
-"""Logging a fitted model: `nbmlops` against `mlflow.sklearn.log_model`, in one run.
+"""Logging a fitted model: `run.log_model` against `mlflow.sklearn.log_model`.
 
-Run it with ``python benchmarks/log_model.py [REPEATS]``. Each pair is timed in turn, so
-that what else the machine does falls on both. MLflow logs with its defaults, given the
-trusted types where it refuses the model without; nbmlops also infers the signature and
-stores example rows. Then every estimator of scikit-learn is logged and read back.
+Each pair is timed in turn, so that what else the machine does falls on both. MLflow
+logs with its defaults, given the trusted types where it refuses the model without;
+nbmlops also infers the signature and stores example rows. Then the pipeline's pins are
+installed in an empty virtual environment, where it must predict the same to the last
+bit. Last, every estimator of scikit-learn is logged and read back.
+
+    python -m benchmarks.log_model [REPEATS]
 """
 
 from __future__ import annotations
 
+import json
 import logging
-import os
 import runpy
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,12 +35,20 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from nbmlops.config import Settings
+import nbmlops as nm
+from benchmarks.stores import prepare, project, versions
 from nbmlops.errors import UsageError
 from nbmlops.store import Store, connect, skops_format
 from nbmlops.store.model_files import load_model
 from nbmlops.store.models import log_model
 
+PREDICT = """
+import json, sys
+import mlflow, pandas as pd
+rows = pd.read_json(sys.argv[2], orient="split", precise_float=True)
+model = mlflow.sklearn.load_model(sys.argv[1])
+print(json.dumps(model.predict_proba(rows).tolist()))
+"""
 TESTS = Path(__file__).parents[1] / "tests" / "store" / "test_models.py"
 
 
@@ -73,22 +85,46 @@ def log_with_mlflow(model: BaseEstimator) -> None:
         mlflow.sklearn.log_model(model, name="model", skops_trusted_types=types or None)
 
 
-def compare(store: Store, repeats: int) -> None:
+def compare(repeats: int) -> None:
     """Print the median seconds of both, and their ratio, for each model."""
-    run_id = store.client.create_run("0").info.run_id
     print(f"{'model':<34}{'mlflow s':>10}{'nbmlops s':>11}{'ratio':>8}")
     for model, rows in models():
-        log_model(store, run_id, model, rows)
-        pairs = [
-            (
-                seconds(lambda model=model: log_with_mlflow(model)),
-                seconds(lambda m=model, r=rows: log_model(store, run_id, m, r)),
-            )
-            for _ in range(repeats)
-        ]
+        pairs = []
+        for _ in range(repeats + 1):
+            theirs = seconds(lambda model=model: log_with_mlflow(model))
+            with nm.track("ours") as run:
+                run.flush()
+                ours = seconds(lambda m=model, r=rows, to=run: to.log_model(m, r))
+            pairs.append((theirs, ours))
+        del pairs[0]  # the first warms up
         theirs, ours = (statistics.median(side) for side in zip(*pairs, strict=True))
         name = type(model).__name__
         print(f"{name:<34}{theirs:>10.3f}{ours:>11.3f}{theirs / ours:>7.0f}x")
+
+
+def try_pins() -> None:
+    """Print whether a clean environment of the pins predicts the same."""
+    model, rows = models()[0]
+    with nm.track("pins") as run:
+        model_id = run.log_model(model, rows)
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{model_id}"))
+    rows.to_json("rows.json", orient="split", double_precision=15)
+    rows = pd.read_json("rows.json", orient="split", precise_float=True)
+    pinned = (folder / "requirements.txt").read_text().split()
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "venv", "clean"], check=True)
+    python = Path("clean", "bin", "python").absolute()
+    install = [python, "-m", "pip", "install", "--quiet", "--requirement"]
+    subprocess.run([*install, folder / "requirements.txt"], check=True)
+    made = time.perf_counter() - began
+    answer = subprocess.run(
+        [python, "-I", "-c", PREDICT, folder, "rows.json"],
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    is_same = json.loads(answer.stdout) == model.predict_proba(rows).tolist()
+    print(f"{len(pinned)} pins, a clean environment of them in {made:.0f} s: ", end="")
+    print(f"{len(rows)} rows predicted {'the same' if is_same else 'DIFFERENTLY'}")
 
 
 def try_all(store: Store) -> None:
@@ -116,15 +152,17 @@ def try_all(store: Store) -> None:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print all three."""
     warnings.simplefilter("ignore")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    # A process that may not keep its bytecode would pay for compiling MLflow each time.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    with tempfile.TemporaryDirectory() as project:
-        store = connect(Settings(project=Path(project)))
+    prepare()
+    repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    print(f"{versions()}; {repeats} rounds, medians")
+    with tempfile.TemporaryDirectory() as folder, project(Path(folder, "project")):
+        store = connect()
         mlflow.set_tracking_uri(store.uri)
-        compare(store, int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+        compare(repeats)
+        try_pins()
         try_all(store)
 
 

@@ -69,7 +69,9 @@ def shown(reply: Reply) -> tuple[str, ...]:
     for output in reply.outputs:
         content = output["content"]
         data = content.get("data", {})
-        if str(content.get("transient", {}).get("display_id")).startswith("nbmlops-"):
+        shown_as = str(content.get("transient", {}).get("display_id", ""))
+        is_line = data.get("text/plain", "").startswith("run nb ")
+        if is_line or shown_as.startswith("nbmlops-"):
             continue
         parts[content.get("name", "shown")] += content.get("text", "")
         parts["shown"] += "\n".join(content.get("traceback", []))
