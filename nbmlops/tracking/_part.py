@@ -47,6 +47,8 @@ class Part:
     def read(cls, path: Path) -> Part:
         """Open a part that was made before."""
         with path.open("r+b") as file:
+            if os.fstat(file.fileno()).st_size < HEAD:  # its maker was killed meanwhile
+                return cls(mmap.mmap(-1, HEAD), path)
             return cls(mmap.mmap(file.fileno(), 0), path)
 
     @property
