@@ -14,9 +14,9 @@ from nbmlops.entities import Run
 from nbmlops.errors import NotFoundError
 from nbmlops.pipeline.notebook import INJECTED, PARAMETERS
 from nbmlops.store import Store, artifacts
+from nbmlops.tracking.dataflow.syntax import parse
 from nbmlops.tracking.files import NamedFile
 from nbmlops.tracking.replay_notebook import REPLAY
-from nbmlops.tracking.syntax import parse
 
 EXECUTED = "nbmlops/notebook.ipynb"
 ENVIRONMENT = "nbmlops/environment.txt"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from nbmlops.tracking.effects import Effects
-    from nbmlops.tracking.flow import Flow
+    from nbmlops.tracking.dataflow.effects import Effects
+    from nbmlops.tracking.dataflow.flow import Flow
 
 
 Ending = Literal["running", "finished", "raised", "interrupted", "unknown"]
@@ -135,9 +135,9 @@ class History:
             if it came to its end.
         """
         from nbmlops.config import find_project
-        from nbmlops.tracking.effects import NOTHING
-        from nbmlops.tracking.flow import Flow
-        from nbmlops.tracking.syntax import parse
+        from nbmlops.tracking.dataflow.effects import NOTHING
+        from nbmlops.tracking.dataflow.flow import Flow
+        from nbmlops.tracking.dataflow.syntax import parse
 
         if self._flow is None:
             project = find_project(self.folder)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from nbmlops.tracking.cells import is_local
-from nbmlops.tracking.syntax import parse
+from nbmlops.tracking.dataflow.syntax import parse
 
 LARGEST_BYTES = 100_000_000
 """Larger files are named, but neither hashed nor kept."""

@@ -13,11 +13,11 @@ from typing import Any
 
 from nbmlops.entities import to_json
 from nbmlops.tracking.cells import ExecutedCell, History, history_of, running_shell
+from nbmlops.tracking.dataflow.slicing import Execution, backward, misplaced
 from nbmlops.tracking.files import keep, named_files
 from nbmlops.tracking.places import places
 from nbmlops.tracking.record import OpenRun
 from nbmlops.tracking.replay_notebook import REPLAY, build
-from nbmlops.tracking.slicing import Execution, backward, misplaced
 from nbmlops.tracking.source import relative
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from nbmlops._masking import mask_notebook
 from nbmlops.tracking.cells import ExecutedCell
-from nbmlops.tracking.syntax import parse
+from nbmlops.tracking.dataflow.syntax import parse
 
 REPLAY = "nbmlops/replay.ipynb"
 """The artifact's path."""

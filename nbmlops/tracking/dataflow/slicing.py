@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from nbmlops.tracking.effects import ANY, WORLD, Effects
+from nbmlops.tracking.dataflow.effects import ANY, WORLD, Effects
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

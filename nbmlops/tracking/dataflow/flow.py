@@ -11,11 +11,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Sequence
 
-from nbmlops.tracking import known_calls as known
-from nbmlops.tracking.effects import ANY, UNKNOWN, Effects
-from nbmlops.tracking.expressions import Expressions
-from nbmlops.tracking.names import Group
-from nbmlops.tracking.syntax import arguments, below, own_names, parse
+from nbmlops.tracking.dataflow import known_calls as known
+from nbmlops.tracking.dataflow.effects import ANY, UNKNOWN, Effects
+from nbmlops.tracking.dataflow.expressions import Expressions
+from nbmlops.tracking.dataflow.names import Group
+from nbmlops.tracking.dataflow.syntax import arguments, below, own_names, parse
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _MAKING = (

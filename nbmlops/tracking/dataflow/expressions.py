@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import Self
 
-from nbmlops.tracking import known_calls as known
-from nbmlops.tracking.effects import ANY
-from nbmlops.tracking.magic_lines import read_magic
-from nbmlops.tracking.names import Group, Names
-from nbmlops.tracking.notes import Notes
-from nbmlops.tracking.syntax import called, parse
+from nbmlops.tracking.dataflow import known_calls as known
+from nbmlops.tracking.dataflow.effects import ANY
+from nbmlops.tracking.dataflow.magic_lines import read_magic
+from nbmlops.tracking.dataflow.names import Group, Names
+from nbmlops.tracking.dataflow.notes import Notes
+from nbmlops.tracking.dataflow.syntax import called, parse
 
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 _HISTORY = re.compile(r"In|Out|_dh|_oh|_ih|_{1,3}|_i*\d+|_i{1,3}")

@@ -6,7 +6,7 @@ import ast
 import re
 from dataclasses import dataclass
 
-from nbmlops.tracking import known_calls as known
+from nbmlops.tracking.dataflow import known_calls as known
 
 _TOKEN = re.compile(r"[^\W\d]\w*")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from nbmlops.tracking import known_calls as known
-from nbmlops.tracking.effects import ANY, WORLD, Effects
-from nbmlops.tracking.names import Group, Names
+from nbmlops.tracking.dataflow import known_calls as known
+from nbmlops.tracking.dataflow.effects import ANY, WORLD, Effects
+from nbmlops.tracking.dataflow.names import Group, Names
 
 
 class Notes:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbmlops.tracking.flow import Flow
-from nbmlops.tracking.slicing import Execution, backward, misplaced
+from nbmlops.tracking.dataflow.flow import Flow
+from nbmlops.tracking.dataflow.slicing import Execution, backward, misplaced
 
 NAMES = ("a", "b", "c", "d")
 names = st.sampled_from(NAMES)

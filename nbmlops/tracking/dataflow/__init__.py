@@ -1,0 +1,1 @@
+"""What each cell of a notebook reads and changes, and which cells another needs."""
