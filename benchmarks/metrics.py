@@ -1,4 +1,4 @@
-"""What a logged metric costs: `run.log` against `mlflow.log_metric`, on three stores.
+"""What a logged metric costs: `run.log` against `mlflow.log_metric`, on four stores.
 
 First what one call costs the loop that makes it; then how long it takes until a hundred
 thousand are in the store, which a plain MLflow client counts; also against a bare loop
@@ -6,8 +6,8 @@ over `MlflowClient.log_batch`, the fastest way MLflow has. Last, what a call cos
 the server is gone. Ours and theirs take turns, each alone on the machine: our sender
 has done its work before theirs starts. Ratios are of medians.
 
-    python -m benchmarks.metrics [--stores sqlite,postgresql,http,gone] [--rounds 3]
-        [-n 100000]
+    python -m benchmarks.metrics [--stores sqlite,mlflow.db,postgresql,http,gone]
+        [--rounds 3] [-n 100000]
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The three kinds of store that the benchmarks of tracking run on.
+"""The kinds of store that the benchmarks of tracking run on.
 
 Run those as modules from the project's folder: they use the tests' servers.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from nbmlops.store import embedded
 from tests import postgres, servers
 
-STORES = ("sqlite", "postgresql", "http")
+STORES = ("sqlite", "mlflow.db", "postgresql", "http")
 
 
 @contextmanager
@@ -37,14 +37,19 @@ def project(root: Path, uri: str | None = None) -> Iterator[None]:
 def tracked_in(kind: str, root: Path) -> Iterator[str]:
     """Work in a new project in ``root`` with a kind of store, and give the store's URI.
 
-    SQLite is the project's own file, which has a write-ahead log: plain MLflow, given
-    the same file, is faster on it than on one that it makes itself. PostgreSQL waits
-    for its disk. The server of ``http`` is MLflow's, on such an SQLite file.
+    ``sqlite`` is the project's own file, which has a write-ahead log: plain MLflow,
+    given the same file, is faster on it than on ``mlflow.db``, as it makes one itself.
+    PostgreSQL waits for its disk. The server of ``http`` is MLflow's, on such an SQLite
+    file as the first.
     """
     if kind == "sqlite":
         with project(root):
             embedded.ensure(root / ".nbmlops")
             yield embedded.tracking_uri(root / ".nbmlops")
+    elif kind == "mlflow.db":
+        uri = f"sqlite:///{root / kind}"
+        with project(root, uri):
+            yield uri
     elif kind == "postgresql":
         with (
             postgres.running(durable=True) as server,
