@@ -54,7 +54,7 @@ def save_model(model: object, folder: Path, example: Rows = None) -> None:
     UsageError
         The model cannot be stored without pickle, or cannot predict the example.
     """
-    content, types = skops_format.dump(model)
+    content, types, read = skops_format.dump(model)
     python = platform.python_version()
     document: dict[str, object] = {
         "flavors": {
@@ -80,7 +80,8 @@ def save_model(model: object, folder: Path, example: Rows = None) -> None:
         }
     if example is not None:
         table = as_table(model, example)
-        document["signature"] = infer_schemas(model, table)
+        # Predicting would leave its traces in the user's own, if only in a counter.
+        document["signature"] = infer_schemas(read, table)
         rows = table[:N_EXAMPLE_ROWS]
         document["saved_input_example_info"] = _write_example(rows, folder)
     (folder / _MODEL).write_bytes(content)

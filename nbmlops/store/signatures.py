@@ -133,31 +133,6 @@ def infer_schemas(model: object, table: Rows) -> dict[str, str | None]:
     }
 
 
-def infer_signature(model: object, data: Rows) -> Signature:
-    """Return what a model takes and answers.
-
-    Parameters
-    ----------
-    model : object
-        A fitted estimator.
-    data : DataFrame, Series, ndarray, sparse matrix or sequence
-        All rows it was fitted on.
-
-    Returns
-    -------
-    Signature
-        Integers are doubles, categories the type of their labels. A column is not
-        required when a value of it is missing anywhere, or when the model predicts
-        rows without any value.
-
-    Raises
-    ------
-    UsageError
-        The model cannot predict the data.
-    """
-    return signature_of(infer_schemas(model, as_table(model, data)))
-
-
 def signature_of(schemas: dict[str, str | None]) -> Signature:
     """Return the Signature that MLflow's notation stands for."""
     inputs, outputs = (

@@ -25,8 +25,8 @@ _NOT_READABLE = (
 )
 
 
-def dump(model: object) -> tuple[bytes, list[str]]:
-    """Return a fitted estimator in the skops format, and the types it must trust.
+def dump(model: object) -> tuple[bytes, list[str], Any]:
+    """Return a fitted estimator in the skops format, the types it needs, and a copy.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def dump(model: object) -> tuple[bytes, list[str]]:
 
     Returns
     -------
-    tuple of bytes and list of str
-        The file's content, read back once to be sure of it; the types in it that
-        skops does not trust by itself, all of them in ``TRUSTED_TYPES``.
+    tuple of bytes, list of str and object
+        The file's content; the types in it that skops does not trust by itself, all of
+        them in ``TRUSTED_TYPES``; the estimator as it is read back from the content.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def dump(model: object) -> tuple[bytes, list[str]]:
                 f"{', '.join(unknown)}, which could run any code when it is loaded.",
                 fix=fix,
             )
-        skops.io.loads(content, trusted=types)
+        read = skops.io.loads(content, trusted=types)
     except UsageError:
         raise
     except _NOT_WRITABLE as error:
@@ -72,7 +72,7 @@ def dump(model: object) -> tuple[bytes, list[str]]:
         raise UsageError(
             f"The {name} cannot be stored without pickle: {reason}.", fix=fix
         ) from error
-    return content, types
+    return content, types, read
 
 
 def _write(model: object) -> bytes:

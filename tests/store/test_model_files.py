@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,6 +35,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import RandomizedSearchCV
 from sklearn.naive_bayes import MultinomialNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -48,13 +50,27 @@ from nbmlops.store.model_files import (
     read_signature,
     save_model,
 )
-from nbmlops.store.signatures import infer_signature
+from nbmlops.store.signatures import as_table, infer_schemas, signature_of
 from nbmlops.store.trusted_types import TRUSTED_TYPES
 
 
 def any_model() -> FunctionTransformer:
     """Return a fitted estimator that takes any rows and does not predict."""
     return FunctionTransformer().fit([[0]])
+
+
+def infer_signature(model, data):
+    return signature_of(infer_schemas(model, as_table(model, data)))
+
+
+def test_saving_leaves_no_trace_in_the_model(tmp_path: Path) -> None:
+    rows = np.arange(40.0).reshape(20, 2)
+    neighbors = KNeighborsClassifier(algorithm="kd_tree").fit(rows, [0, 1] * 10)
+    before = joblib.hash(neighbors)  # a tree counts how often it is asked
+    save_model(neighbors, tmp_path, rows)
+    assert joblib.hash(neighbors) == before
+    neighbors.predict(rows[:1])
+    assert joblib.hash(neighbors) != before
 
 
 def test_a_folder_keeps_the_model_its_signature_and_its_example(tmp_path: Path) -> None:
