@@ -41,6 +41,8 @@ export interface IModelVersion {
   params: Record<string, string>;
   source: string | null;
   description: string;
+  /** What a run from the top would do otherwise; null when nothing. */
+  order_note: string | null;
 }
 
 /** One recorded execution. */
@@ -53,6 +55,8 @@ export interface IRun {
   metrics: Record<string, Metric>;
   source: string | null;
   model_id: string | null;
+  /** What a run from the top would do otherwise; null when nothing. */
+  order_note: string | null;
 }
 
 /** Where a model version answers. */

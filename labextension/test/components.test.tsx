@@ -7,8 +7,9 @@ import { formatMetric } from '../src/components/metrics';
 import { ModelsView } from '../src/components/models-view';
 import { PredictForm } from '../src/components/predict-form';
 import { ProblemNotice } from '../src/components/problem-notice';
+import { RunSummary } from '../src/components/run-summary';
 import type { IListing, IModelVersion, IProblem } from '../src/tokens';
-import { endpoint, model, version } from './wire';
+import { endpoint, model, run, version } from './wire';
 
 vi.mock('../src/request', async original => ({
   ...(await original()),
@@ -18,6 +19,7 @@ vi.mock('../src/request', async original => ({
 
 const trans = nullTranslator.load('nbmlops');
 const HOSTILE = '<img src=x onerror=alert(1)>';
+const NOTE = 'a run from the top would treat [3], [7] differently';
 
 function listing<T>(items: T[], extra: Partial<IListing<T>> = {}): IListing<T> {
   return {
@@ -89,6 +91,15 @@ describe('ModelsView', () => {
     expect(within(item).getByText('zeta')).toBeDefined();
   });
 
+  it('marks a version whose run was out of order, and no other', () => {
+    const odd = { ...version(2, ['champion']), order_note: NOTE };
+    showModels({ versions: () => listing([version(3), odd]) });
+    const badge = screen.getByTitle(NOTE);
+    expect(badge.textContent).toBe(`out of order: ${NOTE}`);
+    expect(badge.closest('li')?.textContent).toContain('Version 2');
+    expect(screen.getAllByText('out of order')).toHaveLength(1);
+  });
+
   it('deploys and aliases the version whose buttons were pressed', () => {
     const { props } = showModels({ versions: () => listing([version(3), version(2)]) });
     fireEvent.click(screen.getByRole('button', { name: 'Deploy credit version 2' }));
@@ -138,6 +149,15 @@ describe('ModelsView', () => {
     expect(screen.getByRole('button', { name: /^credit/ })).toBeDefined();
     fireEvent.click(screen.getByRole('button', { name: 'Try again' }));
     expect(models.reload).toHaveBeenCalledOnce();
+  });
+});
+
+describe('RunSummary', () => {
+  it('marks a run that was out of order', () => {
+    const { rerender } = render(<RunSummary run={run} trans={trans} />);
+    expect(screen.queryByText('out of order')).toBeNull();
+    rerender(<RunSummary run={{ ...run, order_note: NOTE }} trans={trans} />);
+    expect(screen.getByTitle(NOTE).textContent).toBe(`out of order: ${NOTE}`);
   });
 });
 

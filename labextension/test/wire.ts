@@ -105,7 +105,8 @@ export const version = (n: number, aliases: string[] = []): IModelVersion => ({
   metrics: { roc_auc: 0.831234, f1: 0.7, log_loss: 'NaN', zeta: 3 },
   params: { C: '1.0' },
   source: 'notebooks/quickstart.ipynb',
-  description: ''
+  description: '',
+  order_note: null
 });
 
 export const run: IRun = {
@@ -116,7 +117,8 @@ export const run: IRun = {
   started_at: AT,
   metrics: { roc_auc: 0.83 },
   source: 'notebooks/quickstart.ipynb',
-  model_id: 'm-1'
+  model_id: 'm-1',
+  order_note: null
 };
 
 export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail => ({

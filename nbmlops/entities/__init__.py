@@ -16,6 +16,7 @@ from nbmlops.entities.comparison import (
 from nbmlops.entities.dataset import DatasetVersion
 from nbmlops.entities.endpoint import Endpoint, EndpointState
 from nbmlops.entities.model import Column, ModelVersion, RegisteredModel, Signature
+from nbmlops.entities.order import ORDER, ORDER_CELLS, Order
 from nbmlops.entities.page import Page, to_json
 from nbmlops.entities.replay import (
     Compared,
@@ -28,6 +29,8 @@ from nbmlops.entities.replay import (
 from nbmlops.entities.run import FoldedRuns, Run, RunStatus, check_key
 
 __all__ = [
+    "ORDER",
+    "ORDER_CELLS",
     "AskedColumns",
     "CellDifference",
     "CodeDifference",
@@ -50,6 +53,7 @@ __all__ = [
     "LoggedDataset",
     "MetricDifference",
     "ModelVersion",
+    "Order",
     "Page",
     "RegisteredModel",
     "Replay",

@@ -95,6 +95,9 @@ class ModelVersion:
         The notebook or script that made it, relative to the project.
     description : str
         Free text, may be "".
+    order_note : str or None
+        What a run from the top of its notebook would do otherwise, in one sentence;
+        None when nothing, or when that is not known.
     """
 
     model: str
@@ -108,3 +111,4 @@ class ModelVersion:
     signature: Signature | None
     source: str | None
     description: str = ""
+    order_note: str | None = None

@@ -45,6 +45,9 @@ class Run:
         The run this one is part of.
     model_id : str or None
         The newest model logged by the run.
+    order_note : str or None
+        What a run from the top of its notebook would do otherwise, in one sentence;
+        None when nothing, or when that is not known.
     """
 
     run_id: str
@@ -59,6 +62,7 @@ class Run:
     source: str | None = None
     parent_run_id: str | None = None
     model_id: str | None = None
+    order_note: str | None = None
 
     def only(self, columns: AskedColumns) -> Run:
         """Return the run with no more metrics, params and tags than asked for."""

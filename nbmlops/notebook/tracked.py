@@ -19,11 +19,11 @@ from nbmlops.tracking.autolog import Recorder
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from nbmlops.entities import Order
     from nbmlops.tracking import OpenRun
     from nbmlops.tracking.cells import History
     from nbmlops.tracking.cost import Meter
     from nbmlops.tracking.guard import Guard
-    from nbmlops.tracking.origin import Order
 
 _MAX_METRICS = 12
 _WARNINGS = "nbmlops/mlflow-warnings.txt"
@@ -118,11 +118,16 @@ class Tracked:
             *(f"{k} {number(v)}" for k, v in islice(shown.items(), _MAX_METRICS)),
             *([f"{len(shown):,} metrics"] if len(shown) > _MAX_METRICS else []),
             *(["model stored"] if run.model_id else []),
-            *(["out of order"] if self._order and self._order.cells else []),
             *([_attempt(run)] if run.changes is not None else []),
             *([f"MLflow warned, see {_WARNINGS}"] if self._chatter.warnings else []),
         ]
-        return RunLine(run.name[:80], run.run_id, facts, [*self.notes, *run.notes])
+        return RunLine(
+            run.name[:80],
+            run.run_id,
+            facts,
+            [*self.notes, *run.notes],
+            order_note=self._order.note if self._order else None,
+        )
 
     def finish(self, error: BaseException | None) -> NbmlopsError | None:
         """End the run, and return what it could not be given.
@@ -193,8 +198,6 @@ class Tracked:
             first=self._first,
             notebook=self._shell.user_ns.get("__vsc_ipynb_file__"),
         )
-        if self._order.cells:
-            self.notes.append(self._order.note())
         return self._order
 
     def _collect(self, *, is_whole: bool) -> NbmlopsError | None:

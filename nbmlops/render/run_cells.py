@@ -8,7 +8,8 @@ from typing import Protocol
 
 from nbmlops.entities import AskedColumns, FoldedRuns, Page, Run, RunColumn
 from nbmlops.errors import did_you_mean
-from nbmlops.render.run_columns import RunColumns, cell
+from nbmlops.render.badge import OUT_OF_ORDER, order_badge
+from nbmlops.render.run_columns import NAME, RunColumns, cell
 from nbmlops.render.svg import sparkline
 
 _LONGEST = 40
@@ -109,6 +110,8 @@ def cell_html(run: Run, column: RunColumn, curves: Curves) -> str:
     points = curves.get((run.run_id, column.name), ())
     if column.kind == "metrics" and points:
         return f"{sparkline(points, width=60, height=16)} {html}"
+    if column == NAME and run.order_note:
+        return f"{html} {order_badge(run.order_note)}"
     return html
 
 
@@ -148,7 +151,8 @@ def folded_html(folded: FoldedRuns, columns: Sequence[RunColumn]) -> str:
 
 def _line(run: Run, metrics: Sequence[RunColumn]) -> str:
     values = [f"{m.name} {cell(run, m)}" for m in metrics if cell(run, m)]
-    return " · ".join([run.run_id[:8], clip(run.name), run.status, *values])
+    order = [OUT_OF_ORDER] if run.order_note else []
+    return " · ".join([run.run_id[:8], clip(run.name), run.status, *order, *values])
 
 
 def notes(

@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from nbmlops.entities import FoldedRuns, Run, RunColumn
+from nbmlops.render.badge import OUT_OF_ORDER
 from nbmlops.render.run_cells import (
     Curves,
     Listing,
@@ -139,9 +140,12 @@ class RunsTable(Shown):
         return notes(self.listing, self.page, self.columns, is_cut=self._is_cut)
 
     def _text(self, run: Run, column: RunColumn) -> str:
-        folded = self._folded.get(run.run_id) if column == NAME else None
-        told = f" ({', '.join(folded.told)})" if folded else ""
-        return cell(run, column) + told
+        if column != NAME:
+            return cell(run, column)
+        folded = self._folded.get(run.run_id)
+        told = [*(folded.told if folded else ())]
+        told += [OUT_OF_ORDER] if run.order_note else []
+        return cell(run, column) + (f" ({', '.join(told)})" if told else "")
 
     def _cell(self, run: Run, column: RunColumn, curves: Curves) -> str:
         html = cell_html(run, column, curves)

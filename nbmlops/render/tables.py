@@ -8,6 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from nbmlops.entities import Endpoint, Explanation, ModelVersion, Replay
+from nbmlops.render.badge import OUT_OF_ORDER, order_badge
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,6 +91,13 @@ def clock(moment: datetime) -> str:
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def _lines_html(lines: Iterable[str]) -> str:
+    return (
+        '<div style="color:var(--jp-ui-font-color2,#666);'
+        f'font-size:var(--jp-ui-font-size1,13px)">{"<br>".join(lines)}</div>'
+    )
+
+
 class Shown:
     """A result as lines of text; its HTML is those lines, escaped."""
 
@@ -97,11 +105,7 @@ class Shown:
         return repr(self)
 
     def _repr_html_(self) -> str:
-        lines = "<br>".join(escape(line) for line in repr(self).splitlines())
-        return (
-            '<div style="color:var(--jp-ui-font-color2,#666);'
-            f'font-size:var(--jp-ui-font-size1,13px)">{lines}</div>'
-        )
+        return _lines_html(escape(line) for line in repr(self).splitlines())
 
 
 class Table(Shown):
@@ -173,20 +177,33 @@ class RunLine(Shown):
         What else to say on the line.
     notes : sequence of str, default=()
         What the user should know, a line each.
+    order_note : str, optional
+        What a run from the top would do otherwise, if anything.
     """
 
     def __init__(
-        self, name: str, run_id: str, facts: Sequence[str], notes: Sequence[str] = ()
+        self,
+        name: str,
+        run_id: str,
+        facts: Sequence[str],
+        notes: Sequence[str] = (),
+        *,
+        order_note: str | None = None,
     ) -> None:
-        self._text = "\n".join(
-            [
-                " · ".join([f"run {name} {run_id[:8]}", *facts]),
-                *(f"note: {note}" for note in notes),
-            ]
-        )
+        self._facts = [f"run {name} {run_id[:8]}", *facts]
+        self._notes = [f"note: {note}" for note in notes]
+        self._order_note = order_note
+        if order_note:
+            self._notes.insert(0, f"note: {OUT_OF_ORDER}: {order_note}")
 
     def __repr__(self) -> str:
-        return self._text
+        order = [OUT_OF_ORDER] if self._order_note else []
+        return "\n".join([" · ".join([*self._facts, *order]), *self._notes])
+
+    def _repr_html_(self) -> str:
+        badge = order_badge(self._order_note)
+        facts = [*map(escape, self._facts), *([badge] if badge else [])]
+        return _lines_html([" · ".join(facts), *map(escape, self._notes)])
 
 
 def version_table(version: ModelVersion) -> Table:

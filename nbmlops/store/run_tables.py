@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.entities import AskedColumns, Run
+from nbmlops.entities import ORDER, ORDER_CELLS, AskedColumns, Order, Run
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.reading import (
     ATTEMPT,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _FIRST_CHUNK, _LARGEST_CHUNK = 200, 5000
+_NOTES = (SOURCE, PARENT, ORDER, ORDER_CELLS)
 _USED = (
     "ManagedSessionMaker",
     "_filter_experiment_ids",
@@ -106,7 +107,7 @@ class TableReader:
         metric_names = columns.names("metrics") if columns else None
         param_names = columns.names("params") if columns else None
         tag_names = columns.names("tags") if columns else None
-        notes = None if tag_names is None else (*tag_names, SOURCE, PARENT)
+        notes = None if tag_names is None else (*tag_names, *_NOTES)
         with self._session() as session:
             rows = session.execute(
                 select(
@@ -143,6 +144,7 @@ class TableReader:
                 source=tags.get(row.run_uuid, {}).get(SOURCE),
                 parent_run_id=tags.get(row.run_uuid, {}).get(PARENT),
                 model_id=_newest_model(models.get(row.run_uuid)),
+                order_note=Order.of(tags.get(row.run_uuid, {})).note,
             )
             for row in rows
         }

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.entities import Page, Run
+from nbmlops.entities import Order, Page, Run
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
@@ -292,6 +292,7 @@ def to_run(run: MlflowRun, experiments: Mapping[str, str]) -> Run:
         source=tags.get(SOURCE),
         parent_run_id=tags.get(PARENT),
         model_id=outputs[-1].model_id if outputs else None,
+        order_note=Order.of(tags).note,
     )
 
 

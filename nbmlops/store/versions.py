@@ -282,6 +282,7 @@ def _to_version(
         signature=_read_signature(version.tags.get(_SIGNATURE)),
         source=run.source if run else None,
         description=version.description or "",
+        order_note=run.order_note if run else None,
     )
 
 

@@ -7,11 +7,10 @@ import platform
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbmlops.entities import to_json
+from nbmlops.entities import Order, to_json
 from nbmlops.tracking.cells import ExecutedCell, History, history_of, running_shell
 from nbmlops.tracking.dataflow.slicing import Execution, backward, misplaced
 from nbmlops.tracking.files import keep, named_files
@@ -19,46 +18,6 @@ from nbmlops.tracking.places import places
 from nbmlops.tracking.record import OpenRun
 from nbmlops.tracking.replay_notebook import REPLAY, build
 from nbmlops.tracking.source import relative
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """Whether a run from the top of the notebook would have given the run the same.
-
-    Attributes
-    ----------
-    cells : tuple of int
-        Execution counts of the cells that stand or ran elsewhere than such a run would
-        have it, ascending; none when the order is clean.
-    is_presumed : bool
-        Whether some places were not known from the notebook's file.
-    """
-
-    cells: tuple[int, ...] = ()
-    is_presumed: bool = False
-
-    def tags(self) -> dict[str, str]:
-        """Return what the run carries of it.
-
-        Returns
-        -------
-        dict of str to str
-            ``nbmlops.order``: ``clean`` or ``out-of-order``; ``nbmlops.order.cells``,
-            the execution counts; ``nbmlops.order.basis``: ``file``, or ``execution``
-            when cells that the file does not have were taken to stand where they ran.
-        """
-        tags = {
-            "nbmlops.order": "out-of-order" if self.cells else "clean",
-            "nbmlops.order.basis": "execution" if self.is_presumed else "file",
-        }
-        if self.cells:
-            tags["nbmlops.order.cells"] = ", ".join(map(str, self.cells))
-        return tags
-
-    def note(self) -> str:
-        """Return one sentence on an order that is not clean."""
-        shown = ", ".join(f"[{count}]" for count in self.cells)
-        return f"out of order: a run from the top would treat {shown} differently"
 
 
 def keep_cells(

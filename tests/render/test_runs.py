@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import nbmlops as nm
+from nbmlops.entities import Order
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import runs as store_runs
 
@@ -64,6 +65,19 @@ def test_the_metric_that_orders_is_shown_though_it_never_differs(store):
     assert shown == ["run", "name", "auc", "started"]
 
 
+@pytest.mark.parametrize("columns", [None, "auc"])
+def test_a_run_that_was_out_of_order_is_marked_by_its_name(store, columns):
+    make(store, "tidy", tags=Order().tags(), auc=0.4)
+    make(store, "odd", tags=Order(cells=(3, 7)).tags(), auc=0.5)
+    table = nm.runs(columns=columns)
+    assert repr(table).count("out of order") == 1
+    assert "odd (out of order)" in repr(table)
+    shown = Parsed(table._repr_html_())
+    assert shown.texts.count("out of order") == 1
+    note = "a run from the top would treat [3], [7] differently"
+    assert ("title", note) in shown.attributes
+
+
 def test_columns_beyond_what_fits_are_named(store):
     for value in (1.0, 2.0):
         make(store, **{f"m{n:02}": value for n in range(30)})
@@ -114,7 +128,8 @@ def test_html_of_twenty_long_runs_is_small_and_without_script(store):
 
     for number in range(20):
         texts = {f"p{n}": f"{number}" + "long text " * 50 for n in range(8)}
-        run_id = make(store, f"run {number} " + "x" * 100, params=texts)
+        tags = Order(cells=(number, 99)).tags()
+        run_id = make(store, f"run {number} " + "x" * 100, params=texts, tags=tags)
         for name in range(6):
             points = [
                 Metric(f"m{name}", number + 1 / (step + 1), 1, step)

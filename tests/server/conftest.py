@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from nbmlops import lifecycle
 from nbmlops.config import Settings
+from nbmlops.entities import Order
 from nbmlops.store import artifacts, connect, embedded
 from nbmlops.store.models import log_model
 from nbmlops.store.runs import create_run, end_run, log_values
@@ -79,14 +80,18 @@ def record(store):
     return add
 
 
-def add_run(store, name, *, with_model=True, source=NOTEBOOK, **metrics):
+def add_run(store, name, *, with_model=True, source=NOTEBOOK, cells=(), **metrics):
     rng = np.random.default_rng(3)
     frame = pd.DataFrame({"Age": rng.normal(size=40), "Income": rng.normal(size=40)})
     run_id = create_run(
         store,
         name=name,
         experiment="main",
-        tags={"nbmlops.kind": "cell", "mlflow.source.name": source},
+        tags={
+            "nbmlops.kind": "cell",
+            "mlflow.source.name": source,
+            **Order(cells=cells).tags(),
+        },
     )
     log_values(store, run_id, params={"C": 1.0}, metrics=metrics)
     if with_model:
@@ -102,7 +107,9 @@ def filled(tmp_path_factory):
     store = connect(Settings(project=tmp_path_factory.mktemp("filled")))
     first = add_run(store, "baseline", roc_auc=0.79)
     lifecycle.register("credit", run=first, store=store)
-    second = add_run(store, "boosting", roc_auc=0.83, log_loss=float("inf"))
+    second = add_run(
+        store, "boosting", cells=(3, 7), roc_auc=0.83, log_loss=float("inf")
+    )
     lifecycle.register("credit", run=second, alias="champion", store=store)
     lifecycle.register("Churn", run=first, store=store)
     plain = add_run(store, "no model", with_model=False, roc_auc=float("nan"))

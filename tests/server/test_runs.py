@@ -59,6 +59,18 @@ async def test_one_run(call, recorded, keep_sample):
     keep_sample("run", run)
 
 
+async def test_a_run_says_which_cells_a_run_from_the_top_would_treat_differently(
+    call, recorded
+):
+    said = "a run from the top would treat [3], [7] differently"
+    _, page = await call("GET", "runs")
+    assert [run["order_note"] for run in page["items"]] == [None, said, None]
+    _, page = await call("GET", "runs", columns="roc_auc")
+    assert [run["order_note"] for run in page["items"]] == [None, said, None]
+    _, page = await call("GET", "models/credit/versions")
+    assert [version["order_note"] for version in page["items"]] == [said, None]
+
+
 async def test_the_executed_notebook_of_a_step(call, recorded, keep_sample, jp_fetch):
     route = f"runs/{recorded.plain.run_id}/notebook"
     status, notebook = await call("GET", route)

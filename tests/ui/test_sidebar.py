@@ -5,7 +5,8 @@ import pytest
 from playwright.sync_api import expect
 
 from nbmlops.config import load_settings
-from nbmlops.store import connect
+from nbmlops.entities import Order
+from nbmlops.store import connect, runs
 from tests.ui.conftest import PICTURES
 
 pytestmark = pytest.mark.ui
@@ -66,6 +67,21 @@ def test_a_model_registered_elsewhere_appears_by_itself(lab):
     lab.open("notebooks/quickstart.ipynb")
     lab.open_sidebar()
     expect(lab.page.get_by_text("No registered models yet.")).to_be_visible()
-    client = connect(load_settings(lab.root)).client
-    client.create_registered_model("from-elsewhere")
+    store = connect(load_settings(lab.root))
+    store.client.create_registered_model("from-elsewhere")
     expect(lab.model("from-elsewhere")).to_be_visible()
+
+    for cells in ((), (3, 7)):
+        tags = Order(cells=cells).tags()
+        run_id = runs.create_run(store, name="it", experiment="main", tags=tags)
+        store.client.create_model_version("from-elsewhere", "here", run_id)
+    lab.model("from-elsewhere").click()
+    newest, oldest = (lab.versions("from-elsewhere").nth(n) for n in (0, 1))
+    badge = newest.get_by_title("a run from the top would treat [3], [7] differently")
+    expect(badge).to_be_visible()
+    expect(badge).to_contain_text("out of order")
+    expect(oldest).to_contain_text("Version 1")
+    expect(oldest.get_by_text("out of order")).to_have_count(0)
+    lab.screenshot(PICTURES / "out-of-order-light.png")
+    lab.set_theme(is_dark=True)
+    lab.screenshot(PICTURES / "out-of-order-dark.png")

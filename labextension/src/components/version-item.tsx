@@ -3,6 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IModelVersion } from '../tokens';
 import { Metrics } from './metrics';
+import { OrderBadge } from './order-badge';
 
 export interface IVersionActions {
   onDeploy: (version: IModelVersion) => void;
@@ -26,6 +27,7 @@ export function VersionItem(
             {alias}
           </span>
         ))}
+        <OrderBadge note={version.order_note} trans={trans} />
       </div>
       <Metrics metrics={version.metrics} trans={trans} />
       <div className="nbmlops-Fine">
