@@ -18,7 +18,7 @@ from nbmlops.lifecycle.comparison_parts import (
     parts,
     shortened,
 )
-from nbmlops.render import number, table_html
+from nbmlops.render import image, number, table_html
 
 _MOST_CURVES = 9
 _PLOT_WIDTH, _PLOT_HEIGHT = 180, 60
@@ -71,16 +71,14 @@ def to_html(compared: Comparison) -> str:
     blocks += [_folded(text, members) for text, members in equal(compared)]
     return (
         '<div style="color:var(--jp-content-font-color1,inherit);'
-        f'font-size:var(--jp-ui-font-size1,13px)">{"".join(blocks)}</div>'
+        'font-size:var(--jp-ui-font-size1,13px);line-height:1.5">'
+        f"{''.join(blocks)}</div>"
     )
 
 
 def _key(index: int) -> str:
-    line = _stroke(index)
-    return (
-        '<svg width="26" height="8" aria-hidden="true" style="vertical-align:middle">'
-        f'<path d="M0 4H26" {line}/></svg>'
-    )
+    svg = f'<svg viewBox="0 0 26 8"><path d="M0 4H26" {_stroke(index)}/></svg>'
+    return image(svg, alt="", width=26, height=8, style="vertical-align:middle")
 
 
 def _stroke(index: int) -> str:
@@ -160,17 +158,24 @@ def _figure(metric: MetricDifference) -> str:
         f"{_stroke(i)}/>"
         for i, points in histories
     )
-    name = escape(shortened(metric.name))
+    name = shortened(metric.name)
     label = f"{name} of {', '.join(LETTERS[i] for i, _ in histories)}, {axis}"
     edge = "1px solid var(--jp-border-color1,#999)"
     quiet = f"{_QUIET};font-size:11px"
+    # A pixel more on each side, so that no line is cut at the edge.
+    box = f'viewBox="-1 -1 {_PLOT_WIDTH + 2} {_PLOT_HEIGHT + 2}"'
+    plot = image(
+        f"<svg {box}>{paths}</svg>",
+        alt=label,
+        width=_PLOT_WIDTH,
+        height=_PLOT_HEIGHT,
+        style=f"margin:0;border-left:{edge};border-bottom:{edge}",
+    )
     return (
         '<figure style="margin:0">'
         f'<figcaption style="{_MONO};overflow-wrap:anywhere;max-width:'
-        f'{_PLOT_WIDTH + 60}px">{name}</figcaption><div style="display:flex">'
-        f'<svg role="img" aria-label="{label}" width="{_PLOT_WIDTH}" '
-        f'height="{_PLOT_HEIGHT}" style="overflow:visible;border-left:{edge};'
-        f'border-bottom:{edge}">{paths}</svg>'
+        f'{_PLOT_WIDTH + 60}px">{escape(name)}</figcaption><div style="display:flex">'
+        f"{plot}"
         f'<div style="{quiet};margin-left:6px;display:flex;flex-direction:column;'
         f'justify-content:space-between"><span>{number(high)}</span>'
         f"<span>{number(low)}</span></div></div>"

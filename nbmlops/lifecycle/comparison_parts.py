@@ -28,6 +28,7 @@ _NONE = "(none)"
 _COSTS = {  # what to call them, and in which unit, so large
     "wall_s": ("wall", " s", 1.0),
     "cpu_s": ("cpu", " s", 1.0),
+    "fit_s": ("fit", " s", 1.0),
     "peak_rss_bytes": ("peak memory", " MB", 1e6),
     "usd": ("money", " USD", 1.0),
     "energy_wh": ("energy", " Wh", 1.0),
@@ -235,18 +236,21 @@ def _numbers(
     return (name, *cells, *([_delta(*values)] if len(values) == 2 else []))
 
 
-def _delta(a: float | None, b: float | None) -> str:
+def _delta(a: float | None, b: float | None, *, unit: str = "") -> str:
     if a is None or b is None or not math.isfinite(b - a):
         return ""
-    share = f" ({(b - a) / abs(a):+.1%})" if a and math.isfinite((b - a) / a) else ""
-    return f"{'+' if b >= a else ''}{number(b - a)}{share}"
+    share = (b - a) / abs(a) if a else math.inf
+    # What is not zero is not to look as if it were.
+    form = "+.1f" if b == a or abs(share) >= 5e-4 else "+.1g"
+    part = f" ({100 * share:{form}}%)" if math.isfinite(100 * share) else ""
+    return f"{'+' if b >= a else ''}{number(b - a)}{unit}{part}"
 
 
 def _cost_row(item: Difference) -> tuple[str, ...]:
     name, unit, scale = _COSTS.get(item.name, (item.name, "", 1.0))
     values = [None if text is None else _float(text) / scale for text in item.values]
     cells = [_NONE if value is None else f"{number(value)}{unit}" for value in values]
-    delta = [_delta(*values)] if len(values) == 2 else []
+    delta = [_delta(*values, unit=unit)] if len(values) == 2 else []
     return (shortened(name), *cells, *delta)
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import islice
-from urllib.parse import quote
 
 from nbmlops.entities import RunStatus
 from nbmlops.notebook.progress import Progress
 from nbmlops.render import number
-from nbmlops.render.svg import MOST_POINTS, sparkline
+from nbmlops.render.svg import MOST_POINTS, image, sparkline
 from nbmlops.tracking.curves import Points, thinned
 
 MAX_METRICS = 24
@@ -141,12 +140,7 @@ def _curve_html(name: str, points: Points) -> str:
         f"{_short(name, _MAX_NAME)}: {number(start)} at step {first:g}, "
         f"{number(end)} at step {last:g}"
     )
-    # As an image it passes the sanitizers of viewers, which take svg elements out.
-    svg = svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-    return (
-        f'<img alt="{escape(said)}" width="{_WIDTH}" '
-        f'height="{_HEIGHT}" src="data:image/svg+xml,{quote(svg, safe=" =:/,.()")}">'
-    )
+    return image(svg, alt=said, width=_WIDTH, height=_HEIGHT)
 
 
 def _progress_text(progress: Progress | None) -> list[str]:

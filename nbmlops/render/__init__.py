@@ -1,7 +1,7 @@
 """How results look: HTML for a notebook, plain text for everything else."""
 
 from nbmlops.render.runs import RunsTable
-from nbmlops.render.svg import sparkline
+from nbmlops.render.svg import image, sparkline
 from nbmlops.render.tables import (
     RunLine,
     Shown,
@@ -25,6 +25,7 @@ __all__ = [
     "clock",
     "endpoints_table",
     "explanation_table",
+    "image",
     "number",
     "predictions_table",
     "replay_table",

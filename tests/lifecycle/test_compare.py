@@ -239,9 +239,14 @@ def test_cost_is_told_with_its_unit_and_is_no_difference_of_the_work(project):
         store.client.set_tag(a, key, value)
         store.client.set_tag(b, key, str(float(value) * 1.5))
     text = str(nm.compare(a, b))
-    assert re.search(r"^wall +2 s +3 s +\+1 \(\+50\.0%\)$", text, re.MULTILINE)
-    assert re.search(r"^peak memory +200 MB +300 MB +\+100 ", text, re.MULTILINE)
+    assert re.search(r"^wall +2 s +3 s +\+1 s \(\+50\.0%\)$", text, re.MULTILINE)
+    assert re.search(r"^peak memory +200 MB +300 MB +\+100 MB ", text, re.MULTILINE)
     assert "differs: nothing but the cost" in text
+
+
+def test_a_small_difference_is_not_told_as_zero_percent(project):
+    a, b = _run(metrics={"auc": 0.9}), _run(metrics={"auc": 0.90002})
+    assert "+2e-05 (+0.002%)" in str(nm.compare(a, b))
 
 
 def test_what_an_open_run_has_logged_is_there(project):
@@ -335,12 +340,15 @@ class _Reader(HTMLParser):
     def __init__(self, page):
         super().__init__()
         self.tags, self.names, self.open = set(), set(), []
+        self.sources = []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
         self.tags.add(tag)
         self.names |= {name for name, _ in attrs}
-        self.open.append(tag)
+        self.sources += [value for name, value in attrs if name == "src"]
+        if tag != "img":
+            self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -367,10 +375,11 @@ def test_text_of_users_is_escaped_wherever_it_is_shown(project):
     assert found.open == []
     assert found.tags == {
         *("div", "table", "thead", "tbody", "tr", "th", "td", "details", "summary"),
-        *("svg", "path", "figure", "figcaption", "span", "pre"),
+        *("img", "figure", "figcaption", "span", "pre"),
     }
     assert not {name for name in found.names if name.startswith("on")}
-    assert "src" not in found.names
+    assert len(found.sources) == 3
+    assert all(each.startswith("data:image/svg+xml,") for each in found.sources)
     # Each place that shows it: name of run, tag, metric, param, code, data, package.
     assert page.count("&lt;script&gt;") >= 14
 
