@@ -13,7 +13,7 @@ from nbmlops.render.run_columns import NAME, RunColumns, cell
 from nbmlops.render.svg import sparkline
 
 _LONGEST = 40
-_MOST_CURVE_POINTS = 1800  # in one table, at some eight bytes each
+_MOST_CURVE_POINTS = 1200  # in one table, at some eight bytes each
 _MOST_TOLD = 12
 
 Curves = Mapping[tuple[str, str], Sequence[tuple[int, float]]]

@@ -33,6 +33,7 @@ _STYLE = (
     "vertical-align:top;padding:4px 8px}"
     "div>table.nbmlops-runs :is(td,th).t.t{text-align:left}"
     "div>table.nbmlops-runs svg{vertical-align:middle;max-width:none}"
+    "div>table.nbmlops-runs td:has(>svg){text-align-last:justify}"
     ".nbmlops-runs-notes{color:var(--jp-ui-font-color2,#666);"
     "font-size:var(--jp-ui-font-size1,13px)}</style>"
 )
@@ -151,7 +152,12 @@ class RunsTable(Shown):
         html = cell_html(run, column, curves)
         if column == NAME and (folded := self._folded.get(run.run_id)):
             html += folded_html(folded, self.columns.shown)
-        return f"<td{_side(column)}>{html}</td>"
+        is_text = column == NAME or (
+            column.kind != "metrics" and " " in cell(run, column)
+        )
+        # For viewers of untrusted notebooks, which drop style sheets.
+        whole = ' style="white-space:nowrap"' if is_text else ""
+        return f"<td{_side(column)}{whole}>{html}</td>"
 
 
 def _side(column: RunColumn) -> str:

@@ -142,6 +142,15 @@ def test_html_of_twenty_long_runs_is_small_and_without_script(store):
     assert "<script" not in html
 
 
+def test_texts_stay_in_one_line_where_style_sheets_are_dropped(store):
+    for number in range(2):
+        make(store, f"run {number}", params={"note": f"a long note {number}"})
+    html = re.sub("<style>.*?</style>", "", nm.runs()._repr_html_())
+    cells = re.findall("<td([^>]*)>([^<]*)", html)
+    assert all("nowrap" in styled for styled, text in cells if " " in text)
+    assert sum(" " in text for _, text in cells) == 6
+
+
 def test_older_attempts_and_children_unfold_below_the_name(store):
     for attempt, auc in ((1, 0.7), (2, 0.8), (3, 0.6)):
         tags = {"nbmlops.attempt_of": "g", "nbmlops.attempt": str(attempt)}

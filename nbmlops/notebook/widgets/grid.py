@@ -23,10 +23,12 @@ border-top:1px solid var(--jp-border-color2,#ddd)}}
 .nbmlops-grid .n{{text-align:right}}
 .nbmlops-grid .i{{color:var(--jp-ui-font-color2,#666)}}
 .nbmlops-grid .widget-checkbox{{padding-left:6px;align-items:center}}
-.nbmlops-grid .widget-checkbox input{{margin:0}}
+.nbmlops-grid .widget-checkbox input{{margin:0;vertical-align:middle}}
 .nbmlops-grid svg{{vertical-align:middle}}
+.nbmlops-grid .r:has(>svg){{text-align-last:justify}}
 .nbmlops-grid .jupyter-button{{background:none;box-shadow:none;text-align:left;
 padding:0 8px;color:inherit}}
+.nbmlops-grid .m .jupyter-button{{text-align:right}}
 .nbmlops-grid .jupyter-button:disabled{{opacity:.7}}
 </style>"""
 
@@ -138,6 +140,8 @@ class RunsGrid:
                 self._titles[n].tooltip = f"Order by {title}"
                 self._titles[n].disabled = not can_sort(column)
             self._bodies[n].value = "".join(_cell(row, column, curves) for row in rows)
+            box = self._boxes[n]
+            (box.add_class if column.kind == "metrics" else box.remove_class)("m")
         for row, fold in zip(rows, self._folds, strict=False):
             with fold.hold_sync():
                 fold.description = row.told and ("▾" if row.is_open else "▸")

@@ -212,7 +212,8 @@ class RunsBrowser:
         self._back.disabled = self._number == 0
         self._next.disabled = page.next_page_token is None
         told = notes(self._listing, page, columns, is_cut=self._listing.is_cut)
-        self._told.value = "".join(f"<div>{escape(line)}</div>" for line in told)
+        lines = "".join(f"<div>{escape(line)}</div>" for line in told)
+        self._told.value = f'<div style="line-height:1.5">{lines}</div>'
 
     def _rows(self, run: Run, folded: FoldedRuns | None) -> Iterator[Row]:
         is_open = run.run_id in self._unfolded
