@@ -98,9 +98,10 @@ _SHOWING_ACTS = _words(
     "set_color_codes switch_backend savefig ion ioff imsave rc_context run_notebook "
     "update"
 )
-_OS_READING = re.compile(
+_READING_ONLY = re.compile(
     r"os\.(path\.(?!.*\b(mkdir)\b).*|getenv|environ\.get|getcwd|listdir|scandir|walk|"
-    r"cpu_count|getpid|fspath|environ\.copy|sep|stat)|sys\.(getsizeof|intern|exc_info)"
+    r"cpu_count|getpid|fspath|environ\.copy|sep|stat)|sys\.(getsizeof|intern|exc_info)|"
+    r"time\.(?!tzset)\w+"
 )
 _ACTING_LIBRARIES = _words("os sys shutil subprocess signal ctypes")
 _ACTING_METHODS = re.compile(
@@ -110,19 +111,18 @@ _ACTING_METHODS = re.compile(
 )
 
 OWN_MAGICS = _words(
-    "track runs register promote rollback deploy endpoints predict undeploy replay "
-    "explain compare"
+    "runs register promote rollback deploy endpoints undeploy replay explain compare"
 )
-"""Ours: they read names and set none."""
+"""Ours that name runs and models: no variable."""
 
 TIMING_MAGICS = _words("time timeit prun memit mprun lprun capture")
 """They run the Python behind them."""
 
 SHOWING_MAGICS = _words(
     "pinfo pinfo2 pdoc pdef psource pfile who who_ls whos history hist pwd ls "
-    "lsmagic  magic quickref page"
+    "lsmagic  magic quickref page track predict"
 )
-"""They show something and change nothing."""
+"""They read names, and change nothing."""
 
 SETTING_MAGICS = _words(
     "matplotlib config load_ext unload_ext reload_ext autoreload env set_env pip "
@@ -270,11 +270,13 @@ def acts(origin: str, *, is_statement: bool) -> bool:
     --------
     >>> acts("os.path.join", is_statement=True), acts("os.mkdir", is_statement=False)
     (False, True)
+    >>> acts("time.sleep", is_statement=True)
+    False
     >>> acts("pandas.set_option", is_statement=True)
     True
     """
     name = origin.rpartition(".")[2]
-    if _OS_READING.fullmatch(origin):
+    if _READING_ONLY.fullmatch(origin):
         return False
     if origin.partition(".")[0] in _ACTING_LIBRARIES:
         return True

@@ -85,7 +85,9 @@ def _named(name: str, line: str, body: str) -> MagicLine:
         if re.search(r"(?m)^\s*[%!]", code):
             return _UNKNOWN
         return MagicLine(code=code, sets=tokens if name == "capture" else ())
-    if name in known.OWN_MAGICS or name in known.SHOWING_MAGICS:
+    if name in known.OWN_MAGICS:
+        return MagicLine()
+    if name in known.SHOWING_MAGICS:
         return MagicLine(tokens=tokens)
     if name in known.SETTING_MAGICS:
         return MagicLine(tokens=tokens, is_setting=True)

@@ -264,6 +264,8 @@ def slice_of(*sources):
         (["get_ipython().run_line_magic('time', 'a = b')", "b = 1", "a"], (0, 2)),
         (["a = 1", "get_ipython().system('rm {a}')", "b = 1", "b"], (0, 1, 2, 3)),
         (["get_ipython().run_line_magic('runs', '')", "a = 1", "a"], (1, 2)),
+        (["a = 1", "get_ipython().run_line_magic('compare', 'best:a a')", "a"], (0, 2)),
+        (["import time", "time.sleep(0)", "a = 1", "a"], (2, 3)),
         (["a = 1", "get_ipython().run_cell_magic('sql', '', 'x')", "b = 1"],
          (0, 1, 2)),
         (["class A:\n    n = []\n    def add(self): self.n.append(1)",
