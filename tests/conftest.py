@@ -1,6 +1,7 @@
 """Fixtures for every test: a project of its own, a store of its own."""
 
 import os
+import signal
 
 import pytest
 
@@ -8,6 +9,12 @@ from nbmlops.config import load_settings
 from nbmlops.store import connect
 
 pytest_plugins = ["pytest_jupyter.jupyter_server", "tests.postgres", "tests.servers"]
+
+
+def pytest_configure():
+    """Have Ctrl-C interrupt the tests' processes, which a background job ignores."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

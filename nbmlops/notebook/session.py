@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,7 @@ class Session:
 
     def pre_run_cell(self, info: ExecutionInfo) -> None:
         """Open the run of a ``%%track`` cell, or have the cell raise why not."""
+        self._show_shell()
         self._gate.refusal = None
         cell = info.raw_cell or ""
         self.history.begin(cell, getattr(info, "cell_id", None))
@@ -131,6 +133,14 @@ class Session:
         except NbmlopsError as refusal:
             self._gate.refusal = refusal
 
+    def _show_shell(self) -> None:
+        """Show the shell also to what runs between cells, as IPython does to cells.
+
+        pandas, imported with MLflow there, would take this for a terminal and show
+        frames differently.
+        """
+        vars(builtins).setdefault("get_ipython", self._shell.get_ipython)
+
     def refuse(self) -> None:
         """Raise why the cell must not run.
 
@@ -145,6 +155,7 @@ class Session:
 
     def post_run_cell(self, result: ExecutionResult | None) -> None:
         """End the run of a ``%%track`` cell with the status the cell has earned."""
+        self._show_shell()
         error = _error_of(result)
         self._note_end(result, error)
         for open_run in filter(None, (self.cell, self.lasting)):

@@ -87,3 +87,13 @@ def test_failing_cells_and_sessions_give_mlflow_its_voice_back(k):
     k.run("%track off")
     said = _said(k.run("mlflow.set_experiment('said')"))
     assert "Experiment with name 'said'" in said
+
+
+def test_frames_look_as_in_a_notebook_though_pandas_came_with_mlflow(project):
+    with kernel(project) as k:
+        k.run("%load_ext nbmlops")
+        k.run("%%track it\nx = 1")
+        shown = k.run(
+            "import pandas as pd\nprint(pd.get_option('display.max_columns'))"
+        )
+    assert shown.text.strip() == "20"
