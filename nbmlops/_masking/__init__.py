@@ -58,6 +58,14 @@ def mask(text: str, known: Iterable[str] = ()) -> str:
 
 
 def _masked(text: str, known: Iterable[str]) -> str:
+    known = tuple(known)
+    # What stands beside a masked part may read otherwise than it did.
+    while (masked := _masked_once(text, known)) != text:
+        text = masked
+    return text
+
+
+def _masked_once(text: str, known: Iterable[str]) -> str:
     plain = _ANSI.sub("", text) if "\x1b[" in text else text
     spans = sorted([*_spans(plain), *_known_spans(plain, known)])
     if not spans:

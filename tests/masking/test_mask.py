@@ -141,6 +141,7 @@ MESSY = st.one_of(
 @given(MESSY)
 @settings(max_examples=600, deadline=None)
 @example("password=" + "a1b2c3d4" * 200)
+@example("Password://012A3B:A@")
 def test_masking_twice_is_masking_once(text):
     masked = mask(text)
     assert mask(masked) == masked

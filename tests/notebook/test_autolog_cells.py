@@ -285,19 +285,19 @@ def test_cells_show_and_leave_what_they_do_without(project):
     )
 
     def shown(reply):
-        contents = [output["content"] for output in reply.outputs]
-        parts = [
-            part
-            for content in contents
-            if "run it " not in str(content.get("data"))  # the run's own line
-            and not content.get("transient", {}).get("display_id")  # its live view
-            for part in (
-                content.get("text", ""),
-                *content.get("traceback", []),
-                *content.get("data", {}).values(),
-            )
-        ]
-        return reply.status, reply.error, passing.sub("", "\n".join(parts))
+        parts = {"stdout": "", "stderr": "", "shown": ""}
+        for output in reply.outputs:
+            content = output["content"]
+            if "run it " in str(content.get("data")):  # the run's own line
+                continue
+            if content.get("transient", {}).get("display_id"):  # its live view
+                continue
+            # A stream comes in as many pieces as the clock makes of it.
+            parts[content.get("name", "shown")] += content.get("text", "")
+            shown = [*content.get("traceback", []), *content.get("data", {}).values()]
+            parts["shown"] += "\n".join(shown)
+        texts = (passing.sub("", text) for text in parts.values())
+        return reply.status, reply.error, *texts
 
     with kernel(project) as bare, kernel(project) as tracked:
         tracked.run("%load_ext nbmlops")

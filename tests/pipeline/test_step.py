@@ -466,11 +466,11 @@ def test_files_that_the_store_does_not_take_are_kept_and_sent_later(
     )
     result = run_notebook(path, store=store)
     assert "kept in .nbmlops/journal/" in result.notes[0]
-    (run,) = all_runs(store)
-    assert run.status == "FINISHED"
     (project / ".nbmlops" / "artifacts").unlink()
     sent = nm.sync(store)
     assert sent.is_complete, sent
+    (run,) = all_runs(store)
+    assert run.status == "FINISHED"
     assert states(executed(run.run_id)) == [("completed", 1)]
 
 
