@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -75,17 +76,9 @@ class Store:
     def load(self) -> None:
         """Import what speaks to this store, without asking the store anything."""
         prepare_environment()
-        import mlflow.tracking.client
 
         if not self.is_served:
-            import mlflow.store.model_registry.sqlalchemy_store
-            import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
-            from mlflow.store.db.utils import _get_latest_schema_revision
-            from sqlalchemy.orm import configure_mappers
-
-            # What the first question to a database would otherwise wait for.
-            configure_mappers()
-            _get_latest_schema_revision()
+            _load_database_code()
 
     @property
     def client(self) -> MlflowClient:
@@ -96,6 +89,18 @@ class Store:
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         with _artifact_root(self):
             return mlflow.MlflowClient(tracking_uri=self.uri)
+
+
+@cache
+def _load_database_code() -> None:
+    """Load what the first question to a database would otherwise wait for."""
+    import mlflow.store.model_registry.sqlalchemy_store
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    from mlflow.store.db.utils import _get_latest_schema_revision
+    from sqlalchemy.orm import configure_mappers
+
+    configure_mappers()
+    _get_latest_schema_revision()
 
 
 def connect(settings: Settings | None = None, *, must_answer: bool = True) -> Store:

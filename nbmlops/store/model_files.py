@@ -12,6 +12,7 @@ import json
 import platform
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -62,11 +63,11 @@ def save_model(model: object, folder: Path, example: Rows = None) -> None:
                 "code": None,
                 "pickled_model": _MODEL,
                 "serialization_format": "skops",
-                "sklearn_version": version("scikit-learn"),
+                "sklearn_version": _version("scikit-learn"),
                 "skops_trusted_types": types,
             }
         },
-        "mlflow_version": version("mlflow"),
+        "mlflow_version": _version("mlflow"),
         "model_size_bytes": len(content),
         "utc_time_created": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
     }
@@ -148,7 +149,10 @@ def pins(types: Iterable[str], example: Rows = None) -> list[str]:
     names |= {TRUSTED_TYPES[name] for name in types} - {""}
     if hasattr(example, "iloc"):
         names.add("pandas")
-    return [f"{name}=={version(name)}" for name in sorted(names)]
+    return [f"{name}=={_version(name)}" for name in sorted(names)]
+
+
+_version = cache(version)  # that of the code that is loaded, read once
 
 
 def load_model(folder: Path) -> Any:  # noqa: ANN401 - an estimator of any class

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -178,7 +179,12 @@ def is_local(name: str, project: Path) -> bool:
     path = getattr(sys.modules.get(name), "__file__", None)
     if not path or name.partition(".")[0] == "nbmlops":
         return False
-    file = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    return _is_own(os.path.abspath(path), project)  # noqa: PTH100 - follows no links
+
+
+@lru_cache(4096)
+def _is_own(path: str, project: Path) -> bool:
+    file = Path(path)
     if file.is_relative_to(sys.prefix) or "site-packages" in file.parts:
         return False
     return file.is_relative_to(project)

@@ -158,14 +158,14 @@ class OpenRun(RunLog):
         return self.kept
 
     def recorded(self) -> Run | None:
-        """Return the run as the store has it, with what others gave it.
+        """Return the run as the store has it: with what others gave it.
 
         Returns
         -------
         Run or None
-            None while the store does not answer.
+            What was logged here may be missing; None while the store does not answer.
         """
-        if self.flush() is not None:
+        if self._shipment.run is None:
             return None
         try:
             return get_run(self.store, self.run_id)

@@ -189,8 +189,8 @@ def _log_missing(
     if not params and not metrics:
         return
     recorded = run.recorded()  # what mlflow.log_* was given too
-    has_params = run.params if recorded is None else recorded.params
-    has_metrics = run.metrics if recorded is None else recorded.metrics
+    has_params = {**(recorded.params if recorded else {}), **run.params}
+    has_metrics = {**(recorded.metrics if recorded else {}), **run.metrics}
     values = set(has_metrics.values())
     cleaned = _clean(params)
     run.log_params(**{k: v for k, v in cleaned.items() if k not in has_params})
