@@ -76,6 +76,7 @@ class Store:
     def load(self) -> None:
         """Import what speaks to this store, without asking the store anything."""
         prepare_environment()
+        import mlflow.tracking.client  # noqa: F401
 
         if not self.is_served:
             _load_database_code()
