@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from hypothesis import settings
 
 from nbmlops.config import load_settings
 from nbmlops.store import connect
@@ -12,9 +13,12 @@ pytest_plugins = ["pytest_jupyter.jupyter_server", "tests.postgres", "tests.serv
 
 
 def pytest_configure():
-    """Have Ctrl-C interrupt the tests' processes, which a background job ignores."""
+    """Have Ctrl-C interrupt the processes, which a background job ignores."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The same examples every time: what passes here passes there.
+    settings.register_profile("repeatable", derandomize=True)
+    settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)
