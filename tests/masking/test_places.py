@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -254,7 +253,6 @@ def test_a_secret_in_a_tracked_cell(project, store, monkeypatch):
     assert leaks(project) == []
 
 
-@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 def test_the_address_of_the_git_remote(project, store):
     def git(*words):
         subprocess.run(["git", *words], cwd=project, check=True, capture_output=True)

@@ -21,7 +21,7 @@ values = st.one_of(
     st.builds("({} , {})".format, names, numbers),
     st.builds("list({})".format, names),
     st.builds("[x for x in {}]".format, names),
-    st.builds("len(str({}))".format, names),
+    st.builds("len(list({}))".format, names),
     st.builds("wrap({})".format, names),
     st.builds("f({})".format, names),
     st.builds("(lambda: {})".format, names),
@@ -35,7 +35,8 @@ plain = st.one_of(
     st.builds("{} = {}".format, names, values),
     st.builds("{} = {} = {}".format, names, names, values),
     st.builds("{}, {} = {}, {}".format, names, names, names, values),
-    st.builds("{} += {}".format, names, values),
+    # No list doubles: 2 ** 60 items in a few loops are more than any machine holds.
+    st.builds("{} += list({})[:2]".format, names, values),
     st.builds("{}.append({})".format, names, values),
     st.builds("{}[0] = {}".format, names, values),
     st.builds("{}['k'] = {}".format, names, values),
@@ -108,19 +109,20 @@ def picture(namespace):
     return {name: show(namespace[name]) for name in NAMES if name in namespace}
 
 
-def show(value, depth=0):
-    if depth > 6:
-        return "..."
+def show(value, around=()):
+    if len(around) > 4 or id(value) in around:
+        return "...", around.index(id(value)) if id(value) in around else 0
+    around = (*around, id(value))
     if isinstance(value, list | tuple):
-        return [type(value).__name__, *(show(each, depth + 1) for each in value)]
+        return [type(value).__name__, *(show(each, around) for each in value)]
     if isinstance(value, dict):
-        return [(k, show(v, depth + 1)) for k, v in value.items()]
+        return [(k, show(v, around)) for k, v in value.items()]
     if hasattr(value, "__length_hint__"):
         return "iterator", operator.length_hint(value)
     if isinstance(value, int | float | str | None):
         return value
     if hasattr(value, "v"):
-        return "object", show(value.v, depth + 1)
+        return "object", show(value.v, around)
     return type(value).__name__
 
 
