@@ -37,6 +37,22 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Warm:
+    """How notebooks are run in forks of a process: ``[tool.nbmlops.warm]``.
+
+    Attributes
+    ----------
+    preload : tuple of str
+        Modules to import beforehand, in place of what a notebook imports.
+    idle_s : float
+        Seconds without a run after which the process leaves, above 0.
+    """
+
+    preload: tuple[str, ...] = ()
+    idle_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What nbmlops needs to know about where it runs.
 
@@ -54,6 +70,8 @@ class Settings:
         Largest request body an endpoint reads, in bytes, above 0.
     cost : Prices
         What runs cost, as far as it is known.
+    warm : Warm
+        How notebooks are run in forks.
     """
 
     project: Path
@@ -62,6 +80,7 @@ class Settings:
     deploy_timeout_s: float = 60.0
     max_request_bytes: int = 10_000_000
     cost: Prices = field(default_factory=Prices)
+    warm: Warm = field(default_factory=Warm)
 
     @property
     def home(self) -> Path:
@@ -69,15 +88,19 @@ class Settings:
         return self.project / ".nbmlops"
 
 
-Options = Mapping[str, type[float] | type[int] | type[str]]
+Kind = type[float] | type[int] | type[str] | type[tuple[str, ...]]
+Value = float | int | str | tuple[str, ...]
+Options = Mapping[str, Kind]
 """Names of settings, and what their values are."""
 
 _OPTIONS: Options = {
     each.name: {"float": float, "int": int, "str": str}[str(each.type)]
     for each in fields(Settings)
-    if each.name not in ("project", "tracking_uri", "cost")
+    if each.name not in ("project", "tracking_uri", "cost", "warm")
 }
 _PRICES: Options = {each.name: float for each in fields(Prices)}
+_WARM: Options = {"preload": tuple, "idle_s": float}
+_TABLES = {"cost": _PRICES, "warm": _WARM}
 
 
 def find_project(start: Path) -> Path:
@@ -128,8 +151,17 @@ def load_settings(
     """
     project, found = _find(start, os.environ if environ is None else environ)
     given: dict[str, Any] = {name: value for name, (value, _) in found.items()}
-    prices = {name: given.pop(f"cost.{name}", None) for name in _PRICES}
-    return Settings(project=project, cost=Prices(**prices), **given)
+    tables: dict[str, dict[str, Any]] = {"cost": {}, "warm": {}}
+    for name in tuple(given):
+        table, dot, option = name.partition(".")
+        if dot:
+            tables[table][option] = given.pop(name)
+    return Settings(
+        project=project,
+        cost=Prices(**tables["cost"]),
+        warm=Warm(**tables["warm"]),
+        **given,
+    )
 
 
 def explain_settings(
@@ -160,7 +192,8 @@ def explain_settings(
     defaults: dict[str, object] = {
         each.name: getattr(settings, each.name) for each in fields(Settings)
     }
-    defaults.pop("cost")
+    for table in _TABLES:
+        defaults.pop(table)
     given = {name: value for name, (value, _) in found.items()}
     origins = {"project": marker} | {
         name: origin for name, (_, origin) in found.items()
@@ -171,7 +204,7 @@ def explain_settings(
     )
 
 
-Found = dict[str, tuple[float | int | str, str]]
+Found = dict[str, tuple[Value, str]]
 """Settings that were given, and where."""
 
 
@@ -179,18 +212,22 @@ def _find(start: Path | None, environ: Mapping[str, str]) -> tuple[Path, Found]:
     """Return the project, and each setting that was given, with where."""
     project = find_project(start or Path.cwd())
     table = _read_table(project / "pyproject.toml")
-    prices = table.pop("cost", {})
-    if not isinstance(prices, dict):
-        raise UsageError(
-            f"[tool.nbmlops] cost is {prices!r}, not a table.",
-            fix=f"Write [tool.nbmlops.cost] in {project}/pyproject.toml.",
-        )
+    tables: dict[str, Any] = {name: table.pop(name, {}) for name in _TABLES}
+    for name, below in tables.items():
+        if not isinstance(below, dict):
+            raise UsageError(
+                f"[tool.nbmlops] {name} is {below!r}, not a table.",
+                fix=f"Write [tool.nbmlops.{name}] in {project}/pyproject.toml.",
+            )
     found: Found = {
         "experiment": (project.name or "default", "name of the project's folder")
     }
     for prefix, given, options, where in (
         ("", table, _OPTIONS, "tool.nbmlops"),
-        ("cost.", prices, _PRICES, "tool.nbmlops.cost"),
+        *(
+            (f"{name}.", tables[name], options, f"tool.nbmlops.{name}")
+            for name, options in _TABLES.items()
+        ),
     ):
         for name, value in _checked(given, options, where, project).items():
             found[prefix + name] = (value, "pyproject.toml")
@@ -198,7 +235,7 @@ def _find(start: Path | None, environ: Mapping[str, str]) -> tuple[Path, Found]:
         if environ.get(name):
             known = name.removeprefix("MLFLOW_").removesuffix("_NAME").lower()
             found[known] = (environ[name], name)
-    for prefix, options in (("", _OPTIONS), ("cost.", _PRICES)):
+    for prefix, options in (("", _OPTIONS), ("cost.", _PRICES), ("warm.", _WARM)):
         for name, kind in options.items():
             variable = f"NBMLOPS_{prefix}{name}".replace(".", "_").upper()
             if environ.get(variable):
@@ -209,7 +246,7 @@ def _find(start: Path | None, environ: Mapping[str, str]) -> tuple[Path, Found]:
 
 def _checked(
     table: Mapping[str, object], options: Options, where: str, project: Path
-) -> dict[str, float | int | str]:
+) -> dict[str, Value]:
     for name in table:
         if name not in options:
             raise UsageError(
@@ -235,14 +272,12 @@ def _read_table(pyproject: Path) -> dict[str, object]:
     return dict(table)
 
 
-def _convert(
-    kind: type[float] | type[int] | type[str],
-    value: Any,  # noqa: ANN401
-    source: str,
-) -> float | int | str:
+def _convert(kind: Kind, value: Any, source: str) -> Value:  # noqa: ANN401
+    if kind is tuple:
+        return _names(value, source)
     try:
-        converted: float | int | str = kind(value)
-        if not isinstance(converted, str) and not converted > 0:
+        converted: Value = kind(value)
+        if isinstance(converted, (int, float)) and not converted > 0:
             raise ValueError("not above 0")
     except (TypeError, ValueError) as error:
         raise UsageError(
@@ -250,3 +285,16 @@ def _convert(
             fix=f"Set {source} to a {kind.__name__} above 0.",
         ) from error
     return converted
+
+
+def _names(value: object, source: str) -> tuple[str, ...]:
+    """Return the names of modules in a list, or between the commas of a variable."""
+    names = value.split(",") if isinstance(value, str) else value
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        names = [name.strip() for name in names if name.strip()]
+        if all(part.isidentifier() for name in names for part in name.split(".")):
+            return tuple(names)
+    raise UsageError(
+        f"{source} is {value!r}, not a list of modules.",
+        fix=f'Set {source} to a list such as ["pandas", "sklearn.ensemble"].',
+    )

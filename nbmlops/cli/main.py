@@ -17,6 +17,7 @@ from nbmlops.cli.endpoints import deploy, endpoints, predict, undeploy
 from nbmlops.cli.output import in_shell
 from nbmlops.cli.replay import explain, replay
 from nbmlops.cli.runs import compare, register, run, runs
+from nbmlops.cli.warm import warm
 from nbmlops.errors import (
     ConflictError,
     DependencyError,
@@ -59,7 +60,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 for _command in (
     *(run, runs, compare, replay, explain, register, deploy, endpoints, predict),
-    *(undeploy, sync, doctor, demo),
+    *(undeploy, sync, doctor, demo, warm),
 ):
     cli.add_command(_command)
 

@@ -8,77 +8,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 import signal
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbclient.util import ensure_async
 from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import NotebookExecutionManager
+
+from nbmlops.pipeline.ending import (
+    Cut,
+    Ending,
+    How,
+    first_line,
+    is_to_run,
+    last_words,
+    traceback_of,
+)
+from nbmlops.pipeline.states import Keeper, States
 
 _START_S = 60
 _OUTPUT_S = 60
 _GRACE_S = 3.0
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
-
-How = Literal[
-    "finished", "raised", "exited", "timed out", "died", "interrupted", "not started"
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How the execution of a notebook ended.
-
-    Attributes
-    ----------
-    how : str
-        ``finished`` only when every cell came to its end.
-    cell_index : int or None
-        The cell it ended in, from 0 in the executed notebook; None between cells.
-    reason : str
-        One line, may be "".
-    traceback : str
-        The cell's traceback, or the kernel's last words; without colour codes.
-    """
-
-    how: How
-    cell_index: int | None = None
-    reason: str = ""
-    traceback: str = ""
-
-
-class _Cut(Exception):  # noqa: N818 - not an error of the notebook
-    """The notebook is not to go on."""
-
-    def __init__(self, how: How, reason: str = "") -> None:
-        super().__init__(reason)
-        self.how = how
-
-
-class _Manager(NotebookExecutionManager):  # type: ignore[misc]
-    """Papermill's record of the cells, without its guess that all went well."""
-
-    def notebook_start(self, **kwargs: object) -> None:
-        super().notebook_start(**kwargs)
-        for cell in self.nb.cells:
-            if cell.cell_type != "code":
-                cell.metadata.pop("papermill", None)
-
-    def notebook_complete(self, **kwargs: object) -> None:
-        self.end_time = self.now()
-        record = self.nb.metadata.papermill
-        record["end_time"] = self.end_time.isoformat()
-        record["duration"] = (self.end_time - self.start_time).total_seconds()
 
 
 class StepClient(PapermillNotebookClient):  # type: ignore[misc]
@@ -100,6 +57,8 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         What knows the kernel.
     on_failure : callable
         Called without arguments while the kernel of a failed notebook still lives.
+    keeper : Keeper, optional
+        What keeps the notebook while it runs.
     """
 
     def __init__(
@@ -112,9 +71,10 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         timeout_s: float | None,
         specs: KernelSpecManager,
         on_failure: Callable[[], None],
+        keeper: Keeper | None = None,
     ) -> None:
         super().__init__(
-            _Manager(notebook, progress_bar=False),
+            States(notebook, keeper),
             kernel_name=kernel_name,
             iopub_timeout=_OUTPUT_S,
             startup_timeout=_START_S,
@@ -167,7 +127,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
                     await self._run_cell(index, cell)
                 self.set_widgets_metadata()
                 ending = Ending(how="finished")
-            except (_Cut, CellExecutionError, TimeoutError, RuntimeError, OSError) as e:
+            except (Cut, CellExecutionError, TimeoutError, RuntimeError, OSError) as e:
                 ending = self._ending(e, index, words)
                 self._on_failure()
             finally:
@@ -188,8 +148,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         self.nb.metadata["language_info"] = info["content"]["language_info"]
 
     async def _run_cell(self, index: int, cell: Any) -> None:  # noqa: ANN401
-        is_skipped = self.skip_cells_with_tag in cell.metadata.get("tags", [])
-        if cell.cell_type != "code" or not cell.source.strip() or is_skipped:
+        if not is_to_run(cell):
             return
         self._check_time()
         self.nb_man.cell_start(cell, index)
@@ -204,12 +163,12 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
     def _check_time(self) -> float | None:
         """Return the seconds left, or cut the notebook off."""
         if self._stopped.is_set():
-            raise _Cut("interrupted")
+            raise Cut("interrupted")
         if self._deadline is None:
             return None
         left = self._deadline - asyncio.get_running_loop().time()
         if left <= 0:
-            raise _Cut("timed out")
+            raise Cut("timed out")
         return left
 
     async def _within(
@@ -233,7 +192,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
                     await ensure_async(self.km.interrupt_kernel())
                 await asyncio.wait({task}, timeout=_GRACE_S)
                 self._is_answering = task.done()
-            raise _Cut("interrupted" if stopped.done() else "timed out")
+            raise Cut("interrupted" if stopped.done() else "timed out")
         finally:
             stopped.cancel()
             task.cancel()
@@ -250,11 +209,11 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
                     os.killpg(self._group, signal.SIGKILL)
 
     def _ending(self, error: Exception, index: int | None, words: Any) -> Ending:  # noqa: ANN401
-        traceback = "" if index is None else _traceback(self.nb.cells[index])
+        traceback = "" if index is None else traceback_of(self.nb.cells[index])
         how: How = "raised"
         reason = str(error)
         match error:
-            case _Cut():
+            case Cut():
                 how = error.how
             case CellExecutionError():
                 how = "exited" if error.ename == "SystemExit" else "raised"
@@ -265,11 +224,11 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
                 how = "not started"
         if how in ("died", "not started"):
             self._is_answering = False
-            traceback = traceback or _last_words(words)
+            traceback = traceback or last_words(words)
         return Ending(
             how=how,
             cell_index=index,
-            reason=_ANSI.sub("", reason).strip().partition("\n")[0],
+            reason=first_line(reason),
             traceback=traceback,
         )
 
@@ -278,17 +237,4 @@ def _refuse_exit(*, execute_reply: Any, **_: object) -> None:  # noqa: ANN401
     """Stop after a cell that called ``exit()``: its kernel goes away by itself."""
     payload = execute_reply["content"].get("payload") or []
     if any(part.get("source") == "ask_exit" for part in payload):
-        raise _Cut("exited", "exit()")
-
-
-def _traceback(cell: Any) -> str:  # noqa: ANN401
-    errors = [o for o in cell.get("outputs", []) if o.output_type == "error"]
-    return _ANSI.sub("", "\n".join(errors[-1].traceback)) if errors else ""
-
-
-def _last_words(words: Any) -> str:  # noqa: ANN401
-    """Return the end of what the kernel wrote beside its messages."""
-    size = words.seek(0, os.SEEK_END)
-    words.seek(max(0, size - 4000))
-    lines = _ANSI.sub("", words.read().decode(errors="replace")).splitlines()
-    return "\n".join(line for line in lines if "WARNING" not in line).strip()
+        raise Cut("exited", "exit()")

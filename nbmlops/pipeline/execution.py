@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import tempfile
@@ -13,23 +14,24 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nbmlops._masking import mask, mask_notebook, secrets_of
 from nbmlops.entities import RunStatus
 from nbmlops.errors import NbmlopsError, NotebookError
+from nbmlops.pipeline.ending import Ending
 from nbmlops.pipeline.html import to_html
 from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
 from nbmlops.pipeline.output import rescue, write_whole
 from nbmlops.pipeline.place import Place
+from nbmlops.pipeline.warm.choice import Client, warm_client, why_cold
+from nbmlops.pipeline.warm.parents import NotWarm
 from nbmlops.secrets import NAMES_FILE, recall
 from nbmlops.store import runs, search
 from nbmlops.tracking import OpenRun
 from nbmlops.tracking.source import git_commit
 
-if TYPE_CHECKING:
-    from nbmlops.pipeline.engine import Ending
-
+_log = logging.getLogger(__name__)
 
 # What the step itself says of its runs, and what would say otherwise.
 _STEP_SAYS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "NBMLOPS_EXPERIMENT")
@@ -93,6 +95,8 @@ class Execution:
         experiment: str,
         timeout_s: float | None,
         place: Place,
+        cold: bool = False,
+        jobs: int = 1,
     ) -> None:
         """Run the cells, in a thread so that this one can be interrupted.
 
@@ -108,9 +112,11 @@ class Execution:
             Seconds it may take.
         place : Place
             Where its kernel runs.
+        cold : bool, default=False
+            Whether it is to be a kernel, even where a fork would do.
+        jobs : int, default=1
+            Notebooks that share the processors.
         """
-        from nbmlops.pipeline.engine import StepClient
-
         self._executed = ready
         self._timeout_s = timeout_s
         with (
@@ -118,26 +124,41 @@ class Execution:
             ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool,
         ):
             names = Path(scratch, "names")
-            client = StepClient(
-                ready,
-                kernel_name=kernel_name,
-                folder=place.folder or self._source.parent,
-                env=self._environment(experiment, place) | {NAMES_FILE: str(names)},
-                timeout_s=timeout_s,
-                specs=place.kernel_specs(),
-                on_failure=self._note_open_children,
-            )
-            try:
-                future = pool.submit(client.run)
-                while self._ending is None:
-                    try:
-                        self._ending = future.result()
-                    except KeyboardInterrupt as error:
-                        self.interrupt = self.interrupt or error
-                        client.stop()
-            finally:
-                client.stop()
-                recall(names)
+            common: dict[str, Any] = {
+                "folder": place.folder or self._source.parent,
+                "env": self._environment(experiment, place) | {NAMES_FILE: str(names)},
+                "timeout_s": timeout_s,
+                "on_failure": self._note_open_children,
+            }
+            specs = place.kernel_specs()
+            why = "it was asked for" if cold else why_cold(ready, kernel_name, place)
+            if not why:
+                settings = self.run.store.settings.warm
+                try:
+                    self._run(warm_client(ready, settings, jobs=jobs, **common), pool)
+                except NotWarm as reason:
+                    why = str(reason)
+            if why:
+                _log.info("%s runs in a kernel: %s.", self._source.name, why)
+                from nbmlops.pipeline.engine import StepClient
+
+                cold_client = StepClient(
+                    ready, kernel_name=kernel_name, specs=specs, **common
+                )
+                self._run(cold_client, pool)
+            recall(names)
+
+    def _run(self, client: Client, pool: ThreadPoolExecutor) -> None:
+        try:
+            future = pool.submit(client.run)
+            while self._ending is None:
+                try:
+                    self._ending = future.result()
+                except KeyboardInterrupt as error:
+                    self.interrupt = self.interrupt or error
+                    client.stop()
+        finally:
+            client.stop()
 
     def _environment(self, experiment: str, place: Place) -> dict[str, str]:
         project = self.run.store.settings.project

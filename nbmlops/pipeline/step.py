@@ -69,8 +69,10 @@ def run_notebook(
     kernel_name: str | None = None,
     store: Store | None = None,
     place: Place | None = None,
+    cold: bool = False,
+    jobs: int = 1,
 ) -> StepResult:
-    """Run a notebook in a kernel of its own and record it as one run.
+    """Run a notebook in a process of its own and record it as one run.
 
     The runs its cells make become children of that run. The executed notebook is
     kept as the run's artifacts ``nbmlops/notebook.ipynb`` and ``.html``, however it
@@ -98,6 +100,11 @@ def run_notebook(
         Where to record it; the project's store by default.
     place : Place, optional
         Where else its kernel is to run, and what else the runs are to say.
+    cold : bool, default=False
+        Whether to start a kernel. By default the notebook runs in a fork of a process
+        that has imported what it imports, where that does the same.
+    jobs : int, default=1
+        Notebooks that run at once: in a fork each has its part of the threads.
 
     Returns
     -------
@@ -124,6 +131,8 @@ def run_notebook(
     notebook = read_notebook(source)
     declared = parameters(notebook)
     values = check_parameters(declared, params or {})
+    if jobs < 1:
+        raise UsageError(f"There are {jobs} jobs.", fix="Give at least 1.")
     if timeout_s is not None and not timeout_s > 0:
         raise UsageError(
             f"The limit is {timeout_s} seconds.", fix="Give a timeout_s above 0."
@@ -169,6 +178,8 @@ def run_notebook(
                 experiment=experiment,
                 timeout_s=timeout_s,
                 place=place,
+                cold=cold,
+                jobs=jobs,
             )
             problem = execution.finish(target)
         except BaseException as error:

@@ -1,0 +1,68 @@
+"""How the execution of a notebook ended."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+How = Literal[
+    "finished", "raised", "exited", "timed out", "died", "interrupted", "not started"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How the execution of a notebook ended.
+
+    Attributes
+    ----------
+    how : str
+        ``finished`` only when every cell came to its end.
+    cell_index : int or None
+        The cell it ended in, from 0 in the executed notebook; None between cells.
+    reason : str
+        One line, may be "".
+    traceback : str
+        The cell's traceback, or the kernel's last words; without colour codes.
+    """
+
+    how: How
+    cell_index: int | None = None
+    reason: str = ""
+    traceback: str = ""
+
+
+class Cut(Exception):  # noqa: N818 - not an error of the notebook
+    """The notebook is not to go on."""
+
+    def __init__(self, how: How, reason: str = "") -> None:
+        super().__init__(reason)
+        self.how = how
+
+
+def first_line(text: str) -> str:
+    """Return the first line of a text, without colour codes."""
+    return _ANSI.sub("", text).strip().partition("\n")[0]
+
+
+def traceback_of(cell: Any) -> str:  # noqa: ANN401
+    """Return the traceback among a cell's outputs, or ""."""
+    errors = [o for o in cell.get("outputs", []) if o.output_type == "error"]
+    return _ANSI.sub("", "\n".join(errors[-1].traceback)) if errors else ""
+
+
+def last_words(file: Any) -> str:  # noqa: ANN401
+    """Return the end of what a kernel wrote beside its messages."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - 4000))
+    lines = _ANSI.sub("", file.read().decode(errors="replace")).splitlines()
+    return "\n".join(line for line in lines if "WARNING" not in line).strip()
+
+
+def is_to_run(cell: Any) -> bool:  # noqa: ANN401
+    """Return whether a kernel is asked to run a cell."""
+    is_skipped = "skip-execution" in cell.metadata.get("tags", [])
+    return cell.cell_type == "code" and bool(cell.source.strip()) and not is_skipped

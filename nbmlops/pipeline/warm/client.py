@@ -1,0 +1,313 @@
+"""A notebook run once in a fork of a parent that has imported."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from nbmlops.pipeline.ending import (
+    Cut,
+    Ending,
+    first_line,
+    is_to_run,
+    last_words,
+    traceback_of,
+)
+from nbmlops.pipeline.states import Keeper, States
+from nbmlops.pipeline.warm.outputs import Outputs
+from nbmlops.pipeline.warm.parents import NotWarm, Parent, is_alive
+from nbmlops.pipeline.warm.pipes import Document, Pipes
+
+_TURN_S = 0.2
+_GRACE_S = 3.0
+_LEAVE_S = 5.0
+_ATTEMPTS = 5
+_LIMITS = tuple(
+    getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")
+)
+
+
+class WarmClient:
+    """Runs a notebook once, in a fork that is gone when `run` returns.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        What `inject` returned; it is filled with outputs.
+    folder : Path
+        The run's working folder.
+    env : Mapping of str to str
+        The run's environment.
+    timeout_s : float or None
+        Seconds from the call to the end of the last cell.
+    on_failure : callable
+        Called without arguments while the process of a failed notebook still lives.
+    modules : sequence of str
+        What the parent is to have imported.
+    idle_s : float, default=600
+        Seconds after which a parent that is started here leaves when nothing runs.
+    jobs : int, default=1
+        Notebooks that share the processors: each has its part of the threads.
+    keeper : Keeper, optional
+        What keeps the notebook while it runs.
+    """
+
+    def __init__(
+        self,
+        notebook: Any,  # noqa: ANN401
+        *,
+        folder: Path,
+        env: Mapping[str, str],
+        timeout_s: float | None,
+        on_failure: Callable[[], None],
+        modules: Sequence[str],
+        idle_s: float = 600.0,
+        jobs: int = 1,
+        keeper: Keeper | None = None,
+    ) -> None:
+        self.nb = notebook
+        self._folder = folder
+        self._env = dict(env) | {"JPY_PARENT_PID": str(os.getpid())}
+        self._timeout_s = timeout_s
+        self._on_failure = on_failure
+        self._modules = list(modules)
+        self._idle_s = idle_s
+        self._jobs = jobs
+        self._states = States(notebook, keeper)
+        self._outputs = Outputs(notebook)
+        self._deadline: float | None = None
+        self._is_stopped = False
+        self._pipes: Pipes | None = None
+        self._code: int | None = None
+        self._is_over = False
+
+    def run(self) -> Ending:
+        """Run the notebook to its end, whatever that is.
+
+        Returns
+        -------
+        Ending
+            How it ended. The process and those of its group are gone.
+
+        Raises
+        ------
+        NotWarm
+            It cannot be run in a fork; no cell has been run.
+        """
+        if self._timeout_s is not None:
+            self._deadline = time.monotonic() + self._timeout_s
+        self._states.notebook_start()
+        try:
+            parent = Parent(self._env, idle_s=self._idle_s)
+            pipes = self._reach(parent)
+        except Cut as cut:
+            self._on_failure()
+            self._states.notebook_complete()
+            return Ending(how=cut.how)
+        except OSError as error:
+            raise NotWarm(f"its parent cannot be reached: {error}") from error
+        with closing(pipes):
+            return self._run(pipes)
+
+    def stop(self) -> None:
+        """Interrupt the notebook, from any thread."""
+        self._is_stopped = True
+        if self._pipes is not None:
+            self._pipes.wake()
+
+    def _reach(self, parent: Parent) -> Pipes:
+        """Return the pipes of a run that is ready for its first cell."""
+        why = ""
+        wanted = {"modules": self._modules, "folder": str(self._folder)}
+        for _ in range(_ATTEMPTS):
+            pipes = Pipes(parent.runs(), wanted)
+            try:
+                parent.ask(pipes.folder)
+                why = self._settle(pipes, parent)
+                if not why:
+                    self._pipes = pipes
+                    return pipes
+            except BaseException:
+                pipes.close()
+                raise
+            pipes.close()
+        raise NotWarm(f"its parent took no run: {why}")
+
+    def _settle(self, pipes: Pipes, parent: Parent) -> str:
+        """Wait until the run is ready; return why another parent is to be asked."""
+        while True:
+            self._check_time()
+            for document in pipes.read(_TURN_S):
+                match document["type"]:
+                    case "accepted":
+                        pipes.send(self._request())
+                    case "ready":
+                        self.nb.metadata["language_info"] = document["language_info"]
+                        return ""
+                    case "again":
+                        return str(document["why"])
+                    case "refused":
+                        raise NotWarm(str(document["why"]))
+                    case "orphaned":
+                        return "its parent died"
+                    case "ended":
+                        words = (pipes.folder / "words").read_text(errors="replace")
+                        raise NotWarm(f"its process died at the start: {words[-500:]}")
+            if not is_alive(parent.folder):
+                return "its parent died"
+
+    def _request(self) -> Document:
+        cpus = os.sched_getaffinity(0)
+        share = max(1, len(cpus) // self._jobs)
+        chosen = [
+            self._env.get(name)
+            for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+            if self._env.get(name, "").isdigit()
+        ]
+        env = dict(self._env)
+        if self._jobs > 1 and not chosen:  # for what the run itself is to load
+            env |= dict.fromkeys(
+                ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"),
+                str(share),
+            )
+        umask = os.umask(0o077)
+        os.umask(umask)
+        return {
+            "env": env,
+            "folder": str(self._folder),
+            "umask": umask,
+            "cpus": sorted(cpus),
+            "nice": os.getpriority(os.PRIO_PROCESS, 0),
+            "limits": [(kind, resource.getrlimit(kind)) for kind in _LIMITS],
+            "blas_threads": int(chosen[0] or share) if chosen else share,
+            "openmp_threads": share if self._jobs > 1 and not chosen else None,
+        }
+
+    def _run(self, pipes: Pipes) -> Ending:
+        index: int | None = None
+        try:
+            for index, cell in enumerate(self.nb.cells):
+                if is_to_run(cell):
+                    self._run_cell(pipes, index, cell)
+            self._outputs.finish()
+            ending = Ending(how="finished")
+        except Cut as cut:
+            ending = self._ending(cut, index, pipes)
+            self._on_failure()
+        finally:
+            self._leave(pipes)
+            self._states.notebook_complete()
+        return ending
+
+    def _run_cell(self, pipes: Pipes, index: int, cell: Any) -> None:  # noqa: ANN401
+        self._check_time()
+        self._states.cell_start(cell, index)
+        self._outputs.begin(index)
+        try:
+            pipes.send({"source": cell.source})
+            reply = self._answer(pipes)
+            self._outputs.end()
+            _judge(cell, reply)
+        except BaseException:
+            self._states.cell_exception(cell, index)
+            raise
+        finally:
+            self._states.cell_complete(cell, index)
+
+    def _answer(self, pipes: Pipes) -> Document:
+        """Return the reply to a cell; what it says meanwhile becomes its outputs."""
+        reply: Document = {}
+        while True:
+            try:
+                left = self._check_time()
+            except Cut:
+                self._interrupt(pipes)
+                raise
+            for document in self._heard(pipes, left):
+                if document["type"] == "execute_reply":
+                    reply = document["content"]
+                elif document["type"] == "executed":
+                    for late in pipes.said():
+                        self._outputs.take(late)
+                    return reply
+
+    def _heard(self, pipes: Pipes, left: float | None) -> Iterator[Document]:
+        """Yield what came, less outputs and endings, which are dealt with."""
+        for document in pipes.read(min(left or _LEAVE_S, _LEAVE_S)):
+            match document["type"]:
+                case "ended" | "orphaned":
+                    self._is_over = True
+                    self._code = document.get("code")
+                    raise Cut("died")
+                case "execute_reply" | "executed":
+                    yield document
+                case _:
+                    self._outputs.take(document)
+                    self._states.autosave_cell()
+
+    def _interrupt(self, pipes: Pipes) -> None:
+        """Have the traceback tell where it hung; kill what does not listen."""
+        pipes.signal(b"i")
+        until = time.monotonic() + _GRACE_S
+        with suppress(Cut):
+            while (left := until - time.monotonic()) > 0:
+                for document in self._heard(pipes, left):
+                    if document["type"] == "executed":
+                        return
+        self._is_over or pipes.signal(b"k")  # type: ignore[func-returns-value]
+
+    def _check_time(self) -> float | None:
+        """Return the seconds left, or cut the notebook off."""
+        if self._is_stopped:
+            raise Cut("interrupted")
+        if self._deadline is None:
+            return None
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise Cut("timed out")
+        return left
+
+    def _leave(self, pipes: Pipes) -> None:
+        """Have the process end as a kernel that is shut down; kill what does not."""
+        if self._is_over:
+            return
+        pipes.send({"end": True})
+        until = time.monotonic() + _LEAVE_S
+        with suppress(Cut):
+            while (left := until - time.monotonic()) > 0:
+                for _ in self._heard(pipes, left):
+                    pass
+            pipes.signal(b"k")
+            while True:
+                for _ in self._heard(pipes, None):
+                    pass
+
+    def _ending(self, cut: Cut, index: int | None, pipes: Pipes) -> Ending:
+        traceback = "" if index is None else traceback_of(self.nb.cells[index])
+        reason = str(cut)
+        if cut.how == "died":
+            reason = "" if self._code is None else f"exit code {self._code}"
+            with suppress(OSError), (pipes.folder / "words").open("rb") as words:
+                traceback = traceback or last_words(words)
+        return Ending(
+            how=cut.how,
+            cell_index=index,
+            reason=first_line(reason),
+            traceback=traceback,
+        )
+
+
+def _judge(cell: Any, reply: Document) -> None:  # noqa: ANN401
+    """Cut the notebook off where a cell left it or raised what it may not."""
+    payload = reply.get("payload") or []
+    if any(part.get("source") == "ask_exit" for part in payload):
+        raise Cut("exited", "exit()")
+    tags = cell.metadata.get("tags", [])
+    if reply.get("status") == "error" and "raises-exception" not in tags:
+        how = "exited" if reply["ename"] == "SystemExit" else "raised"
+        raise Cut(how, f"{reply['ename']}: {reply['evalue']}")  # type: ignore[arg-type]

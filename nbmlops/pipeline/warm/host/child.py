@@ -1,0 +1,199 @@
+"""One run, in a process forked for it: set up as a kernel's, then cell after cell."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import ctypes
+import faulthandler
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tornado.ioloop import IOLoop
+
+from .imports import Imports
+from .kernel import WIRE, App
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
+
+
+class _Requests:
+    """What the client asks, line by line."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDONLY)
+        self._rest = b""
+
+    def read(self) -> dict[str, Any]:
+        """Return the next request; an empty one when the client has gone."""
+        while b"\n" not in self._rest:
+            data = os.read(self.fd, 1 << 16)
+            if not data:
+                return {}
+            self._rest += data
+        line, _, self._rest = self._rest.partition(b"\n")
+        return dict(json.loads(line))
+
+    async def wait(self) -> dict[str, Any]:
+        """Return the next request, while the loop goes on."""
+        if b"\n" not in self._rest:
+            loop = asyncio.get_running_loop()
+            readable = loop.create_future()
+            loop.add_reader(self.fd, _settle_once, readable)
+            try:
+                await readable
+            finally:
+                loop.remove_reader(self.fd)
+        return self.read()
+
+
+def _settle_once(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def run(app: App, imports: Imports, folder: Path) -> None:
+    """Be the process of one run; never returns.
+
+    Parameters
+    ----------
+    app : App
+        The parent's.
+    imports : Imports
+        What the parent has imported.
+    folder : Path
+        The pipes of the run.
+    """
+    code = 1
+    try:
+        os.setsid()
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        for number in _HANDLED:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        requests = _open(folder)
+        request = requests.read()
+        other = imports.asked_otherwise(request.get("env", {}))
+        if request and other:
+            WIRE.send({"type": "refused", "why": f"{other} was another at imports"})
+        elif request:
+            _settle(request, folder)
+            app.begin(Path(request["folder"]))
+            app.start_up()
+            WIRE.send({"type": "ready", "language_info": app.kernel.language_info})
+            _loop(app, requests)
+            code = 0
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 1
+    except BaseException:  # noqa: BLE001 - the last frame: nothing is to see the parent's
+        sys.excepthook(*sys.exc_info())
+    finally:
+        _leave(code)
+
+
+def _open(folder: Path) -> _Requests:
+    for name, fd in (("stdout", 1), ("stderr", 2)):
+        opened = os.open(folder / name, os.O_WRONLY)
+        os.dup2(opened, fd)
+        os.close(opened)
+    words = os.open(folder / "words", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    faulthandler.enable(words)
+    WIRE.open(str(folder / "out"))
+    return _Requests(folder / "go")
+
+
+def _settle(request: dict[str, Any], folder: Path) -> None:
+    """Take on what the client's kernel would have, and what no two processes share."""
+    os.environ.clear()
+    os.environ.update(request["env"])
+    time.tzset()
+    os.umask(request["umask"])
+    os.sched_setaffinity(0, request["cpus"])
+    os.setpriority(os.PRIO_PROCESS, 0, request["nice"])
+    for kind, limits in request["limits"]:
+        resource.setrlimit(kind, tuple(limits))
+    os.chdir(request["folder"])
+    launcher = sys.modules["ipykernel"].__path__[0] + "_launcher.py"
+    sys.argv = [launcher, "-f", str(folder / "kernel.json")]
+    tempfile.tempdir = None
+    importlib.invalidate_caches()
+    if "numpy.random" in sys.modules:  # Python's own is reseeded by a fork
+        sys.modules["numpy.random"].seed()
+    _widen(request["blas_threads"], request["openmp_threads"])
+
+
+def _widen(blas: int, openmp: int | None) -> None:
+    """Give the libraries that were loaded with one thread the threads they may have."""
+    if "numpy" not in sys.modules:
+        return
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    limits = {"blas": blas} | ({"openmp": openmp} if openmp else {})
+    threadpool_limits(limits=limits)
+
+
+def rehearse(app: App) -> None:
+    """Run cells that have the kernel import all it needs for ordinary ones.
+
+    Parameters
+    ----------
+    app : App
+        The parent's, in a process that is thrown away.
+    """
+    app.begin(Path("/"))
+
+    async def run() -> None:
+        app.kernel.io_loop = IOLoop.current()
+        for source in ("1", "1 / 0", "import asyncio\nawait asyncio.sleep(0)"):
+            await app.execute(source)
+
+    asyncio.run(run())
+
+
+def _loop(app: App, requests: _Requests) -> None:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_until_complete(_answer(app, requests))
+    except RuntimeError:  # exit() stops a kernel's loop
+        if not app.shell.exit_now:
+            raise
+        while "source" in requests.read():
+            pass
+
+
+async def _answer(app: App, requests: _Requests) -> None:
+    app.kernel.io_loop = IOLoop.current()
+    while source := (await requests.wait()).get("source"):
+        await app.execute(source)
+        _LIBC.fflush(None)
+        WIRE.send({"type": "executed"})
+
+
+def _leave(code: int) -> None:
+    """End as an interpreter does, less taking its modules apart."""
+    steps: tuple[Callable[[], object], ...] = (
+        threading._shutdown,  # type: ignore[attr-defined]
+        atexit._run_exitfuncs,
+        sys.stdout.flush,
+        sys.stderr.flush,
+    )
+    for step in steps:
+        try:
+            step()
+        except BaseException:  # noqa: BLE001 - as above
+            sys.excepthook(*sys.exc_info())
+    _LIBC.fflush(None)
+    os._exit(code)

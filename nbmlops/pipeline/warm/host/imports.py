@@ -1,0 +1,239 @@
+"""What the parent imports, and what it has to leave to the runs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+_CUDA = "a device that its parent has opened is closed to a forked process"
+_THREADS = "it starts threads, which a forked process does not have"
+UNFIT = {
+    "cudf": _CUDA,
+    "cupy": _CUDA,
+    "grpc": _THREADS,
+    "h2o": "it talks to a process of its own",
+    "jax": _THREADS,
+    "jpype": "it runs a Java machine in the process",
+    "keras": _THREADS,
+    "polars": _THREADS,
+    "py4j": "it talks to a process of its own",
+    "pyspark": "it talks to a process of its own",
+    "ray": "it talks to processes of its own",
+    "tensorflow": _THREADS,
+    "tkinter": "it opens a window",
+    "torch": _CUDA,
+}
+"""Packages that are imported in each run, and why."""
+
+
+def n_threads() -> int:
+    """Return how many threads this process has."""
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208
+
+
+_ANY = ("TERM", "COLUMNS", "LINES", "JPY_", "NBMLOPS_", "MLFLOW_", "MPLBACKEND")
+# The kernel itself sets the last; nbmlops and MLflow ask again each time.
+
+
+class Unfit(Exception):  # noqa: N818 - the module's, not the program's
+    """A module was imported that the parent should not have."""
+
+
+class Imports:
+    """The modules that the parent imports for its runs.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is kept which modules an earlier parent found to be unfit.
+
+    Attributes
+    ----------
+    loaded : list of str
+        What was imported, in order.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "unfit.json"
+        self._unfit: dict[str, str] = dict(UNFIT)
+        if self._file.exists():
+            self._unfit |= json.loads(self._file.read_text("utf-8"))
+        if _is_without_cuda("torch"):
+            del self._unfit["torch"]
+        self.loaded: list[str] = []
+        self._known: set[str] = set()
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._packages = _package_folders()
+        self._installed = self._packages + _library_folders()
+        self._asked: dict[str, str | None] = {}
+
+    def load(self, modules: list[str]) -> None:
+        """Import those of some modules that are installed and fit for it.
+
+        Parameters
+        ----------
+        modules : list of str
+            Dotted names; those of the attributes of modules are passed over.
+
+        Raises
+        ------
+        Unfit
+            One of them was not fit, and is now loaded: this parent may fork no more.
+        """
+        for name in modules:
+            if name in self._known or name in sys.modules:
+                continue
+            self._known.add(name)
+            top = name.partition(".")[0]
+            if top not in self._unfit and self._is_installed(top):
+                self._import(name)
+
+    def _import(self, name: str) -> None:
+        said = os.fstat(1).st_size
+        with self._asking():
+            try:
+                importlib.import_module(name)
+            except BaseException:  # noqa: BLE001 - the cell that imports it will say so
+                return
+        self.loaded.append(name)
+        unfit = [each for each in self._unfit if each in sys.modules]
+        why = f"it loads {unfit[0]}: {self._unfit[unfit[0]]}" if unfit else ""
+        if n_threads() > 1:
+            why = _THREADS
+        elif os.fstat(1).st_size != said:
+            why = "it says something when it is imported"
+        if why:
+            found = {k: v for k, v in self._unfit.items() if UNFIT.get(k) != v}
+            self._file.write_text(json.dumps(found | {name.partition(".")[0]: why}))
+            raise Unfit(f"{name} is left to the runs: {why}")
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Note what is asked of the environment."""
+        read = os._Environ.__getitem__
+
+        def getitem(environ: Any, name: Any) -> Any:  # noqa: ANN401
+            if isinstance(name, str):
+                found = environ._data.get(environ.encodekey(name))
+                self._asked.setdefault(name, found and environ.decodevalue(found))
+            return read(environ, name)
+
+        os._Environ.__getitem__ = getitem  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            os._Environ.__getitem__ = read  # type: ignore[method-assign]
+
+    def asked_otherwise(self, environ: Mapping[str, str]) -> str | None:
+        """Return a variable that imports asked for and that has another value now.
+
+        Parameters
+        ----------
+        environ : Mapping of str to str
+            The environment of a run.
+
+        Returns
+        -------
+        str or None
+            Its name.
+        """
+        return next(
+            (
+                name
+                for name, value in self._asked.items()
+                if environ.get(name) != value and not name.startswith(_ANY)
+            ),
+            None,
+        )
+
+    def _is_installed(self, top: str) -> bool:
+        """Return whether a package is not one of somebody's working folder."""
+        try:
+            spec = importlib.util.find_spec(top)
+        except (ImportError, ValueError, AttributeError):
+            return False
+        if spec is None:
+            return False
+        places = [spec.origin or "", *(spec.submodule_search_locations or ())]
+        if spec.origin in ("built-in", "frozen"):
+            return True
+        return any(place.startswith(self._installed) for place in places if place)
+
+    def note_files(self) -> None:
+        """Remember how the files are that were loaded and may be edited."""
+        for module in tuple(sys.modules.values()):
+            path = getattr(module, "__file__", None)
+            if not path or path in self._seen or path.startswith(self._installed):
+                continue
+            self._seen[path] = _state(path)
+
+    def edited(self) -> str | None:
+        """Return a loaded file that is not as it was when it was loaded."""
+        return next(
+            (path for path, state in self._seen.items() if _state(path) != state), None
+        )
+
+    def hidden_by(self, folder: Path) -> str | None:
+        """Return a file that an import from ``folder`` would find first.
+
+        Parameters
+        ----------
+        folder : Path
+            The working folder of a run, before the installed packages in ``sys.path``.
+
+        Returns
+        -------
+        str or None
+            Its name, where a loaded package has the name of it.
+        """
+        try:
+            entries = tuple(os.scandir(folder))
+        except OSError:
+            return None
+        for entry in entries:
+            top, _, ending = entry.name.partition(".")
+            module = sys.modules.get(top)
+            place = getattr(module, "__file__", None) or ""
+            if not place.startswith(self._packages):
+                continue
+            if ending.endswith(("py", "so")) or Path(entry, "__init__.py").exists():
+                return entry.name
+        return None
+
+
+def _package_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    found = {paths["purelib"], paths["platlib"], *site.getsitepackages()}
+    return tuple(
+        f"{path.rstrip('/')}/" for path in (*found, site.getusersitepackages())
+    )
+
+
+def _library_folders() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    return tuple(f"{paths[name].rstrip('/')}/" for name in ("stdlib", "platstdlib"))
+
+
+def _state(path: str) -> tuple[int, int]:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a hundred of them before each run
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_size)
+
+
+def _is_without_cuda(package: str) -> bool:
+    try:
+        return version(package).endswith("+cpu")
+    except PackageNotFoundError:
+        return False
