@@ -57,9 +57,10 @@ def traceback_of(cell: Any) -> str:  # noqa: ANN401
 def last_words(file: Any) -> str:  # noqa: ANN401
     """Return the end of what a kernel wrote beside its messages."""
     size = file.seek(0, 2)
-    file.seek(max(0, size - 4000))
+    file.seek(max(0, size - 100_000))
     lines = _ANSI.sub("", file.read().decode(errors="replace")).splitlines()
-    return "\n".join(line for line in lines if "WARNING" not in line).strip()
+    told = [line for line in lines if not re.search("WARNING|^Extension modules", line)]
+    return "\n".join(told)[-4000:].strip()
 
 
 def is_to_run(cell: Any) -> bool:  # noqa: ANN401

@@ -8,7 +8,7 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from nbmlops._masking import mask, mask_notebook, secrets_of
-from nbmlops.entities import RunStatus
+from nbmlops.entities import Run, RunStatus
 from nbmlops.errors import NbmlopsError, NotebookError
 from nbmlops.pipeline.ending import Ending
 from nbmlops.pipeline.html import to_html
@@ -186,14 +186,17 @@ class Execution:
         with suppress(NbmlopsError):  # a store that is gone is told of at the end
             self._open_at_failure = tuple(self._open_children())
 
-    def _open_children(self) -> Iterator[str]:
+    def _open_children(self, children: Iterable[Run] | None = None) -> Iterator[str]:
         """Yield the runs below this one that are still open."""
-        waiting = [self.run.run_id]
+        waiting = list(self._children() if children is None else children)
         while waiting:
-            for child in search.list_children(self.run.store, waiting.pop()):
-                if child.status == "RUNNING":
-                    waiting.append(child.run_id)
-                    yield child.run_id
+            child = waiting.pop()
+            if child.status == "RUNNING":
+                yield child.run_id
+                waiting += search.list_children(self.run.store, child.run_id)
+
+    def _children(self) -> tuple[Run, ...]:
+        return search.list_children(self.run.store, self.run.run_id)
 
     def finish(self, target: Path | None) -> NbmlopsError | None:
         """Keep the executed notebook, end the runs of its cells, and end its own.
@@ -271,9 +274,9 @@ class Execution:
             if search.get_run(store, run_id).status in ("RUNNING", "FINISHED"):
                 runs.end_run(store, run_id, status, tags=because)
         because = {"nbmlops.ended_because": "Its kernel ended before it did."}
-        for run_id in tuple(self._open_children()):
+        children = self._children()
+        for run_id in tuple(self._open_children(children)):
             runs.end_run(store, run_id, "KILLED", tags=because)
-        children = search.list_children(store, self.run.run_id)
         self.children = tuple(child.run_id for child in reversed(children))
 
     def _error(self, kept: str) -> NotebookError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ _TEMPLATE = """\
 {%- block jupyter_widgets -%}{%- endblock -%}
 """
 _WIDGET = "application/vnd.jupyter.widget-view+json"
+_one_by_one = threading.Lock()
 
 
 def to_html(notebook: Any, *, folder: Path, title: str) -> str:  # noqa: ANN401
@@ -32,6 +35,15 @@ def to_html(notebook: Any, *, folder: Path, title: str) -> str:  # noqa: ANN401
     str
         HTML. What outputs load by themselves is theirs.
     """
+    resources = {"metadata": {"path": str(folder), "name": title}}
+    with _one_by_one:
+        page, _ = _exporter().from_notebook_node(notebook, resources=resources)
+    return str(page)
+
+
+@cache
+def _exporter() -> Any:  # noqa: ANN401
+    """Return the exporter of this process: to compile its templates takes long."""
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
@@ -41,6 +53,4 @@ def to_html(notebook: Any, *, folder: Path, title: str) -> str:  # noqa: ANN401
     exporter.config.NbConvertBase.display_data_priority = [
         kind for kind in shown if kind != _WIDGET
     ]
-    resources = {"metadata": {"path": str(folder), "name": title}}
-    page, _ = exporter.from_notebook_node(notebook, resources=resources)
-    return str(page)
+    return exporter

@@ -78,4 +78,10 @@ def warm_client(notebook: Any, settings: Warm, **options: Any) -> WarmClient:  #
         Not started yet.
     """
     modules = settings.preload or imports(notebook.cells)
-    return WarmClient(notebook, modules=modules, idle_s=settings.idle_s, **options)
+    return WarmClient(
+        notebook,
+        modules=modules,
+        chosen=bool(settings.preload),
+        idle_s=settings.idle_s,
+        **options,
+    )

@@ -27,6 +27,7 @@ _TURN_S = 0.2
 _GRACE_S = 3.0
 _LEAVE_S = 5.0
 _ATTEMPTS = 5
+_WIDTHS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _LIMITS = tuple(
     getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")
 )
@@ -48,7 +49,9 @@ class WarmClient:
     on_failure : callable
         Called without arguments while the process of a failed notebook still lives.
     modules : sequence of str
-        What the parent is to have imported.
+        What the parent is to have imported, where it is installed.
+    chosen : bool, default=False
+        Whether the user chose the modules: then also those that are not installed.
     idle_s : float, default=600
         Seconds after which a parent that is started here leaves when nothing runs.
     jobs : int, default=1
@@ -66,6 +69,7 @@ class WarmClient:
         timeout_s: float | None,
         on_failure: Callable[[], None],
         modules: Sequence[str],
+        chosen: bool = False,
         idle_s: float = 600.0,
         jobs: int = 1,
         keeper: Keeper | None = None,
@@ -75,7 +79,11 @@ class WarmClient:
         self._env = dict(env) | {"JPY_PARENT_PID": str(os.getpid())}
         self._timeout_s = timeout_s
         self._on_failure = on_failure
-        self._modules = list(modules)
+        self._wanted = {
+            "modules": list(modules),
+            "chosen": chosen,
+            "folder": str(folder),
+        }
         self._idle_s = idle_s
         self._jobs = jobs
         self._states = States(notebook, keeper)
@@ -103,8 +111,7 @@ class WarmClient:
             self._deadline = time.monotonic() + self._timeout_s
         self._states.notebook_start()
         try:
-            parent = Parent(self._env, idle_s=self._idle_s)
-            pipes = self._reach(parent)
+            pipes = self._reach(Parent(self._env, idle_s=self._idle_s))
         except Cut as cut:
             self._on_failure()
             self._states.notebook_complete()
@@ -123,7 +130,7 @@ class WarmClient:
     def _reach(self, parent: Parent) -> Pipes:
         """Return the pipes of a run that is ready for its first cell."""
         why = ""
-        wanted = {"modules": self._modules, "folder": str(self._folder)}
+        wanted = self._wanted | self._threads()
         for _ in range(_ATTEMPTS):
             pipes = Pipes(parent.runs(), wanted)
             try:
@@ -161,31 +168,26 @@ class WarmClient:
             if not is_alive(parent.folder):
                 return "its parent died"
 
+    def _threads(self) -> dict[str, int | None]:
+        """Return the width of the libraries that the parent has loaded."""
+        share = max(1, len(os.sched_getaffinity(0)) // self._jobs)
+        for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+            if self._env.get(name, "").isdigit():
+                return {"blas": max(1, int(self._env[name])), "openmp": None}
+        if self._jobs > 1:  # for the libraries that the run itself is to load
+            self._env |= dict.fromkeys(_WIDTHS, str(share))
+        return {"blas": share, "openmp": share if self._jobs > 1 else None}
+
     def _request(self) -> Document:
-        cpus = os.sched_getaffinity(0)
-        share = max(1, len(cpus) // self._jobs)
-        chosen = [
-            self._env.get(name)
-            for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
-            if self._env.get(name, "").isdigit()
-        ]
-        env = dict(self._env)
-        if self._jobs > 1 and not chosen:  # for what the run itself is to load
-            env |= dict.fromkeys(
-                ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"),
-                str(share),
-            )
         umask = os.umask(0o077)
         os.umask(umask)
         return {
-            "env": env,
+            "env": self._env,
             "folder": str(self._folder),
             "umask": umask,
-            "cpus": sorted(cpus),
+            "cpus": sorted(os.sched_getaffinity(0)),
             "nice": os.getpriority(os.PRIO_PROCESS, 0),
             "limits": [(kind, resource.getrlimit(kind)) for kind in _LIMITS],
-            "blas_threads": int(chosen[0] or share) if chosen else share,
-            "openmp_threads": share if self._jobs > 1 and not chosen else None,
         }
 
     def _run(self, pipes: Pipes) -> Ending:

@@ -30,6 +30,7 @@ _PREFIXES = (
     *("PYTHON", "LD_", "OMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "KMP_", "GOMP_"),
     *("NUMEXPR_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "MALLOC_", "JE_", "MPLBACKEND"),
     *("MPLCONFIG", "IPYTHON", "JUPYTER_CONFIG", "LANG", "LC_", "TZ", "SCIPY_"),
+    *("PATH", "HOME", "XDG_", "SHELL", "SSL_", "SKLEARN_", "PANDAS_"),
 )
 _BY_SKLEARN = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")  # set when it is imported
 _PRELOAD = {

@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import ctypes
 import faulthandler
-import importlib
 import json
 import os
 import resource
@@ -89,7 +88,7 @@ def run(app: App, imports: Imports, folder: Path) -> None:
         if request and other:
             WIRE.send({"type": "refused", "why": f"{other} was another at imports"})
         elif request:
-            _settle(request, folder)
+            _settle(request, folder, imports.added)
             app.begin(Path(request["folder"]))
             app.start_up()
             WIRE.send({"type": "ready", "language_info": app.kernel.language_info})
@@ -114,10 +113,12 @@ def _open(folder: Path) -> _Requests:
     return _Requests(folder / "go")
 
 
-def _settle(request: dict[str, Any], folder: Path) -> None:
+def _settle(
+    request: dict[str, Any], folder: Path, set_by_imports: dict[str, str]
+) -> None:
     """Take on what the client's kernel would have, and what no two processes share."""
     os.environ.clear()
-    os.environ.update(request["env"])
+    os.environ.update(set_by_imports | request["env"])
     time.tzset()
     os.umask(request["umask"])
     os.sched_setaffinity(0, request["cpus"])
@@ -128,20 +129,11 @@ def _settle(request: dict[str, Any], folder: Path) -> None:
     launcher = sys.modules["ipykernel"].__path__[0] + "_launcher.py"
     sys.argv = [launcher, "-f", str(folder / "kernel.json")]
     tempfile.tempdir = None
-    importlib.invalidate_caches()
+    for path, finder in tuple(sys.path_importer_cache.items()):
+        if finder is None:  # a folder that was not there may be there now
+            del sys.path_importer_cache[path]
     if "numpy.random" in sys.modules:  # Python's own is reseeded by a fork
         sys.modules["numpy.random"].seed()
-    _widen(request["blas_threads"], request["openmp_threads"])
-
-
-def _widen(blas: int, openmp: int | None) -> None:
-    """Give the libraries that were loaded with one thread the threads they may have."""
-    if "numpy" not in sys.modules:
-        return
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    limits = {"blas": blas} | ({"openmp": openmp} if openmp else {})
-    threadpool_limits(limits=limits)
 
 
 def rehearse(app: App) -> None:

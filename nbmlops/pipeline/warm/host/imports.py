@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from .threads import n_threads
+
 _CUDA = "a device that its parent has opened is closed to a forked process"
 _THREADS = "it starts threads, which a forked process does not have"
 UNFIT = {
@@ -36,13 +38,10 @@ UNFIT = {
 """Packages that are imported in each run, and why."""
 
 
-def n_threads() -> int:
-    """Return how many threads this process has."""
-    return len(os.listdir("/proc/self/task"))  # noqa: PTH208
-
-
-_ANY = ("TERM", "COLUMNS", "LINES", "JPY_", "NBMLOPS_", "MLFLOW_", "MPLBACKEND")
-# The kernel itself sets the last; nbmlops and MLflow ask again each time.
+_ANY = (
+    *("TERM", "COLUMNS", "LINES", "PYTEST_", "JPY_", "NBMLOPS_", "MLFLOW_", "_MLFLOW_"),
+    "MPLBACKEND",  # the kernel itself sets it
+)
 
 
 class Unfit(Exception):  # noqa: N818 - the module's, not the program's
@@ -75,15 +74,18 @@ class Imports:
         self._seen: dict[str, tuple[int, int]] = {}
         self._packages = _package_folders()
         self._installed = self._packages + _library_folders()
-        self._asked: dict[str, str | None] = {}
+        self._asked: set[str] = set()
+        self._environ = dict(os.environ)
 
-    def load(self, modules: list[str]) -> None:
-        """Import those of some modules that are installed and fit for it.
+    def load(self, modules: list[str], *, installed_only: bool = True) -> None:
+        """Import those of some modules that are fit for it.
 
         Parameters
         ----------
         modules : list of str
             Dotted names; those of the attributes of modules are passed over.
+        installed_only : bool, default=True
+            Whether to leave modules of somebody's working folder to the runs.
 
         Raises
         ------
@@ -95,7 +97,8 @@ class Imports:
                 continue
             self._known.add(name)
             top = name.partition(".")[0]
-            if top not in self._unfit and self._is_installed(top):
+            is_there = not installed_only or self._is_installed(top)
+            if top not in self._unfit and is_there:
                 self._import(name)
 
     def _import(self, name: str) -> None:
@@ -119,20 +122,27 @@ class Imports:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Note what is asked of the environment."""
-        read = os._Environ.__getitem__
+        """Note the variables that are asked for by name; a copy asks for none."""
+        kind = os._Environ
+        read, walk = kind.__getitem__, kind.__iter__
+        copied: list[str] = []
 
         def getitem(environ: Any, name: Any) -> Any:  # noqa: ANN401
-            if isinstance(name, str):
-                found = environ._data.get(environ.encodekey(name))
-                self._asked.setdefault(name, found and environ.decodevalue(found))
+            if [name] != copied and isinstance(name, str):
+                self._asked.add(name)
             return read(environ, name)
 
-        os._Environ.__getitem__ = getitem  # type: ignore[method-assign]
+        def iterate(environ: Any) -> Iterator[Any]:  # noqa: ANN401
+            for name in walk(environ):
+                copied[:] = [name]
+                yield name
+            copied.clear()
+
+        kind.__getitem__, kind.__iter__ = getitem, iterate  # type: ignore[method-assign]
         try:
             yield
         finally:
-            os._Environ.__getitem__ = read  # type: ignore[method-assign]
+            kind.__getitem__, kind.__iter__ = read, walk  # type: ignore[method-assign]
 
     def asked_otherwise(self, environ: Mapping[str, str]) -> str | None:
         """Return a variable that imports asked for and that has another value now.
@@ -150,11 +160,22 @@ class Imports:
         return next(
             (
                 name
-                for name, value in self._asked.items()
-                if environ.get(name) != value and not name.startswith(_ANY)
+                for name in sorted(self._asked)
+                if not name.startswith(_ANY)
+                and environ.get(name)
+                not in (self._environ.get(name), self.added.get(name))
             ),
             None,
         )
+
+    @property
+    def added(self) -> dict[str, str]:
+        """What imports have set in the environment."""
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if self._environ.get(name) != value and not name.startswith(_ANY)
+        }
 
     def _is_installed(self, top: str) -> bool:
         """Return whether a package is not one of somebody's working folder."""

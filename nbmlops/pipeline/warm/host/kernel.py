@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from ipykernel import debugger  # noqa: F401 - looks for debugpy here, and once
 from ipykernel.displayhook import ZMQDisplayHook
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
@@ -42,6 +43,10 @@ class App(IPKernelApp):
         self.init_io()
         self.init_kernel()
         self.init_shell()  # type: ignore[no-untyped-call]
+        self._asks_for_extensions = bool(self.extensions or self.extra_extensions)
+        if not self._asks_for_extensions:
+            self.init_extensions()  # type: ignore[no-untyped-call]
+        self.shell.display_formatter.format(0)
 
     def init_io(self) -> None:
         """Have what Python writes become messages."""
@@ -72,7 +77,6 @@ class App(IPKernelApp):
         self.session.session = str(uuid.uuid4())
         kernel.ident = str(uuid.uuid4())
         shell.init_environment()
-        shell.init_history()
         shell.starting_dir = str(folder)
         shell.user_ns["_dh"][:] = [Path(folder)]
         name = os.environ.get("JPY_SESSION_NAME")
@@ -83,7 +87,8 @@ class App(IPKernelApp):
         """Do what the user's configuration asks for, as a kernel does at its start."""
         self.init_path()  # type: ignore[no-untyped-call]
         self.init_gui_pylab()  # type: ignore[no-untyped-call]
-        self.init_extensions()  # type: ignore[no-untyped-call]
+        if self._asks_for_extensions:
+            self.init_extensions()  # type: ignore[no-untyped-call]
         self.init_code()  # type: ignore[no-untyped-call]
         sys.stdout.flush()
         sys.stderr.flush()

@@ -7,6 +7,7 @@ import gc
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 import time
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from . import child
-from .imports import Imports, Unfit, n_threads
+from .imports import Imports, Unfit
 from .kernel import App
+from .threads import Width, n_threads
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class Parent:
         self._n_runs = 0
         self._rest = b""
         self._lock: int | None = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._width = Width()
         self._is_open = True
         self._pid = os.getpid()
 
@@ -122,9 +125,9 @@ class Parent:
         os.waitpid(pid, 0)
         self._load([name for name in names if name != "__main__"])
 
-    def _load(self, modules: list[str]) -> None:
+    def _load(self, modules: list[str], *, installed_only: bool = True) -> None:
         with self._app.shell.builtin_trap:  # where cells find get_ipython
-            self._imports.load(modules)
+            self._imports.load(modules, installed_only=installed_only)
 
     def _tell(self, state: str) -> None:
         """Write what `nbmlops warm status` reads; what a successor writes stays."""
@@ -195,8 +198,9 @@ class Parent:
             opened.callback(os.close, run.end)
             try:
                 with suppress(BlockingIOError):
-                    if not os.read(run.life, 1):
-                        return None  # the client has gone again
+                    if not os.read(run.life, 1):  # the client has gone again
+                        shutil.rmtree(folder, ignore_errors=True)
+                        return None
                 why = self._prepare(json.loads((folder / "wanted.json").read_text()))
             except (Unfit, _Retired) as reason:
                 self._retire(str(reason))
@@ -216,8 +220,10 @@ class Parent:
         if edited:
             raise _Retired(f"{edited} has changed")
         n_before = len(self._imports.loaded)
-        self._load(wanted["modules"])
+        self._load(wanted["modules"], installed_only=not wanted["chosen"])
         self._imports.note_files()
+        if not self._width.set(blas=wanted["blas"], openmp=wanted["openmp"]):
+            return "its BLAS keeps threads"
         if n_threads() != 1:
             raise _Retired("it has more than one thread")
         if len(self._imports.loaded) != n_before:
@@ -251,6 +257,8 @@ class Parent:
             asked = os.read(run.life, 64)
             if not asked or b"k" in asked:
                 _kill(run, signal.SIGKILL)
+                if not asked:
+                    shutil.rmtree(run.folder, ignore_errors=True)
             elif b"i" in asked:
                 _kill(run, signal.SIGINT)
 

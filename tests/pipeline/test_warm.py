@@ -1,0 +1,584 @@
+"""Runs in forks: the same as in a kernel, each by itself, and gone at the end."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from nbmlops.config import Warm
+from nbmlops.pipeline.engine import StepClient
+from nbmlops.pipeline.place import Place
+from nbmlops.pipeline.warm import parents
+from nbmlops.pipeline.warm.choice import warm_client, why_cold
+from nbmlops.pipeline.warm.parents import NotWarm, list_parents, stop_parents
+
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux"),
+]
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_parents(tmp_path_factory):
+    """Have parents of these tests' own, gone at the end."""
+    runtime = tmp_path_factory.mktemp("runtime")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("XDG_RUNTIME_DIR", str(runtime))
+    yield runtime
+    stop_parents()
+    wait_until(lambda: not list_parents())
+    patch.undo()
+
+
+def wait_until(holds, limit_s=30):
+    until = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def made(*sources, tags=()):
+    cells = [new_code_cell(source, metadata={"tags": list(tags)}) for source in sources]
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+    notebook.metadata["papermill"] = {}
+    return notebook
+
+
+def warm(notebook, folder, *, settings=None, **options):
+    options = {"timeout_s": None, "on_failure": lambda: None, **options}
+    env = {**os.environ, **options.pop("env", {})}
+    return warm_client(
+        notebook, settings or Warm(), folder=Path(folder), env=env, **options
+    )
+
+
+def cold(notebook, folder):
+    return StepClient(
+        notebook,
+        kernel_name="python3",
+        folder=folder,
+        env=dict(os.environ),
+        timeout_s=None,
+        specs=Place().kernel_specs(),
+        on_failure=lambda: None,
+    )
+
+
+def text(notebook, cell=-1):
+    """Return all that a cell wrote and returned."""
+    return "".join(
+        output.get("text", "") + output.get("data", {}).get("text/plain", "")
+        for output in notebook.cells[cell].outputs
+    )
+
+
+def run(*sources, folder, **options):
+    notebook = made(*sources)
+    ending = warm(notebook, folder, **options).run()
+    assert ending.how == "finished", ending
+    return notebook
+
+
+def seen(notebook):
+    """Return what a reader sees of each cell, less what no two runs have in common."""
+    cells = []
+    for cell in notebook.cells:
+        outputs = []
+        for output in cell.outputs:
+            if output.output_type == "stream" and outputs:
+                last = outputs[-1]
+                if (last["output_type"], last.get("name")) == ("stream", output.name):
+                    last["text"] += output.text
+                    continue
+            outputs.append(output)
+        outputs = json.loads(clean(json.dumps(outputs)))
+        cells.append((outputs, cell.execution_count, cell.metadata.papermill.status))
+    return cells
+
+
+SAME = {
+    "values, In and Out": ("1", "_ + 1", "In[1], Out[2], _, __", "In[-1]; None"),
+    "streams": (
+        "import sys\nprint('a')\nprint('b', file=sys.stderr)\nprint('c', flush=True)",
+    ),
+    "an error": ("def f(x):\n    return 1 / x\nf(0)",),
+    "an error in a called cell": ("def f(x):\n    return {}[x]", "f('k')"),
+    "a syntax error": ("1 +",),
+    "an error that may be": ("1 / 0", "2"),
+    "a shell command": ("!echo hi; echo there", "x = !echo a b\nx"),
+    "another cell magic": ("%%bash\necho $((1 + 2))", "%%capture c\nprint(1)", "c()"),
+    "time and history": ("x = 1", "%history -n", "%who_ls"),
+    "displays": (
+        "from IPython.display import HTML, Markdown, JSON, display\n"
+        "display(HTML('<b>x</b>'), metadata={'isolated': True})\ndisplay(1, 2)",
+        "JSON({'a': [1, 2]})",
+    ),
+    "updates of a display in later cells": (
+        "from IPython.display import display\n"
+        "handle = display('first', display_id='d')\nprint('x')",
+        "handle.update('second')",
+        "display('third', display_id='d')",
+    ),
+    "cleared outputs": (
+        "from IPython.display import clear_output\n"
+        "print('gone')\nclear_output()\nprint('kept')",
+        "print('gone')\nclear_output(wait=True)\nprint('kept')",
+        "print('kept')\nclear_output(wait=True)",
+    ),
+    "await": (
+        "import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    return 7",
+        "await f()",
+        "task = asyncio.create_task(f())",
+        "await task",
+        "asyncio.run(f())",
+    ),
+    "a plot": (
+        "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(figsize=(1, 1))",
+        "plt.plot([1, 2]); plt.show()",
+        "import matplotlib; matplotlib.get_backend()",
+        "%matplotlib inline\nplt.figure(figsize=(1, 1)); plt.plot([3, 1])",
+    ),
+    "a frame": (
+        "import pandas as pd\nframe = pd.DataFrame({str(i): [i] for i in range(40)})",
+        "frame",
+        "frame.describe()",
+        "pd.get_option('display.max_columns')",
+        "print(frame.shape)",
+    ),
+    "who it is": (
+        "import os, sys\nos.getcwd(), sys.argv[:2], __name__, sys.flags",
+        "get_ipython().__class__, get_ipython().config.get('IPKernelApp') is not None",
+        "sorted(name for name in globals() if not name.startswith('_'))",
+        "sys.path",
+        "sorted(k for k in os.environ if not k.startswith(('KMP_', 'PYDEVD_')))",
+        "os.getpgid(0) == os.getpid(), os.getsid(0) == os.getpid(), os.umask(0o22)",
+        "import threading; threading.current_thread().name",
+        "import signal\n[signal.getsignal(n) for n in (2, 15, 13)]",
+    ),
+    "input": ("input('name? ')",),
+    "getpass": ("import getpass\ngetpass.getpass()",),
+    "sys.exit": ("import sys\nsys.exit(3)",),
+    "exit": ("print('x'); exit()", "1"),
+    "a fit on several threads": (
+        "import numpy as np\n"
+        "from sklearn.ensemble import HistGradientBoostingClassifier\n"
+        "rng = np.random.default_rng(0); X = rng.normal(size=(2000, 5))\n"
+        "model = HistGradientBoostingClassifier(max_iter=5).fit(X, X[:, 0] > 0)",
+        "model.score(X, X[:, 0] > 0)",
+        "from sklearn.cluster import KMeans\n"
+        "KMeans(3, random_state=0, n_init=1).fit(X).inertia_.round(6)",
+        "import threadpoolctl\n"
+        "sorted((i['user_api'], i['num_threads'])"
+        " for i in threadpoolctl.threadpool_info())",
+        "A = rng.normal(size=(300, 300)); np.linalg.svd(A @ A.T)[1][:2].round(3)",
+    ),
+    "processes": (
+        "import multiprocessing\n"
+        "with multiprocessing.get_context('fork').Pool(2) as pool:\n"
+        "    found = pool.map(abs, [-1, -2])\nfound",
+        "with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "    found = pool.map(abs, [-3])\nfound",
+        "from joblib import Parallel, delayed\n"
+        "Parallel(n_jobs=2)(delayed(abs)(-i) for i in range(3))",
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "with ThreadPoolExecutor(2) as pool:\n    found = list(pool.map(abs, [-4]))\n"
+        "found",
+    ),
+    "a database and files": (
+        "import sqlite3, tempfile, uuid, os\ndb = sqlite3.connect('a.db')",
+        "db.execute('create table if not exists t (x)'); db.commit()\n"
+        "db.execute('select count(*) from t').fetchall()",
+        "with tempfile.NamedTemporaryFile() as f:\n    ok = os.path.exists(f.name)\nok",
+        "len({uuid.uuid4(), uuid.uuid1()})",
+    ),
+    "warnings and logs": (
+        "import warnings, logging\nwarnings.warn('careful')",
+        "logging.getLogger('x').warning('heard')",
+        "warnings.warn('old', DeprecationWarning)",
+    ),
+    "a progress bar": ("from tqdm import tqdm\nlist(tqdm([1], disable=True))",),
+    "long output": ("print('x' * 100000)", "'y' * 3000"),
+    "a local module": ("import beside\nbeside.VALUE",),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_a_fork_shows_the_same_as_a_kernel(tmp_path, name):
+    (tmp_path / "beside.py").write_text("VALUE = 5")
+    tags = ["raises-exception"] if name in ("an error that may be",) else []
+    forked, kernel = made(*SAME[name], tags=tags), made(*SAME[name], tags=tags)
+    there = warm(forked, tmp_path).run()
+    expected = cold(kernel, tmp_path).run()
+    assert (there.how, there.cell_index) == (expected.how, expected.cell_index)
+    assert (there.reason, clean(there.traceback)) == (
+        expected.reason,
+        clean(expected.traceback),
+    )
+    for ours, theirs in zip(seen(forked), seen(kernel), strict=True):
+        assert ours == theirs
+    assert forked.metadata.language_info == kernel.metadata.language_info
+    assert {*forked.metadata.papermill} == {*kernel.metadata.papermill}
+    nbformat.validate(forked)
+
+
+def clean(text):
+    return re.sub(
+        r"ipykernel_\d+|0x[0-9a-f]+|'[^']*/kernel.json'|/tmp/tmp\w+", "", text
+    )
+
+
+def test_what_is_written_below_python_is_caught_in_its_cell(tmp_path):
+    notebook = run(
+        "import os, subprocess, ctypes\nos.write(1, b'one\\n')",
+        "subprocess.run(['sh', '-c', 'echo two; echo three >&2'])\nNone",
+        "ctypes.CDLL(None).puts(b'four')\nNone",
+        "if os.fork() == 0:\n    print('five', flush=True)\n    os._exit(0)\n"
+        "os.wait()\nNone",
+        folder=tmp_path,
+    )
+    assert text(notebook, 0).startswith("one\n")
+    assert {o.name: o.text for o in notebook.cells[1].outputs} == {
+        "stdout": "two\n",
+        "stderr": "three\n",
+    }
+    assert text(notebook, 2) == "four\n"
+    assert text(notebook, 3) == "five\n"
+
+
+def test_runs_share_nothing_but_what_was_imported(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    first = run(
+        "import os, random, uuid\nimport numpy as np\n"
+        "left = 1; os.environ['LEFT'] = 'x'",
+        "import json; json.left = 1; os.umask(0o7); os.chdir('..')",
+        "np.set_printoptions(precision=2); np.seterr(all='raise')\nNone",
+        "random.random(), np.random.rand(), uuid.uuid4(), hash('x'), os.getpid()",
+        folder=tmp_path / "a",
+    )
+    second = run(
+        "import os, random, uuid, json\nimport numpy as np",
+        "'left' in globals(), 'LEFT' in os.environ, hasattr(json, 'left'), os.getcwd()",
+        "np.get_printoptions()['precision'], np.geterr()['over'], os.umask(0o22)",
+        "random.random(), np.random.rand(), uuid.uuid4(), hash('x'), os.getpid()",
+        folder=tmp_path / "b",
+        env={"GIVEN": "1"},
+    )
+    assert "".join(text(second, 1).split()) == f"(False,False,False,'{tmp_path}/b')"
+    assert text(second, 2) == "(8, 'warn', 18)"
+    for one, other in zip(
+        text(first).split(",")[:3], text(second).split(",")[:3], strict=True
+    ):
+        assert one != other
+
+
+def test_numpy_and_python_draw_other_numbers_in_each_run(tmp_path):
+    draws = {
+        text(run("import numpy as np, random\nnp.random.rand()", folder=tmp_path))
+        for _ in range(3)
+    }
+    assert len(draws) == 3
+
+
+def test_threads_are_the_cores_over_the_jobs(tmp_path):
+    source = (
+        "import numpy, sklearn, threadpoolctl, os\n"
+        "sorted({(i['user_api'], i['num_threads'])"
+        " for i in threadpoolctl.threadpool_info()}), len(os.sched_getaffinity(0))"
+    )
+    cores = len(os.sched_getaffinity(0))
+    for jobs, width in ((1, cores), (cores, 1), (1, cores)):
+        told = text(run(source, folder=tmp_path, jobs=jobs))
+        assert told == f"([('blas', {width}), ('openmp', {width})], {cores})"
+
+
+def test_variables_of_the_caller_reach_the_run_whole(tmp_path):
+    source = "import os\nos.environ.get('PASSED'), os.environ.get('XDG_LEFT_OUT')"
+    notebook = run(source, folder=tmp_path, env={"PASSED": "é"})
+    assert text(notebook) == "('é', None)"
+
+
+@pytest.mark.parametrize(
+    ("death", "code"),
+    [("import os; os._exit(7)", 7), ("import ctypes; ctypes.string_at(0)", -11)],
+)
+def test_a_death_is_told_with_its_last_words(tmp_path, death, code):
+    notebook = made("print('before')", death, "never")
+    ending = warm(notebook, tmp_path).run()
+    assert (ending.how, ending.cell_index) == ("died", 1)
+    assert ending.reason == f"exit code {code}"
+    if code < 0:
+        assert "Segmentation fault" in ending.traceback
+    assert [cell.metadata.papermill.status for cell in notebook.cells] == [
+        "completed",
+        "failed",
+        "pending",
+    ]
+    assert run("1", folder=tmp_path)
+
+
+def test_a_loop_is_interrupted_at_the_limit_and_says_where(tmp_path):
+    notebook = made(
+        "x = 1", "import time\nprint('in')\nwhile True:\n    time.sleep(0.01)"
+    )
+    ending = warm(notebook, tmp_path, timeout_s=3).run()
+    assert (ending.how, ending.cell_index) == ("timed out", 1)
+    assert ending.traceback.endswith("KeyboardInterrupt: ")
+    assert "time.sleep(0.01)" in ending.traceback
+    assert text(notebook) == "in\n"
+
+
+def test_what_does_not_listen_is_killed_with_what_it_started(tmp_path):
+    notebook = made(
+        "import signal, subprocess, time\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        "open('pid', 'w').write(str(child.pid))\n"
+        "while True:\n"
+        "    try:\n        time.sleep(1)\n    except BaseException: pass"
+    )
+    assert warm(notebook, tmp_path, timeout_s=2).run().how == "timed out"
+    pid = int((tmp_path / "pid").read_text())
+    wait_until(lambda: not psutil.pid_exists(pid))
+
+
+def test_stop_interrupts_a_run_from_another_thread(tmp_path):
+    notebook = made(
+        "open('started', 'w').close()\nawait __import__('asyncio').sleep(600)"
+    )
+    client = warm(notebook, tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(client.run)
+        wait_until((tmp_path / "started").exists)
+        client.stop()
+        assert future.result(30).how == "interrupted"
+
+
+def test_output_comes_while_the_cell_runs(tmp_path):
+    notebook = made(
+        "import time\nfrom pathlib import Path\nprint('first')\nprint('second')\n"
+        "while not Path('go').exists():\n    time.sleep(0.01)"
+    )
+    client = warm(notebook, tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(client.run)
+        wait_until(lambda: notebook.cells[0].outputs and "second" in text(notebook))
+        (tmp_path / "go").touch()
+        assert future.result(30).how == "finished"
+
+
+def test_a_run_of_a_killed_caller_is_killed(tmp_path):
+    (tmp_path / ".nbmlops").mkdir()
+    nbformat.write(
+        made(
+            "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ntime.sleep(600)"
+        ),
+        tmp_path / "long.ipynb",
+    )
+    caller = subprocess.Popen(
+        [sys.executable, "-c", "import nbmlops as nm; nm.run_notebook('long.ipynb')"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    pid = tmp_path / "pid"
+    wait_until(lambda: pid.exists() and pid.read_text(), limit_s=120)
+    assert psutil.pid_exists(int(pid.read_text()))
+    caller.kill()
+    caller.wait()
+    wait_until(lambda: not psutil.pid_exists(int(pid.read_text())))
+
+
+def parent_of(notebook_folder):
+    return int(text(run("import os\nos.getppid()", folder=notebook_folder)))
+
+
+def test_a_killed_parent_is_replaced_and_its_runs_have_died(tmp_path):
+    before = parent_of(tmp_path)
+    notebook = made("open('started', 'w').close()", "import time; time.sleep(600)")
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(warm(notebook, tmp_path).run)
+        wait_until((tmp_path / "started").exists)
+        os.kill(before, signal.SIGKILL)
+        ending = future.result(30)
+    assert ending.how == "died"
+    assert parent_of(tmp_path) != before
+
+
+def test_two_callers_at_once_get_one_parent(tmp_path):
+    stop_parents()
+    wait_until(lambda: not list_parents())
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(parent_of, [tmp_path] * 4))
+    assert len(found) == 1
+    assert [parent.pid for parent in list_parents()] == [*found]
+
+
+def test_a_module_edited_on_disk_is_the_new_one(tmp_path, monkeypatch):
+    library = tmp_path / "library"
+    library.mkdir()
+    module = library / "edited_library.py"
+    module.write_text("VALUE = 1")
+    monkeypatch.setenv("PYTHONPATH", str(library))
+    source = "import edited_library, os\nedited_library.VALUE, os.getppid()"
+    settings = Warm(preload=("edited_library",))
+    first = text(run(source, folder=tmp_path, settings=settings))
+    again = text(run(source, folder=tmp_path, settings=settings))
+    module.write_text("VALUE = 22")
+    edited = text(run(source, folder=tmp_path, settings=settings))
+    assert first == again
+    assert first.startswith("(1, ")
+    assert edited.startswith("(22, ")
+    assert edited.split(",")[1] != first.split(",")[1]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()",
+        "print('welcome')",
+    ],
+)
+def test_a_module_that_starts_threads_or_speaks_is_left_to_the_runs(
+    tmp_path, monkeypatch, code
+):
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "odd_library.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(library))
+    settings = Warm(preload=("odd_library",))
+    source = (
+        "import sys, os, threading\nbefore = 'odd_library' in sys.modules\n"
+        "import odd_library\n(before, threading.active_count())"
+    )
+    for _ in range(2):
+        notebook = run(source, folder=tmp_path, settings=settings)
+        assert "(False, " in text(notebook)
+        assert ("welcome" in text(notebook)) == ("welcome" in code)
+
+
+def test_a_file_that_hides_a_package_is_imported_as_in_a_kernel(tmp_path):
+    run("import pandas", folder=tmp_path)
+    (tmp_path / "pandas.py").write_text("mine = True")
+    with pytest.raises(NotWarm, match=r"pandas\.py in the notebook's folder"):
+        warm(made("import pandas\npandas.mine"), tmp_path).run()
+
+
+def test_a_variable_that_imports_asked_for_must_be_the_same(tmp_path, monkeypatch):
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "asking_library.py").write_text("import os\nX = os.environ.get('ASKED')")
+    monkeypatch.setenv("PYTHONPATH", str(library))
+    settings = Warm(preload=("asking_library",))
+    run("1", folder=tmp_path, settings=settings)
+    with pytest.raises(NotWarm, match="ASKED"):
+        warm(made("1"), tmp_path, settings=settings, env={"ASKED": "now"}).run()
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("import ipywidgets as w", "ipywidgets makes widgets"),
+        ("from ipywidgets import interact", "ipywidgets makes widgets"),
+        ("%gui qt", "needs an event loop"),
+        ("%matplotlib widget", "needs an event loop"),
+        ("%matplotlib inline", ""),
+        ("import numpy  # ipywidgets", ""),
+    ],
+)
+def test_what_needs_a_kernel_is_seen_beforehand(source, why):
+    assert why in why_cold(made(source), "python3", Place())
+    assert bool(why) == bool(why_cold(made(source), "python3", Place()))
+
+
+def test_another_language_or_kernel_is_no_fork(tmp_path):
+    notebook = made("1")
+    notebook.metadata["language_info"] = {"name": "R"}
+    assert why_cold(notebook, "python3", Place()) == "it is in R"
+    place = Place(env={"A": "1"})
+    assert why_cold(made("1"), "python3", place) == "it runs in another environment"
+
+
+def test_a_widget_that_comes_unforeseen_keeps_its_state(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import ipywidgets\nslider = ipywidgets.IntSlider"
+    )
+    notebook = run("import mine\nmine.slider(7)", folder=tmp_path)
+    (key,) = notebook.metadata.widgets
+    values = [
+        w["state"].get("value") for w in notebook.metadata.widgets[key].state.values()
+    ]
+    assert 7 in values
+    assert "IntSlider(value=7)" in text(notebook)
+
+
+def test_an_idle_parent_leaves_and_nothing_is_left_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONNODEBUGRANGES", "1")  # a parent of its own
+    pid = int(
+        text(
+            run(
+                "import os\nos.getppid()",
+                folder=tmp_path,
+                settings=Warm(idle_s=0.5),
+            )
+        )
+    )
+    wait_until(lambda: not psutil.pid_exists(pid))
+
+
+def test_a_folder_that_others_can_write_to_is_refused(tmp_path, monkeypatch):
+    shared = tmp_path / "shared"
+    (shared / "nbmlops").mkdir(parents=True)
+    (shared / "nbmlops").chmod(0o777)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(shared))
+    with pytest.raises(NotWarm, match="only you can write"):
+        warm(made("1"), tmp_path).run()
+
+
+def n_open_files():
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+def test_many_runs_leave_no_file_and_no_process(tmp_path, own_parents):
+    run("1", folder=tmp_path)
+    (parent,) = [p for p in list_parents() if p.n_running == 0][:1]
+    before = n_open_files()
+    threads = [
+        threading.Thread(target=run, args=("1",), kwargs={"folder": tmp_path})
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert n_open_files() == before
+    wait_until(lambda: not psutil.Process(parent.pid).children())
+    assert not [*own_parents.glob("nbmlops/warm/*/runs/*")]
+
+
+def test_a_parent_has_one_thread_and_no_socket(tmp_path):
+    run("import pandas, sklearn.ensemble, mlflow", folder=tmp_path)
+    for parent in list_parents():
+        process = psutil.Process(parent.pid)
+        assert process.num_threads() == 1
+        assert process.net_connections(kind="all") == []
+
+
+def test_the_key_of_a_parent_is_of_what_changes_imports():
+    base = {"PATH": "/bin", "HOME": "/root"}
+    key = parents._key(base)
+    assert parents._key({**base, "NBMLOPS_X": "1", "MLFLOW_RUN_CONTEXT": "{}"}) == key
+    for name in ("PYTHONPATH", "OMP_NUM_THREADS", "MKL_X", "LD_PRELOAD", "CUDA_X"):
+        assert parents._key({**base, name: "1"}) != key
