@@ -53,6 +53,8 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         The kernel's environment.
     timeout_s : float or None
         Seconds from the start of the kernel to the end of the last cell.
+    cell_timeout_s : float, optional
+        Seconds each cell may take.
     specs : KernelSpecManager
         What knows the kernel.
     on_failure : callable
@@ -69,6 +71,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         folder: Path,
         env: Mapping[str, str],
         timeout_s: float | None,
+        cell_timeout_s: float | None = None,
         specs: KernelSpecManager,
         on_failure: Callable[[], None],
         keeper: Keeper | None = None,
@@ -76,12 +79,14 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         super().__init__(
             States(notebook, keeper),
             kernel_name=kernel_name,
+            timeout=cell_timeout_s,
             iopub_timeout=_OUTPUT_S,
             startup_timeout=_START_S,
             resources={"metadata": {"path": str(folder)}},
             log=_log,
             on_cell_executed=_refuse_exit,
         )
+        self._has_cell_limit = cell_timeout_s is not None
         self._env = dict(env)
         self._specs = specs
         self._timeout_s = timeout_s
@@ -220,6 +225,8 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
                 reason = f"{error.ename}: {error.evalue}"
             case DeadKernelError() if index is not None:
                 how = "died"
+            case TimeoutError() if self._has_cell_limit:
+                how = "timed out"
             case RuntimeError() | OSError() if index is None:
                 how = "not started"
         if how in ("died", "not started"):

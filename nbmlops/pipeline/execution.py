@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -24,6 +24,7 @@ from nbmlops.pipeline.html import to_html
 from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
 from nbmlops.pipeline.output import rescue, write_whole
 from nbmlops.pipeline.place import Place
+from nbmlops.pipeline.saving import Saver
 from nbmlops.pipeline.warm.choice import Client, warm_client, why_cold
 from nbmlops.pipeline.warm.parents import NotWarm
 from nbmlops.secrets import NAMES_FILE, recall
@@ -97,6 +98,7 @@ class Execution:
         place: Place,
         cold: bool = False,
         jobs: int = 1,
+        target: Path | None = None,
     ) -> None:
         """Run the cells, in a thread so that this one can be interrupted.
 
@@ -116,19 +118,26 @@ class Execution:
             Whether it is to be a kernel, even where a fork would do.
         jobs : int, default=1
             Notebooks that share the processors.
+        target : Path, optional
+            The output file, which grows while it runs.
         """
         self._executed = ready
         self._timeout_s = timeout_s
         with (
             tempfile.TemporaryDirectory() as scratch,
             ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool,
+            ExitStack() as closing,
         ):
             names = Path(scratch, "names")
+            saver = Saver(ready, target, masked=_masked) if target else None
+            if saver is not None:
+                closing.callback(saver.close)
             common: dict[str, Any] = {
                 "folder": place.folder or self._source.parent,
                 "env": self._environment(experiment, place) | {NAMES_FILE: str(names)},
                 "timeout_s": timeout_s,
                 "on_failure": self._note_open_children,
+                "keeper": saver,
             }
             specs = place.kernel_specs()
             why = "it was asked for" if cold else why_cold(ready, kernel_name, place)
@@ -325,6 +334,13 @@ class Execution:
             case "not started":
                 return f"The kernel of {name} did not start: {reason}."
         return ""
+
+
+def _masked(node: Any) -> Any:  # noqa: ANN401
+    """Return a notebook or a cell of one without its secrets."""
+    if "cells" in node:
+        return mask_notebook(node)
+    return mask_notebook({"cells": [node]})["cells"][0]
 
 
 def _is_injected(cell: Any) -> bool:  # noqa: ANN401

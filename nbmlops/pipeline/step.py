@@ -180,6 +180,7 @@ def run_notebook(
                 place=place,
                 cold=cold,
                 jobs=jobs,
+                target=target,
             )
             problem = execution.finish(target)
         except BaseException as error:

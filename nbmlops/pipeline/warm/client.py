@@ -46,6 +46,8 @@ class WarmClient:
         The run's environment.
     timeout_s : float or None
         Seconds from the call to the end of the last cell.
+    cell_timeout_s : float, optional
+        Seconds each cell may take.
     on_failure : callable
         Called without arguments while the process of a failed notebook still lives.
     modules : sequence of str
@@ -67,6 +69,7 @@ class WarmClient:
         folder: Path,
         env: Mapping[str, str],
         timeout_s: float | None,
+        cell_timeout_s: float | None = None,
         on_failure: Callable[[], None],
         modules: Sequence[str],
         chosen: bool = False,
@@ -78,6 +81,7 @@ class WarmClient:
         self._folder = folder
         self._env = dict(env) | {"JPY_PARENT_PID": str(os.getpid())}
         self._timeout_s = timeout_s
+        self._cell_timeout_s = cell_timeout_s
         self._on_failure = on_failure
         self._wanted = {
             "modules": list(modules),
@@ -89,6 +93,7 @@ class WarmClient:
         self._states = States(notebook, keeper)
         self._outputs = Outputs(notebook)
         self._deadline: float | None = None
+        self._end = 0.0
         self._is_stopped = False
         self._pipes: Pipes | None = None
         self._code: int | None = None
@@ -108,7 +113,7 @@ class WarmClient:
             It cannot be run in a fork; no cell has been run.
         """
         if self._timeout_s is not None:
-            self._deadline = time.monotonic() + self._timeout_s
+            self._end = self._deadline = time.monotonic() + self._timeout_s
         self._states.notebook_start()
         try:
             pipes = self._reach(Parent(self._env, idle_s=self._idle_s))
@@ -208,6 +213,9 @@ class WarmClient:
 
     def _run_cell(self, pipes: Pipes, index: int, cell: Any) -> None:  # noqa: ANN401
         self._check_time()
+        if self._cell_timeout_s:
+            end = time.monotonic() + self._cell_timeout_s
+            self._deadline = end if self._timeout_s is None else min(end, self._end)
         self._states.cell_start(cell, index)
         self._outputs.begin(index)
         try:

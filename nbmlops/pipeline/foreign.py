@@ -1,0 +1,172 @@
+"""A notebook run for papermill: in a fork where one will do, and not recorded."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import IO, Any
+
+from nbmlops.config import load_settings
+from nbmlops.errors import NotebookError
+from nbmlops.pipeline.ending import Ending
+from nbmlops.pipeline.place import Place
+from nbmlops.pipeline.saving import Saver
+from nbmlops.pipeline.warm.choice import warm_client, why_cold
+from nbmlops.pipeline.warm.parents import NotWarm
+
+_log = logging.getLogger(__name__)
+_HOW = {
+    "timed out": "took too long",
+    "died": "lost its process",
+    "interrupted": "was interrupted",
+    "not started": "did not start",
+}
+_TOLD = ("finished", "raised", "exited")  # by papermill itself
+
+
+class _Follower:
+    """Shows and keeps a notebook as papermill does.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        The notebook.
+    saver : Saver or None
+        What keeps it.
+    options : dict
+        papermill's.
+    """
+
+    def __init__(
+        self,
+        notebook: Any,  # noqa: ANN401
+        saver: Saver | None,
+        options: dict[str, Any],
+    ) -> None:
+        self._notebook = notebook
+        self._saver = saver
+        self._is_logged = bool(options.get("log_output"))
+        self._files: dict[str, IO[str] | None] = {
+            "stdout": options.get("stdout_file"),
+            "stderr": options.get("stderr_file"),
+        }
+        from papermill.engines import NotebookExecutionManager
+
+        shown = options.get("progress_bar", False)
+        self._bar = NotebookExecutionManager(notebook, progress_bar=shown).pbar
+
+    def keep_cell(self, index: int) -> None:
+        """Show that a cell has ended, and what it wrote."""
+        if self._saver is not None:
+            self._saver.keep_cell(index)
+        if self._bar is not None:
+            self._bar.update(index + 1 - self._bar.n)
+        for output in self._notebook.cells[index].outputs:
+            name = output.get("name", "stdout")
+            text = output.get("text") or output.get("data", {}).get("text/plain", "")
+            if self._is_logged and text:
+                level = logging.WARNING if name == "stderr" else logging.INFO
+                logging.getLogger("papermill").log(level, text)
+            file = self._files[name]
+            if file is not None and output.output_type == "stream":
+                file.write(text)
+                file.flush()
+
+    def keep(self) -> None:
+        """Keep the notebook, if it is time."""
+        if self._saver is not None:
+            self._saver.keep()
+
+    def close(self) -> None:
+        """Show that the notebook has ended."""
+        if self._saver is not None:
+            self._saver.close()
+        if self._bar is not None:
+            self._bar.update(self._bar.total - self._bar.n)
+            self._bar.close()
+
+
+def run_for_papermill(
+    notebook: Any,  # noqa: ANN401
+    kernel_name: str | None,
+    output_path: str | None,
+    **options: Any,
+) -> Any:  # noqa: ANN401
+    """Run a notebook to its end; see `nbmlops.pipeline.papermill_engine.Engine`.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        The notebook; it is filled.
+    kernel_name : str or None
+        Kernel to use.
+    output_path : str or None
+        Where it is going to be written.
+    **options : dict
+        papermill's.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        The same.
+
+    Raises
+    ------
+    NotebookError
+        A cell took too long, or its process died.
+    """
+    kernel_name = kernel_name or notebook.metadata.kernelspec.name
+    path = None
+    if output_path and not re.match(r"-$|[a-z][a-z0-9+.-]+:/", output_path):
+        path = Path(output_path).resolve()
+    saver = Saver(notebook, path, masked=lambda node: node) if path else None
+    follower = _Follower(notebook, saver, options)
+    common: dict[str, Any] = {
+        "folder": Path.cwd(),
+        "env": dict(os.environ),
+        "timeout_s": None,
+        "cell_timeout_s": options.get("execution_timeout") or options.get("timeout"),
+        "on_failure": lambda: None,
+        "keeper": follower,
+    }
+    try:
+        ending = _run(notebook, kernel_name, common)
+        if saver is not None and ending.how not in _TOLD:
+            saver.write()  # papermill writes what it is given, and now it is not
+    finally:
+        follower.close()
+    _tell(notebook, ending, str(path or output_path))
+    return notebook
+
+
+def _run(notebook: Any, kernel_name: str, common: dict[str, Any]) -> Ending:  # noqa: ANN401
+    why = why_cold(notebook, kernel_name, Place())
+    if not why:
+        try:
+            return warm_client(notebook, load_settings().warm, **common).run()
+        except NotWarm as reason:
+            why = str(reason)
+    _log.info("the notebook runs in a kernel: %s.", why)
+    from nbmlops.pipeline.engine import StepClient
+
+    specs = Place().kernel_specs()
+    return StepClient(notebook, kernel_name=kernel_name, specs=specs, **common).run()
+
+
+def _tell(notebook: Any, ending: Ending, where: str) -> None:  # noqa: ANN401
+    """Raise what papermill does not find out by itself."""
+    if ending.how in _TOLD:
+        return
+    index = ending.cell_index
+    cell = "no cell" if index is None else f"cell {index}"
+    reason = f", {ending.reason}" if ending.reason else ""
+    raise NotebookError(
+        f"The notebook ended in {cell}: it {_HOW[ending.how]}{reason}.",
+        fix=f"See the executed notebook: {where}.",
+        notebook=where,
+        cell_index=index,
+        source="" if index is None else notebook.cells[index].source,
+        traceback=ending.traceback,
+    )
