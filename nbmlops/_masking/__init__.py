@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from nbmlops._masking.assignments import assigned_spans
@@ -25,6 +26,7 @@ __all__ = [
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _BINARY = re.compile(r"image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet)")
 _SHORTEST_ELSEWHERE = 8
+_SHORT = 200
 
 
 def mask(text: str, known: Iterable[str] = ()) -> str:
@@ -79,7 +81,17 @@ def _masked_once(text: str, known: Iterable[str]) -> str:
     return "".join([*pieces, plain[at:]])
 
 
-def _spans(text: str) -> Iterator[Span]:
+def _spans(text: str) -> Iterable[Span]:
+    return _spans_of_short(text) if len(text) <= _SHORT else _find_spans(text)
+
+
+@lru_cache(4096)
+def _spans_of_short(text: str) -> tuple[Span, ...]:
+    """Return the spans of a text that may well come again: a name, a time, a line."""
+    return tuple(_find_spans(text))
+
+
+def _find_spans(text: str) -> Iterator[Span]:
     # What secrets are made of is ASCII; each other letter becomes one "?".
     text = text.encode("ascii", "replace").decode("ascii")
     lowered = text.lower()
@@ -171,7 +183,9 @@ def _mask_tree(value: Any, known: Iterable[str], name: str) -> Any:  # noqa: ANN
     return value
 
 
-def mask_notebook(notebook: Mapping[str, Any]) -> dict[str, Any]:
+def mask_notebook(
+    notebook: Mapping[str, Any], known: Iterable[str] | None = None
+) -> dict[str, Any]:
     """Return a notebook with its secrets masked: sources, outputs and metadata.
 
     A secret that can be told in one place is masked wherever else it shows up in the
@@ -183,6 +197,8 @@ def mask_notebook(notebook: Mapping[str, Any]) -> dict[str, Any]:
     notebook : Mapping
         A notebook of format 4, such as an ``nbformat.NotebookNode``; it is left as it
         is.
+    known : iterable of str, optional
+        What `secrets_of` found in it, when the caller has asked already.
 
     Returns
     -------
@@ -190,7 +206,8 @@ def mask_notebook(notebook: Mapping[str, Any]) -> dict[str, Any]:
         Plain dicts and lists, to be given to ``nbformat.from_dict``.
     """
     joined = {**notebook, "cells": [_joined(cell) for cell in notebook["cells"]]}
-    known = (*known_forms(), *secrets_of(notebook))
+    found = secrets_of(notebook) if known is None else known
+    known = (*known_forms(), *found)
     masked: dict[str, Any] = _mask_tree(joined, known, "")
     return masked
 

@@ -238,7 +238,7 @@ class Execution:
         import nbformat
 
         known = secrets_of(self._executed)
-        self._executed = nbformat.from_dict(mask_notebook(self._executed))  # type: ignore[no-untyped-call]
+        self._executed = nbformat.from_dict(mask_notebook(self._executed, known))  # type: ignore[no-untyped-call]
         self._ending = replace(
             self.ending,
             reason=mask(self.ending.reason, known),

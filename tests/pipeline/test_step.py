@@ -460,7 +460,9 @@ def test_files_that_the_store_does_not_take_are_kept_and_sent_later(
     store, write, executed, project
 ):
     path = write(
-        "import shutil\nfrom pathlib import Path\n"
+        "import shutil, time\nfrom pathlib import Path\n"
+        "while not [*Path('.nbmlops/artifacts').rglob('environment.txt')]:\n"
+        "    time.sleep(0.01)\n"
         "shutil.rmtree('.nbmlops/artifacts')\n"
         "Path('.nbmlops/artifacts').touch()"
     )

@@ -254,6 +254,10 @@ class WarmClient:
                     self._is_over = True
                     self._code = document.get("code")
                     raise Cut("died")
+                case "left":
+                    pipes.signal(b"k")  # for what it has left behind
+                    self._is_over = True
+                    raise Cut("died")
                 case "execute_reply" | "executed":
                     yield document
                 case _:
