@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         NbmlopsError,
         NotebookError,
         NotFoundError,
+        PipelineRunError,
         StoreError,
         UsageError,
     )
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
         runs,
         undeploy,
     )
-    from nbmlops.pipeline import run_notebook
+    from nbmlops.pipeline import Pipeline, emit, run_notebook
     from nbmlops.secrets import secret
     from nbmlops.tracking import sync, track
 
@@ -48,6 +49,7 @@ _HOMES = {
         "NbmlopsError",
         "NotFoundError",
         "NotebookError",
+        "PipelineRunError",
         "StoreError",
         "UsageError",
     ),
@@ -63,7 +65,7 @@ _HOMES = {
         "runs",
         "undeploy",
     ),
-    "nbmlops.pipeline": ("run_notebook",),
+    "nbmlops.pipeline": ("Pipeline", "emit", "run_notebook"),
     "nbmlops.secrets": ("secret",),
     "nbmlops.tracking": ("sync", "track"),
 }
@@ -76,11 +78,14 @@ __all__ = [
     "NbmlopsError",
     "NotFoundError",
     "NotebookError",
+    "Pipeline",
+    "PipelineRunError",
     "StoreError",
     "UsageError",
     "compare",
     "deploy",
     "doctor",
+    "emit",
     "endpoint",
     "endpoints",
     "explain",

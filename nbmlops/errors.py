@@ -7,6 +7,7 @@
     |-- NotFoundError  LookupError  404  no such run, version, alias, endpoint
     |-- ConflictError               409  the name, alias, port or endpoint is taken
     |-- NotebookError               422  a step's cell failed
+    |-- PipelineRunError              422  steps of a pipeline run failed
     |-- DependencyError ImportError 501  an extra is missing; names it
     |-- StoreError                  502  the tracking server or store did not answer
     `-- DeployError                 502  the endpoint's process did not answer
@@ -15,6 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class NbmlopsError(Exception):
@@ -96,6 +98,9 @@ class NotebookError(NbmlopsError):
         The cell's traceback as text, without colour codes.
     run_id : str or None, default=None
         The run that recorded the failure.
+    how : str, default="raised"
+        How it ended: ``raised``, ``exited``, ``timed out``, ``died``, ``not started``
+        or ``interrupted``.
     """
 
     status = 422
@@ -110,6 +115,7 @@ class NotebookError(NbmlopsError):
         source: str = "",
         traceback: str = "",
         run_id: str | None = None,
+        how: str = "raised",
     ) -> None:
         super().__init__(problem, fix=fix)
         self.notebook = notebook
@@ -117,6 +123,27 @@ class NotebookError(NbmlopsError):
         self.source = source
         self.traceback = traceback
         self.run_id = run_id
+        self.how = how
+
+
+class PipelineRunError(NbmlopsError):
+    """Steps of a pipeline run failed.
+
+    Parameters
+    ----------
+    problem : str
+        Which, and why.
+    fix : str
+        How to go on.
+    report : PipelineReport
+        What became of each step.
+    """
+
+    status = 422
+
+    def __init__(self, problem: str, *, fix: str, report: object) -> None:
+        super().__init__(problem, fix=fix)
+        self.report: Any = report
 
 
 class DependencyError(NbmlopsError, ImportError):

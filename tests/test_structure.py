@@ -46,13 +46,23 @@ def test_every_all_is_exact():
             assert hasattr(loaded, name), f"{module.name}.{name}"
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
-def test_every_option_of_a_command_is_in_the_docs(command):
-    assert re.search(rf"nbmlops {command}\b", DOCS), command
-    for option in cli.commands[command].params:
+def commands(group=cli, above=""):
+    for name, each in group.commands.items():
+        if isinstance(each, click.Group):
+            yield from commands(each, f"{above}{name} ")
+        else:
+            yield f"{above}{name}", each
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), sorted(commands(), key=lambda each: each[0])
+)
+def test_every_option_of_a_command_is_in_the_docs(name, command):
+    assert re.search(rf"nbmlops {name}\b", DOCS), name
+    for option in command.params:
         if isinstance(option, click.Option):
             names = [name for name in option.opts if name in DOCS]
-            assert names, f"{command} {option.opts}"
+            assert names, f"{name} {option.opts}"
 
 
 def test_every_magic_and_its_options_are_in_the_docs():

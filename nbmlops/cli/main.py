@@ -15,6 +15,7 @@ from nbmlops.cli.care import doctor, sync
 from nbmlops.cli.demo import demo
 from nbmlops.cli.endpoints import deploy, endpoints, predict, undeploy
 from nbmlops.cli.output import in_shell
+from nbmlops.cli.pipeline import cache, pipeline
 from nbmlops.cli.replay import explain, replay
 from nbmlops.cli.runs import compare, register, run, runs
 from nbmlops.cli.warm import warm
@@ -60,7 +61,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 for _command in (
     *(run, runs, compare, replay, explain, register, deploy, endpoints, predict),
-    *(undeploy, sync, doctor, demo, warm),
+    *(undeploy, pipeline, cache, warm, sync, doctor, demo),
 ):
     cli.add_command(_command)
 

@@ -18,6 +18,17 @@ from nbmlops.entities.endpoint import Endpoint, EndpointState
 from nbmlops.entities.model import Column, ModelVersion, RegisteredModel, Signature
 from nbmlops.entities.order import ORDER, ORDER_CELLS, Order
 from nbmlops.entities.page import Page, to_json
+from nbmlops.entities.pipeline import (
+    Action,
+    CacheEntry,
+    PipelineReport,
+    PipelineSpec,
+    PlannedStep,
+    Select,
+    Step,
+    StepReport,
+    Trigger,
+)
 from nbmlops.entities.replay import (
     Compared,
     Effect,
@@ -31,7 +42,9 @@ from nbmlops.entities.run import FoldedRuns, Run, RunStatus, check_key
 __all__ = [
     "ORDER",
     "ORDER_CELLS",
+    "Action",
     "AskedColumns",
+    "CacheEntry",
     "CellDifference",
     "CodeDifference",
     "Column",
@@ -55,12 +68,19 @@ __all__ = [
     "ModelVersion",
     "Order",
     "Page",
+    "PipelineReport",
+    "PipelineSpec",
+    "PlannedStep",
     "RegisteredModel",
     "Replay",
     "Run",
     "RunColumn",
     "RunStatus",
+    "Select",
     "Signature",
+    "Step",
+    "StepReport",
+    "Trigger",
     "Verdict",
     "check_key",
     "parse_columns",

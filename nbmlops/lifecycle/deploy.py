@@ -6,9 +6,9 @@ import re
 
 from nbmlops.deployment import EndpointHandle, local
 from nbmlops.entities import Endpoint
-from nbmlops.lifecycle.rerun import refuse_in_replay
 from nbmlops.store import Store, connect
 from nbmlops.store.versions import resolve_version
+from nbmlops.tracking.replaying import refuse_in_replay
 
 
 def deploy(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from nbmlops.entities import ModelVersion, Run
 from nbmlops.errors import UsageError
-from nbmlops.lifecycle.rerun import refuse_in_replay
 from nbmlops.store import Store, connect, versions
 from nbmlops.store.registry import check_names
 from nbmlops.store.selection import resolve_run
+from nbmlops.tracking.replaying import refuse_in_replay
 
 
 def register(

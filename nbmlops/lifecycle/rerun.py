@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -18,28 +17,7 @@ from nbmlops.pipeline import run_notebook
 from nbmlops.pipeline.place import Place
 from nbmlops.store import Store, search
 from nbmlops.tracking.files import digest, kept_copy
-
-_REPLAYING = "NBMLOPS_REPLAY_OF"
-
-
-def refuse_in_replay(what: str) -> None:
-    """Refuse, in the kernel of a replay, what others would see.
-
-    Parameters
-    ----------
-    what : str
-        What is asked for.
-
-    Raises
-    ------
-    UsageError
-        This process replays a run.
-    """
-    if os.environ.get(_REPLAYING):
-        raise UsageError(
-            f"A replay does not {what}.",
-            fix="Keep that in a cell of its own, on which no run depends.",
-        )
+from nbmlops.tracking.replaying import REPLAYING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +105,7 @@ def rerun(
             context=tags,
             env={
                 **(place.env if place else {}),
-                _REPLAYING: recipe.run.run_id,
+                REPLAYING: recipe.run.run_id,
             },
         )
         try:

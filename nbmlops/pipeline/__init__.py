@@ -1,18 +1,32 @@
-"""Notebooks as steps: their parameters, and one tracked execution of one."""
+"""Notebooks as steps: their parameters, tracked executions, and pipelines of them.
+
+A plan of a pipeline needs no kernel and no store, so the names below are imported from
+their places when they are first used.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nbmlops.pipeline.cache import Cache
+    from nbmlops.pipeline.pipeline import Pipeline
     from nbmlops.pipeline.step import StepResult, run_notebook
+    from nbmlops.pipeline.values import emit
 
-__all__ = ["StepResult", "run_notebook"]
+_HOME_OF = {
+    "Cache": "cache",
+    "Pipeline": "pipeline",
+    "StepResult": "step",
+    "emit": "values",
+    "run_notebook": "step",
+}
+
+__all__ = ["Cache", "Pipeline", "StepResult", "emit", "run_notebook"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from nbmlops.pipeline import step  # papermill loads this package to find an engine
-
-    return getattr(step, name)
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'nbmlops.pipeline' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)

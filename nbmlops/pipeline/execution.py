@@ -25,6 +25,7 @@ from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
 from nbmlops.pipeline.output import rescue, write_whole
 from nbmlops.pipeline.place import Place
 from nbmlops.pipeline.saving import Saver
+from nbmlops.pipeline.values import VALUES_FILE, read_values, record_values
 from nbmlops.pipeline.warm.choice import Client, warm_client, why_cold
 from nbmlops.pipeline.warm.parents import NotWarm
 from nbmlops.secrets import NAMES_FILE, recall
@@ -58,6 +59,8 @@ class Execution:
         What interrupted it.
     children : tuple of str
         Runs that its cells made, the oldest first; known when it is finished.
+    values : dict of str to object
+        What its cells emitted.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Execution:
         self._source_name = source_name
         self.interrupt: KeyboardInterrupt | None = None
         self.children: tuple[str, ...] = ()
+        self.values: dict[str, Any] = {}
         self._source = source
         self._notebook = notebook
         self._executed = notebook
@@ -128,13 +132,15 @@ class Execution:
             ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool,
             ExitStack() as closing,
         ):
-            names = Path(scratch, "names")
+            names, values = Path(scratch, "names"), Path(scratch, "values")
+            left = {NAMES_FILE: str(names), VALUES_FILE: str(values)}
             saver = Saver(ready, target, masked=_masked) if target else None
             if saver is not None:
                 closing.callback(saver.close)
+            closing.callback(recall, names)
             common: dict[str, Any] = {
                 "folder": place.folder or self._source.parent,
-                "env": self._environment(experiment, place) | {NAMES_FILE: str(names)},
+                "env": self._environment(experiment, place) | left,
                 "timeout_s": timeout_s,
                 "on_failure": self._note_open_children,
                 "keeper": saver,
@@ -155,7 +161,7 @@ class Execution:
                     ready, kernel_name=kernel_name, specs=specs, **common
                 )
                 self._run(cold_client, pool)
-            recall(names)
+            self.values = read_values(values)
 
     def _run(self, client: Client, pool: ThreadPoolExecutor) -> None:
         try:
@@ -224,6 +230,7 @@ class Execution:
         self._mask()
         problem = self._keep(target)
         try:
+            record_values(self.run, self.values)
             self._end_children()
         except NbmlopsError as error:
             problem = problem or error
@@ -298,6 +305,7 @@ class Execution:
             source="" if index is None else self._executed.cells[index].source,
             traceback=self.ending.traceback,
             run_id=self.run.run_id,
+            how=self.ending.how,
         )
 
     def _source_index(self) -> int | None:

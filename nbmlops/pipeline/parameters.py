@@ -101,15 +101,15 @@ def check_parameters(
             )
             continue
         try:
-            values[name] = plain = _plain(value)
+            values[name] = fit = plain(value)
         except ValueError as error:
             problems.append(f"Parameter {name!r} is {error}.")
             continue
         kind = declared[name].type
-        if not fits(parse(kind), plain):
-            shown = _shorten(repr(mask_tree({name: plain})[name]))
+        if not fits(parse(kind), fit):
+            shown = _shorten(repr(mask_tree({name: fit})[name]))
             problems.append(
-                f"Parameter {name!r} is {shown} ({type(plain).__name__}), not {kind}."
+                f"Parameter {name!r} is {shown} ({type(fit).__name__}), not {kind}."
             )
     problems += [
         f"Parameter {name!r} has no default and is not given."
@@ -166,8 +166,26 @@ def parse_text(
     return text
 
 
-def _plain(value: object, depth: int = 0) -> object:
-    """Return ``value`` made of what JSON knows, and tuples; ValueError says why not."""
+def plain(value: object, depth: int = 0) -> object:
+    """Return a value made of what JSON knows, and tuples.
+
+    Parameters
+    ----------
+    value : object
+        A NumPy scalar becomes the Python scalar, a text ``secret:NAME`` the secret.
+    depth : int, default=0
+        How deep it is in what is looked at.
+
+    Returns
+    -------
+    object
+        Equal to it.
+
+    Raises
+    ------
+    ValueError
+        It cannot be; it says what it is instead.
+    """
     if depth > _MAX_DEPTH:
         raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
     numpy = sys.modules.get("numpy")
@@ -186,7 +204,7 @@ def _plain(value: object, depth: int = 0) -> object:
             raise ValueError("an int of more than 10,000 bits")
         return value
     if type(value) in (list, tuple):
-        items = [_plain(item, depth + 1) for item in value]  # type: ignore[attr-defined]
+        items = [plain(item, depth + 1) for item in value]  # type: ignore[attr-defined]
         return items if type(value) is list else tuple(items)
     if type(value) is dict:
         for key in value:
@@ -194,7 +212,7 @@ def _plain(value: object, depth: int = 0) -> object:
                 raise ValueError(
                     f"a dict with the key {_shorten(repr(key))}, not a str"
                 )
-        return {key: _plain(item, depth + 1) for key, item in value.items()}
+        return {key: plain(item, depth + 1) for key, item in value.items()}
     raise ValueError(
         f"a {type(value).__qualname__}, not a bool, int, float, str, None, list, tuple "
         "or dict"

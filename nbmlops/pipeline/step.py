@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,8 @@ class StepResult:
         Runs that the notebook's cells made, the oldest first.
     notes : tuple of str
         What the store has not taken yet, and where it is kept.
+    values : Mapping of str to object
+        What its cells emitted.
     """
 
     run_id: str
@@ -56,6 +58,7 @@ class StepResult:
     duration_s: float
     run_ids: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_notebook(
@@ -198,6 +201,7 @@ def run_notebook(
         duration_s=time.monotonic() - started,
         run_ids=execution.children,
         notes=run.notes,
+        values=execution.values,
     )
 
 

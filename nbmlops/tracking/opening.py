@@ -25,7 +25,7 @@ from nbmlops.tracking.spool import Opening
 from nbmlops.tracking.syncing import store_hash
 from nbmlops.tracking.values import LONGEST_TAG, check_name, shortened
 
-Kind = Literal["cell", "session", "step"]
+Kind = Literal["cell", "session", "step", "pipeline"]
 
 
 def open_run(
@@ -51,7 +51,7 @@ def open_run(
         Where to record it; the project's store by default.
     name : str
         The run's name.
-    kind : {"cell", "session", "step"}, default="session"
+    kind : {"cell", "session", "step", "pipeline"}, default="session"
         Value of the tag ``nbmlops.kind``.
     experiment : str, optional
         By default the one chosen with ``mlflow.set_experiment``, else the project's.
@@ -87,29 +87,24 @@ def open_run(
         check_name("an experiment", experiment)
     experiment = experiment or fluent.current_experiment(store)
     packages = installed()
-    owner = Owner.me()
-    carried = {
-        **source_tags(store.settings.project, notebook=notebook, environ=os.environ),
-        "nbmlops.kind": kind,
-        "nbmlops.kernel": owner.kernel,
-        "nbmlops.boot": owner.boot,
-        "nbmlops.environment_hash": set_hash(packages),
-        **(tags or {}),
-    }
-    name = mask(name)
-    carried = {key: recorded(value, key) for key, value in carried.items()}
-    carried["nbmlops.attempt_of"] = group_of(carried["mlflow.source.name"], name, cell)
-    later = {k: v for k, v in carried.items() if shortened(v, LONGEST_TAG, "")}
-    opening = Opening(
-        key=f"k{uuid4().hex[1:]}",
+    opening = opening_of(
+        store,
         name=name,
         experiment=experiment,
-        tags={k: v for k, v in carried.items() if k not in later},
-        started_at_ms=now_ms() if started_at_ms is None else started_at_ms,
-        store=store_hash(store),
-        kernel=owner.kernel,
-        boot=owner.boot,
+        carried={
+            **source_tags(
+                store.settings.project, notebook=notebook, environ=os.environ
+            ),
+            "nbmlops.kind": kind,
+            "nbmlops.environment_hash": set_hash(packages),
+            **(tags or {}),
+        },
+        cell=cell,
+        started_at_ms=started_at_ms,
     )
+    later = {k: v for k, v in opening.tags.items() if shortened(v, LONGEST_TAG, "")}
+    for key in later:
+        del opening.tags[key]
     home = store.settings.home
     try:
         journal = Journal.create(home, opening)
@@ -128,6 +123,52 @@ def open_run(
         run.close(error)
         raise
     return run
+
+
+def opening_of(
+    store: Store,
+    *,
+    name: str,
+    experiment: str,
+    carried: Mapping[str, str],
+    cell: str | None = None,
+    started_at_ms: int | None = None,
+) -> Opening:
+    """Return what a run is made from.
+
+    Parameters
+    ----------
+    store : Store
+        Where it is to be recorded.
+    name, experiment : str
+        As in MLflow.
+    carried : Mapping of str to str
+        Its tags, ``mlflow.source.name`` among them.
+    cell : str, optional
+        Id of the cell.
+    started_at_ms : int, optional
+        Milliseconds since 1970; now by default.
+
+    Returns
+    -------
+    Opening
+        This process's, its secrets masked.
+    """
+    owner = Owner.me()
+    name = mask(name)
+    owned = {"nbmlops.kernel": owner.kernel, "nbmlops.boot": owner.boot}
+    tags = {key: recorded(value, key) for key, value in (owned | {**carried}).items()}
+    tags["nbmlops.attempt_of"] = group_of(tags["mlflow.source.name"], name, cell)
+    return Opening(
+        key=f"k{uuid4().hex[1:]}",
+        name=name,
+        experiment=experiment,
+        tags=tags,
+        started_at_ms=now_ms() if started_at_ms is None else started_at_ms,
+        store=store_hash(store),
+        kernel=owner.kernel,
+        boot=owner.boot,
+    )
 
 
 def _make_tables(store: Store) -> None:

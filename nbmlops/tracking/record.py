@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -63,6 +64,7 @@ class OpenRun(RunLog):
         self._stack = fluent.stack(store)
         self._shipment = sender().ship(store, journal, self._when_made)
         self._shipment.delivery.on_metrics = self.curves.add_points
+        _opened.setdefault(threading.get_ident(), []).append(self)
         atexit.register(self._close_at_exit)
 
     def __repr__(self) -> str:
@@ -99,6 +101,7 @@ class OpenRun(RunLog):
             self.kept = sender().wait_for_run(self._shipment)
         except BaseException:
             self._is_open = False
+            _forget(self)
             atexit.unregister(self._close_at_exit)
             self._journal.spool.remove()
             raise
@@ -218,6 +221,7 @@ class OpenRun(RunLog):
         self.log_tags(tags)
         self.log_tags(self._compared())
         self._is_open = False
+        _forget(self)
         self._journal.add("end", status, ended_at_ms or now_ms())
         try:
             fluent.deactivate(self.store, self.run_id, status)
@@ -236,6 +240,24 @@ class OpenRun(RunLog):
     def _close_at_exit(self) -> None:
         if os.getpid() == self._pid:  # a fork's exit is not the run's
             self.close(self.error or uncaught())
+
+
+_opened: dict[int, list[OpenRun]] = {}
+"""Runs open in this process, by the thread that opened them."""
+
+
+def innermost() -> OpenRun | None:
+    """Return the run that this thread opened last and that is open still, or None."""
+    mine = _opened.get(threading.get_ident(), [])
+    return mine[-1] if mine else None
+
+
+def _forget(run: OpenRun) -> None:
+    for thread, opened in list(_opened.items()):
+        if run in opened:
+            opened.remove(run)
+        if not opened:
+            _opened.pop(thread, None)
 
 
 def now_ms() -> int:

@@ -1,0 +1,139 @@
+"""Commands for pipelines of notebooks, and for the results that are kept of them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from nbmlops.cli.output import json_option, show, tell
+from nbmlops.errors import UsageError
+
+_SIZES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_TIMES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_ALL = "*"
+Pairs = tuple[tuple[str, str], ...]
+
+_params = click.option(
+    "-p",
+    "params",
+    nargs=2,
+    multiple=True,
+    metavar="STEP.NAME VALUE",
+    help="A parameter of a step, or a name of the file's params.",
+)
+_force = click.option(
+    "--force",
+    multiple=True,
+    is_flag=False,
+    flag_value=_ALL,
+    metavar="[STEP]",
+    help="Run this step, or all, whatever is kept.",
+)
+
+
+@click.group()
+def pipeline() -> None:
+    """Run notebooks that depend on each other, and what has changed alone."""
+
+
+@pipeline.command()
+@click.argument("file")
+@_params
+@_force
+@click.option("--jobs", type=click.IntRange(1), help="Steps at once; the cores.")
+@click.option("--keep-going", is_flag=True, help="Go on behind a failed step.")
+@click.option("--engine", default="local", show_default=True, help="Where steps run.")
+@json_option
+def run(file: str, params: Pairs, as_json: bool, **options: Any) -> None:
+    """Run the steps of FILE whose results are not kept."""
+    from nbmlops.pipeline import Pipeline
+
+    loaded = Pipeline.load(file)
+    view = loaded.run(params=loaded.parse(params), say=tell, **options)
+    show(view.report, as_json=as_json, text=view)
+
+
+@pipeline.command()
+@click.argument("file")
+@_params
+@_force
+@json_option
+def plan(file: str, params: Pairs, as_json: bool, **options: Any) -> None:
+    """Say for each step of FILE whether it would run, and why."""
+    from nbmlops.pipeline import Pipeline
+
+    loaded = Pipeline.load(file)
+    view = loaded.plan(params=loaded.parse(params), **options)
+    show(view.steps, as_json=as_json, text=view)
+
+
+@pipeline.command()
+@click.argument("file")
+@json_option
+def graph(file: str, as_json: bool) -> None:
+    """Draw the steps of FILE."""
+    from nbmlops.pipeline import Pipeline
+
+    loaded = Pipeline.load(file)
+    show(loaded.spec, as_json=as_json, text=loaded.graph())
+
+
+@pipeline.command()
+@click.argument("file")
+@json_option
+def status(file: str, as_json: bool) -> None:
+    """Show the last run of FILE and its steps."""
+    from nbmlops.pipeline import Pipeline
+
+    view = Pipeline.load(file).status()
+    show(view.report, as_json=as_json, text=view)
+
+
+@click.group()
+def cache() -> None:
+    """Look after the results of steps that are kept."""
+
+
+@cache.command("ls")
+@json_option
+def list_entries(as_json: bool) -> None:
+    """List the results that are kept, the newest first."""
+    from nbmlops.config import load_settings
+    from nbmlops.pipeline import Cache
+    from nbmlops.render.pipelines import cache_table
+
+    entries = tuple(Cache(load_settings().home).list_entries())
+    show(entries, as_json=as_json, text=cache_table(entries))
+
+
+@cache.command("gc")
+@click.option("--max-size", metavar="SIZE", help="What may stay, such as 10GB.")
+@click.option("--older-than", metavar="AGE", help="What goes, such as 30d.")
+@json_option
+def collect(max_size: str | None, older_than: str | None, as_json: bool) -> None:
+    """Take out results that were not used for longest, and files without one."""
+    from nbmlops.config import load_settings
+    from nbmlops.pipeline import Cache
+
+    limits = {
+        "max_bytes": None if max_size is None else int(_read(max_size, _SIZES)),
+        "older_than_s": None if older_than is None else _read(older_than, _TIMES),
+    }
+    done = Cache(load_settings().home).collect(**limits)  # type: ignore[arg-type]
+    text = (
+        f"{done.n_entries} results and {done.n_files} files taken out: "
+        f"{done.freed_bytes:,} bytes; {done.left_bytes:,} stay."
+    )
+    show(done, as_json=as_json, text=text)
+
+
+def _read(text: str, units: dict[str, int]) -> float:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", text.strip().lower())
+    if found is None or found[2] not in units:
+        known = ", ".join(filter(None, units))
+        raise UsageError(
+            f"{text!r} is no number with a unit.", fix=f"Use one of: {known}."
+        )
+    return float(found[1]) * units[found[2]]

@@ -1,0 +1,327 @@
+"""A pipeline: its file as read, what a run of it would do, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nbmlops.entities.run import RunStatus
+
+RetryKind = Literal["died", "outage", "timeout", "error"]
+PlanState = Literal["cached", "run", "open"]
+StepState = Literal["cached", "running", "done", "failed", "stopped", "not run"]
+ActionKind = Literal["register", "deploy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Select:
+    """Which of the runs of a grid the steps behind it see.
+
+    Attributes
+    ----------
+    metric : str
+        A metric of the step's run or of a run of its cells.
+    mode : {"max", "min"}
+        Whether the largest or the smallest is the best.
+    """
+
+    metric: str
+    mode: Literal["max", "min"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What a step without a notebook does.
+
+    Attributes
+    ----------
+    kind : {"register", "deploy"}
+        The function of the same name.
+    source : str or None
+        The step whose model or version it takes.
+    options : Mapping of str to object
+        What else the function is given.
+    """
+
+    kind: ActionKind
+    source: str | None
+    options: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a pipeline.
+
+    Attributes
+    ----------
+    name : str
+        Its name in the file.
+    line : int
+        Where it stands in the file, from 1.
+    notebook : str or None
+        Path of the notebook, relative to the file; None for an action.
+    action : Action or None
+        What it does instead of running a notebook.
+    needs : tuple of str
+        Steps that come before it, those implied by inputs and templates included.
+    inputs, outputs : tuple of str
+        Files, folders and, for inputs, globs; relative to the file.
+    params : Mapping of str to object
+        Values for the notebook's parameters; texts may hold templates.
+    grid : Mapping of str to tuple
+        Values for each parameter that fans out; empty for one run.
+    select : Select or None
+        The fan-in.
+    kernel : str or None
+        Kernel to use instead of the notebook's.
+    timeout_s : float or None
+        Seconds a run may take.
+    retries : int
+        How often a failed run is begun again, at least 0.
+    retry_on : tuple of RetryKind
+        After which ends.
+    retry_wait_s : float
+        Seconds before the first of these; doubled each time, at most 60.
+    cache : bool
+        Whether an earlier result may stand for a run.
+    once : bool
+        Whether the effect of a run must not take place twice.
+    """
+
+    name: str
+    line: int
+    notebook: str | None = None
+    action: Action | None = None
+    needs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    params: Mapping[str, object] = field(default_factory=dict)
+    grid: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
+    select: Select | None = None
+    kernel: str | None = None
+    timeout_s: float | None = None
+    retries: int = 0
+    retry_on: tuple[RetryKind, ...] = ("died", "outage")
+    retry_wait_s: float = 1.0
+    cache: bool = True
+    once: bool = False
+
+    @property
+    def does(self) -> str:
+        """What it does, in a few words.
+
+        Examples
+        --------
+        >>> Step(name="train", line=1, notebook="train.ipynb").does
+        'train.ipynb'
+        """
+        if self.action is None:
+            return str(self.notebook)
+        target = self.action.options.get("model") or self.action.options.get("endpoint")
+        return f"{self.action.kind} {target or ''}".strip()
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs it fans out to, at least 1."""
+        n = 1
+        for values in self.grid.values():
+            n *= len(values)
+        return n
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """What makes `watch` and `retrain` run a pipeline.
+
+    Attributes
+    ----------
+    on : {"data", "drift", "performance", "schedule"}
+        What is watched.
+    options : Mapping of str to object
+        As in the file.
+    """
+
+    on: Literal["data", "drift", "performance", "schedule"]
+    options: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSpec:
+    """A pipeline file, found to be right.
+
+    Attributes
+    ----------
+    name : str
+        The pipeline's name.
+    path : str
+        Absolute path of the file.
+    experiment : str
+        Experiment of its runs.
+    params : Mapping of str to object
+        Values for every step that declares a parameter of that name.
+    steps : tuple of Step
+        Each behind those it needs.
+    triggers : tuple of Trigger
+        For `watch` and `retrain`.
+    """
+
+    name: str
+    path: str
+    experiment: str
+    params: Mapping[str, object]
+    steps: tuple[Step, ...]
+    triggers: tuple[Trigger, ...] = ()
+
+    def step(self, name: str) -> Step:
+        """Return a step by its name."""
+        return next(step for step in self.steps if step.name == name)
+
+    def behind(self, names: set[str]) -> set[str]:
+        """Return the steps that come somewhere behind these.
+
+        Parameters
+        ----------
+        names : set of str
+            Steps.
+
+        Returns
+        -------
+        set of str
+            Without these.
+        """
+        found: set[str] = set()
+        for step in self.steps:  # in order, so one pass is enough
+            if {*step.needs} & (names | found):
+                found.add(step.name)
+        return found - names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStep:
+    """What a run of the pipeline would do with a step.
+
+    Attributes
+    ----------
+    step : str
+        The step, and of a grid the values of this run: ``train[C=1]``.
+    state : {"cached", "run", "open"}
+        ``open`` when it depends on what a step before it makes.
+    why : str
+        What changed, or what made the result that stands.
+    run_id : str or None
+        The run that made the result, when cached.
+    """
+
+    step: str
+    state: PlanState
+    why: str
+    run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """What became of a step, or of one run of its grid.
+
+    Attributes
+    ----------
+    step : str
+        The step, and of a grid the values of this run: ``train[C=1]``.
+    state : {"cached", "running", "done", "failed", "stopped", "not run"}
+        How it ended.
+    why : str
+        Why it ran, what went wrong, or what made the result that stands.
+    run_id : str or None
+        The run that made the result.
+    duration_s : float
+        Seconds it took, at least 0.
+    attempts : int
+        How often it was begun.
+    values : Mapping of str to object
+        What its notebook emitted.
+    metrics : Mapping of str to float
+        Metrics of its run and of the runs of its cells.
+    params : Mapping of str to object
+        What it was given.
+    model_id, model_run_id : str or None
+        The newest model that was logged in it, and the run that logged it.
+    outputs : tuple of str
+        Files it made, relative to the pipeline file.
+    is_selected : bool
+        Whether the steps behind it see this one; True without a grid.
+    """
+
+    step: str
+    state: StepState
+    why: str = ""
+    run_id: str | None = None
+    duration_s: float = 0.0
+    attempts: int = 0
+    values: Mapping[str, object] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, object] = field(default_factory=dict)
+    model_id: str | None = None
+    model_run_id: str | None = None
+    outputs: tuple[str, ...] = ()
+    is_selected: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineReport:
+    """What a pipeline run came to.
+
+    Attributes
+    ----------
+    pipeline : str
+        Its name.
+    run_id : str
+        Its run; while the store has not made that, the run's key.
+    status : RunStatus
+        ``FINISHED`` when every step is cached or done.
+    duration_s : float
+        Seconds it took.
+    steps : tuple of StepReport
+        In the order of the file.
+    notes : tuple of str
+        What the user should know.
+    """
+
+    pipeline: str
+    run_id: str
+    status: RunStatus
+    duration_s: float
+    steps: tuple[StepReport, ...]
+    notes: tuple[str, ...] = ()
+
+    def step(self, name: str) -> StepReport:
+        """Return what became of a step; of a grid the selected run."""
+        named = [s for s in self.steps if s.step.partition("[")[0] == name]
+        chosen = [s for s in named if s.is_selected]
+        return (chosen or named)[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheEntry:
+    """A step's result that is kept.
+
+    Attributes
+    ----------
+    key : str
+        64 hexadecimal digits.
+    pipeline, step : str
+        Whose it is.
+    run_id : str
+        The run that made it.
+    made_at, used_at : float
+        Seconds since 1970.
+    size_bytes : int
+        Of its outputs, those it shares with other entries included.
+    """
+
+    key: str
+    pipeline: str
+    step: str
+    run_id: str
+    made_at: float
+    used_at: float
+    size_bytes: int

@@ -1,0 +1,151 @@
+"""What files hold, read anew only when they changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+_YOUNG_S = 2.0  # a file this young may change again without a new time
+
+
+def sharded(folder: Path, name: str) -> Path:
+    """Return where a file of a hashed name is, among 256 folders."""
+    return folder / name[:2] / name
+
+
+def write_record(path: Path, document: object) -> None:
+    """Write JSON so that a reader sees all of it or none.
+
+    Parameters
+    ----------
+    path : Path
+        The file; folders above it are made.
+    document : object
+        What JSON knows.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    draft = path.with_name(f".tmp-{uuid4().hex}")
+    text = json.dumps(document)
+    try:
+        try:
+            draft.write_text(text, encoding="utf-8")
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def read_record(path: Path) -> Any | None:  # noqa: ANN401 - whatever was written
+    """Return what a file of JSON holds, or None when it cannot be read."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def files_below(path: Path) -> Iterator[Path]:
+    """Yield a file itself, or of a folder all files below it, in order."""
+    if path.is_dir():
+        for name in sorted(os.listdir(path)):  # noqa: PTH208 - names alone
+            yield from files_below(path / name)
+    elif path.is_file():
+        yield path
+
+
+class Digests:
+    """Digests of files, remembered by their size, times and inode.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are remembered; any number of processes may share it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[tuple[str, str], tuple[list[int], Any]] = {}
+
+    def sha256(self, path: Path) -> str:
+        """Return the sha256 of a file's content.
+
+        Parameters
+        ----------
+        path : Path
+            A file.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits.
+
+        Raises
+        ------
+        OSError
+            It cannot be read.
+        """
+        return str(self.derived(path, "sha256", _sha256))
+
+    def derived(self, path: Path, kind: str, compute: Callable[[Path], Any]) -> Any:  # noqa: ANN401
+        """Return what is computed from a file's content alone.
+
+        Parameters
+        ----------
+        path : Path
+            A file.
+        kind : str
+            What is computed; changes when ``compute`` does.
+        compute : callable
+            Given the path; returns what JSON knows.
+
+        Returns
+        -------
+        object
+            As computed, maybe by another process.
+
+        Raises
+        ------
+        OSError
+            It cannot be read.
+        """
+        name = str(path)
+        stamp = _stamp(path)
+        known = self._known.get((name, kind))
+        if known is not None and known[0] == stamp:
+            return known[1]
+        hashed = hashlib.sha256(f"{kind}\0{name}".encode("utf-8", "surrogateescape"))
+        record = sharded(self._folder, hashed.hexdigest())
+        match read_record(record):
+            case {"stamp": [*seen], "value": value} if seen == stamp:
+                self._known[name, kind] = (stamp, value)
+                return value
+        value = compute(path)
+        if _stamp(path) == stamp and time.time() - stamp[1] / 1e9 > _YOUNG_S:
+            self._known[name, kind] = (stamp, value)
+            with suppress(OSError):  # it is only for speed
+                write_record(record, {"stamp": stamp, "value": value})
+        return value
+
+
+def _stamp(path: Path) -> list[int]:
+    at = path.stat()
+    newest = max(at.st_mtime_ns, at.st_ctime_ns)
+    return [at.st_size, newest, at.st_mtime_ns, at.st_ino, at.st_dev]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

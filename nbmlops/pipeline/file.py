@@ -1,0 +1,98 @@
+"""The pipeline file: read, and checked as a whole before anything runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from nbmlops.config import Settings, load_settings
+from nbmlops.entities import PipelineSpec
+from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.pipeline.digests import Digests
+from nbmlops.pipeline.faults import Fault, PipelineFileError
+from nbmlops.pipeline.located import read_located
+from nbmlops.pipeline.shape import Shape
+from nbmlops.pipeline.wiring import Look, Wiring
+
+_LARGEST_BYTES = 1_000_000
+
+
+def read_pipeline(
+    path: str | Path, *, settings: Settings | None = None
+) -> tuple[PipelineSpec, dict[str, Look]]:
+    """Return a pipeline from its file, and what its notebooks declare.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    settings : Settings, optional
+        Those of the project around the file by default.
+
+    Returns
+    -------
+    spec : PipelineSpec
+        Its steps in an order they can run in.
+    looks : dict of str to Look
+        What is known of each step's notebook.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    PipelineFileError
+        Something is wrong with it; it says all that is.
+    UsageError
+        It cannot be read.
+    """
+    found = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    text = _read(found, str(path))
+    settings = settings or load_settings(found.parent)
+    faults: list[Fault] = []
+    document = read_located(text, faults)
+    if document is None and faults:
+        raise PipelineFileError(str(path), faults)
+    draft = Shape(faults).read(document)
+    digests = Digests(settings.home / "cache" / "digests")
+    wiring = Wiring(found, settings.project, digests, draft, faults)
+    steps = wiring.check()
+    if faults:
+        raise PipelineFileError(str(path), faults)
+    name = draft.name or _default_name(found)
+    spec = PipelineSpec(
+        name=name,
+        path=str(found),
+        experiment=draft.experiment or name,
+        params={key: each.plain() for key, each in draft.params.items()},
+        steps=steps,
+        triggers=tuple(draft.triggers),
+    )
+    return spec, wiring.looks
+
+
+def _default_name(path: Path) -> str:
+    return path.parent.name if path.stem == "pipeline" else path.stem
+
+
+def _read(path: Path, name: str) -> str:
+    if path.is_dir():
+        raise UsageError(
+            f"{name!r} is a folder, not a pipeline file.",
+            fix=f"Name a file, such as {name.rstrip('/')}/pipeline.yaml.",
+        )
+    if not path.is_file():
+        there = [each.name for each in path.parent.glob("*.y*ml")]
+        raise NotFoundError(
+            f"No pipeline file {name!r}.{did_you_mean(path.name, there)}",
+            fix="Check the path; it is relative to the working folder.",
+        )
+    if path.stat().st_size > _LARGEST_BYTES:
+        raise UsageError(
+            f"{name!r} is larger than a megabyte.", fix="Name a pipeline file."
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"Cannot read {name!r}: {error}.", fix="Save it as text in UTF-8."
+        ) from error

@@ -1,0 +1,236 @@
+"""What a step's result depends on: its key, and what changed since the last one."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from nbmlops._hashing import code_hash
+from nbmlops.entities import Step
+from nbmlops.errors import NotFoundError
+from nbmlops.pipeline.digests import Digests
+from nbmlops.pipeline.glance import glance, kernel_of, read_kernel
+from nbmlops.pipeline.imports import read_imports
+from nbmlops.pipeline.notebook import code_sources, language
+from nbmlops.pipeline.packages import Packages
+from nbmlops.pipeline.wiring import iter_input
+from nbmlops.secrets import Secret
+
+_FORMAT = 1
+Parts = dict[str, dict[str, str]]
+"""By kind, then by name: digests and versions."""
+
+_WORDS = {
+    "code": "code",
+    "params": "param {}",
+    "inputs": "input {}",
+    "modules": "module {}",
+    "environment": "environment: {}",
+    "outputs": "the declared outputs",
+    "upstream": "step {}",
+    "action": "{}",
+}
+
+
+class Keys:
+    """Finds the parts of the keys of a pipeline's steps.
+
+    Parameters
+    ----------
+    folder : Path
+        The pipeline file's folder.
+    project : Path
+        The project's folder.
+    home : Path
+        The folder of all that nbmlops keeps for the project.
+    """
+
+    def __init__(self, folder: Path, project: Path, home: Path) -> None:
+        self._folder, self._project, self._home = folder, project, home
+        self.digests = Digests(home / "cache" / "digests")
+        self._kernels: dict[str, tuple[dict[str, Any], Packages]] = {}
+
+    def parts(
+        self,
+        step: Step,
+        params: Mapping[str, object],
+        *,
+        upstream: Mapping[str, str],
+        made: Mapping[str, str] | None = None,
+        below: tuple[str, ...] = (),
+    ) -> Parts:
+        """Return the parts of a step's key.
+
+        Parameters
+        ----------
+        step : Step
+            The step.
+        params : Mapping of str to object
+            What it is given.
+        upstream : Mapping of str to str
+            Key of each step it needs.
+        made : Mapping of str to str, optional
+            sha256 of the files that those make, by path, where they may not be there
+            yet.
+        below : tuple of str, default=()
+            The outputs those declare: what is there of them on disk does not count.
+
+        Returns
+        -------
+        Parts
+            Digests of all that its result depends on.
+
+        Raises
+        ------
+        NotFoundError
+            The notebook or an input is gone.
+        UsageError
+            The notebook is none any more.
+        """
+        if step.action is not None:
+            told = {
+                name: _canonical(each) for name, each in step.action.options.items()
+            }
+            told |= {"kind": step.action.kind, "source": step.action.source or ""}
+            told |= {f"the {name} of it": str(each) for name, each in params.items()}
+            return {"action": told, "upstream": dict(upstream)}
+        path = self._folder / str(step.notebook)
+        try:
+            return {
+                **self._of_notebook(path, step.kernel),
+                "params": {name: _digest(params[name]) for name in params},
+                "inputs": dict(sorted(self._inputs(step, made or {}, below))),
+                "outputs": dict.fromkeys(sorted(step.outputs), ""),
+                "upstream": dict(upstream),
+            }
+        except FileNotFoundError as error:
+            raise NotFoundError(
+                f"{error.filename} of step {step.name!r} is gone.",
+                fix="Run it again when nobody moves the files meanwhile.",
+            ) from error
+
+    def _of_notebook(self, path: Path, kernel_name: str | None) -> Parts:
+        notebook = glance(path)
+        sources = code_sources(notebook)
+        kernel, packages = self._kernel(kernel_of(notebook, kernel_name))
+        environment = {
+            "kernel": _canonical([kernel["argv"][1:], kernel.get("env", {})])
+        }
+        if kernel["argv"][0] == sys.executable:
+            environment["python"] = platform.python_version()
+        else:
+            environment["python"] = str(kernel["argv"][0])
+        modules: dict[str, str] = {}
+        if language(notebook).lower() == "python":
+            imported = read_imports(
+                sources,
+                folder=path.parent,
+                project=self._project,
+                digests=self.digests,
+            )
+            environment |= packages.versions(imported.packages)
+            modules = {self._named(f): self.digests.sha256(f) for f in imported.files}
+        return {
+            "code": {"": code_hash(sources)},
+            "modules": modules,
+            "environment": environment,
+        }
+
+    def _kernel(self, name: str) -> tuple[dict[str, Any], Packages]:
+        if name not in self._kernels:
+            spec = read_kernel(name)
+            folder = self._home / "cache" / "packages"
+            self._kernels[name] = (spec, Packages(folder, spec))
+        return self._kernels[name]
+
+    def _named(self, path: Path) -> str:
+        return Path(os.path.relpath(path, self._folder)).as_posix()
+
+    def _inputs(
+        self, step: Step, made: Mapping[str, str], below: tuple[str, ...]
+    ) -> Iterator[tuple[str, str]]:
+        for text in step.inputs:
+            wanted = Path(os.path.normpath(text))
+            for name, digest in made.items():
+                path = Path(name)
+                if path.is_relative_to(wanted) or fnmatchcase(name, str(wanted)):
+                    yield name, digest
+            for file in iter_input(self._folder, text):
+                name = self._named(file)
+                if not any(Path(name).is_relative_to(each) for each in below):
+                    yield name, self.digests.sha256(file)
+
+
+def key_of(parts: Parts) -> str:
+    """Return the key of a step's result: 64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> len(key_of({"code": {"": "ab"}}))
+    64
+    """
+    text = json.dumps([_FORMAT, parts], sort_keys=True)
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def changes(before: Parts, after: Parts) -> str:
+    """Return in words what differs between the parts of two keys.
+
+    Parameters
+    ----------
+    before, after : Parts
+        As `Keys.parts` returns them.
+
+    Returns
+    -------
+    str
+        "" when nothing does.
+
+    Examples
+    --------
+    >>> changes({"params": {"C": "1"}}, {"params": {"C": "2"}})
+    'param C changed'
+    """
+    told = []
+    for kind, form in _WORDS.items():
+        old, new = before.get(kind, {}), after.get(kind, {})
+        for name in sorted({*old, *new}):
+            if old.get(name) == new.get(name):
+                continue
+            if kind == "environment" and name != "kernel":
+                versions = f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}"
+                told.append(form.format(versions))
+                continue
+            verb = "is new" if name not in old else "is gone"
+            verb = "changed" if name in old and name in new else verb
+            told.append(f"{form.format(name)} {verb}")
+    shown = list(dict.fromkeys(told))
+    rest = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    return ", ".join(shown[:3]) + rest
+
+
+def _canonical(value: object) -> str:
+    """Return a text that is the same for equal values of the same types."""
+    match value:
+        case Secret():
+            return value.reference
+        case dict():
+            inside = (f"{name!r}:{_canonical(value[name])}" for name in sorted(value))
+            return f"{{{','.join(inside)}}}"
+        case list() | tuple():
+            marks = "[]" if isinstance(value, list) else "()"
+            return f"{marks[0]}{','.join(map(_canonical, value))}{marks[1]}"
+    item = getattr(value, "item", None)  # a NumPy scalar
+    return repr(item() if callable(item) else value)
+
+
+def _digest(value: object) -> str:
+    text = _canonical(value)
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,88 @@
+"""Versions of the packages that a kernel imports, without importing any."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from typing import Any
+
+from nbmlops.pipeline.digests import read_record, write_record
+
+
+class Packages:
+    """The packages that are installed for a kernel's Python.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it is remembered which package a module is from.
+    kernel : Mapping of str to object
+        The kernel's spec.
+    """
+
+    def __init__(self, folder: Path, kernel: Mapping[str, Any]) -> None:
+        self._paths = _site_folders(str(kernel["argv"][0]))
+        stamps = [(path, _stamp(path)) for path in self._paths]
+        digest = hashlib.sha256(repr(stamps).encode()).hexdigest()
+        self._table = _table(folder / f"{digest[:32]}.json", tuple(self._paths))
+
+    def versions(self, modules: Iterable[str]) -> dict[str, str]:
+        """Return the versions of the packages that some modules are from.
+
+        Parameters
+        ----------
+        modules : iterable of str
+            Top level names; those of no installed package are left out.
+
+        Returns
+        -------
+        dict of str to str
+            Version by name of the package.
+        """
+        found = [self._table.get(module, {}) for module in modules]
+        return {name: version for each in found for name, version in each.items()}
+
+
+def _site_folders(python: str) -> list[str]:
+    if Path(python).name.startswith("python") and not Path(python).is_absolute():
+        python = sys.executable  # jupyter runs its own for a bare name
+    if python == sys.executable:
+        return sys.path[1:]
+    found = Path(python).parent.parent.glob("lib/python3*/site-packages")
+    return sorted(map(str, found))
+
+
+def _stamp(path: str) -> int:
+    try:
+        return Path(path).stat().st_mtime_ns  # changes with every install
+    except OSError:
+        return 0
+
+
+@cache
+def _table(record: Path, paths: tuple[str, ...]) -> Mapping[str, dict[str, str]]:
+    known = read_record(record)
+    if isinstance(known, dict):
+        return known
+    table: dict[str, dict[str, str]] = {}
+    for each in distributions(path=list(paths)):
+        name, version = each.metadata["Name"], each.version
+        for module in _modules(each) if name else ():
+            table.setdefault(module, {}).setdefault(name, version)
+    with suppress(OSError):
+        write_record(record, table)
+    return table
+
+
+def _modules(package: Distribution) -> set[str]:
+    """Return the top level names that a package installs."""
+    listed = (package.read_text("top_level.txt") or "").split()
+    files = package.files or ()
+    tops = {file.parts[0].removesuffix(".py") for file in files if file.suffix == ".py"}
+    tops |= {file.parts[0].partition(".")[0] for file in files if file.suffix == ".so"}
+    return {top for top in (*listed, *tops) if top.isidentifier()}

@@ -1,0 +1,272 @@
+"""A pipeline file: planned, drawn, run and looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from nbmlops.config import Settings, load_settings
+from nbmlops.entities import PipelineReport, PipelineSpec
+from nbmlops.errors import NotFoundError, PipelineRunError, UsageError, did_you_mean
+from nbmlops.pipeline.file import read_pipeline
+from nbmlops.pipeline.parameters import parse_text
+from nbmlops.pipeline.planning import Planner, override
+from nbmlops.pipeline.runner import Runner, default_jobs
+from nbmlops.pipeline.wiring import Look
+from nbmlops.render.pipelines import Graph, PlanView, ReportView, StatusView
+from nbmlops.store import Store
+from nbmlops.tracking.replaying import refuse_in_replay
+
+ENGINES = ("local",)
+_WORKER = "nbmlops.lifecycle.pipeline_worker"  # where the areas meet
+
+
+class Pipeline:
+    """A pipeline that was read from its file and found to be right.
+
+    Parameters
+    ----------
+    spec : PipelineSpec
+        The pipeline.
+    looks : Mapping of str to Look
+        What its notebooks declare.
+    settings : Settings
+        The project's.
+    store : Store, optional
+        Where its runs are recorded; the project's store by default.
+
+    Attributes
+    ----------
+    spec : PipelineSpec
+        The pipeline.
+    """
+
+    def __init__(
+        self,
+        spec: PipelineSpec,
+        looks: Mapping[str, Look],
+        settings: Settings,
+        *,
+        store: Store | None = None,
+    ) -> None:
+        self.spec = spec
+        self._looks, self._settings, self._store = looks, settings, store
+
+    @classmethod
+    def load(cls, path: str | Path, *, store: Store | None = None) -> Pipeline:
+        """Return the pipeline in a file.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        store : Store, optional
+            The project's store by default.
+
+        Returns
+        -------
+        Pipeline
+            All of it was checked.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such file.
+        PipelineFileError
+            Something is wrong with it, or with a notebook or file that it names; all
+            that is wrong is said at once, each with its line.
+        """
+        folder = Path(os.path.abspath(path)).parent  # noqa: PTH100 - keeps links
+        settings = store.settings if store else load_settings(folder)
+        spec, looks = read_pipeline(path, settings=settings)
+        return cls(spec, looks, settings, store=store)
+
+    def __repr__(self) -> str:
+        return repr(self.graph())
+
+    def _repr_html_(self) -> str:
+        return self.graph()._repr_html_()
+
+    def graph(self) -> Graph:
+        """Return the steps and what they need: SVG in a notebook, else text."""
+        return Graph(self.spec)
+
+    def parse(self, params: Iterable[tuple[str, str]]) -> dict[str, object]:
+        """Return a command line's params as values of the declared types.
+
+        Parameters
+        ----------
+        params : iterable of (str, str)
+            ``step.name`` or a shared name, and what was typed.
+
+        Returns
+        -------
+        dict of str to object
+            As `run` takes them.
+        """
+        found: dict[str, object] = {}
+        for name, text in params:
+            step, dot, param = name.partition(".")
+            looks = [self._looks[step]] if step in self._looks else []
+            if not dot:
+                param = name
+                looks = [
+                    each
+                    for each in self._looks.values()
+                    if name in (each.declared or ())
+                ][:1]
+            declared = looks[0].declared if looks else None
+            found[name] = parse_text(declared, param, text)
+        return found
+
+    def plan(
+        self,
+        *,
+        params: Mapping[str, object] | None = None,
+        force: bool | str | Iterable[str] = False,
+    ) -> PlanView:
+        """Return what a run would do with each step, and why.
+
+        Parameters
+        ----------
+        params : Mapping of str to object, optional
+            As for `run`.
+        force : bool, str or iterable of str, default=False
+            As for `run`.
+
+        Returns
+        -------
+        PlanView
+            It shows itself; ``.steps`` are the facts.
+
+        Raises
+        ------
+        UsageError
+            A param or a step is unknown, or a value is of another type.
+        """
+        return PlanView(self.spec.name, self._planner(params or {}, force).plan())
+
+    def run(
+        self,
+        *,
+        params: Mapping[str, object] | None = None,
+        engine: str = "local",
+        jobs: int | None = None,
+        force: bool | str | Iterable[str] = False,
+        keep_going: bool = False,
+        say: Callable[[str], None] | None = None,
+    ) -> ReportView:
+        """Run what has changed, and return what became of each step.
+
+        Parameters
+        ----------
+        params : Mapping of str to object, optional
+            Values by ``step.name``, or by a name of the file's ``params``. A grid over
+            that parameter is one run with this value.
+        engine : {"local"}, default="local"
+            Where steps run: in processes of this machine.
+        jobs : int, optional
+            Steps at once, at least 1; as many as there are cores by default.
+        force : bool, str or iterable of str, default=False
+            Steps to run whatever is kept; True for all but those done ``once``.
+        keep_going : bool, default=False
+            Whether the steps that do not need a failed one go on.
+        say : callable, optional
+            Given a line whenever something happens.
+
+        Returns
+        -------
+        ReportView
+            It shows itself; ``.report`` are the facts. Every step is cached or done.
+
+        Raises
+        ------
+        UsageError
+            A param, a step or the engine is unknown, or a value is of another type.
+        PipelineRunError
+            A step failed; its ``report`` tells of all of them.
+        KeyboardInterrupt
+            Someone interrupted it: once to let running steps finish, twice to stop.
+        """
+        refuse_in_replay("run pipelines")
+        if engine not in ENGINES:
+            raise UsageError(
+                f"No engine {engine!r}.{did_you_mean(engine, ENGINES)}",
+                fix=f"Use one of: {', '.join(ENGINES)}.",
+            )
+        if jobs is not None and (type(jobs) is not int or jobs < 1):
+            raise UsageError(f"The jobs are {jobs!r}.", fix="Give 1 or more.")
+        planner = self._planner(params or {}, force)
+        from nbmlops.pipeline.recording import Recording
+
+        runner = Runner(
+            planner,
+            Recording(self._connect(), planner.spec, params or {}),
+            worker=_WORKER,
+            jobs=jobs or default_jobs(),
+            keep_going=keep_going,
+            say=say or (lambda _line: None),
+        )
+        report = runner.run()
+        if runner.was_interrupted:
+            raise KeyboardInterrupt
+        self._raise_failed(report)
+        return ReportView(report)
+
+    def status(self) -> StatusView:
+        """Return the last run of the pipeline and its steps, as MLflow has them.
+
+        What journals of the project still hold is sent first, and runs whose process is
+        gone are ended.
+
+        Returns
+        -------
+        StatusView
+            It shows itself; ``.report`` are the facts.
+
+        Raises
+        ------
+        NotFoundError
+            It was not run yet.
+        StoreError
+            The store does not answer.
+        """
+        from nbmlops.pipeline.status import last_report
+
+        report = last_report(self._connect(), self.spec)
+        if report is None:
+            raise NotFoundError(
+                f"Pipeline {self.spec.name!r} was not run yet.",
+                fix=f"Run it with: nbmlops pipeline run {Path(self.spec.path).name}",
+            )
+        return StatusView(*report)
+
+    def _connect(self) -> Store:
+        from nbmlops.store import connect
+
+        return self._store or connect(self._settings, must_answer=False)
+
+    def _planner(
+        self, params: Mapping[str, object], force: bool | str | Iterable[str]
+    ) -> Planner:
+        spec = override(self.spec, self._looks, params)
+        if isinstance(force, bool):
+            force = ("*",) if force else ()
+        names = (force,) if isinstance(force, str) else tuple(force)
+        return Planner(spec, self._looks, self._settings, force=names)
+
+    def _raise_failed(self, report: PipelineReport) -> None:
+        failed = [each for each in report.steps if each.state == "failed"]
+        if not failed:
+            return
+        told = " ".join(f"Step {each.step!r}: {each.why}" for each in failed)
+        left = sum(each.state == "not run" for each in report.steps)
+        more = (
+            f" {left} step{'s were' if left > 1 else ' was'} not run." if left else ""
+        )
+        raise PipelineRunError(
+            f"{told}{more}",
+            fix="Mend it and run the same command again: it goes on from what is done.",
+            report=report,
+        )

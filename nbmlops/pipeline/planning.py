@@ -1,0 +1,389 @@
+"""What a run of a pipeline would do: each step's key, and if its result is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from nbmlops.config import Settings
+from nbmlops.entities import PipelineSpec, PlannedStep, Step, StepReport
+from nbmlops.entities.pipeline import PlanState
+from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
+from nbmlops.pipeline.cache import Cache
+from nbmlops.pipeline.keys import Keys, Parts, changes, key_of
+from nbmlops.pipeline.parameters import check_parameters
+from nbmlops.pipeline.templates import render
+from nbmlops.pipeline.wiring import Look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One run of a step.
+
+    Attributes
+    ----------
+    step : Step
+        The step.
+    combo : Mapping of str to object
+        Its values of the grid.
+    """
+
+    step: Step
+    combo: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The step's name, and of a grid its values: ``train[C=1]``."""
+        told = ",".join(f"{name}={value}" for name, value in self.combo.items())
+        if not told:
+            return self.step.name
+        short = told if len(told) < 120 else sha256(told.encode()).hexdigest()[:12]
+        return f"{self.step.name}[{short}]"
+
+
+def units_of(step: Step) -> Iterator[Unit]:
+    """Yield the runs of a step, the last axis of its grid changing fastest."""
+    for values in product(*step.grid.values()):
+        combo = dict(zip(step.grid, values, strict=True))
+        yield Unit(step=step, combo=combo)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Whether a unit has to run.
+
+    Attributes
+    ----------
+    unit : Unit
+        Which.
+    params : Mapping of str to object
+        What its notebook is given.
+    key : str
+        Of its result.
+    parts : Parts
+        What the key is made of.
+    why : str
+        What changed; what made the result, when there is one.
+    entry : dict or None
+        The result that is kept, where it may stand for a run.
+    """
+
+    unit: Unit
+    params: Mapping[str, object]
+    key: str
+    parts: Parts
+    why: str
+    entry: dict[str, Any] | None
+
+
+class Planner:
+    """Decides for the steps of a pipeline, those before a step being decided first.
+
+    Parameters
+    ----------
+    spec : PipelineSpec
+        The pipeline.
+    looks : Mapping of str to Look
+        What its notebooks declare.
+    settings : Settings
+        The project's.
+    force : Collection of str, default=()
+        Steps to run whatever is kept; ``*`` for all.
+    """
+
+    def __init__(
+        self,
+        spec: PipelineSpec,
+        looks: Mapping[str, Look],
+        settings: Settings,
+        *,
+        force: Collection[str] = (),
+    ) -> None:
+        for name in force:
+            known = [step.name for step in spec.steps]
+            if name not in (*known, "*"):
+                raise UsageError(
+                    f"No step {name!r} to force.{did_you_mean(name, known)}",
+                    fix=f"The steps are: {', '.join(known)}.",
+                )
+        self.spec, self._looks, self._force = spec, looks, frozenset(force)
+        self.folder = Path(spec.path).parent
+        self.project = settings.project
+        self.keys = Keys(self.folder, settings.project, settings.home)
+        self.cache = Cache(settings.home, self.keys.digests)
+        self.done: dict[str, StepReport] = {}
+        self._key_of: dict[str, str] = {}
+        self._made: dict[str, dict[str, str]] = {}
+
+    def params_of(self, unit: Unit) -> dict[str, object]:
+        """Return what a unit's notebook is given, templates filled in.
+
+        Raises
+        ------
+        UsageError
+            A step before has no such value, or it does not fit.
+        """
+        look = self._looks.get(unit.step.name)
+        declared = (look.declared if look else None) or {}
+        shared = {k: v for k, v in self.spec.params.items() if k in declared}
+        given = {**shared, **unit.step.params, **unit.combo}
+        values = {name: render(value, self.done) for name, value in given.items()}
+        return check_parameters(look.declared if look else None, values)
+
+    def all_params(self, decision: Decision) -> dict[str, object]:
+        """Return the same with the defaults of the notebook that are literals."""
+        look = self._looks.get(decision.unit.step.name)
+        declared = (look.declared if look else None) or {}
+        defaults = {p.name: p.default for p in declared.values() if p.is_literal}
+        return {**defaults, **decision.params}
+
+    def decide(self, unit: Unit) -> Decision:
+        """Return whether a unit has to run, those before its step being done.
+
+        Raises
+        ------
+        UsageError
+            A step before has not made what it needs.
+        NotFoundError
+            An input is gone.
+        """
+        step = unit.step
+        params = self.params_of(unit) if step.notebook else {}
+        planned = [name for name in step.needs if name in self._made]
+        below = tuple(out for name in planned for out in self.spec.step(name).outputs)
+        made = {k: v for name in planned for k, v in self._made[name].items()}
+        told = params
+        if step.action is not None and step.action.source is not None:
+            source = self.done[step.action.source]
+            told = {"run": source.model_run_id or source.run_id}
+        parts = self.keys.parts(
+            step,
+            told,
+            upstream={name: self._key_of[name] for name in step.needs},
+            made=made,
+            below=below,
+        )
+        key = key_of(parts)
+        entry = self.cache.find(key)
+        why = f"as made by run {(entry or {}).get('run_id')}"
+        is_named = step.name in self._force
+        if is_named or ("*" in self._force and not step.once):
+            entry, why = None, "forced"
+        elif not step.cache:
+            entry, why = None, "its cache is off"
+        elif entry is None:
+            why = self._why(unit, key, parts)
+        return Decision(
+            unit=unit, params=params, key=key, parts=parts, why=why, entry=entry
+        )
+
+    def _why(self, unit: Unit, key: str, parts: Parts) -> str:
+        last = self.cache.last(self.slot(unit))
+        if last is None:
+            return "not run before"
+        if last["key"] == key:
+            return "its result is not kept any more"
+        return changes(last["parts"], parts) or "it was made by another version"
+
+    def slot(self, unit: Unit) -> str:
+        """Return what names a unit among all of the project."""
+        path = os.path.relpath(self.spec.path, self.project)
+        return f"{path}\0{unit.name}"
+
+    def settle(self, step: Step, keys: list[str], report: StepReport) -> None:
+        """Note what a step came to, for those behind it.
+
+        Parameters
+        ----------
+        step : Step
+            The step.
+        keys : list of str
+            Of all its units.
+        report : StepReport
+            The one that the steps behind it see.
+        """
+        joined = sha256(" ".join(keys).encode()).hexdigest()
+        self._key_of[step.name] = keys[0] if len(keys) == 1 else joined
+        self.done[step.name] = report
+
+    def plan(self) -> tuple[PlannedStep, ...]:
+        """Return what a run would do with each unit, in order."""
+        planned: list[PlannedStep] = []
+        runs: dict[str, PlanState] = {}
+        for step in self.spec.steps:
+            before = [name for name in step.needs if name in runs]
+            units = list(units_of(step))
+            if before:
+                sure = [name for name in before if runs[name] == "run"]
+                state: PlanState = "run" if sure else "open"
+                which = ", ".join(map(repr, sure or before))
+                why = f"behind {which}, which run{'s' * (len(sure or before) == 1)}"
+                if not sure:
+                    why = f"depends on what {which} make{'s' * (len(before) == 1)}"
+                runs[step.name] = state
+                planned += [
+                    PlannedStep(step=u.name, state=state, why=why) for u in units
+                ]
+                continue
+            decisions = [self._decide_safely(unit) for unit in units]
+            for unit, found in zip(units, decisions, strict=True):
+                entry = found.entry if isinstance(found, Decision) else None
+                planned.append(
+                    PlannedStep(
+                        step=unit.name,
+                        state="cached" if entry else "run",
+                        why=found.why if isinstance(found, Decision) else found,
+                        run_id=entry.get("run_id") if entry else None,
+                    )
+                )
+            sound = [each for each in decisions if isinstance(each, Decision)]
+            if len(sound) == len(units) and all(each.entry for each in sound):
+                self._settle_cached(step, sound)
+            else:
+                is_known = all(
+                    self.cache.find(each.key) is not None
+                    for each in sound
+                    if each.entry is None
+                )
+                is_same = len(sound) == len(units) and is_known
+                runs[step.name] = "open" if is_same else "run"
+        return tuple(planned)
+
+    def _decide_safely(self, unit: Unit) -> Decision | str:
+        try:
+            return self.decide(unit)
+        except NbmlopsError as error:
+            return f"will fail: {error.problem}"
+
+    def _settle_cached(self, step: Step, decisions: list[Decision]) -> None:
+        reports = [self.report_of(each) for each in decisions]
+        chosen = choose(step, reports)
+        entry = decisions[chosen].entry or {}
+        self._made[step.name] = {
+            name: kept["sha256"] for name, kept in entry["outputs"].items()
+        }
+        self.settle(step, [each.key for each in decisions], reports[chosen])
+
+    def report_of(self, decision: Decision) -> StepReport:
+        """Return a result that is kept, as if its unit had run."""
+        entry = decision.entry or {}
+        return StepReport(
+            step=decision.unit.name,
+            state="cached",
+            why=decision.why,
+            run_id=entry.get("run_id"),
+            values=entry.get("values", {}),
+            metrics=entry.get("metrics", {}),
+            params=self.all_params(decision),
+            model_id=entry.get("model_id"),
+            model_run_id=entry.get("model_run_id"),
+            outputs=tuple(entry.get("outputs", ())),
+        )
+
+
+def choose(step: Step, reports: list[StepReport]) -> int:
+    """Return which of a step's reports those behind it see.
+
+    Parameters
+    ----------
+    step : Step
+        The step.
+    reports : list of StepReport
+        One a unit.
+
+    Returns
+    -------
+    int
+        Position in ``reports``; the first of equal ones.
+
+    Raises
+    ------
+    UsageError
+        None has the metric to select by.
+    """
+    if step.select is None:
+        return 0
+    metric, sign = step.select.metric, -1 if step.select.mode == "min" else 1
+    scores = [report.metrics.get(metric) for report in reports]
+    ranked = [
+        (sign * score, -n)
+        for n, score in enumerate(scores)
+        if score is not None and score == score  # NaN is no best
+    ]
+    if not ranked:
+        seen = {name for report in reports for name in report.metrics}
+        raise UsageError(
+            f"No run of step {step.name!r} has metric {metric!r} to select by."
+            f"{did_you_mean(metric, seen)}",
+            fix=f"Log it, or select by one of: {', '.join(sorted(seen)) or 'none'}.",
+        )
+    return -max(ranked)[1]
+
+
+def override(
+    spec: PipelineSpec, looks: Mapping[str, Look], params: Mapping[str, object]
+) -> PipelineSpec:
+    """Return the pipeline with some of its params set to other values.
+
+    Parameters
+    ----------
+    spec : PipelineSpec
+        The pipeline.
+    looks : Mapping of str to Look
+        What its notebooks declare.
+    params : Mapping of str to object
+        By ``step.name``; or by a name that the file's own ``params`` have. One that the
+        step has a grid for is no axis of the grid any more.
+
+    Returns
+    -------
+    PipelineSpec
+        Otherwise the same.
+
+    Raises
+    ------
+    UsageError
+        A step or a parameter is unknown, or a value is of another type. Names all.
+    """
+    problems: list[str] = []
+    steps = {step.name: step for step in spec.steps}
+    shared = dict(spec.params)
+    for name, value in params.items():
+        step_name, dot, param = str(name).partition(".")
+        if not dot and name in shared:
+            shared[name] = value
+            continue
+        if not dot or step_name not in steps:
+            known = [*shared, *(f"{s}.{p}" for s in steps for p in _names(looks, s))]
+            near = did_you_mean(str(name), known)
+            problems.append(f"No parameter {name!r}: write STEP.NAME.{near}")
+            continue
+        look = looks.get(step_name)
+        declared = (look.declared if look else None) or {}
+        optional = {
+            each.name: replace(each, default_source=each.default_source or "...")
+            for each in declared.values()
+        }
+        try:
+            check_parameters(optional, {param: value})
+        except NbmlopsError as error:
+            problems.append(f"Step {step_name!r}: {error.problem}")
+            continue
+        step = steps[step_name]
+        grid = {axis: values for axis, values in step.grid.items() if axis != param}
+        given = {**step.params, param: value}
+        select = step.select if grid else None
+        steps[step_name] = replace(step, params=given, grid=grid, select=select)
+    if problems:
+        raise UsageError(" ".join(problems), fix="See the file's steps and params.")
+    return replace(spec, params=shared, steps=tuple(steps.values()))
+
+
+def _names(looks: Mapping[str, Look], step: str) -> list[str]:
+    look = looks.get(step)
+    return list((look.declared if look else None) or ())

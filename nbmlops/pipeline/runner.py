@@ -1,0 +1,390 @@
+"""A pipeline, run: what is ready starts, what is kept is put back."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import selectors
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from types import FrameType
+
+from nbmlops.entities import PipelineReport, RunStatus, Step, StepReport
+from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.pipeline.planning import Decision, Planner, Unit, choose, units_of
+from nbmlops.pipeline.recording import Recording
+from nbmlops.pipeline.workers import Worker
+from nbmlops.pipeline.working import Reply, Task
+
+_LONGEST_WAIT_S = 60.0
+_TICK_S = 0.5
+Say = Callable[[str], None]
+
+
+class Runner:
+    """Runs a pipeline once.
+
+    Parameters
+    ----------
+    planner : Planner
+        Decides what has to run.
+    recording : Recording
+        The run of the pipeline.
+    worker : str
+        Module that workers run.
+    jobs : int
+        Workers at most, at least 1.
+    keep_going : bool
+        Whether steps that do not need a failed one go on.
+    say : callable
+        Given a line whenever something happens.
+    """
+
+    def __init__(
+        self,
+        planner: Planner,
+        recording: Recording,
+        *,
+        worker: str,
+        jobs: int,
+        keep_going: bool,
+        say: Say,
+    ) -> None:
+        self._planner, self._recording = planner, recording
+        self._module, self._jobs = worker, jobs
+        self._keep_going, self._say = keep_going, say
+        self._spec = planner.spec
+        self._waiting: list[Step] = list(self._spec.steps)
+        self._decisions: dict[str, list[Decision]] = {}
+        self._reports: dict[str, dict[str, StepReport]] = {}
+        self._entries: dict[str, Reply] = {}
+        self._ready: deque[Decision] = deque()
+        self._later: list[tuple[float, int, Decision]] = []
+        self._attempts: dict[str, int] = {}
+        self._workers: list[Worker] = []
+        self._doing: dict[str, Decision] = {}
+        self._n_interrupts = 0
+        self._has_failed = False
+        self._notes: list[str] = []
+        self._began = time.monotonic()
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether somebody wanted it to end."""
+        return self._n_interrupts > 0
+
+    def run(self) -> PipelineReport:
+        """Run all that has to run, and return what became of each step."""
+        with self._interruptible() as wake, selectors.DefaultSelector() as selector:
+            selector.register(wake, selectors.EVENT_READ)
+            try:
+                self._loop(selector)
+            finally:
+                for worker in self._workers:
+                    if worker.task is not None:
+                        worker.stop()
+                for worker in list(self._workers):
+                    self._close(worker, selector)
+        return self._finish()
+
+    def _loop(self, selector: selectors.BaseSelector) -> None:
+        while True:
+            self._expand()
+            self._dispatch(selector)
+            has_left = self._ready or self._later
+            if not self._doing and (self._is_ending or not has_left):
+                return
+            pause_s = _TICK_S
+            if self._later and not self._is_ending:
+                pause_s = min(pause_s, max(0.0, self._later[0][0] - time.monotonic()))
+            for key, _ in selector.select(pause_s):
+                if isinstance(key.fileobj, Worker):
+                    self._take_answer(key.fileobj, selector)
+                else:
+                    os.read(key.fd, 100)
+            for worker in self._workers:
+                if self._n_interrupts > 1 and worker.task is not None:
+                    worker.stop()
+                worker.look_at_clock()
+
+    @property
+    def _is_ending(self) -> bool:
+        return self.was_interrupted or (self._has_failed and not self._keep_going)
+
+    def _expand(self) -> None:
+        """Decide for the steps whose needs are done."""
+        is_moving = True
+        while is_moving and not self._is_ending:
+            is_moving = False
+            for step in list(self._waiting):
+                if all(name in self._planner.done for name in step.needs):
+                    self._waiting.remove(step)
+                    self._begin(step)
+                    is_moving = True
+
+    def _begin(self, step: Step) -> None:
+        self._reports[step.name] = {}
+        units = list(units_of(step))
+        self._decisions[step.name] = []
+        for unit in units:
+            try:
+                decision = self._planner.decide(unit)
+            except NbmlopsError as error:
+                self._fail(unit, f"{error.problem} {error.fix}")
+                continue
+            self._decisions[step.name].append(decision)
+        for decision in self._decisions[step.name]:
+            if decision.entry is not None and self._put_back(decision):
+                report = self._planner.report_of(decision)
+                self._say(f"{report.step}: cached, {report.why}")
+                self._recording.hit(report, step.notebook, decision.key)
+                self._note(decision.unit, report)
+            else:
+                why = decision.why if decision.entry is None else "its files are gone"
+                self._ready.append(replace(decision, entry=None, why=why))
+
+    def _put_back(self, decision: Decision) -> bool:
+        step = decision.unit.step
+        if step.grid:  # the selected one is put back when all are there
+            return True
+        assert decision.entry is not None  # noqa: S101
+        try:
+            return self._planner.cache.restore(
+                decision.entry, self._planner.folder, step.outputs
+            )
+        except OSError as error:
+            self._notes.append(f"{decision.unit.name} was not put back: {error}")
+            return False
+
+    def _dispatch(self, selector: selectors.BaseSelector) -> None:
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now and not self._is_ending:
+            self._ready.append(heapq.heappop(self._later)[2])
+        while self._ready and not self._is_ending and len(self._doing) < self._jobs:
+            idle = next((w for w in self._workers if w.task is None), None)
+            if idle is None:
+                idle = Worker(self._module, self._recording.environment())
+                self._workers.append(idle)
+                selector.register(idle, selectors.EVENT_READ)
+            self._recording.open()
+            decision = self._ready.popleft()
+            name = decision.unit.name
+            self._attempts[name] = self._attempts.get(name, 0) + 1
+            self._doing[idle.token] = decision
+            self._say(f"{name}: running, {decision.why}")
+            idle.give(self._task(decision))  # its end is seen by who waits for it
+
+    def _task(self, decision: Decision) -> Task:
+        unit, planner = decision.unit, self._planner
+        source = unit.step.action.source if unit.step.action else None
+        return Task(
+            settings=self._recording.settings,
+            folder=planner.folder,
+            pipeline=self._spec.name,
+            slot=planner.slot(unit),
+            step=unit.step,
+            name=unit.name,
+            params=decision.params,
+            key=decision.key,
+            parts=decision.parts,
+            upstream=decision.parts["upstream"],
+            why=decision.why,
+            may_be_cached=unit.step.cache and decision.why != "forced",
+            experiment=self._spec.experiment,
+            context=self._recording.context(unit.name, f"miss: {decision.why}"),
+            source=planner.done.get(source) if source else None,
+        )
+
+    def _take_answer(self, worker: Worker, selector: selectors.BaseSelector) -> None:
+        reply = worker.answer()
+        decision = self._doing.pop(worker.token, None)
+        worker.task = None
+        if reply is None:
+            words = self._close(worker, selector)
+            self._recording.has_orphans = True
+            if decision is None:
+                return
+            name = decision.unit.name
+            if self._n_interrupts > 1:
+                self._note(decision.unit, _ended(name, "stopped", "interrupted"))
+                return
+            failure = "timeout" if worker.was_late else "died"
+            problem = f"The process of {name} ended: {words}."
+            if worker.was_late:
+                problem = f"{name} did not end within its time limit."
+            reply = Reply(
+                report=_ended(name, "failed", problem),
+                failure=failure,  # type: ignore[arg-type]
+            )
+        assert decision is not None  # noqa: S101
+        self._settle_unit(decision, reply)
+
+    def _settle_unit(self, decision: Decision, reply: Reply) -> None:
+        unit, name = decision.unit, decision.unit.name
+        attempts = self._attempts[name]
+        self._notes += reply.notes
+        if reply.failure is not None:
+            if self._may_retry(unit.step, reply.failure, attempts):
+                wait_s = min(
+                    unit.step.retry_wait_s * 2 ** (attempts - 1), _LONGEST_WAIT_S
+                )
+                why = f"attempt {attempts + 1}, after: {reply.report.why}"
+                self._say(f"{name}: {reply.report.why} Again in {wait_s:g} s.")
+                again = replace(decision, why=why)
+                at = time.monotonic() + wait_s
+                heapq.heappush(self._later, (at, len(self._later), again))
+                return
+            self._fail(unit, reply.report.why, reply.report.run_id)
+            return
+        report = replace(
+            reply.report, attempts=attempts, params=self._planner.all_params(decision)
+        )
+        took = "kept meanwhile" if report.state == "cached" else "done"
+        self._say(f"{name}: {took} in {report.duration_s:.1f} s, run {report.run_id}")
+        self._entries[name] = reply
+        self._note(unit, report)
+
+    @staticmethod
+    def _may_retry(step: Step, failure: str, attempts: int) -> bool:
+        known = ("error",) if step.once else step.retry_on
+        return (
+            attempts <= step.retries and failure in known and failure in step.retry_on
+        )
+
+    def _fail(self, unit: Unit, problem: str, run_id: str | None = None) -> None:
+        self._has_failed = True
+        self._say(f"{unit.name}: failed. {problem}")
+        report = _ended(unit.name, "failed", problem)
+        attempts = self._attempts.get(unit.name, 0)
+        self._note(unit, replace(report, run_id=run_id, attempts=attempts))
+        if run_id is None:
+            self._recording.tell(unit.name, problem)
+
+    def _note(self, unit: Unit, report: StepReport) -> None:
+        step = unit.step
+        self._reports[step.name][unit.name] = report
+        if len(self._reports[step.name]) == step.n_runs:
+            self._settle(step)
+
+    def _settle(self, step: Step) -> None:
+        """Let the steps behind a step see what it came to."""
+        found = self._reports[step.name]
+        if step.name in self._planner.done or any(
+            report.state not in ("cached", "done") for report in found.values()
+        ):
+            return
+        if len(self._decisions[step.name]) < step.n_runs:
+            return
+        ordered = [found[unit.name] for unit in units_of(step)]
+        decisions = self._decisions[step.name]
+        try:
+            chosen = choose(step, ordered)
+            if step.grid and step.select is not None:
+                self._put_back_selected(step, decisions[chosen], ordered[chosen])
+        except NbmlopsError as error:
+            first = decisions[0].unit
+            self._fail(first, f"{error.problem} {error.fix}")
+            return
+        if step.select is not None:
+            for n, report in enumerate(ordered):
+                found[report.step] = replace(report, is_selected=n == chosen)
+            self._recording.select(step.name, ordered[chosen])
+        self._planner.settle(step, [each.key for each in decisions], ordered[chosen])
+
+    def _put_back_selected(
+        self, step: Step, decision: Decision, report: StepReport
+    ) -> None:
+        reply = self._entries.get(report.step)
+        entry = decision.entry if reply is None else reply.entry
+        folder = self._planner.folder
+        if entry is None or not self._planner.cache.restore(
+            entry, folder, step.outputs
+        ):
+            raise UsageError(
+                f"The files of {report.step!r}, the selected one, are gone.",
+                fix=f"Run it again with --force {step.name}.",
+            )
+
+    def _close(self, worker: Worker, selector: selectors.BaseSelector) -> str:
+        with suppress(KeyError, ValueError):
+            selector.unregister(worker)
+        if worker in self._workers:
+            self._workers.remove(worker)
+        return worker.close()
+
+    def _finish(self) -> PipelineReport:
+        steps: list[StepReport] = []
+        for step in self._spec.steps:
+            found = self._reports.get(step.name, {})
+            for unit in units_of(step):
+                steps.append(found.get(unit.name) or self._not_run(unit))
+        status: RunStatus = "FAILED" if self._has_failed else "FINISHED"
+        if self.was_interrupted:
+            status = "KILLED"
+        report = PipelineReport(
+            pipeline=self._spec.name,
+            run_id=self._recording.run_id,
+            status=status,
+            duration_s=time.monotonic() - self._began,
+            steps=tuple(steps),
+            notes=tuple(dict.fromkeys(self._notes)),
+        )
+        notes = self._recording.end(report)
+        return replace(
+            report, run_id=self._recording.run_id, notes=(*report.notes, *notes)
+        )
+
+    def _not_run(self, unit: Unit) -> StepReport:
+        bad = {
+            name
+            for name, found in self._reports.items()
+            if any(each.state in ("failed", "stopped") for each in found.values())
+        }
+        before = [n for n in bad if unit.step.name in self._spec.behind({n})]
+        why = "interrupted" if self.was_interrupted else "another step failed"
+        if before:
+            why = f"it needs {', '.join(map(repr, sorted(before)))}, which failed"
+        return _ended(unit.name, "not run", why)
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[int]:
+        """Count interrupts instead of raising them; give what tells of one."""
+        readable, writable = os.pipe()
+        os.set_blocking(writable, False)
+
+        def note(number: int, _frame: FrameType | None) -> None:
+            self._n_interrupts += 2 if number != signal.SIGINT else 1
+            with suppress(OSError):
+                os.write(writable, b"!")
+            if self._n_interrupts == 1 and self._doing:
+                n = len(self._doing)
+                self._say(
+                    f"Interrupted: waiting for {n} running step{'s' * (n > 1)}; "
+                    "interrupt again to stop."
+                )
+
+        before = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                before[number] = signal.signal(number, note)
+        try:
+            yield readable
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            os.close(readable)
+            os.close(writable)
+
+
+def _ended(name: str, state: str, why: str) -> StepReport:
+    return StepReport(step=name, state=state, why=why)  # type: ignore[arg-type]
+
+
+def default_jobs() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2

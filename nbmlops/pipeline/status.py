@@ -1,0 +1,107 @@
+"""The last run of a pipeline, from MLflow."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from nbmlops.entities import PipelineReport, PipelineSpec, Run, StepReport
+from nbmlops.pipeline.recording import CACHED_RUN, PIPELINE, SELECTED, STEP, TOLD
+from nbmlops.store import Store, search
+from nbmlops.tracking.reaper import reap
+from nbmlops.tracking.source import relative
+from nbmlops.tracking.syncing import sync
+
+_STATES = {"FINISHED": "done", "FAILED": "failed", "KILLED": "stopped"}
+
+
+def last_report(
+    store: Store, spec: PipelineSpec
+) -> tuple[PipelineReport, datetime] | None:
+    """Return what became of the last run of a pipeline, and when it began.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    spec : PipelineSpec
+        The pipeline, whose steps are told of in its order.
+
+    Returns
+    -------
+    tuple of (PipelineReport, datetime) or None
+        None when there is no run of it. A step that is running is ``running``.
+    """
+    from pathlib import Path
+
+    sync(store)
+    reap(store)
+    file = relative(Path(spec.path), store.settings.project)
+    condition = (
+        f"tags.`{PIPELINE}` = {search.quoted(file)} "
+        "and tags.`nbmlops.kind` = 'pipeline'"
+    )
+    run = next(iter(search.list_runs(store, filter=condition, limit=1)), None)
+    if run is None:
+        return None
+    newest: dict[str, Run] = {}
+    attempts: dict[str, int] = {}
+    for child in search.list_children(store, run.run_id):
+        name = child.tags.get(STEP)
+        if name is not None:
+            newest.setdefault(name, child)
+            attempts[name] = attempts.get(name, 0) + 1
+    told = {
+        tag.removeprefix(TOLD): text
+        for tag, text in run.tags.items()
+        if tag.startswith(TOLD)
+    }
+    chosen = {
+        tag.removeprefix(SELECTED): text.rpartition(" ")[0]
+        for tag, text in run.tags.items()
+        if tag.startswith(SELECTED)
+    }
+    steps: list[StepReport] = []
+    for step in spec.steps:
+        names = [n for n in (*newest, *told) if n.partition("[")[0] == step.name]
+        for name in sorted(dict.fromkeys(names)):
+            found = _report(
+                name, newest.get(name), told.get(name), attempts.get(name, 0)
+            )
+            picked = chosen.get(step.name, found["step"]) == found["step"]
+            steps.append(StepReport(**found, is_selected=picked))
+        if not names:
+            steps.append(StepReport(step=step.name, state="not run"))
+    ended = run.ended_at or datetime.now(UTC)
+    report = PipelineReport(
+        pipeline=run.name,
+        run_id=run.run_id,
+        status=run.status,
+        duration_s=(ended - run.started_at).total_seconds(),
+        steps=tuple(steps),
+    )
+    return report, run.started_at
+
+
+def _report(
+    name: str, run: Run | None, problem: str | None, attempts: int
+) -> dict[str, Any]:
+    if run is None:
+        return {"step": name, "state": "failed", "why": problem or ""}
+    is_hit = CACHED_RUN in run.tags
+    state = "cached" if is_hit else _STATES.get(run.status, "running")
+    why = run.tags.get("nbmlops.ended_because") or problem
+    if not why:
+        why = run.tags.get("nbmlops.cache", "").removeprefix("miss: ")
+    ended = run.ended_at or datetime.now(UTC)
+    return {
+        "step": name,
+        "state": state,
+        "why": f"as made by run {run.tags[CACHED_RUN]}" if is_hit else why,
+        "run_id": run.tags[CACHED_RUN] if is_hit else run.run_id,
+        "duration_s": 0.0 if is_hit else (ended - run.started_at).total_seconds(),
+        "attempts": 0 if is_hit else attempts,
+        "metrics": run.metrics,
+        "params": run.params,
+        "model_id": run.model_id,
+    }

@@ -1,0 +1,142 @@
+"""``${{ steps.train.values.name }}``: what a step takes from those before it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from nbmlops.entities import StepReport
+from nbmlops.errors import UsageError, did_you_mean
+
+_TEMPLATE = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_PATH = re.compile(r"steps\.([A-Za-z_][\w-]*)\.([a-z_]+)(?:\.(.+))?", re.DOTALL)
+NAMED = ("values", "metrics", "params")
+"""What a step has by name."""
+PLAIN = ("run_id", "model_id")
+"""What it has one of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What one template asks for.
+
+    Attributes
+    ----------
+    text : str
+        As written between the braces.
+    step : str
+        The step; "" when it cannot be read.
+    kind : str
+        One of values, metrics, params, run_id, model_id, or another word.
+    name : str
+        Which value, metric or param; "" for none.
+    """
+
+    text: str
+    step: str = ""
+    kind: str = ""
+    name: str = ""
+
+    def fault(self) -> str | None:
+        """Return what is wrong with its form, or None."""
+        known = f"{', '.join(NAMED)} or {' or '.join(PLAIN)}"
+        if not self.step:
+            return (
+                f"The template {self.text!r} cannot be read: write "
+                "${{ steps.STEP.values.NAME }}."
+            )
+        if self.kind not in (*NAMED, *PLAIN):
+            near = did_you_mean(self.kind, (*NAMED, *PLAIN))
+            return f"A step has no {self.kind!r}: it has {known}.{near}"
+        if (self.kind in NAMED) != bool(self.name):
+            return f"The template {self.text!r} names no one of the {self.kind}."
+        return None
+
+
+def references(text: str) -> Iterator[Reference]:
+    """Yield what the templates of a text ask for.
+
+    Examples
+    --------
+    >>> [r.name for r in references("a ${{ steps.train.values.auc }} b")]
+    ['auc']
+    """
+    for found in _TEMPLATE.finditer(text):
+        inside = found[1].strip()
+        match = _PATH.fullmatch(inside)
+        yield Reference(inside, *(match.groups("") if match else ()))
+
+
+def has_template(text: object) -> bool:
+    """Return whether a value is a text with the beginning of a template."""
+    return isinstance(text, str) and "${{" in text
+
+
+def render(value: object, done: Mapping[str, StepReport]) -> object:
+    """Return a param with its templates filled in.
+
+    Parameters
+    ----------
+    value : object
+        A scalar, list or dict. A text that is one template becomes the value itself,
+        of whatever type; inside a longer text it becomes a part of that.
+    done : Mapping of str to StepReport
+        The steps before.
+
+    Returns
+    -------
+    object
+        Of the same form.
+
+    Raises
+    ------
+    UsageError
+        A step has no such value.
+    """
+    match value:
+        case str() if has_template(value):
+            if (whole := _TEMPLATE.fullmatch(value.strip())) is not None:
+                return look_up(next(references(whole[0])), done)
+            return _TEMPLATE.sub(
+                lambda found: str(look_up(next(references(found[0])), done)), value
+            )
+        case list():
+            return [render(each, done) for each in value]
+        case dict():
+            return {name: render(each, done) for name, each in value.items()}
+    return value
+
+
+def look_up(reference: Reference, done: Mapping[str, StepReport]) -> object:
+    """Return what a template stands for.
+
+    Raises
+    ------
+    UsageError
+        The step has no such value.
+    """
+    report = done[reference.step]
+    if reference.kind in PLAIN:
+        found = getattr(report, reference.kind)
+        if found is None:
+            raise UsageError(
+                f"Step {reference.step!r} has no {reference.kind}.",
+                fix="Log a model in its notebook, or take the template out.",
+            )
+        return found
+    named: Mapping[str, object] = getattr(report, reference.kind)
+    if reference.name in named:
+        return named[reference.name]
+    found, *rest = reference.name.split(".")
+    inner: object = named.get(found, ...)
+    for part in rest:
+        inner = inner.get(part, ...) if isinstance(inner, dict) else ...
+    if inner is ...:
+        near = did_you_mean(reference.name, named)
+        raise UsageError(
+            f"Step {reference.step!r} has no {reference.kind[:-1]} "
+            f"{reference.name!r}.{near}",
+            fix=f"It has: {', '.join(map(str, named)) or 'none'}.",
+        )
+    return inner

@@ -1,0 +1,158 @@
+"""Runs written to their journals alone: nothing of the store is loaded meanwhile.
+
+What took a few milliseconds is not to wait a second for MLflow. A journal is sent by
+this process when it has loaded MLflow anyway, else by one beside it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+
+from nbmlops.config import Settings
+from nbmlops.entities import RunStatus
+from nbmlops.store import Store, embedded
+from nbmlops.tracking.journal import Journal
+from nbmlops.tracking.opening import Kind, opening_of
+from nbmlops.tracking.record import now_ms
+from nbmlops.tracking.run_log import RunLog
+from nbmlops.tracking.sender import Kept, Shipment, sender
+from nbmlops.tracking.spool import Spool
+
+
+class LeftRun(RunLog):
+    """A run in its journal, sent when it is asked for or by whoever sends journals.
+
+    Parameters
+    ----------
+    store : Store
+        Where it is to be recorded.
+    name, experiment : str
+        As in MLflow.
+    kind : Kind
+        Value of the tag ``nbmlops.kind``.
+    source : str
+        Notebook or file, relative to the project.
+    tags : Mapping of str to str, optional
+        Tags beside those every run carries.
+    params : Mapping of str to object, optional
+        Its params.
+
+    Raises
+    ------
+    StoreError
+        No disk has room for it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        name: str,
+        experiment: str,
+        kind: Kind,
+        source: str,
+        tags: Mapping[str, str] | None = None,
+        params: Mapping[str, object] | None = None,
+    ) -> None:
+        opening = opening_of(
+            store,
+            name=name,
+            experiment=experiment,
+            carried={
+                "mlflow.source.name": source,
+                "nbmlops.kind": kind,
+                **(tags or {}),
+            },
+        )
+        home = store.settings.home
+        try:
+            journal = Journal.create(home, opening)
+        except OSError as error:
+            raise embedded.disk_error(error, home / "journal") from error
+        super().__init__(journal, opening)
+        self._store = store
+        self._shipment: Shipment | None = None
+        self.log_params(**(params or {}))
+
+    @property
+    def spool(self) -> Spool:
+        """Its journal on disk."""
+        return self._journal.spool
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's run id where this process has sent it; else the run's key."""
+        made = self._shipment.run if self._shipment else None
+        return self.key if made is None else str(made.info.run_id)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether this process sends it."""
+        return self._shipment is not None
+
+    def ship(self) -> Shipment:
+        """Begin to send it, without waiting."""
+        if self._shipment is None:
+            ship = sender().ship
+            self._shipment = ship(self._store, self._journal, lambda _run: None)
+        return self._shipment
+
+    def send(self) -> Kept | None:
+        """Have it made in the store, and all that follows sent there.
+
+        Returns
+        -------
+        Kept or None
+            Why it is not in the store, when that fails or keeps silent.
+
+        Raises
+        ------
+        UsageError
+            The store refuses it.
+        StoreError
+            The store refuses this user.
+        """
+        return sender().wait_for_run(self.ship())
+
+    def end(self, status: RunStatus, *, because: str = "") -> Kept | None:
+        """End the run; what was sent so far is sent to its end.
+
+        Parameters
+        ----------
+        status : RunStatus
+            ``FINISHED``, ``FAILED`` or ``KILLED``.
+        because : str, default=""
+            Value of the tag ``nbmlops.ended_because``.
+
+        Returns
+        -------
+        Kept or None
+            Why it is not in the store; None also when it was never sent.
+        """
+        if because:
+            self.log_tags({"nbmlops.ended_because": because[:500]})
+        self._is_open = False
+        self._journal.add("end", status, now_ms())
+        return sender().flush(self._shipment) if self._shipment else None
+
+
+def send_beside(settings: Settings) -> None:
+    """Send the journals of a project in a process of its own, without waiting for it.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nbmlops.cli", "sync"],
+        cwd=settings.project,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    threading.Thread(target=process.wait, name="nbmlops sync", daemon=True).start()

@@ -1,0 +1,464 @@
+import json
+import os
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+import nbmlops as nm
+from nbmlops.entities import to_json
+from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
+from nbmlops.pipeline.digests import Digests
+from nbmlops.store import artifacts, search
+from tests.notebooks import write_notebook
+from tests.pipeline.pipelines import (
+    ROOT,
+    ledger,
+    states,
+    wait_for_senders,
+    wait_until,
+    write_chain,
+    write_pipeline,
+)
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(autouse=True)
+def _settled():
+    yield
+    wait_for_senders()
+
+
+def children(store, run_id):
+    return {run.name: run for run in search.list_children(store, run_id)}
+
+
+def plan_of(path, **options):
+    return {
+        s.step: (s.state, s.why) for s in nm.Pipeline.load(path).plan(**options).steps
+    }
+
+
+def edit(path, index, source):
+    notebook = nbformat.read(path, 4)
+    notebook.cells[index].source = source
+    nbformat.write(notebook, path)
+
+
+def test_a_chain_runs_once_and_is_put_back_afterwards(store, project):
+    path = write_chain(project)
+    before = {each: each.read_bytes() for each in project.glob("*.ipynb")}
+    lines = []
+    report = nm.Pipeline.load(path, store=store).run(jobs=1, say=lines.append).report
+    assert {each: each.read_bytes() for each in project.glob("*.ipynb")} == before
+    assert states(report) == {"prepare": "done", "train": "done"}
+    assert report.step("prepare").values == {"rows": 3, "first": "1"}
+    assert report.step("train").values == {"score": 12.0, "n": 3}
+    assert report.step("train").metrics == {"score": 12.0, "n": 3.0}
+    assert report.step("prepare").outputs == ("build/clean.txt",)
+    assert lines[0] == "prepare: running, not run before"
+
+    run = search.get_run(store, report.run_id)
+    assert (run.status, run.name, run.experiment) == ("FINISHED", "chain", "chain")
+    assert run.tags["nbmlops.kind"] == "pipeline"
+    assert run.tags["nbmlops.pipeline"] == run.source == "pipeline.yaml"
+    kept = artifacts.read_file(store, run.run_id, "nbmlops/pipeline.yaml")
+    assert kept == path.read_bytes()
+    steps = children(store, run.run_id)
+    assert steps["train"].params == {"C": "2.0", "n": "3"}
+    assert steps["train"].metrics == {"score": 12.0, "n": 3.0}
+    assert steps["prepare"].tags["nbmlops.value.first"] == "1"
+    values = artifacts.read_file(store, steps["prepare"].run_id, "nbmlops/values.json")
+    assert json.loads(values) == {"rows": 3, "first": "1"}
+    assert steps["train"].tags["nbmlops.cache"] == "miss: not run before"
+
+    (project / "build" / "clean.txt").unlink()
+    again = nm.Pipeline.load(path, store=store).run().report
+    assert states(again) == {"prepare": "cached", "train": "cached"}
+    assert again.step("train").run_id == steps["train"].run_id
+    assert again.step("train").values == {"score": 12.0, "n": 3}
+    assert (project / "build" / "clean.txt").read_text() == "1 2 3"
+    assert ledger(project) == ["prepare", "train"]
+
+    status = nm.Pipeline.load(path, store=store).status()
+    assert states(status.report) == {"prepare": "cached", "train": "cached"}
+    assert status.report.run_id != run.run_id
+    assert status.report.step("train").run_id == steps["train"].run_id
+    hit = children(store, status.report.run_id)["train"]
+    assert hit.tags["nbmlops.cache"] == "hit"
+    assert hit.tags["nbmlops.cached_run"] == steps["train"].run_id
+    assert json.loads(json.dumps(to_json(again)))["status"] == "FINISHED"
+    assert "cached" in repr(status)
+
+
+def test_a_plan_says_what_changed(store, project, monkeypatch):
+    path = write_chain(project)
+    edit(project / "prepare.ipynb", 1, "import helper, numpy\n"
+         + nbformat.read(project / "prepare.ipynb", 4).cells[1].source)  # fmt: skip
+    (project / "helper.py").write_text("from inner import x\n", encoding="utf-8")
+    (project / "inner.py").write_text("x = 1\n", encoding="utf-8")
+    assert plan_of(path) == {
+        "prepare": ("run", "not run before"),
+        "train": ("run", "behind 'prepare', which runs"),
+    }
+    report = nm.Pipeline.load(path, store=store).run().report
+    cached = ("cached", f"as made by run {report.step('prepare').run_id}")
+    assert plan_of(path)["prepare"] == cached
+
+    notebook = nbformat.read(project / "prepare.ipynb", 4)
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# New words"))
+    notebook.cells[2].outputs = [nbformat.v4.new_output("stream", text="old")]
+    notebook.metadata["mine"] = 1
+    nbformat.write(notebook, project / "prepare.ipynb")
+    assert plan_of(path)["prepare"] == cached
+
+    def changed(step="prepare", **options):
+        state, why = plan_of(path, **options)[step]
+        assert state == "run"
+        return why
+
+    assert changed(params={"prepare.times": 2}) == "param times is new"
+    assert changed("train", params={"train.C": 3.0}) == "param C changed"
+    assert changed(force="prepare") == "forced"
+    assert plan_of(path, force="prepare")["train"] == (
+        "open",
+        "depends on what 'prepare' makes",
+    )
+    raw = (project / "data" / "raw.csv").read_text()
+    (project / "data" / "raw.csv").write_text("4\n")
+    assert changed() == "input data/raw.csv changed"
+    (project / "data" / "raw.csv").write_text(raw)
+    (project / "inner.py").write_text("x = 2\n", encoding="utf-8")
+    assert changed() == "module inner.py changed"
+    (project / "inner.py").write_text("x = 1\n", encoding="utf-8")
+    assert plan_of(path)["prepare"] == cached
+    edit(
+        project / "prepare.ipynb", 3, "import nbmlops as nm\nnm.emit(rows=0, first='')"
+    )
+    assert changed() == "code changed"
+
+    from nbmlops.pipeline.packages import Packages
+
+    versions = Packages.versions
+    monkeypatch.setattr(
+        Packages, "versions", lambda *given: versions(*given) | {"numpy": "0.1"}
+    )
+    assert "environment: numpy" in changed()
+
+
+def test_corrupt_and_missing_entries_are_misses(store, project):
+    path = write_chain(project)
+    nm.Pipeline.load(path, store=store).run()
+    cache = project / ".nbmlops" / "cache"
+    for n, spoil in enumerate(
+        (
+            lambda each: each.write_bytes(b"not JSON"),
+            lambda each: each.write_bytes(
+                each.read_bytes().replace(b"train", b"trian")
+            ),
+            lambda each: each.unlink(),
+            lambda each: each.write_bytes(b'{"body": 1, "sha256": 2}'),
+        )
+    ):
+        entry = next(
+            each
+            for each in (cache / "entries").glob("??/*")
+            if b'"train"' in each.read_bytes()
+        )
+        spoil(entry)
+        assert plan_of(path)["train"] == ("run", "its result is not kept any more")
+        report = nm.Pipeline.load(path, store=store).run().report
+        assert states(report) == {"prepare": "cached", "train": "done"}
+        assert ledger(project).count("train") == n + 2
+
+    (blob,) = (cache / "blobs").glob("??/*")
+    (project / "build" / "clean.txt").write_text("not what it was")
+    blob.write_bytes(b"1 2 4")
+    report = nm.Pipeline.load(path, store=store).run().report
+    assert report.step("prepare").state == "done"
+    assert report.step("prepare").why == "its files are gone"
+    assert (project / "build" / "clean.txt").read_text() == "1 2 3"
+    assert report.step("train").state == "cached"
+
+
+def test_a_grid_fans_out_and_the_best_one_goes_on(store, project):
+    write_notebook(
+        project / "train.ipynb",
+        ["import nbmlops as nm\n"
+         "with nm.track('fit') as run:\n    run.log(loss=(C - 1) ** 2)\n"
+         "open('model.txt', 'w').write(str(C))"],
+        parameters="C: float = 1.0\nkind: str = 'a'",
+    )  # fmt: skip
+    write_notebook(
+        project / "use.ipynb",
+        ["import nbmlops as nm\nnm.emit(seen=[C, loss, open('model.txt').read()])"],
+        parameters="C: float = 0.0\nloss: float = 0.0\nrun: str = ''",
+    )
+    path = write_pipeline(
+        project,
+        """\
+        steps:
+          train:
+            notebook: train.ipynb
+            grid: {C: [0.5, 1.25, 3.0]}
+            outputs: [model.txt]
+            select: {metric: loss}
+          use:
+            notebook: use.ipynb
+            inputs: [model.txt]
+            params:
+              C: "${{ steps.train.params.C }}"
+              loss: "${{ steps.train.metrics.loss }}"
+              run: "run ${{ steps.train.run_id }}"
+        """,
+    )
+    loaded = nm.Pipeline.load(path, store=store)
+    assert "train x3" in repr(loaded)
+    report = loaded.run(jobs=2).report
+    best = report.step("train")
+    assert (best.step, best.metrics, best.params["kind"]) == (
+        "train[C=1.25]",
+        {"loss": 0.0625},
+        "a",
+    )
+    assert report.step("use").values == {"seen": [1.25, 0.0625, "1.25"]}
+    assert report.step("use").params["run"] == f"run {best.run_id}"
+    tags = search.get_run(store, report.run_id).tags
+    assert tags["nbmlops.selected.train"] == f"train[C=1.25] {best.run_id}"
+    assert len(children(store, report.run_id)) == 4
+
+    (project / "model.txt").write_text("3.0")
+    again = nm.Pipeline.load(path, store=store).run().report
+    assert set(states(again).values()) == {"cached"}
+    assert (project / "model.txt").read_text() == "1.25"
+
+    one = nm.Pipeline.load(path, store=store).run(params={"train.C": 3.0}).report
+    assert states(one) == {"train": "cached", "use": "done"}
+    assert one.step("use").values == {"seen": [3.0, 4.0, "3.0"]}
+
+
+FAILING = """\
+    steps:
+      bad: {notebook: bad.ipynb, outputs: [made.txt]}
+      behind: {notebook: good.ipynb, needs: [bad]}
+      beside: {notebook: good.ipynb, params: {text: "a"}}
+    """
+
+
+def test_a_failed_step_stops_what_needs_it_and_the_command_goes_on_from_there(
+    store, project
+):
+    write_notebook(project / "bad.ipynb", ["assert False, 'no data'"])
+    write_notebook(
+        project / "good.ipynb", ["print('good', file=open('ledger.txt', 'a'))"],
+        parameters="text: str = ''",
+    )  # fmt: skip
+    path = write_pipeline(project, FAILING)
+    with pytest.raises(PipelineRunError) as caught:
+        nm.Pipeline.load(path, store=store).run(jobs=1)
+    assert states(caught.value.report) == {
+        "bad": "failed",
+        "behind": "not run",
+        "beside": "not run",
+    }
+    assert "AssertionError: no data" in caught.value.problem
+    assert caught.value.report.step("behind").why == "it needs 'bad', which failed"
+    with pytest.raises(PipelineRunError) as caught:
+        nm.Pipeline.load(path, store=store).run(jobs=1, keep_going=True)
+    assert states(caught.value.report) == {
+        "bad": "failed",
+        "behind": "not run",
+        "beside": "done",
+    }
+    run = search.get_run(store, caught.value.report.run_id)
+    assert run.status == "FAILED"
+    assert "no data" in run.tags["nbmlops.ended_because"]
+    status = nm.Pipeline.load(path, store=store).status().report
+    assert states(status) == states(caught.value.report)
+
+    write_notebook(project / "bad.ipynb", ["x = 1"])
+    with pytest.raises(PipelineRunError, match=r"'made.txt' is not there") as caught:
+        nm.Pipeline.load(path, store=store).run(keep_going=True)
+    assert states(caught.value.report)["beside"] == "cached"
+    failed = caught.value.report.step("bad").run_id
+    assert search.get_run(store, failed).status == "FAILED"
+
+    (project / "made.txt").write_text("old")
+    with pytest.raises(PipelineRunError, match="was there before and was not written"):
+        nm.Pipeline.load(path, store=store).run()
+
+    write_notebook(project / "bad.ipynb", ["open('made.txt', 'w').write('new')"])
+    report = nm.Pipeline.load(path, store=store).run().report
+    assert states(report) == {"bad": "done", "behind": "done", "beside": "cached"}
+    assert ledger(project) == ["good", "good"]
+
+
+DYING = """\
+import os, signal
+from pathlib import Path
+n = len(Path('tries.txt').read_text()) if Path('tries.txt').exists() else 0
+open('tries.txt', 'a').write('x')
+if n < 1:
+    {end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "options", "tries"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "", 2),
+        ("raise OSError('a flaky disk')", "", 1),
+        ("raise OSError('a flaky disk')", ", retry_on: [error]", 2),
+        ("import time; time.sleep(60)", ", retry_on: [timeout], timeout_s: 3", 2),
+    ],
+)
+def test_what_is_tried_again_depends_on_how_it_ended(
+    store, project, end, options, tries
+):
+    write_notebook(project / "a.ipynb", [DYING.format(end=end)])
+    path = write_pipeline(
+        project,
+        f"steps: {{a: {{notebook: a.ipynb, retries: 2, retry_wait_s: 0.1{options}}}}}",
+    )
+    pipeline = nm.Pipeline.load(path, store=store)
+    if tries == 1:
+        with pytest.raises(PipelineRunError, match="a flaky disk"):
+            pipeline.run()
+    else:
+        report = pipeline.run().report
+        assert report.step("a").attempts == tries
+        assert report.step("a").state == "done"
+    assert len((project / "tries.txt").read_text()) == tries
+    (parent,) = search.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
+    assert len(search.list_children(store, parent.run_id)) == tries
+
+
+def test_the_death_of_a_worker_harms_no_other_step(store, project):
+    write_notebook(
+        project / "a.ipynb",
+        ["import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n"
+         "import time; time.sleep(60)"],
+    )  # fmt: skip
+    write_notebook(project / "b.ipynb", ["import time; time.sleep(1)"])
+    path = write_pipeline(
+        project, "steps: {a: {notebook: a.ipynb}, b: {notebook: b.ipynb}}"
+    )
+    with pytest.raises(PipelineRunError, match="The process of a ended: signal 9"):
+        nm.Pipeline.load(path, store=store).run(jobs=2)
+    (parent,) = search.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
+    found = children(store, parent.run_id)
+    assert (found["a"].status, found["b"].status) == ("KILLED", "FINISHED")
+
+
+def test_a_step_that_reads_what_changes_meanwhile_is_not_kept(store, project):
+    write_chain(project)
+    edit(
+        project / "prepare.ipynb",
+        2,
+        "import nbmlops as nm\nopen('data/raw.csv', 'a').write('4\\n')\n"
+        "nm.emit(rows=3, token='ghp_' + 'a1B2' * 9)",
+    )
+    path = project / "pipeline.yaml"
+    report = nm.Pipeline.load(path, store=store).run().report
+    (note,) = report.notes
+    assert note.startswith("prepare is not kept: input data/raw.csv changed")
+    assert plan_of(path)["prepare"][0] == "run"
+
+
+def test_a_cache_that_is_off_and_a_folder_as_an_output(store, project):
+    write_notebook(
+        project / "split.ipynb",
+        ["from pathlib import Path\nPath('parts').mkdir(exist_ok=True)\n"
+         "for i in range(n):\n    Path(f'parts/{i}.txt').write_text(str(i))"],
+        parameters="n: int = 3",
+    )  # fmt: skip
+    write_notebook(
+        project / "count.ipynb",
+        ["import nbmlops as nm\nfrom pathlib import Path\n"
+         "nm.emit(n=len(list(Path('parts').glob('*'))))\n"
+         "print('count', file=open('ledger.txt', 'a'))"],
+    )  # fmt: skip
+    path = write_pipeline(
+        project,
+        """\
+        steps:
+          split: {notebook: split.ipynb, outputs: [parts]}
+          count: {notebook: count.ipynb, inputs: ["parts/*.txt"], cache: false}
+        """,
+    )
+    assert nm.Pipeline.load(path, store=store).run().report.step("count").values == {
+        "n": 3
+    }
+    (project / "parts" / "0.txt").unlink()
+    (project / "parts" / "stray.txt").write_text("x")
+    report = nm.Pipeline.load(path, store=store).run().report
+    assert states(report) == {"split": "cached", "count": "done"}
+    assert report.step("count").values == {"n": 3}
+    assert ledger(project) == ["count", "count"]
+    assert plan_of(path)["count"] == ("run", "its cache is off")
+
+
+def test_what_is_asked_wrongly_is_refused_before_anything_runs(store, project):
+    pipeline = nm.Pipeline.load(write_chain(project), store=store)
+    with pytest.raises(UsageError) as caught:
+        pipeline.run(params={"train.c": 1, "trian.C": 1.0, "train.C": "x"})
+    assert "No parameter 'c'" in caught.value.problem
+    assert "'trian.C': write STEP.NAME. Did you mean 'train.C'?" in caught.value.problem
+    assert "'C' is 'x' (str), not float" in caught.value.problem
+    for options in ({"engine": "lcoal"}, {"jobs": 0}, {"force": "trian"}):
+        with pytest.raises(UsageError):
+            pipeline.run(**options)
+    with pytest.raises(NotFoundError, match="was not run yet"):
+        pipeline.status()
+    assert ledger(project) == []
+
+
+def test_nothing_to_do_takes_no_kernel_and_loads_nothing_heavy(store, project):
+    write_notebook(
+        project / "a.ipynb", ["import nbmlops as nm\nnm.emit(y=x + 1)"],
+        parameters="x: int = 0",
+    )  # fmt: skip
+    steps = "\n".join(
+        f"  s{n}: {{notebook: a.ipynb, params: {{x: "
+        + ("0" if n == 0 else f"'${{{{ steps.s{n - 1}.values.y }}}}'")
+        + "}}"
+        for n in range(10)
+    )
+    path = write_pipeline(project, f"steps:\n{steps}\n")
+    report = nm.Pipeline.load(path, store=store).run(jobs=1).report
+    assert report.step("s9").values == {"y": 10}
+    code = (
+        "import sys, time, psutil\nfrom nbmlops.cli.main import invoke\n"
+        "assert invoke(['pipeline', 'run', 'pipeline.yaml', '--json']) == 0\n"
+        "heavy = 'mlflow', 'papermill', 'nbformat', 'pandas', 'sklearn', 'sqlalchemy'\n"
+        "assert not [m for m in heavy if m in sys.modules]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project,
+        env=dict(os.environ) | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert {each["state"] for each in document["steps"]} == {"cached"}
+    wait_until(
+        lambda: (
+            len(search.list_runs(store, filter="tags.`nbmlops.cache` = 'hit'")) == 10
+        )
+    )
+
+
+def test_a_file_is_read_again_when_it_changed_and_only_then(project):
+    digests = Digests(project / "digests")
+    path = project / "a.txt"
+    path.write_text("1")
+    os.utime(path, ns=(0, 0))
+    first = digests.sha256(path)
+    path.write_text("2")  # of the same size, and given the same time
+    os.utime(path, ns=(0, 0))
+    assert digests.sha256(path) != first
