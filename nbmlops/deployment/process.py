@@ -21,6 +21,7 @@ from nbmlops.store.embedded import writing
 
 _STOP_S = 12.0
 _TICK_S = 0.02
+_OF_PIPELINE = "NBMLOPS_PIPELINE_"
 
 
 def listen(port: int | None) -> socket.socket:
@@ -84,7 +85,8 @@ def start(
     fd = listener.fileno()
     command = [sys.executable, "-P", "-m", "nbmlops.serving", str(folder)]
     command += ["--fd", str(fd), "--wait", *(["--no-auth"] if is_open else [])]
-    environ = dict(os.environ)
+    # An endpoint outlives the pipeline whose step deployed it.
+    environ = {k: v for k, v in os.environ.items() if not k.startswith(_OF_PIPELINE)}
     package_root = str(Path(__file__).parents[2])
     if package_root != sysconfig.get_path("purelib"):
         # Not installed, or as a source tree: the process must find the same one.

@@ -148,7 +148,7 @@ def send_beside(settings: Settings) -> None:
         The project's.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "nbmlops.cli", "sync"],
+        [sys.executable, "-P", "-m", "nbmlops.cli", "sync"],
         cwd=settings.project,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -1,0 +1,76 @@
+"""Pipelines whose steps register and deploy."""
+
+import pytest
+
+import nbmlops as nm
+from nbmlops.errors import PipelineRunError
+from nbmlops.store import versions
+from tests.notebooks import write_notebook
+from tests.pipeline.pipelines import states, wait_for_senders, write_pipeline
+
+TRAIN = """
+import nbmlops as nm, pandas as pd
+from sklearn.linear_model import LogisticRegression
+X = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0]})
+model = LogisticRegression(C=C).fit(X, [0, 0, 1, 1])
+with nm.track("fit") as run:
+    run.log(score=C)
+    if logs:
+        run.log_model(model, X)
+"""
+
+
+@pytest.mark.kernel
+@pytest.mark.server
+def test_the_best_model_is_registered_and_deployed_once(store, project):
+    write_notebook(
+        project / "train.ipynb", [TRAIN], parameters="C: float = 1.0\nlogs = True"
+    )
+    path = write_pipeline(
+        project,
+        """\
+        name: churn
+        steps:
+          train: {notebook: train.ipynb, grid: {C: [0.1, 1.0]}, select: {metric: score}}
+          register: {register: {model: churn, from: train, alias: champion}}
+          deploy: {deploy: {endpoint: churn}}
+        """,
+    )
+    try:
+        report = nm.Pipeline.load(path, store=store).run().report
+        assert set(states(report).values()) == {"done"}
+        version = versions.get_version(store, "churn", 1)
+        assert version.aliases == ("champion",)
+        assert version.run_id == report.step("train").model_run_id
+        assert report.step("train").step == "train[C=1.0]"
+        assert report.step("register").values == {"model": "churn", "version": 1}
+        endpoint = nm.endpoint("churn", store=store)
+        assert report.step("deploy").values["url"] == endpoint.url
+        assert list(endpoint.predict([{"a": 0.0}, {"a": 3.0}])) == [0, 1]
+
+        again = nm.Pipeline.load(path, store=store).run().report
+        assert set(states(again).values()) == {"cached"}
+        forced = nm.Pipeline.load(path, store=store).run(force="register").report
+        assert forced.step("register").values == {"model": "churn", "version": 1}
+    finally:
+        for each in nm.endpoints(store=store):
+            nm.undeploy(each.name, store=store)
+        wait_for_senders()
+
+
+@pytest.mark.kernel
+def test_a_step_that_logged_no_model_has_none_to_register(store, project):
+    write_notebook(
+        project / "train.ipynb", [TRAIN], parameters="C: float = 1.0\nlogs = True"
+    )
+    path = write_pipeline(
+        project,
+        """\
+        steps:
+          train: {notebook: train.ipynb, params: {logs: false}}
+          register: {register: {model: churn, from: train}}
+        """,
+    )
+    with pytest.raises(PipelineRunError, match="logged no model to register"):
+        nm.Pipeline.load(path, store=store).run()
+    wait_for_senders()

@@ -1,0 +1,206 @@
+"""Interrupts, effects that are to be once, and pipelines at the same time."""
+
+import json
+import os
+import signal
+
+import pytest
+
+import nbmlops as nm
+from nbmlops.errors import PipelineRunError
+from nbmlops.pipeline.once import Intent
+from nbmlops.store import search
+from tests.notebooks import write_notebook
+from tests.pipeline.pipelines import (
+    command,
+    finish,
+    ledger,
+    states,
+    wait_for_senders,
+    wait_until,
+    write_chain,
+    write_pipeline,
+)
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(autouse=True)
+def _settled():
+    yield
+    wait_for_senders()
+
+
+def write_sleeper(project, seconds):
+    write_notebook(
+        project / "sleep.ipynb",
+        ["import time\nprint('began', file=open('ledger.txt', 'a'))\n"
+         f"time.sleep({seconds})\nprint('ended', file=open('ledger.txt', 'a'))"],
+    )  # fmt: skip
+    write_notebook(
+        project / "next.ipynb", ["print('next', file=open('ledger.txt','a'))"]
+    )
+    return write_pipeline(
+        project,
+        "steps: {a: {notebook: sleep.ipynb}, b: {notebook: next.ipynb, needs: a}}",
+    )
+
+
+def test_one_interrupt_lets_running_steps_finish(store, project):
+    path = write_sleeper(project, 4)
+    process = command(project, "pipeline", "run", path.name)
+    wait_until(lambda: ledger(project) == ["began"])
+    os.killpg(process.pid, signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130, err
+    assert "waiting for 1 running step; interrupt again to stop" in err
+    assert ledger(project) == ["began", "ended"]
+    status = nm.Pipeline.load(path, store=store).status().report
+    assert (status.status, states(status)) == ("KILLED", {"a": "done", "b": "not run"})
+    code, out, err = finish(command(project, "pipeline", "run", path.name, "--json"))
+    assert code == 0, err
+    assert [each["state"] for each in json.loads(out)["steps"]] == ["cached", "done"]
+
+
+@pytest.mark.parametrize("how", ["twice", "SIGTERM", "death of the runner"])
+def test_two_interrupts_stop_the_running_steps(store, project, how):
+    path = write_sleeper(project, 120)
+    process = command(project, "pipeline", "run", path.name)
+    wait_until(lambda: ledger(project) == ["began"])
+    if how == "twice":
+        os.killpg(process.pid, signal.SIGINT)
+        line = process.stderr.readline()
+        while "interrupt again" not in line:
+            line = process.stderr.readline()
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGTERM if how == "SIGTERM" else signal.SIGKILL)
+    code, _, err = finish(process, limit_s=60)
+    assert code == (-9 if how == "death of the runner" else 130), err
+    condition = "attributes.run_name = 'a'"
+    wait_until(
+        lambda: (
+            [r.status for r in search.list_runs(store, filter=condition)] == ["KILLED"]
+        )
+    )
+    status = nm.Pipeline.load(path, store=store).status().report
+    assert (status.status, states(status)) == (
+        "KILLED",
+        {"a": "stopped", "b": "not run"},
+    )
+    assert ledger(project) == ["began"]
+
+
+def write_once(project, outputs):
+    write_notebook(
+        project / "send.ipynb",
+        ["import os, signal\nprint('send', file=open('ledger.txt', 'a', buffering=1))\n"
+         "if receipt:\n    open('sent.txt', 'w').write('x')\n"
+         "if dies and not os.path.exists('alive'):\n"
+         "    os.kill(os.getppid(), signal.SIGKILL)\n    import time; time.sleep(60)"],
+        parameters="receipt: bool = True\ndies: bool = True",
+    )  # fmt: skip
+    return write_pipeline(
+        project,
+        f"steps: {{send: {{notebook: send.ipynb, once: true, outputs: {outputs}, "
+        f"params: {{receipt: {str(bool(outputs)).lower()}}}, retries: 3}}}}",
+    )
+
+
+def test_an_effect_with_a_receipt_is_not_repeated(store, project):
+    path = write_once(project, ["sent.txt"])
+    with pytest.raises(PipelineRunError, match="signal 9"):
+        nm.Pipeline.load(path, store=store).run()
+    result = nm.Pipeline.load(path, store=store).run()
+    assert states(result.report) == {"send": "done"}
+    (parent,) = (
+        run
+        for run in search.list_runs(store, filter="attributes.run_name = 'send'")
+        if run.status == "KILLED"
+    )
+    assert result.report.step("send").run_id == parent.run_id
+    assert "what it emitted is lost" in result.report.notes[0]
+    assert states(nm.Pipeline.load(path, store=store).run(force=True).report) == {
+        "send": "cached"
+    }
+    assert ledger(project) == ["send"]
+
+
+def test_an_effect_without_a_receipt_is_refused_until_it_is_named(store, project):
+    path = write_once(project, [])
+    for problem in ("signal 9", "was begun at", "was begun at"):
+        with pytest.raises(PipelineRunError, match=problem):
+            nm.Pipeline.load(path, store=store).run()
+    assert ledger(project) == ["send"]
+    (project / "alive").touch()
+    report = nm.Pipeline.load(path, store=store).run(force="send").report
+    assert states(report) == {"send": "done"}
+    assert states(nm.Pipeline.load(path, store=store).run().report) == {
+        "send": "cached"
+    }
+    assert ledger(project) == ["send", "send"]
+
+
+def test_an_effect_whose_code_failed_may_be_tried_again(store, project):
+    write_notebook(
+        project / "send.ipynb",
+        ["print('send', file=open('ledger.txt', 'a', buffering=1))\n"
+         "import os\nassert os.path.exists('alive')"],
+    )  # fmt: skip
+    path = write_pipeline(project, "steps: {send: {notebook: send.ipynb, once: true}}")
+    with pytest.raises(PipelineRunError, match="AssertionError"):
+        nm.Pipeline.load(path, store=store).run()
+    (project / "alive").touch()
+    assert states(nm.Pipeline.load(path, store=store).run().report) == {"send": "done"}
+
+
+def test_an_intent_that_cannot_be_read_counts(project):
+    intent = Intent(project / ".nbmlops", "ab" * 32)
+    intent.declare()
+    (path,) = (project / ".nbmlops" / "pipelines" / "once").glob("??/*")
+    path.write_bytes(b"")
+    spec = nm.Pipeline.load(write_chain(project)).spec
+    with pytest.raises(nm.ConflictError, match="is to be done once"):
+        intent.was_done(spec.steps[1], project)
+    intent.withdraw()
+    assert not intent.was_done(spec.steps[1], project)
+
+
+def test_two_commands_at_once_share_the_cache(store, project):
+    path = write_chain(project)
+    other = write_pipeline(
+        project, path.read_text().replace("chain", "other"), "b.yaml"
+    )
+    words = [
+        ("pipeline", "run", each, "--json")
+        for each in (path.name, path.name, other.name)
+    ]
+    running = [command(project, *each) for each in words]
+    for process in running:
+        code, out, err = finish(process)
+        assert code == 0, err
+        report = json.loads(out)
+        assert {each["state"] for each in report["steps"]} <= {"cached", "done"}
+        assert report["steps"][1]["values"] == {"score": 12.0, "n": 3}
+    assert (project / "build" / "clean.txt").read_text() == "1 2 3"
+    assert ledger(project).count("prepare") in (1, 2)
+    nm.Pipeline.load(path, store=store).status()
+    runs = search.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
+    assert [run.status for run in runs] == ["FINISHED"] * 3
+
+
+def test_a_failing_command_says_so_and_leaves_with_1(project):
+    write_notebook(project / "bad.ipynb", ["1 / 0"])
+    write_pipeline(project, "steps: {bad: {notebook: bad.ipynb}}")
+    code, out, err = finish(
+        command(project, "pipeline", "run", "pipeline.yaml", "--json")
+    )
+    assert code == 1
+    assert json.loads(out)["error"] == "PipelineRunError"
+    assert "In cell 0 of bad.ipynb: ZeroDivisionError: division by zero." in err
+    write_pipeline(project, "steps: {bad: {notebok: bad.ipynb}}")
+    code, out, err = finish(command(project, "pipeline", "plan", "pipeline.yaml"))
+    assert (code, out) == (2, "")
+    assert (
+        "line 1: Unknown key 'notebok' of step 'bad'. Did you mean 'notebook'?" in err
+    )

@@ -1,0 +1,107 @@
+import sys
+import sysconfig
+
+import pytest
+
+from nbmlops.pipeline.digests import Digests
+from nbmlops.pipeline.imports import facts_of, read_imports
+from nbmlops.pipeline.keys import changes
+from nbmlops.pipeline.packages import Packages
+
+
+@pytest.fixture
+def read(project):
+    def read(*cells, folder=project):
+        found = read_imports(
+            cells, folder=folder, project=project, digests=Digests(project / "d")
+        )
+        return [path.relative_to(project).as_posix() for path in found.files], found
+
+    return read
+
+
+def test_modules_are_followed_to_what_they_import(read, project):
+    (project / "pkg" / "deep").mkdir(parents=True)
+    for name, text in {
+        "features.py": "from pkg.deep import thing\nimport json, numpy.linalg",
+        "pkg/__init__.py": "from . import beside",
+        "pkg/beside.py": "",
+        "pkg/other.py": "",
+        "pkg/deep/__init__.py": "",
+        "pkg/deep/thing.py": "from ..other import x\nimport pandas as pd",
+        "unused.py": "",
+        "round.py": "import round",
+    }.items():
+        (project / name).write_text(text, encoding="utf-8")
+    files, found = read("import features", "import round")
+    assert files == [
+        "features.py",
+        "pkg/__init__.py",
+        "pkg/beside.py",
+        "pkg/deep/__init__.py",
+        "pkg/deep/thing.py",
+        "pkg/other.py",
+        "round.py",
+    ]
+    assert found.packages == ("numpy", "pandas")
+
+
+def test_scripts_paths_and_late_imports_are_seen(read, project):
+    (project / "src").mkdir()
+    (project / "notebooks").mkdir()
+    for name in ("src/lib.py", "notebooks/script.py", "src/late.py", "src/named.py"):
+        (project / name).write_text("", encoding="utf-8")
+    files, _ = read(
+        "%matplotlib inline\n%run -i script.py",
+        "import sys\nsys.path.insert(0, '../src')",
+        "def f():\n    import late\n!echo x\nimport importlib\n"
+        "importlib.import_module('named')",
+        "%%time\nfrom lib import *",
+        "%%bash\nimport nothing",
+        "this is no Python",
+        folder=project / "notebooks",
+    )
+    assert files == ["notebooks/script.py", "src/late.py", "src/lib.py", "src/named.py"]
+
+
+def test_what_is_emitted_is_seen_also_in_a_module(read, project):
+    (project / "helper.py").write_text("import nbmlops as nm\nnm.emit(b=1)")
+    _, found = read("import helper\nemit(a=1)")
+    assert found.emitted == {"a", "b"}
+    _, found = read("nm.emit(**values)")
+    assert found.emitted == {"*"}
+
+
+def test_await_at_the_top_of_a_cell_is_python():
+    assert facts_of("import a\nawait a.b()").modules == ["a"]
+
+
+def test_versions_are_those_of_the_packages_that_are_imported(project):
+    import numpy
+    import sklearn
+
+    packages = Packages(project, {"argv": [sys.executable]})
+    found = packages.versions(["numpy", "sklearn", "no_such_module", "yaml"])
+    assert found["numpy"] == numpy.__version__
+    assert found["scikit-learn"] == sklearn.__version__
+    assert "PyYAML" in found or "pyyaml" in found
+    assert len(found) == 3
+    again = Packages(project, {"argv": [sysconfig.get_path("scripts") + "/python"]})
+    assert again.versions(["numpy"]) == {"numpy": numpy.__version__}
+
+
+def test_changes_are_told_in_words_and_not_all_of_many():
+    before = {
+        "code": {"": "1"},
+        "environment": {"numpy": "1"},
+        "inputs": {"a": "1", "b": "1"},
+    }
+    after = {
+        "code": {"": "2"},
+        "environment": {"numpy": "2"},
+        "inputs": {"a": "2", "c": "1"},
+    }
+    assert changes(before, before) == ""
+    assert changes(before, after) == (
+        "code changed, input a changed, input b is gone and 2 more"
+    )
