@@ -15,7 +15,7 @@ from nbmlops._masking import mask
 F = TypeVar("F", bound=Callable[..., Any])
 _COMMANDS = (
     *("register", "deploy", "endpoints", "predict", "undeploy", "runs"),
-    *("compare", "replay", "explain", "sync", "doctor"),
+    *("compare", "replay", "explain", "sync", "doctor", "pipeline"),
 )
 
 

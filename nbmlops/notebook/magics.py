@@ -261,6 +261,28 @@ class NbmlopsMagics(Magics):
 
     @no_var_expand
     @line_magic
+    def pipeline(self, line: str) -> Shown:
+        """Run, plan, draw or look at a pipeline file.
+
+        ``%pipeline run FILE [-p STEP.NAME=VALUE] [--jobs N] [--force [STEP]]
+        [--keep-going] [--engine local]`` · ``%pipeline plan|graph|status FILE``
+
+        Parameters
+        ----------
+        line : str
+            The word, the file and the options.
+
+        Returns
+        -------
+        Shown
+            What became of the steps; while it runs, its progress.
+        """
+        from nbmlops.notebook.pipeline_line import pipeline
+
+        return pipeline(line)
+
+    @no_var_expand
+    @line_magic
     def replay(self, line: str) -> Table:
         """Run a run again in a clean kernel, and compare the two.
 

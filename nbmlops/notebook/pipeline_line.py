@@ -1,0 +1,104 @@
+"""``%pipeline``: a pipeline file, run with its progress below the cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.errors import UsageError, did_you_mean
+from nbmlops.notebook.options import LineParser
+from nbmlops.render import Shown
+
+if TYPE_CHECKING:
+    from nbmlops.pipeline import Pipeline
+
+_WORDS = ("run", "plan", "graph", "status")
+_MOST_LINES = 12
+
+
+class _Lines(Shown):
+    """The newest lines on a pipeline that runs."""
+
+    def __init__(self, path: str) -> None:
+        self._lines = [f"running {Path(path).name}"]
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines[-_MOST_LINES:])
+
+    def add(self, line: str) -> None:
+        self._lines.append(line)
+
+
+def pipeline(line: str) -> Shown:
+    """Return what a line of ``%pipeline`` asks for.
+
+    Parameters
+    ----------
+    line : str
+        ``run|plan|graph|status FILE`` and the options.
+
+    Returns
+    -------
+    Shown
+        The outcome, the plan, the graph or the last run.
+
+    Raises
+    ------
+    UsageError
+        The line cannot be read.
+    """
+    word, _, rest = line.strip().partition(" ")
+    if word not in _WORDS:
+        raise UsageError(
+            f"%pipeline knows no word {word!r}.{did_you_mean(word, _WORDS)}",
+            fix=f"Write %pipeline {'|'.join(_WORDS)} FILE.",
+        )
+    from nbmlops.pipeline import Pipeline
+
+    parser = LineParser(f"%pipeline {word}")
+    parser.add_argument("file", metavar="FILE")
+    if word in ("run", "plan"):
+        parser.add_argument(
+            "-p", action="append", default=[], metavar="STEP.NAME=VALUE"
+        )
+        parser.add_argument(
+            "--force", nargs="?", const="*", action="append", default=[]
+        )
+    if word == "run":
+        parser.add_argument("--engine", default="local")
+        parser.add_argument("--jobs", type=int)
+        parser.add_argument("--keep-going", action="store_true")
+    found = vars(parser.parse_line(rest))
+    path = found.pop("file")
+    loaded = Pipeline.load(path)
+    if word in ("graph", "status"):
+        shown: Shown = loaded.graph() if word == "graph" else loaded.status()
+        return shown
+    given = loaded.parse(_pair(each) for each in found.pop("p"))
+    if word == "plan":
+        return loaded.plan(params=given, **found)
+    return _run(loaded, path, given, **found)
+
+
+def _run(
+    loaded: Pipeline, path: str, given: dict[str, object], **options: Any
+) -> Shown:
+    from IPython.display import display
+
+    lines = _Lines(path)
+    handle = display(lines, display_id=True)  # type: ignore[no-untyped-call]
+
+    def say(line: str) -> None:
+        lines.add(line)
+        if handle is not None:
+            handle.update(lines)
+
+    result: Shown = loaded.run(params=given, say=say, **options)
+    return result
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, mark, value = text.partition("=")
+    if not mark:
+        raise UsageError(f"{text!r} gives no value.", fix="Write -p STEP.NAME=VALUE.")
+    return name, value

@@ -1,0 +1,39 @@
+import pytest
+
+from nbmlops.errors import UsageError
+from nbmlops.notebook.pipeline_line import pipeline
+from tests.kernels import kernel
+from tests.pipeline.pipelines import ledger, write_chain
+
+
+@pytest.mark.kernel
+def test_the_magic_runs_a_pipeline_and_shows_how_it_goes(project):
+    write_chain(project)
+    with kernel(project) as k:
+        k.run("%load_ext nbmlops")
+        reply = k.run("%pipeline run pipeline.yaml -p train.C=3 --jobs 1 --force train")
+        assert reply.status == "ok", reply.text
+        assert reply.count("update_display_data") >= 4
+        assert "train    done" in reply.text
+        reply = k.run("%pipeline plan pipeline.yaml -p train.C=3")
+        assert "nothing to run" in reply.text
+        reply = k.run("%pipeline graph pipeline.yaml")
+        assert "<svg" in str(reply.outputs)
+        assert "FINISHED" in k.run("%pipeline status pipeline.yaml").text
+    assert ledger(project) == ["prepare", "train"]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("rnu pipeline.yaml", "Did you mean 'run'"),
+        ("run", "FILE"),
+        ("run pipeline.yaml -p train.C", "gives no value"),
+        ("plan pipeline.yaml --jobs 2", "--jobs"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_refused(project, line, problem):
+    write_chain(project)
+    with pytest.raises(UsageError) as caught:
+        pipeline(line)
+    assert problem in str(caught.value)
