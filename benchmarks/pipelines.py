@@ -1,0 +1,120 @@
+"""What a pipeline with nothing to do takes, with few and with many kept results.
+
+Ten notebooks run as a pipeline; the same command again, n times; then with 100 and
+100,000 results in the cache, interleaved. With ``kills N`` it kills N pipelines at
+random points instead, and runs the same command again.
+
+    python benchmarks/pipelines.py [ROUNDS] [ENTRIES]
+    python benchmarks/pipelines.py kills [N] [SEED]
+"""
+
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+from nbmlops.pipeline.cache import Cache  # noqa: E402
+from tests.faults.pipeline_kills import kill_pipelines  # noqa: E402
+from tests.notebooks import write_notebook  # noqa: E402
+
+ENV = {
+    **{
+        k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "NBMLOPS_"))
+    },
+    "PYTHONPATH": str(ROOT),
+}
+ENV.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def write_chain(folder: Path, n: int = 10) -> None:
+    """Write a pipeline of ``n`` notebooks, each with a value from the one before."""
+    (folder / ".nbmlops").mkdir(parents=True)
+    cell = "import pandas as pd, nbmlops as nm\nnm.emit(y=x + 1)"
+    steps = []
+    for i in range(n):
+        write_notebook(folder / f"s{i}.ipynb", [cell], parameters="x: int = 0")
+        x = f"${{{{ steps.s{i - 1}.values.y }}}}" if i else 0
+        steps.append(f"  s{i}: {{notebook: s{i}.ipynb, params: {{x: '{x}'}}}}")
+    steps[0] = "  s0: {notebook: s0.ipynb}"
+    text = "\n".join(["steps:", *steps, ""])
+    (folder / "pipeline.yaml").write_text(text, encoding="utf-8")
+
+
+def timed(folder: Path, word: str) -> float:
+    """Return the seconds that the command takes."""
+    began = time.perf_counter()
+    words = [sys.executable, "-m", "nbmlops.cli", "pipeline", word, "pipeline.yaml"]
+    subprocess.run(words, cwd=folder, env=ENV, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def fill(folder: Path, n: int) -> list[str]:
+    """Put ``n`` small results into the cache of a project, and return their keys."""
+    cache = Cache(folder / ".nbmlops")
+    keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(n)]
+    body = {"pipeline": "p", "step": "s", "run_id": "r", "values": {}, "metrics": {}}
+    for key in keys:
+        cache.keep(key, body, {})
+        cache.set_last(key, key, {}, 0.0)
+    return keys
+
+
+def look_up_us(folder: Path, keys: list[str]) -> float:
+    """Return the microseconds that finding a result takes, half of them not there."""
+    cache = Cache(folder / ".nbmlops")
+    asked = [
+        each for key in keys[:: len(keys) // 100][:100] for each in (key, key[::-1])
+    ]
+    began = time.perf_counter()
+    for key in asked:
+        cache.find(key)
+    return 1e6 * (time.perf_counter() - began) / len(asked)
+
+
+def main() -> None:
+    """Measure and print."""
+    words = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as scratch:
+        if words[:1] == ["kills"]:
+            n = int(words[1]) if len(words) > 1 else 50
+            seed = int(words[2]) if len(words) > 2 else 20261120
+            tally = kill_pipelines(n, seed, folder=Path(scratch))
+            print(json.dumps(tally, indent=2))
+            return
+        rounds = int(words[0]) if words else 7
+        n_entries = int(words[1]) if len(words) > 1 else 100_000
+        few, many = Path(scratch, "few"), Path(scratch, "many")
+        whole = []
+        for folder in (few, many):
+            write_chain(folder)
+            whole.append(timed(folder, "run"))
+            timed(folder, "run")
+        keys = {few: fill(few, 100), many: fill(many, n_entries)}
+        seconds: dict[tuple[str, Path], list[float]] = {}
+        for _ in range(rounds):
+            for folder in (few, many):
+                for word in ("run", "plan"):
+                    seconds.setdefault((word, folder), []).append(timed(folder, word))
+                found = look_up_us(folder, keys[folder])
+                seconds.setdefault(("look-up", folder), []).append(found)
+        middle = {name: statistics.median(each) for name, each in seconds.items()}
+        again = middle["run", few]
+        print(f"10 steps, run           {statistics.mean(whole):.2f} s")
+        print(f"nothing changed, run    {again:.2f} s, {whole[0] / again:.0f}x faster")
+        for word, unit in (("run", "s"), ("plan", "s"), ("look-up", "us")):
+            a, b = middle[word, few], middle[word, many]
+            print(
+                f"{word:8} with 100 and {n_entries:,} results kept: {a:.3g} and "
+                f"{b:.3g} {unit}, {b / a:.2f}x"
+            )
+
+
+if __name__ == "__main__":
+    main()
