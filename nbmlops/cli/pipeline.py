@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from nbmlops._masking import mask_tree
 from nbmlops.cli.output import json_option, show, tell
 from nbmlops.errors import UsageError
 
@@ -48,11 +49,12 @@ def pipeline() -> None:
 @json_option
 def run(file: str, params: Pairs, as_json: bool, **options: Any) -> None:
     """Run the steps of FILE whose results are not kept."""
+    from nbmlops.entities import to_json
     from nbmlops.pipeline import Pipeline
 
     loaded = Pipeline.load(file)
     view = loaded.run(params=loaded.parse(params), say=tell, **options)
-    show(view.report, as_json=as_json, text=view)
+    show(mask_tree(to_json(view.report)), as_json=as_json, text=view)
 
 
 @pipeline.command()
@@ -116,12 +118,13 @@ def collect(max_size: str | None, older_than: str | None, as_json: bool) -> None
     """Take out results that were not used for longest, and files without one."""
     from nbmlops.config import load_settings
     from nbmlops.pipeline import Cache
+    from nbmlops.pipeline.collecting import collect as collect_entries
 
     limits = {
         "max_bytes": None if max_size is None else int(_read(max_size, _SIZES)),
         "older_than_s": None if older_than is None else _read(older_than, _TIMES),
     }
-    done = Cache(load_settings().home).collect(**limits)  # type: ignore[arg-type]
+    done = collect_entries(Cache(load_settings().home), **limits)  # type: ignore[arg-type]
     text = (
         f"{done.n_entries} results and {done.n_files} files taken out: "
         f"{done.freed_bytes:,} bytes; {done.left_bytes:,} stay."

@@ -20,7 +20,6 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -35,29 +34,6 @@ from nbmlops.pipeline.digests import (
     write_record,
 )
 
-_GRACE_S = 3600.0
-"""A draft or a blob nobody names is left alone so long: its entry may be on its way."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collected:
-    """What was taken out of the cache.
-
-    Attributes
-    ----------
-    n_entries, n_files : int
-        Results, and files that no result names any more.
-    freed_bytes : int
-        Of these files.
-    left_bytes : int
-        Of those that stay.
-    """
-
-    n_entries: int
-    n_files: int
-    freed_bytes: int
-    left_bytes: int
-
 
 class Cache:
     """The results of a project's steps.
@@ -68,11 +44,16 @@ class Cache:
         The folder of all that nbmlops keeps for the project.
     digests : Digests, optional
         Those of the same project.
+
+    Attributes
+    ----------
+    home : Path
+        Where the results are.
     """
 
     def __init__(self, home: Path, digests: Digests | None = None) -> None:
-        self._home = home / "cache"
-        self._digests = digests or Digests(self._home / "digests")
+        self.home = home / "cache"
+        self._digests = digests or Digests(self.home / "digests")
 
     def find(self, key: str) -> dict[str, Any] | None:
         """Return a result, or None when it is not there or not whole.
@@ -87,8 +68,8 @@ class Cache:
         dict or None
             As `keep` was given it.
         """
-        path = self._entry(key)
-        body = _whole(path)
+        path = self.entry_path(key)
+        body = read_whole(path)
         if body is None or body["key"] != key:
             return None
         with suppress(OSError):
@@ -122,7 +103,7 @@ class Cache:
         kept = {name: self._keep_file(path) for name, path in outputs.items()}
         found = {**body, "key": key, "outputs": kept, "made_at": time.time()}
         whole: dict[str, Any] = json.loads(json.dumps(found))
-        write_record(self._entry(key), {"body": whole, "sha256": _digest(whole)})
+        write_record(self.entry_path(key), {"body": whole, "sha256": _digest(whole)})
         return whole
 
     def restore(
@@ -163,9 +144,7 @@ class Cache:
                 is_there = False
             if not is_there:
                 missing.append((path, str(kept["sha256"])))
-        if not all(
-            sharded(self._home / "blobs", each).is_file() for _, each in missing
-        ):
+        if not all(sharded(self.home / "blobs", each).is_file() for _, each in missing):
             return False
         if not all(self._put_back(path, digest) for path, digest in missing):
             return False
@@ -191,10 +170,10 @@ class Cache:
 
     def list_entries(self) -> Iterator[CacheEntry]:
         """Yield the results that are whole, in no order."""
-        for path in (self._home / "entries").glob("??/*"):
+        for path in (self.home / "entries").glob("??/*"):
             with suppress(OSError):
                 at = path.stat()
-                body = _whole(path)
+                body = read_whole(path)
                 if body is not None:
                     sizes = [each["size"] for each in body["outputs"].values()]
                     yield CacheEntry(
@@ -207,95 +186,16 @@ class Cache:
                         size_bytes=sum(sizes) + at.st_size,
                     )
 
-    def collect(
-        self,
-        *,
-        max_bytes: int | None = None,
-        older_than_s: float | None = None,
-        now: float | None = None,
-    ) -> Collected:
-        """Take out results, those that were not used for longest first.
-
-        Parameters
-        ----------
-        max_bytes : int, optional
-            Bytes of outputs that may stay.
-        older_than_s : float, optional
-            Seconds since the last use after which one goes.
-        now : float, optional
-            Seconds since 1970; the time now by default.
-
-        Returns
-        -------
-        Collected
-            What went.
-        """
-        now = time.time() if now is None else now
-        entries = sorted(self.list_entries(), key=lambda each: each.used_at)
-        blobs = self._blobs()
-        named = {each.key: self._digests_of(each.key) for each in entries}
-        counts: dict[str, int] = {}
-        for digests in named.values():
-            for digest in digests:
-                counts[digest] = counts.get(digest, 0) + 1
-        total = sum(blobs.get(digest, (0, 0.0))[0] for digest in counts)
-        n_entries = 0
-        for each in entries:
-            is_old = older_than_s is not None and now - each.used_at > older_than_s
-            if not is_old and (max_bytes is None or total <= max_bytes):
-                continue
-            self._entry(each.key).unlink(missing_ok=True)
-            n_entries += 1
-            for digest in named[each.key]:
-                counts[digest] -= 1
-                if counts[digest] == 0:
-                    total -= blobs.get(digest, (0, 0.0))[0]
-        in_use = {digest for digest, count in counts.items() if count}
-        freed = n_files = 0
-        taken = {d for digests in named.values() for d in digests} - in_use
-        for digest, (size, used_at) in blobs.items():
-            if digest in in_use or (digest not in taken and now - used_at < _GRACE_S):
-                continue
-            sharded(self._home / "blobs", digest).unlink(missing_ok=True)
-            freed, n_files = freed + size, n_files + 1
-        unreadable = (
-            path
-            for path in (self._home / "entries").glob("??/*")
-            if path.name not in named
-        )
-        for path in (*unreadable, *self._home.rglob(".tmp-*")):
-            with suppress(OSError):
-                if now - path.stat().st_mtime > _GRACE_S:
-                    path.unlink()
-        return Collected(
-            n_entries=n_entries,
-            n_files=n_files,
-            freed_bytes=freed,
-            left_bytes=sum(size for size, _ in blobs.values()) - freed,
-        )
-
-    def _entry(self, key: str) -> Path:
-        return sharded(self._home / "entries", key)
+    def entry_path(self, key: str) -> Path:
+        """Return where a result is, if it is kept."""
+        return sharded(self.home / "entries", key)
 
     def _last(self, slot: str) -> Path:
-        return sharded(self._home / "last", sha256(slot.encode()).hexdigest())
-
-    def _digests_of(self, key: str) -> set[str]:
-        body = _whole(self._entry(key)) or {"outputs": {}}
-        return {each["sha256"] for each in body["outputs"].values()}
-
-    def _blobs(self) -> dict[str, tuple[int, float]]:
-        found = {}
-        for path in (self._home / "blobs").glob("??/*"):
-            with suppress(OSError):
-                if not path.name.startswith("."):
-                    at = path.stat()
-                    found[path.name] = (at.st_size, at.st_mtime)
-        return found
+        return sharded(self.home / "last", sha256(slot.encode()).hexdigest())
 
     def _keep_file(self, path: Path) -> dict[str, Any]:
         digest = self._digests.sha256(path)
-        blob = sharded(self._home / "blobs", digest)
+        blob = sharded(self.home / "blobs", digest)
         try:
             os.utime(blob)  # nobody collects it from now on
             if blob.stat().st_size == path.stat().st_size:
@@ -307,7 +207,7 @@ class Cache:
         return {"sha256": digest, "size": blob.stat().st_size}
 
     def _put_back(self, path: Path, digest: str) -> bool:
-        blob = sharded(self._home / "blobs", digest)
+        blob = sharded(self.home / "blobs", digest)
         try:
             if _copy(blob, path, expected=digest) == digest:
                 return True
@@ -332,7 +232,7 @@ def _copy(source: Path, target: Path, *, expected: str) -> str:
         draft.unlink(missing_ok=True)
 
 
-def _whole(path: Path) -> dict[str, Any] | None:
+def read_whole(path: Path) -> dict[str, Any] | None:
     """Return the body of an entry that is as it was written, or None."""
     record = read_record(path)
     if not isinstance(record, dict) or not isinstance(record.get("body"), dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from nbmlops.config import Settings, load_settings
@@ -10,9 +11,11 @@ from nbmlops.entities import PipelineSpec
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.pipeline.digests import Digests
 from nbmlops.pipeline.faults import Fault, PipelineFileError
+from nbmlops.pipeline.ground import Ground, Look
 from nbmlops.pipeline.located import read_located
 from nbmlops.pipeline.shape import Shape
-from nbmlops.pipeline.wiring import Look, Wiring
+from nbmlops.pipeline.wiring import Wiring
+from nbmlops.store.embedded import make_home
 
 _LARGEST_BYTES = 1_000_000
 
@@ -27,7 +30,7 @@ def read_pipeline(
     path : str or Path
         The file.
     settings : Settings, optional
-        Those of the project around the file by default.
+        By default those of the project that the file is in.
 
     Returns
     -------
@@ -47,14 +50,17 @@ def read_pipeline(
     """
     found = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
     text = _read(found, str(path))
-    settings = settings or load_settings(found.parent)
+    settings = settings or settings_of(found)
+    with suppress(OSError):
+        make_home(settings.home)  # what is remembered there is in no repository
     faults: list[Fault] = []
     document = read_located(text, faults)
     if document is None and faults:
         raise PipelineFileError(str(path), faults)
     draft = Shape(faults).read(document)
     digests = Digests(settings.home / "cache" / "digests")
-    wiring = Wiring(found, settings.project, digests, draft, faults)
+    ground = Ground(path=found, project=settings.project, draft=draft, faults=faults)
+    wiring = Wiring(ground, digests)
     steps = wiring.check()
     if faults:
         raise PipelineFileError(str(path), faults)
@@ -68,6 +74,26 @@ def read_pipeline(
         triggers=tuple(draft.triggers),
     )
     return spec, wiring.looks
+
+
+def settings_of(path: Path) -> Settings:
+    """Return the settings of the project that a pipeline file is in.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    Settings
+        Those of the project around the working folder, when the file is in that; else
+        those of the project around the file.
+    """
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+    here = load_settings()
+    inside = path.is_relative_to(here.project)
+    return here if inside else load_settings(path.parent)
 
 
 def _default_name(path: Path) -> str:

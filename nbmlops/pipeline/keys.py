@@ -17,10 +17,10 @@ from nbmlops.entities import Step
 from nbmlops.errors import NotFoundError
 from nbmlops.pipeline.digests import Digests
 from nbmlops.pipeline.glance import glance, kernel_of, read_kernel
+from nbmlops.pipeline.ground import iter_input
 from nbmlops.pipeline.imports import read_imports
 from nbmlops.pipeline.notebook import code_sources, language
 from nbmlops.pipeline.packages import Packages
-from nbmlops.pipeline.wiring import iter_input
 from nbmlops.secrets import Secret
 
 _FORMAT = 1

@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from nbmlops.config import Settings, load_settings
+from nbmlops.config import Settings
 from nbmlops.entities import PipelineReport, PipelineSpec
 from nbmlops.errors import NotFoundError, PipelineRunError, UsageError, did_you_mean
-from nbmlops.pipeline.file import read_pipeline
+from nbmlops.pipeline.file import read_pipeline, settings_of
+from nbmlops.pipeline.ground import Look
+from nbmlops.pipeline.overrides import override
 from nbmlops.pipeline.parameters import parse_text
-from nbmlops.pipeline.planning import Planner, override
-from nbmlops.pipeline.runner import Runner, default_jobs
-from nbmlops.pipeline.wiring import Look
+from nbmlops.pipeline.planning import Planner
+from nbmlops.pipeline.runner import Runner
 from nbmlops.render.pipelines import Graph, PlanView, ReportView, StatusView
 from nbmlops.store import Store
 from nbmlops.tracking.replaying import refuse_in_replay
@@ -77,8 +78,7 @@ class Pipeline:
             Something is wrong with it, or with a notebook or file that it names; all
             that is wrong is said at once, each with its line.
         """
-        folder = Path(os.path.abspath(path)).parent  # noqa: PTH100 - keeps links
-        settings = store.settings if store else load_settings(folder)
+        settings = store.settings if store else settings_of(Path(path))
         spec, looks = read_pipeline(path, settings=settings)
         return cls(spec, looks, settings, store=store)
 
@@ -204,7 +204,7 @@ class Pipeline:
             planner,
             Recording(self._connect(), planner.spec, params or {}),
             worker=_WORKER,
-            jobs=jobs or default_jobs(),
+            jobs=jobs or _n_cores(),
             keep_going=keep_going,
             say=say or (lambda _line: None),
         )
@@ -270,3 +270,7 @@ class Pipeline:
             fix="Mend it and run the same command again: it goes on from what is done.",
             report=report,
         )
+
+
+def _n_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2

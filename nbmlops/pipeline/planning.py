@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +14,12 @@ from nbmlops.entities import PipelineSpec, PlannedStep, Step, StepReport
 from nbmlops.entities.pipeline import PlanState
 from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
 from nbmlops.pipeline.cache import Cache
+from nbmlops.pipeline.ground import Look
 from nbmlops.pipeline.keys import Keys, Parts, changes, key_of
 from nbmlops.pipeline.parameters import check_parameters
 from nbmlops.pipeline.templates import render
-from nbmlops.pipeline.wiring import Look
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
-    """One run of a step.
-
-    Attributes
-    ----------
-    step : Step
-        The step.
-    combo : Mapping of str to object
-        Its values of the grid.
-    """
-
-    step: Step
-    combo: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The step's name, and of a grid its values: ``train[C=1]``."""
-        told = ",".join(f"{name}={value}" for name, value in self.combo.items())
-        if not told:
-            return self.step.name
-        short = told if len(told) < 120 else sha256(told.encode()).hexdigest()[:12]
-        return f"{self.step.name}[{short}]"
-
-
-def units_of(step: Step) -> Iterator[Unit]:
-    """Yield the runs of a step, the last axis of its grid changing fastest."""
-    for values in product(*step.grid.values()):
-        combo = dict(zip(step.grid, values, strict=True))
-        yield Unit(step=step, combo=combo)
+from nbmlops.pipeline.units import Unit, choose, units_of
+from nbmlops.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +40,8 @@ class Decision:
         What changed; what made the result, when there is one.
     entry : dict or None
         The result that is kept, where it may stand for a run.
+    is_forced : bool
+        Whether it runs whatever is kept.
     """
 
     unit: Unit
@@ -79,6 +50,7 @@ class Decision:
     parts: Parts
     why: str
     entry: dict[str, Any] | None
+    is_forced: bool = False
 
 
 class Planner:
@@ -136,11 +108,11 @@ class Planner:
         return check_parameters(look.declared if look else None, values)
 
     def all_params(self, decision: Decision) -> dict[str, object]:
-        """Return the same with the defaults of the notebook that are literals."""
+        """Return the same with literal defaults, and secrets by their names."""
         look = self._looks.get(decision.unit.step.name)
         declared = (look.declared if look else None) or {}
         defaults = {p.name: p.default for p in declared.values() if p.is_literal}
-        return {**defaults, **decision.params}
+        return {name: _told(v) for name, v in {**defaults, **decision.params}.items()}
 
     def decide(self, unit: Unit) -> Decision:
         """Return whether a unit has to run, those before its step being done.
@@ -172,14 +144,21 @@ class Planner:
         entry = self.cache.find(key)
         why = f"as made by run {(entry or {}).get('run_id')}"
         is_named = step.name in self._force
-        if is_named or ("*" in self._force and not step.once):
+        is_forced = is_named or ("*" in self._force and not step.once)
+        if is_forced:
             entry, why = None, "forced"
         elif not step.cache:
             entry, why = None, "its cache is off"
         elif entry is None:
             why = self._why(unit, key, parts)
         return Decision(
-            unit=unit, params=params, key=key, parts=parts, why=why, entry=entry
+            unit=unit,
+            params=params,
+            key=key,
+            parts=parts,
+            why=why,
+            entry=entry,
+            is_forced=is_forced,
         )
 
     def _why(self, unit: Unit, key: str, parts: Parts) -> str:
@@ -286,104 +265,13 @@ class Planner:
         )
 
 
-def choose(step: Step, reports: list[StepReport]) -> int:
-    """Return which of a step's reports those behind it see.
-
-    Parameters
-    ----------
-    step : Step
-        The step.
-    reports : list of StepReport
-        One a unit.
-
-    Returns
-    -------
-    int
-        Position in ``reports``; the first of equal ones.
-
-    Raises
-    ------
-    UsageError
-        None has the metric to select by.
-    """
-    if step.select is None:
-        return 0
-    metric, sign = step.select.metric, -1 if step.select.mode == "min" else 1
-    scores = [report.metrics.get(metric) for report in reports]
-    ranked = [
-        (sign * score, -n)
-        for n, score in enumerate(scores)
-        if score is not None and score == score  # NaN is no best
-    ]
-    if not ranked:
-        seen = {name for report in reports for name in report.metrics}
-        raise UsageError(
-            f"No run of step {step.name!r} has metric {metric!r} to select by."
-            f"{did_you_mean(metric, seen)}",
-            fix=f"Log it, or select by one of: {', '.join(sorted(seen)) or 'none'}.",
-        )
-    return -max(ranked)[1]
-
-
-def override(
-    spec: PipelineSpec, looks: Mapping[str, Look], params: Mapping[str, object]
-) -> PipelineSpec:
-    """Return the pipeline with some of its params set to other values.
-
-    Parameters
-    ----------
-    spec : PipelineSpec
-        The pipeline.
-    looks : Mapping of str to Look
-        What its notebooks declare.
-    params : Mapping of str to object
-        By ``step.name``; or by a name that the file's own ``params`` have. One that the
-        step has a grid for is no axis of the grid any more.
-
-    Returns
-    -------
-    PipelineSpec
-        Otherwise the same.
-
-    Raises
-    ------
-    UsageError
-        A step or a parameter is unknown, or a value is of another type. Names all.
-    """
-    problems: list[str] = []
-    steps = {step.name: step for step in spec.steps}
-    shared = dict(spec.params)
-    for name, value in params.items():
-        step_name, dot, param = str(name).partition(".")
-        if not dot and name in shared:
-            shared[name] = value
-            continue
-        if not dot or step_name not in steps:
-            known = [*shared, *(f"{s}.{p}" for s in steps for p in _names(looks, s))]
-            near = did_you_mean(str(name), known)
-            problems.append(f"No parameter {name!r}: write STEP.NAME.{near}")
-            continue
-        look = looks.get(step_name)
-        declared = (look.declared if look else None) or {}
-        optional = {
-            each.name: replace(each, default_source=each.default_source or "...")
-            for each in declared.values()
-        }
-        try:
-            check_parameters(optional, {param: value})
-        except NbmlopsError as error:
-            problems.append(f"Step {step_name!r}: {error.problem}")
-            continue
-        step = steps[step_name]
-        grid = {axis: values for axis, values in step.grid.items() if axis != param}
-        given = {**step.params, param: value}
-        select = step.select if grid else None
-        steps[step_name] = replace(step, params=given, grid=grid, select=select)
-    if problems:
-        raise UsageError(" ".join(problems), fix="See the file's steps and params.")
-    return replace(spec, params=shared, steps=tuple(steps.values()))
-
-
-def _names(looks: Mapping[str, Look], step: str) -> list[str]:
-    look = looks.get(step)
-    return list((look.declared if look else None) or ())
+def _told(value: object) -> object:
+    """Return a value in which a secret is its reference."""
+    match value:
+        case Secret():
+            return value.reference
+        case list() | tuple():
+            return type(value)(map(_told, value))
+        case dict():
+            return {name: _told(each) for name, each in value.items()}
+    return value

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 from nbmlops._masking import mask_tree
 from nbmlops.config import Settings
 from nbmlops.entities import PipelineReport, PipelineSpec, StepReport, to_json
-from nbmlops.errors import StoreError
+from nbmlops.errors import NbmlopsError, StoreError
 from nbmlops.pipeline.digests import read_record, write_record
+from nbmlops.pipeline.tasks import KEY
 from nbmlops.pipeline.workers import OF_RUN, state_folder, sweep
-from nbmlops.pipeline.working import KEY
 from nbmlops.store import Store
 from nbmlops.store.runs import PARENT
+from nbmlops.tracking.ending import status_of
 from nbmlops.tracking.leaving import LeftRun, send_beside
 from nbmlops.tracking.owner import Owner
 from nbmlops.tracking.sender import sender
@@ -28,7 +31,7 @@ STEP = "nbmlops.step"
 CACHED_RUN = "nbmlops.cached_run"
 SELECTED = "nbmlops.selected."
 TOLD = "nbmlops.failed."
-"""Tags of a pipeline's run: the selected run of a grid, what failed without a run."""
+"""Tags of a pipeline's run: the selected run of a grid; what failed with no run."""
 
 
 class Recording:
@@ -141,8 +144,15 @@ class Recording:
 
     def tell(self, unit: str, problem: str) -> None:
         """Record a failure that no run of its own tells of."""
-        name = "".join(c if c.isalnum() or c in "_-. :/" else "_" for c in unit)
-        self._run.log_tags({f"{TOLD}{name[:200]}": problem[:5000]})
+        name = sha256(unit.encode()).hexdigest()[:8]
+        self._run.log_tags({f"{TOLD}{name}": json.dumps([unit, problem[:5000]])})
+
+    def abandon(self, error: BaseException) -> None:
+        """End the run when the runner itself cannot go on."""
+        with suppress(NbmlopsError):
+            self._run.end(status_of(error), because=f"{type(error).__name__}: {error}")
+        if self._state is not None:
+            self._state.unlink(missing_ok=True)
 
     def end(self, report: PipelineReport) -> tuple[str, ...]:
         """End the run, and return what the user should know.
@@ -178,8 +188,6 @@ def _clear_up(home: Path) -> None:
     folder = state_folder(home)
     if not folder.is_dir():
         return
-    import time
-
     dead = []
     for path in folder.iterdir():
         record = read_record(path)

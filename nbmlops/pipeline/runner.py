@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import os
 import selectors
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from types import FrameType
 
 from nbmlops.entities import PipelineReport, RunStatus, Step, StepReport
 from nbmlops.errors import NbmlopsError, UsageError
-from nbmlops.pipeline.planning import Decision, Planner, Unit, choose, units_of
+from nbmlops.pipeline.interrupts import Interrupts
+from nbmlops.pipeline.planning import Decision, Planner
 from nbmlops.pipeline.recording import Recording
+from nbmlops.pipeline.tasks import Reply, Task
+from nbmlops.pipeline.units import Unit, choose, units_of
 from nbmlops.pipeline.workers import Worker
-from nbmlops.pipeline.working import Reply, Task
 
 _LONGEST_WAIT_S = 60.0
 _TICK_S = 0.5
@@ -65,10 +65,11 @@ class Runner:
         self._entries: dict[str, Reply] = {}
         self._ready: deque[Decision] = deque()
         self._later: list[tuple[float, int, Decision]] = []
+        self._numbers = itertools.count()
         self._attempts: dict[str, int] = {}
         self._workers: list[Worker] = []
         self._doing: dict[str, Decision] = {}
-        self._n_interrupts = 0
+        self._interrupts = Interrupts()
         self._has_failed = False
         self._notes: list[str] = []
         self._began = time.monotonic()
@@ -76,14 +77,17 @@ class Runner:
     @property
     def was_interrupted(self) -> bool:
         """Whether somebody wanted it to end."""
-        return self._n_interrupts > 0
+        return self._interrupts.count > 0
 
     def run(self) -> PipelineReport:
         """Run all that has to run, and return what became of each step."""
-        with self._interruptible() as wake, selectors.DefaultSelector() as selector:
+        with self._interrupts as wake, selectors.DefaultSelector() as selector:
             selector.register(wake, selectors.EVENT_READ)
             try:
                 self._loop(selector)
+            except BaseException as error:
+                self._recording.abandon(error)
+                raise
             finally:
                 for worker in self._workers:
                     if worker.task is not None:
@@ -106,11 +110,20 @@ class Runner:
                 if isinstance(key.fileobj, Worker):
                     self._take_answer(key.fileobj, selector)
                 else:
-                    os.read(key.fd, 100)
+                    self._tell_of_interrupt(key.fd)
             for worker in self._workers:
-                if self._n_interrupts > 1 and worker.task is not None:
+                if self._interrupts.count > 1 and worker.task is not None:
                     worker.stop()
                 worker.look_at_clock()
+
+    def _tell_of_interrupt(self, fd: int) -> None:
+        os.read(fd, 100)
+        n = len(self._doing)
+        if self._interrupts.count == 1 and n:
+            self._say(
+                f"Interrupted: waiting for {n} running step{'s' * (n > 1)}; "
+                "interrupt again to stop."
+            )
 
     @property
     def _is_ending(self) -> bool:
@@ -194,7 +207,7 @@ class Runner:
             parts=decision.parts,
             upstream=decision.parts["upstream"],
             why=decision.why,
-            may_be_cached=unit.step.cache and decision.why != "forced",
+            may_be_cached=unit.step.cache and not decision.is_forced,
             experiment=self._spec.experiment,
             context=self._recording.context(unit.name, f"miss: {decision.why}"),
             source=planner.done.get(source) if source else None,
@@ -210,7 +223,7 @@ class Runner:
             if decision is None:
                 return
             name = decision.unit.name
-            if self._n_interrupts > 1:
+            if self._interrupts.count > 1:
                 self._note(decision.unit, _ended(name, "stopped", "interrupted"))
                 return
             failure = "timeout" if worker.was_late else "died"
@@ -237,7 +250,7 @@ class Runner:
                 self._say(f"{name}: {reply.report.why} Again in {wait_s:g} s.")
                 again = replace(decision, why=why)
                 at = time.monotonic() + wait_s
-                heapq.heappush(self._later, (at, len(self._later), again))
+                heapq.heappush(self._later, (at, next(self._numbers), again))
                 return
             self._fail(unit, reply.report.why, reply.report.run_id)
             return
@@ -351,40 +364,6 @@ class Runner:
             why = f"it needs {', '.join(map(repr, sorted(before)))}, which failed"
         return _ended(unit.name, "not run", why)
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[int]:
-        """Count interrupts instead of raising them; give what tells of one."""
-        readable, writable = os.pipe()
-        os.set_blocking(writable, False)
-
-        def note(number: int, _frame: FrameType | None) -> None:
-            self._n_interrupts += 2 if number != signal.SIGINT else 1
-            with suppress(OSError):
-                os.write(writable, b"!")
-            if self._n_interrupts == 1 and self._doing:
-                n = len(self._doing)
-                self._say(
-                    f"Interrupted: waiting for {n} running step{'s' * (n > 1)}; "
-                    "interrupt again to stop."
-                )
-
-        before = {}
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                before[number] = signal.signal(number, note)
-        try:
-            yield readable
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(readable)
-            os.close(writable)
-
 
 def _ended(name: str, state: str, why: str) -> StepReport:
     return StepReport(step=name, state=state, why=why)  # type: ignore[arg-type]
-
-
-def default_jobs() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2

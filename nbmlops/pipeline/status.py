@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from nbmlops.entities import PipelineReport, PipelineSpec, Run, StepReport
@@ -32,8 +34,6 @@ def last_report(
     tuple of (PipelineReport, datetime) or None
         None when there is no run of it. A step that is running is ``running``.
     """
-    from pathlib import Path
-
     sync(store)
     reap(store)
     file = relative(Path(spec.path), store.settings.project)
@@ -51,11 +51,8 @@ def last_report(
         if name is not None:
             newest.setdefault(name, child)
             attempts[name] = attempts.get(name, 0) + 1
-    told = {
-        tag.removeprefix(TOLD): text
-        for tag, text in run.tags.items()
-        if tag.startswith(TOLD)
-    }
+    found_told = (t for tag, t in run.tags.items() if tag.startswith(TOLD))
+    told: dict[str, str] = dict(map(json.loads, found_told))
     chosen = {
         tag.removeprefix(SELECTED): text.rpartition(" ")[0]
         for tag, text in run.tags.items()

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import psutil
 
-from nbmlops.pipeline.working import Reply, Task
+from nbmlops.pipeline.tasks import Reply, Task
 
 OF_RUN = "NBMLOPS_PIPELINE_RUN"
 OF_WORKER = "NBMLOPS_PIPELINE_WORKER"

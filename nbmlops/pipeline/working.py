@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -15,99 +15,22 @@ from uuid import uuid4
 from filelock import FileLock
 
 from nbmlops._masking import mask_tree
-from nbmlops.config import Settings
-from nbmlops.entities import Run, Step, StepReport
+from nbmlops.entities import Run, StepReport
 from nbmlops.errors import NbmlopsError, NotebookError, StoreError
 from nbmlops.pipeline.cache import Cache
 from nbmlops.pipeline.digests import files_below
-from nbmlops.pipeline.keys import Keys, Parts, changes
+from nbmlops.pipeline.keys import Keys, changes
+from nbmlops.pipeline.made import missing, stamps
 from nbmlops.pipeline.once import Intent
+from nbmlops.pipeline.tasks import KEY, Failure, Reply, Task
 from nbmlops.store import Store, connect, runs, search
 
-KEY = "nbmlops.cache_key"
-"""Tag of a step's run: the key of its result."""
-Failure = Literal["died", "outage", "timeout", "error", "usage"]
 _KINDS: Mapping[str, Failure] = {
     "died": "died",
     "not started": "died",
     "interrupted": "died",
     "timed out": "timeout",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What a worker is told to do.
-
-    Attributes
-    ----------
-    settings : Settings
-        The project's.
-    folder : Path
-        The pipeline file's.
-    pipeline, slot : str
-        Name of the pipeline, and what names the unit among all.
-    step : Step
-        The step.
-    name : str
-        The unit's name, and so that of its run.
-    params : Mapping of str to object
-        What the notebook is given.
-    key : str
-        Of the result.
-    parts : Parts
-        What the key is made of.
-    upstream : Mapping of str to str
-        Key of each step it needs.
-    why : str
-        Why it runs.
-    may_be_cached : bool
-        Whether a result that came meanwhile may stand for a run.
-    experiment : str
-        Of its run.
-    context : Mapping of str to str
-        Tags of its run, that of its parent among them.
-    source : StepReport or None
-        What an action is about.
-    """
-
-    settings: Settings
-    folder: Path
-    pipeline: str
-    slot: str
-    step: Step
-    name: str
-    params: Mapping[str, object]
-    key: str
-    parts: Parts
-    upstream: Mapping[str, str]
-    why: str
-    may_be_cached: bool
-    experiment: str
-    context: Mapping[str, str]
-    source: StepReport | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """What became of a task.
-
-    Attributes
-    ----------
-    report : StepReport
-        As far as the worker knows it.
-    entry : dict or None
-        The result that is kept.
-    failure : str or None
-        What kind of end it was, when it failed.
-    notes : tuple of str
-        What the user should know.
-    """
-
-    report: StepReport
-    entry: dict[str, Any] | None = None
-    failure: Failure | None = None
-    notes: tuple[str, ...] = ()
 
 
 Act = Callable[[Task, Store], Mapping[str, object]]
@@ -168,13 +91,14 @@ def _failed(
 @contextmanager
 def _alone(task: Task) -> Iterator[None]:
     """Keep others from the same step's files and effects; its end frees the lock."""
-    if not task.step.outputs and not task.step.once:
-        yield
-        return
-    named = sha256(f"{task.slot.partition('[')[0]}".encode()).hexdigest()
+    names = {os.path.normpath(task.folder / output) for output in task.step.outputs}
+    names |= {task.slot} if task.step.once else set()
     folder = task.settings.home / "pipelines" / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / f"{named[:32]}.lock"):
+    with ExitStack() as held:
+        for name in sorted(names):  # in one order, so that none waits for another
+            digest = sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+            held.enter_context(FileLock(folder / f"{digest[:32]}.lock"))
         yield
 
 
@@ -188,13 +112,13 @@ def _work(task: Task, keys: Keys, cache: Cache, act: Act) -> Reply:
         reply = _keep(task, keys, cache, _killed(task), {})
         intent.withdraw()
         return reply
-    before = _stamps(step, folder)
+    before = stamps(step, folder)
     if intent is not None:
         intent.declare()
     store = connect(task.settings)
     try:
         result = _execute(task, store, act)
-        _check_outputs(task, store, result, before)
+        _check_outputs(task, store, result.run_id, before)
     except NbmlopsError as error:
         how = getattr(error, "how", "raised")
         if intent is not None and how in ("raised", "exited"):
@@ -256,37 +180,20 @@ def _act(task: Task, store: Store, act: Act) -> _Result:
     return _Result(run.run_id, run.meter.wall_s, values, list(run.notes))
 
 
-def _stamps(step: Step, folder: Path) -> dict[Path, tuple[int, int]]:
-    return {
-        path: (path.stat().st_mtime_ns, path.stat().st_ino)
-        for output in step.outputs
-        for path in files_below(folder / output)
-    }
-
-
 def _check_outputs(
-    task: Task, store: Store, result: _Result, before: Mapping[Path, tuple[int, int]]
+    task: Task, store: Store, run_id: str, before: Mapping[Path, tuple[int, int]]
 ) -> None:
     """Refuse a run that has not made what its step declares."""
-    after = _stamps(task.step, task.folder)
-    faults = []
-    for output in task.step.outputs:
-        files = list(files_below(task.folder / output))
-        if not files:
-            faults.append(f"{output!r} is not there")
-        elif all(before.get(path) == after[path] for path in files):
-            faults.append(f"{output!r} was there before and was not written")
+    faults = missing(task.step, task.folder, before)
     if not faults:
         return
     problem = f"Step {task.name!r} did not make its outputs: {', '.join(faults)}."
-    runs.end_run(
-        store, result.run_id, "FAILED", tags={"nbmlops.ended_because": problem}
-    )
+    runs.end_run(store, run_id, "FAILED", tags={"nbmlops.ended_because": problem})
     raise NotebookError(
         problem,
         fix="Write them in the notebook, or take them out of `outputs`.",
         notebook=str(task.step.notebook),
-        run_id=result.run_id,
+        run_id=run_id,
     )
 
 
@@ -342,13 +249,16 @@ def _keep(
         for output in task.step.outputs
         for path in files_below(folder / output)
     }
-    if key != task.key and not task.step.grid:
-        entry = {**body, "outputs": dict.fromkeys(outputs)}
-    else:
-        kept = body if key == task.key else {**body, "values": {}}
-        entry = {**cache.keep(key, kept, outputs), "values": body["values"]}
-        if key == task.key:
-            cache.set_last(task.slot, key, task.parts, result.duration_s)
+    entry: dict[str, Any] = {**body, "outputs": dict.fromkeys(outputs)}
+    if key == task.key or task.step.grid:
+        try:
+            kept = body if key == task.key else {**body, "values": {}}
+            entry = {**cache.keep(key, kept, outputs), "values": body["values"]}
+        except OSError as error:
+            notes.append(f"{task.name} is not kept: {error}")
+            key = ""
+    if key == task.key:
+        cache.set_last(task.slot, key, task.parts, result.duration_s)
     return Reply(report=_report(task, entry, "done"), entry=entry, notes=tuple(notes))
 
 

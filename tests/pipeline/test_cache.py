@@ -7,6 +7,7 @@ import pytest
 
 from nbmlops.cli.main import invoke
 from nbmlops.pipeline.cache import Cache
+from nbmlops.pipeline.collecting import collect
 from tests.pipeline.pipelines import ROOT
 
 DAY_S = 86400.0
@@ -82,7 +83,7 @@ def fill(cache, project, *, ages):
 
 def test_what_was_not_used_for_longest_goes_first(cache, project):
     fill(cache, project, ages=[3, 1, 2])
-    done = cache.collect(max_bytes=2000)
+    done = collect(cache, max_bytes=2000)
     assert (done.n_entries, done.n_files, done.freed_bytes, done.left_bytes) == (
         1,
         1,
@@ -90,14 +91,14 @@ def test_what_was_not_used_for_longest_goes_first(cache, project):
         2000,
     )
     assert [cache.find(key(n)) is None for n in range(3)] == [True, False, False]
-    assert cache.collect(older_than_s=1.5 * DAY_S).n_entries == 0  # it was just used
-    assert cache.collect(max_bytes=0).left_bytes == 0
+    assert collect(cache, older_than_s=1.5 * DAY_S).n_entries == 0  # it was just used
+    assert collect(cache, max_bytes=0).left_bytes == 0
 
 
 def test_what_is_old_goes_and_what_another_shares_stays(cache, project):
     fill(cache, project, ages=[3, 1])
     cache.keep(key(7), body(), make(project, "shared.txt", "0" * 1000))
-    done = cache.collect(older_than_s=2 * DAY_S)
+    done = collect(cache, older_than_s=2 * DAY_S)
     assert (done.n_entries, done.n_files) == (1, 0)
     assert cache.restore(cache.find(key(7)), project, ("shared.txt",))
 
@@ -110,9 +111,9 @@ def test_leftovers_of_a_kill_go_when_they_are_old(cache, project):
     for path in lost:
         path.parent.mkdir(exist_ok=True)
         path.write_text("half")
-    cache.collect()
+    collect(cache)
     assert all(path.exists() for path in lost)
-    cache.collect(now=time.time() + 2 * 3600)
+    collect(cache, now=time.time() + 2 * 3600)
     assert not any(path.exists() for path in lost)
     assert cache.restore(cache.find(key(1)), project, ("a.txt",))
 
@@ -121,6 +122,7 @@ SHARED = """
 import sys, random
 from pathlib import Path
 from nbmlops.pipeline.cache import Cache
+from nbmlops.pipeline.collecting import collect
 cache, folder = Cache(Path("../.nbmlops")), Path(".")
 source = random.Random(sys.argv[1])
 for n in range(150):
@@ -128,7 +130,7 @@ for n in range(150):
     key = f"{number:064x}"
     found = cache.find(key)
     if source.random() < 0.1:
-        cache.collect(max_bytes=5000)
+        collect(cache, max_bytes=5000)
     elif found is None:
         Path("a.txt").write_text(str(number) * 500)
         body = {"pipeline": "p", "step": "s", "run_id": "r", "values": number}

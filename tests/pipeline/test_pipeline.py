@@ -7,6 +7,7 @@ import nbformat
 import pytest
 
 import nbmlops as nm
+from nbmlops.cli.main import invoke
 from nbmlops.entities import to_json
 from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
 from nbmlops.pipeline.digests import Digests
@@ -462,3 +463,64 @@ def test_a_file_is_read_again_when_it_changed_and_only_then(project):
     path.write_text("2")  # of the same size, and given the same time
     os.utime(path, ns=(0, 0))
     assert digests.sha256(path) != first
+
+
+def test_a_secret_reaches_the_notebook_and_nothing_that_is_written(
+    store, project, monkeypatch, capsys
+):
+    monkeypatch.setenv("API_TOKEN", "marked-s3cret-value")
+    write_notebook(
+        project / "a.ipynb",
+        ["import nbmlops as nm\nnm.emit(length=len(key), copy=key[:3])"],
+        parameters="key: str = ''",
+    )
+    write_notebook(project / "b.ipynb", ["import nbmlops as nm\nnm.emit(n=len(key))"],
+        parameters="key: str = ''",
+    )  # fmt: skip
+    write_pipeline(
+        project,
+        """\
+        steps:
+          a: {notebook: a.ipynb, params: {key: "secret:API_TOKEN"}}
+          b: {notebook: b.ipynb, params: {key: "${{ steps.a.params.key }}"}}
+        """,
+    )
+    assert invoke(["pipeline", "run", "pipeline.yaml", "--json"]) == 0
+    out = capsys.readouterr().out
+    first, second = json.loads(out)["steps"]
+    assert first["values"] == {"length": 19, "copy": "mar"}
+    assert second["values"] == {"n": 19}
+    assert first["params"] == second["params"] == {"key": "secret:API_TOKEN"}
+    assert "marked-s3cret" not in out
+    for path in (project / ".nbmlops").rglob("*"):
+        if path.is_file():
+            assert b"marked-s3cret" not in path.read_bytes(), path
+
+
+def test_a_forced_step_that_is_tried_again_is_still_forced(store, project):
+    write_notebook(
+        project / "a.ipynb",
+        ["import os, signal\nprint('a', file=open('ledger.txt', 'a', buffering=1))\n"
+         "if os.path.exists('dies'):\n    os.remove('dies')\n"
+         "    os.kill(os.getpid(), signal.SIGKILL)"],
+    )  # fmt: skip
+    path = write_pipeline(
+        project, "steps: {a: {notebook: a.ipynb, retries: 1, retry_wait_s: 0.1}}"
+    )
+    nm.Pipeline.load(path, store=store).run()
+    (project / "dies").touch()
+    report = nm.Pipeline.load(path, store=store).run(force=True).report
+    assert (report.step("a").state, report.step("a").attempts) == ("done", 2)
+    assert ledger(project) == ["a"] * 3
+
+
+def test_a_runner_that_cannot_go_on_ends_its_run(store, project):
+    def say(line):
+        raise BrokenPipeError("nobody listens")
+
+    pipeline = nm.Pipeline.load(write_chain(project), store=store)
+    with pytest.raises(BrokenPipeError):
+        pipeline.run(say=say)
+    status = pipeline.status().report
+    assert status.status == "FAILED"
+    assert not search.list_running(store)

@@ -1,0 +1,83 @@
+"""The runs that a step fans out to, and the one that goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import product
+
+from nbmlops.entities import Step, StepReport
+from nbmlops.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One run of a step.
+
+    Attributes
+    ----------
+    step : Step
+        The step.
+    combo : Mapping of str to object
+        Its values of the grid.
+    """
+
+    step: Step
+    combo: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The step's name, and of a grid its values: ``train[C=1]``."""
+        told = ",".join(f"{name}={value}" for name, value in self.combo.items())
+        if not told:
+            return self.step.name
+        is_short = len(told) < 120 and told.isprintable()
+        short = told if is_short else sha256(told.encode()).hexdigest()[:12]
+        return f"{self.step.name}[{short}]"
+
+
+def units_of(step: Step) -> Iterator[Unit]:
+    """Yield the runs of a step, the last axis of its grid changing fastest."""
+    for values in product(*step.grid.values()):
+        combo = dict(zip(step.grid, values, strict=True))
+        yield Unit(step=step, combo=combo)
+
+
+def choose(step: Step, reports: list[StepReport]) -> int:
+    """Return which of a step's reports those behind it see.
+
+    Parameters
+    ----------
+    step : Step
+        The step.
+    reports : list of StepReport
+        One a unit.
+
+    Returns
+    -------
+    int
+        Position in ``reports``; the first of equal ones.
+
+    Raises
+    ------
+    UsageError
+        None has the metric to select by.
+    """
+    if step.select is None:
+        return 0
+    metric, sign = step.select.metric, -1 if step.select.mode == "min" else 1
+    scores = [report.metrics.get(metric) for report in reports]
+    ranked = [
+        (sign * score, -n)
+        for n, score in enumerate(scores)
+        if score is not None and score == score  # NaN is no best
+    ]
+    if not ranked:
+        seen = {name for report in reports for name in report.metrics}
+        raise UsageError(
+            f"No run of step {step.name!r} has metric {metric!r} to select by."
+            f"{did_you_mean(metric, seen)}",
+            fix=f"Log it, or select by one of: {', '.join(sorted(seen)) or 'none'}.",
+        )
+    return -max(ranked)[1]
