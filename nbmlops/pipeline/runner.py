@@ -210,6 +210,7 @@ class Runner:
             may_be_cached=unit.step.cache and not decision.is_forced,
             experiment=self._spec.experiment,
             context=self._recording.context(unit.name, f"miss: {decision.why}"),
+            jobs=min(self._jobs, len(self._doing) + len(self._ready)),
             source=planner.done.get(source) if source else None,
         )
 

@@ -48,6 +48,8 @@ class Task:
         Of its run.
     context : Mapping of str to str
         Tags of its run, that of its parent among them.
+    jobs : int
+        Tasks that share the processors with it, itself included.
     source : StepReport or None
         What an action is about.
     """
@@ -66,6 +68,7 @@ class Task:
     may_be_cached: bool
     experiment: str
     context: Mapping[str, str]
+    jobs: int
     source: StepReport | None = None
 
 

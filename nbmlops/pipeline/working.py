@@ -153,6 +153,7 @@ def _execute(task: Task, store: Store, act: Act) -> _Result:
         name=task.name,
         timeout_s=task.step.timeout_s,
         kernel_name=task.step.kernel,
+        jobs=task.jobs,
         store=store,
     )
     return _Result(done.run_id, done.duration_s, done.values, list(done.notes))
