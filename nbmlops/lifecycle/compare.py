@@ -26,6 +26,7 @@ from nbmlops.store.datasets import list_datasets
 from nbmlops.store.histories import list_histories
 from nbmlops.store.selection import is_lower_better, resolve_run
 from nbmlops.tracking import OpenRun
+from nbmlops.tracking.sender import settle
 
 _MOST_RUNS = 8
 _COST = "nbmlops.cost."
@@ -80,6 +81,7 @@ def compare(
             f"A comparison takes 2 to {_MOST_RUNS} runs, not {len(runs)}.",
             fix="Name the runs, such as: %compare best:accuracy latest",
         )
+    settle()
     store = store or connect()
     found: dict[str, Run] = {}
     for spec in runs:

@@ -16,6 +16,7 @@ from nbmlops.pipeline.virtualenv import make_environment
 from nbmlops.store import Store, connect, datasets
 from nbmlops.store.selection import resolve_run
 from nbmlops.tracking.environment import installed
+from nbmlops.tracking.sender import settle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,7 @@ def explain(
     StoreError
         The store could not be written.
     """
+    settle()
     store = store or connect()
     first, second = (
         resolve_run(store, each, experiment=experiment)

@@ -8,6 +8,7 @@ from nbmlops.store import Store, connect, versions
 from nbmlops.store.registry import check_names
 from nbmlops.store.selection import resolve_run
 from nbmlops.tracking.replaying import refuse_in_replay
+from nbmlops.tracking.sender import settle
 
 
 def register(
@@ -53,6 +54,7 @@ def register(
         )
     refuse_in_replay("register models")
     check_names(model, alias)
+    settle()
     store = store or connect()
     if isinstance(run, str):
         run = resolve_run(store, run, experiment=experiment, with_model=True)

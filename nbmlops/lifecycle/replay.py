@@ -14,6 +14,7 @@ from nbmlops.pipeline.virtualenv import make_environment
 from nbmlops.store import Store, artifacts, connect, datasets, runs
 from nbmlops.store.model_digest import model_digest
 from nbmlops.store.selection import resolve_run
+from nbmlops.tracking.sender import settle
 
 _ORDER: tuple[Verdict, ...] = ("different", "within tolerance", "equal")
 
@@ -71,6 +72,7 @@ def replay(
         raise UsageError(
             f"The tolerance is {tolerance}.", fix="Give 0 or more, such as 1e-9."
         )
+    settle()
     store = store or connect()
     if isinstance(run, str):
         run = resolve_run(store, run, experiment=experiment)

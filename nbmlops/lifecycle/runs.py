@@ -13,6 +13,7 @@ from nbmlops.store.listing import RunListing
 from nbmlops.store.reading import RunQuery
 from nbmlops.store.search import backticked, experiment_ids
 from nbmlops.store.selection import is_lower_better
+from nbmlops.tracking.sender import settle
 
 _LARGEST_PAGE = 1000
 _LARGEST_FRAME = 100_000
@@ -71,6 +72,7 @@ def runs(
         raise UsageError(
             f"The limit is {limit}.", fix=f"Give a number from 1 to {_LARGEST_FRAME}."
         )
+    settle()
     asked = parse_columns(columns)
     keep = () if by is None else (RunColumn(kind="metrics", name=by),)
     if asked is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import sys
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,7 @@ class Session:
     def pre_run_cell(self, info: ExecutionInfo) -> None:
         """Open the run of a ``%%track`` cell, or have the cell raise why not."""
         self._show_shell()
+        _settle()
         self._gate.refusal = None
         cell = info.raw_cell or ""
         self.history.begin(cell, getattr(info, "cell_id", None))
@@ -300,6 +302,14 @@ class Session:
         from IPython.display import display
 
         display(tracked.line())  # type: ignore[no-untyped-call]
+
+
+def _settle() -> None:
+    """Have a cell find in the store what the cells before it have logged."""
+    if "nbmlops.tracking.sender" in sys.modules:
+        from nbmlops.tracking.sender import settle
+
+        settle()
 
 
 def cell_guard(shell: InteractiveShell, budget: Budget | None) -> Guard | None:

@@ -39,6 +39,8 @@ class LeftRun(RunLog):
         Tags beside those every run carries.
     params : Mapping of str to object, optional
         Its params.
+    started_at_ms : int, optional
+        When what it records began, in milliseconds since 1970; now by default.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class LeftRun(RunLog):
         source: str,
         tags: Mapping[str, str] | None = None,
         params: Mapping[str, object] | None = None,
+        started_at_ms: int | None = None,
     ) -> None:
         opening = opening_of(
             store,
@@ -66,6 +69,7 @@ class LeftRun(RunLog):
                 "nbmlops.kind": kind,
                 **(tags or {}),
             },
+            started_at_ms=started_at_ms,
         )
         home = store.settings.home
         try:
@@ -117,7 +121,9 @@ class LeftRun(RunLog):
         """
         return sender().wait_for_run(self.ship())
 
-    def end(self, status: RunStatus, *, because: str = "") -> Kept | None:
+    def end(
+        self, status: RunStatus, *, because: str = "", ended_at_ms: int | None = None
+    ) -> Kept | None:
         """End the run; what was sent so far is sent to its end.
 
         Parameters
@@ -126,6 +132,8 @@ class LeftRun(RunLog):
             ``FINISHED``, ``FAILED`` or ``KILLED``.
         because : str, default=""
             Value of the tag ``nbmlops.ended_because``.
+        ended_at_ms : int, optional
+            When what it records ended; now by default.
 
         Returns
         -------
@@ -135,7 +143,7 @@ class LeftRun(RunLog):
         if because:
             self.log_tags({"nbmlops.ended_because": because[:500]})
         self._is_open = False
-        self._journal.add("end", status, now_ms())
+        self._journal.add("end", status, ended_at_ms or now_ms())
         return sender().flush(self._shipment) if self._shipment else None
 
 

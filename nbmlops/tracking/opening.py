@@ -25,7 +25,7 @@ from nbmlops.tracking.spool import Opening
 from nbmlops.tracking.syncing import store_hash
 from nbmlops.tracking.values import LONGEST_TAG, check_name, shortened
 
-Kind = Literal["cell", "session", "step", "pipeline"]
+Kind = Literal["cell", "session", "fit", "step", "pipeline"]
 
 
 def open_run(
@@ -38,7 +38,6 @@ def open_run(
     tags: Mapping[str, str] | None = None,
     notebook: str | None = None,
     cell: str | None = None,
-    started_at_ms: int | None = None,
 ) -> OpenRun:
     """Open a run that this process owns.
 
@@ -51,7 +50,7 @@ def open_run(
         Where to record it; the project's store by default.
     name : str
         The run's name.
-    kind : {"cell", "session", "step", "pipeline"}, default="session"
+    kind : {"cell", "session", "fit", "step", "pipeline"}, default="session"
         Value of the tag ``nbmlops.kind``.
     experiment : str, optional
         By default the one chosen with ``mlflow.set_experiment``, else the project's.
@@ -63,8 +62,6 @@ def open_run(
         Path of the notebook, when the caller knows it.
     cell : str, optional
         Id of the cell, when the caller knows it.
-    started_at_ms : int, optional
-        When what it records began, in milliseconds since 1970; now by default.
 
     Returns
     -------
@@ -100,7 +97,6 @@ def open_run(
             **(tags or {}),
         },
         cell=cell,
-        started_at_ms=started_at_ms,
     )
     later = {k: v for k, v in opening.tags.items() if shortened(v, LONGEST_TAG, "")}
     for key in later:

@@ -7,14 +7,12 @@ import os
 import threading
 import time
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from nbmlops._hashing import set_hash
 from nbmlops._masking import mask
 from nbmlops.entities import Run, RunStatus
 from nbmlops.errors import StoreError
 from nbmlops.store import Store, fluent
-from nbmlops.store.connection import answering
 from nbmlops.store.search import get_run
 from nbmlops.tracking.attempts import Facts
 from nbmlops.tracking.cost import Meter
@@ -138,13 +136,7 @@ class OpenRun(RunLog):
         StoreError
             No disk has room for it.
         """
-        from nbmlops.store.model_files import save_model
-
-        self._check_open()
-        with answering(self.store):
-            kept = self._journal.keep(lambda at: save_model(model, at, example))
-        key = uuid4().hex
-        self._journal.add("model", str(kept), name, key)
+        key = self.keep_model(model, example, name=name)
         self.flush()
         self.model_id = self._shipment.delivery.models.get(key, key)
         return self.model_id
@@ -191,7 +183,6 @@ class OpenRun(RunLog):
         *,
         because: str = "",
         status: RunStatus | None = None,
-        ended_at_ms: int | None = None,
     ) -> None:
         """End the run with the status its code has earned.
 
@@ -203,16 +194,12 @@ class OpenRun(RunLog):
             Where it happened, added to the tag ``nbmlops.ended_because``.
         status : RunStatus, optional
             What the code has earned, where ``error`` alone does not tell.
-        ended_at_ms : int, optional
-            When the code ended, if that is over, in milliseconds since 1970; what this
-            process takes is then no cost of the run.
         """
         if not self._is_open:
             return
         atexit.unregister(self._close_at_exit)
         status = status or status_of(error)
-        taken = self.meter.tags()
-        tags = taken if ended_at_ms is None else {}
+        tags = self.meter.tags()
         if self._digests:
             tags["nbmlops.data_hash"] = set_hash(self._digests)
         if error is not None:
@@ -222,7 +209,7 @@ class OpenRun(RunLog):
         self.log_tags(self._compared())
         self._is_open = False
         _forget(self)
-        self._journal.add("end", status, ended_at_ms or now_ms())
+        self._journal.add("end", status, now_ms())
         try:
             fluent.deactivate(self.store, self.run_id, status)
         finally:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from math import isfinite
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 from nbmlops._masking import recorded
 from nbmlops.entities import DatasetVersion, check_key
@@ -57,6 +58,11 @@ class RunLog:
         self._last: dict[str, tuple[int, int, str]] = {}
         self._digests: list[str] = []
         self._is_open = True
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Its tags, as far as they were given here."""
+        return dict(self._tags)
 
     def log(self, /, *, step: int = 0, **metrics: float) -> None:
         """Append metrics to the run.
@@ -260,14 +266,48 @@ class RunLog:
         folder, _, name = path.rpartition("/")
         self._keep_file(lambda at: (at / name).write_bytes(content), name, folder)
 
+    def keep_model(self, model: object, example: object, *, name: str = "model") -> str:
+        """Write a fitted estimator that is to become the run's model.
+
+        Parameters
+        ----------
+        model : estimator
+            A fitted scikit-learn estimator or pipeline.
+        example : DataFrame or ndarray of shape (n_samples, n_features) or None
+            Data it was fitted on.
+        name : str, default="model"
+            Name of the logged model.
+
+        Returns
+        -------
+        str
+            The key it is kept under.
+
+        Raises
+        ------
+        UsageError
+            The model cannot be stored without pickle; it says which part.
+        StoreError
+            No disk has room for it.
+        """
+        from nbmlops.store.model_files import save_model
+
+        self._check_open()
+        key = uuid4().hex
+        kept = self._kept(lambda at: save_model(model, at, example))
+        self._journal.add("model", str(kept), name, key)
+        return key
+
     def _keep_file(
         self, write: Callable[[Path], object], name: str, folder: str
     ) -> None:
+        self._journal.add("file", str(self._kept(write) / name), folder)
+
+    def _kept(self, write: Callable[[Path], object]) -> Path:
         try:
-            kept = self._journal.keep(write)
+            return self._journal.keep(write)
         except OSError as error:
             raise embedded.disk_error(error, self._journal.spool.folder) from error
-        self._journal.add("file", str(kept / name), folder)
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -69,6 +69,7 @@ class Shipment:
         self.failure: NbmlopsError | None = None
         self.position: tuple[int, int] | None = None
         self.is_silent = False
+        self.is_awaited = False
         self.n_tries = 0
         self.pause_s = 0.0
         self.next_try_at = 0.0
@@ -218,6 +219,15 @@ class Sender:
         """
         wanted = shipment.journal.position
         patience_s = _IMPATIENCE_S if shipment.is_silent else _PATIENCE_S
+        shipment.is_awaited = True
+        try:
+            return self._wait(shipment, wanted, patience_s)
+        finally:
+            shipment.is_awaited = False
+
+    def _wait(
+        self, shipment: Shipment, wanted: tuple[int, int], patience_s: float
+    ) -> Kept | None:
         with self._changed:
             tries, progress = shipment.n_tries, shipment.delivery.n_sent
             began = time.monotonic()
@@ -247,6 +257,13 @@ class Sender:
         for shipment in list(self._shipments):
             self.flush(shipment)
 
+    def settle(self) -> None:
+        """Wait likewise, but not for a store that fails or keeps silent."""
+        for shipment in list(self._shipments):
+            is_answering = shipment.failure is None and not shipment.is_silent
+            if not is_answering or self.flush(shipment) is not None:
+                return
+
     def _work(self) -> None:
         while True:
             with self._changed:
@@ -254,8 +271,11 @@ class Sender:
                 if not self._is_urgent:
                     self._changed.wait(_PERIOD_S if self._shipments else None)
                 self._is_urgent = False
-                shipments = list(self._shipments)
+                shipments = sorted(self._shipments, key=lambda s: not s.is_awaited)
             for shipment in shipments:
+                if not shipment.is_awaited and self._has_awaited():
+                    self._is_urgent = True
+                    break
                 shipment.beat()
                 is_due = time.monotonic() >= shipment.next_try_at
                 has_more = shipment.journal.position != shipment.position
@@ -264,6 +284,16 @@ class Sender:
                     with self._changed:
                         shipment.n_tries += 1
                         self._changed.notify_all()
+
+    def _has_awaited(self) -> bool:
+        """Whether someone waits for a shipment that can be tried now."""
+        now = time.monotonic()
+        return any(
+            each.is_awaited
+            and now >= each.next_try_at
+            and each.journal.position != each.position
+            for each in self._shipments
+        )
 
 
 _sender: Sender | None = None
@@ -276,6 +306,12 @@ def sender() -> Sender:
         _sender = Sender()
         atexit.register(_sender.flush_all)
     return _sender
+
+
+def settle() -> None:
+    """Wait until the store has what this process has logged, before it is read."""
+    if _sender is not None:
+        _sender.settle()
 
 
 def _forget() -> None:

@@ -5,11 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+import nbmlops as nm
 from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
 from nbmlops.store.search import list_children, list_runs
 from nbmlops.store.selection import resolve_run
 from nbmlops.tracking.autolog.methods import Watched
+from nbmlops.tracking.sender import settle
 from tests.kernels import kernel
 
 _DATA = """
@@ -35,6 +37,7 @@ def cell(shell):
 
 def _tree(runs):
     """Return the last cell's run and those below it, the oldest first."""
+    settle()
     (cell,) = [run for run in runs() if run.tags["nbmlops.kind"] != "fit"]
     return cell, list(list_children(connect(), cell.run_id)[::-1])
 
@@ -118,6 +121,19 @@ def test_several_fits_are_runs_of_their_own_below(cell, runs, capsys):
         False,
         True,
     ]
+
+
+def test_runs_of_fits_are_there_for_who_asks_for_runs(cell, store):
+    cell(
+        "%%track it\n"
+        "for depth in range(1, 13):\n"
+        "    DecisionTreeClassifier(max_depth=depth).fit(X_train, y_train)\n"
+    )
+    client = store.client
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    assert len(nm.runs(all=True)) == 13
+    ended = {run.info.status for run in client.search_runs(experiments)}
+    assert ended == {"FINISHED"}
 
 
 def test_search_is_one_run_with_its_table_and_its_best(cell, runs):

@@ -15,8 +15,10 @@ from nbmlops.tracking.capture import find_example
 
 if TYPE_CHECKING:
     from nbmlops.tracking.record import OpenRun
+    from nbmlops.tracking.run_log import RunLog
 
 _TABLE = "nbmlops/search.csv"
+_SHARED = ("mlflow.user", "mlflow.source.", "nbmlops.environment_hash")
 
 
 def log_fits(
@@ -89,9 +91,10 @@ def _log_child(
     *,
     has_model: bool,
 ) -> None:
-    """Record a fit that has ended as a run below another."""
-    from nbmlops.tracking.opening import open_run
+    """Record a fit that has ended as a run below another, sent by and by."""
+    from nbmlops.tracking.leaving import LeftRun
 
+    assert fit.status is not None  # noqa: S101
     estimator = fit.estimator
     names = (
         key
@@ -99,16 +102,17 @@ def _log_child(
         if value is estimator and not key.startswith("_")
     )
     variable = next(names, None) if estimator is not None else None
-    tags = {PARENT: parent.run_id, "nbmlops.kind": "fit"}
+    tags = {PARENT: parent.run_id}
     if fit.reason:
         tags["nbmlops.ended_because"] = fit.reason[:500]
-    child = open_run(
+    child = LeftRun(
         parent.store,
         name=f"{variable}: {fit.title}" if variable else fit.title,
-        kind="cell",
+        kind="fit",
         experiment=parent.experiment,
+        source=parent.tags["mlflow.source.name"],
         params=_clean(fit.params),
-        tags=tags,
+        tags=tags | {k: v for k, v in parent.tags.items() if k.startswith(_SHARED)},
         started_at_ms=began_ms,
     )
     try:
@@ -120,12 +124,13 @@ def _log_child(
             model = model_of(estimator)
             example = find_example(namespace, data, model)
             try:
-                child.log_model(model, example)
+                child.keep_model(model, example)
             except UsageError as refusal:
                 child.log_tags({"nbmlops.model_refused": str(refusal)[:500]})
     finally:
         ended_ms = began_ms + round(fit.seconds * 1000)
-        child.close(status=fit.status, ended_at_ms=ended_ms)
+        child.end(fit.status, ended_at_ms=ended_ms)
+        child.ship()
 
 
 def model_of(estimator: Any) -> Any:  # noqa: ANN401
@@ -204,7 +209,7 @@ def _log_missing(
     )
 
 
-def _log_metrics(run: OpenRun, metrics: Iterable[tuple[str, float, int]]) -> None:
+def _log_metrics(run: RunLog, metrics: Iterable[tuple[str, float, int]]) -> None:
     by_step: dict[int, dict[str, float]] = {}
     for name, value, step in metrics:
         by_step.setdefault(step, {})[name] = value
