@@ -262,7 +262,7 @@ class Tracked:
         model = model_of(found[1])
         example = find_example(namespace, data, model)
         try:
-            self.run.log_model(model, example)
+            self.run.model_id = self.run.keep_model(model, example)
         except UsageError as refusal:
             self.notes.append(f"model {found[0]!r} was not stored: {refusal}")
         else:

@@ -136,9 +136,8 @@ class OpenRun(RunLog):
         StoreError
             No disk has room for it.
         """
-        key = self.keep_model(model, example, name=name)
+        self.model_id = self.keep_model(model, example, name=name)
         self.flush()
-        self.model_id = self._shipment.delivery.models.get(key, key)
         return self.model_id
 
     def flush(self) -> Kept | None:
@@ -150,6 +149,9 @@ class OpenRun(RunLog):
             Why it has not, when it fails or keeps silent; what was logged is kept.
         """
         self.kept = sender().flush(self._shipment)
+        if self.model_id is not None:
+            made = self._shipment.delivery.models
+            self.model_id = made.get(self.model_id, self.model_id)
         return self.kept
 
     def recorded(self) -> Run | None:
