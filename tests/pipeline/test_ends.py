@@ -97,7 +97,8 @@ def write_once(project, outputs):
         ["import os, signal\nprint('send', file=open('ledger.txt', 'a', buffering=1))\n"
          "if receipt:\n    open('sent.txt', 'w').write('x')\n"
          "if dies and not os.path.exists('alive'):\n"
-         "    os.kill(os.getppid(), signal.SIGKILL)\n    import time; time.sleep(60)"],
+         "    os.kill(int(os.environ['JPY_PARENT_PID']), signal.SIGKILL)\n"
+         "    import time; time.sleep(60)"],
         parameters="receipt: bool = True\ndies: bool = True",
     )  # fmt: skip
     return write_pipeline(

@@ -339,7 +339,7 @@ def test_what_is_tried_again_depends_on_how_it_ended(
 def test_the_death_of_a_worker_harms_no_other_step(store, project):
     write_notebook(
         project / "a.ipynb",
-        ["import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n"
+        ["import os, signal\nos.kill(int(os.environ['JPY_PARENT_PID']), 9)\n"
          "import time; time.sleep(60)"],
     )  # fmt: skip
     write_notebook(project / "b.ipynb", ["import time; time.sleep(1)"])
