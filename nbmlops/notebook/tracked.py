@@ -75,7 +75,7 @@ class Tracked:
         if self.options.has_autolog:
             self._fits.start()
         if self._guard:
-            self._guard.enter()
+            self._guard.enter(self.meter.memory)
 
     def hush(self) -> None:
         """Hold MLflow's chatter back, should it have been loaded in the meantime."""

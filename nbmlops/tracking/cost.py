@@ -25,6 +25,11 @@ class Meter:
     prices : Prices, optional
         What time and power cost; by default those of the project around the working
         folder.
+
+    Attributes
+    ----------
+    memory : Memory
+        What it is measured with.
     """
 
     def __init__(self, prices: Prices | None = None) -> None:
@@ -32,8 +37,8 @@ class Meter:
         self._started = time.monotonic()
         self._cpu_before_s = _cpu_s()
         self._highest_before = _highest_bytes()
-        self._memory = Memory()
-        self._memory.measure()
+        self.memory = Memory()
+        self.memory.measure()
         self._is_read = threading.Event()
         threading.Thread(target=self._sample, name="nbmlops-meter", daemon=True).start()
 
@@ -52,7 +57,7 @@ class Meter:
         """The most memory held since the beginning, children included."""
         highest = _highest_bytes()
         grown = highest if highest > self._highest_before else 0
-        return max(self._memory.peak_bytes, grown)
+        return max(self.memory.peak_bytes, grown)
 
     @property
     def usd(self) -> float | None:
@@ -79,7 +84,7 @@ class Meter:
             as far as prices are given ``.usd``, ``.energy_wh`` and ``.co2_g``.
         """
         self._is_read.set()
-        self._memory.measure()
+        self.memory.measure()
         taken = {
             "wall_s": f"{self.wall_s:.3f}",
             "cpu_s": f"{self.cpu_s:.3f}",
@@ -95,7 +100,7 @@ class Meter:
 
     def _sample(self) -> None:
         while not self._is_read.wait(_SAMPLE_EVERY_S):
-            self._memory.measure()
+            self.memory.measure()
 
 
 def _cpu_s() -> float:

@@ -79,17 +79,23 @@ class Guard:
         self.reason: str | None = None
         self._is_code = is_code
         self._wake = wake
-        self._memory = Memory()
         self._used_s = 0.0
         self._is_sent = False
         self._is_deferred = False
         self._n_raised = 0
         self._is_armed = False
 
-    def enter(self) -> None:
-        """Begin to guard; in the main thread."""
+    def enter(self, memory: Memory) -> None:
+        """Begin to guard; in the main thread.
+
+        Parameters
+        ----------
+        memory : Memory
+            The run's own, so that its peak is never below what ended it.
+        """
         if self._is_armed:
             return
+        self._memory = memory
         self._entered = time.monotonic()
         self._has_left = threading.Event()
         self._is_armed = True

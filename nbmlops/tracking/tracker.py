@@ -56,7 +56,7 @@ class Tracker:
         if recorder:
             recorder.start()
         if guard:
-            guard.enter()
+            guard.enter(run.meter.memory)
         return run
 
     def __exit__(
