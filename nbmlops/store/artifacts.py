@@ -5,12 +5,45 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbmlops.errors import NotFoundError
 from nbmlops.store.connection import Store, answering
 
+if TYPE_CHECKING:
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
-def log_file(store: Store, run_id: str, path: Path, folder: str = "") -> None:
+
+def repository_at(store: Store, location: str) -> ArtifactRepository:
+    """Return what reads and writes at one of MLflow's artifact locations.
+
+    Parameters
+    ----------
+    store : Store
+        Whose location it is.
+    location : str
+        A URI.
+
+    Returns
+    -------
+    ArtifactRepository
+        MLflow's.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import (
+        get_artifact_repository,
+    )
+
+    return get_artifact_repository(location, tracking_uri=store.uri)
+
+
+def log_file(
+    store: Store,
+    run_id: str,
+    path: Path,
+    folder: str = "",
+    *,
+    location: str | None = None,
+) -> None:
     """Copy a file or folder into the run's artifacts.
 
     Parameters
@@ -23,6 +56,8 @@ def log_file(store: Store, run_id: str, path: Path, folder: str = "") -> None:
         A file, or a folder that is copied with all below it.
     folder : str, default=""
         Where in the artifacts it goes.
+    location : str, optional
+        MLflow's location of the run's artifacts, where it is known.
 
     Raises
     ------
@@ -34,7 +69,9 @@ def log_file(store: Store, run_id: str, path: Path, folder: str = "") -> None:
     if not path.exists():
         raise NotFoundError(f"No file {str(path)!r}.", fix="Check the path.")
     with answering(store):
-        if path.is_dir():
+        if location and path.is_file():
+            repository_at(store, location).log_artifact(str(path), folder or None)
+        elif path.is_dir():
             store.client.log_artifacts(run_id, str(path), folder or None)
         else:
             store.client.log_artifact(run_id, str(path), folder or None)

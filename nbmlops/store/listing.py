@@ -8,7 +8,7 @@ from typing import Any
 
 from nbmlops.entities import AskedColumns, FoldedRuns, Page, Run
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.reading import ATTEMPT_OF, Head, Points, RunQuery, RunReader
+from nbmlops.store.reading import ATTEMPT_OF, Attempt, Head, Points, RunQuery, RunReader
 from nbmlops.store.run_rows import Rows
 
 _BLOCK = 2000
@@ -195,6 +195,26 @@ def newest_attempts(store: Store, runs: Sequence[Run], query: RunQuery) -> list[
         for run in runs
         if newest.get(run.tags.get(ATTEMPT_OF, ""), run.run_id) == run.run_id
     ]
+
+
+def newest_attempt(store: Store, group: str, *, experiment_id: str) -> Attempt | None:
+    """Return the newest run of a group of attempts, None when there is no attempt yet.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    group : str
+        Value of the tag ``nbmlops.attempt_of``.
+    experiment_id : str
+        The experiment to look in.
+
+    Returns
+    -------
+    Attempt or None
+        What it was made of.
+    """
+    return _reader(store, RunQuery(experiment_ids=(experiment_id,))).newest(group)
 
 
 def _reader(store: Store, query: RunQuery) -> RunReader:

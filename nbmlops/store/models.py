@@ -13,6 +13,7 @@ import yaml
 
 from nbmlops.entities import ModelVersion, Signature
 from nbmlops.errors import NotFoundError
+from nbmlops.store import artifacts
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.model_files import read_signature, save_model
@@ -111,7 +112,6 @@ def send_model(
             Metric,
         )
 
-        client = store.client
         asked = backend(store)
         run = asked.get_run(run_id)
         params = run.data.params.items()
@@ -138,13 +138,16 @@ def send_model(
             described = folder / "MLmodel"
             text = re.split(r"(?m)^artifact_path:", described.read_text("utf-8"))[0]
             described.write_text(text + yaml.safe_dump(ids), encoding="utf-8")
-            client.log_model_artifacts(logged.model_id, str(folder))
+            artifacts.repository_at(store, logged.artifact_location).log_artifacts(
+                str(folder)
+            )
             asked.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
             metrics = [
                 Metric(m.key, m.value, m.timestamp, m.step, model_id=logged.model_id)
                 for m in run.data.to_proto().metrics
             ]
-            asked.log_batch(run_id, metrics, [], [])
+            if metrics:
+                asked.log_batch(run_id, metrics, [], [])
             status = LoggedModelStatus.READY
         finally:
             asked.finalize_logged_model(logged.model_id, status)
@@ -238,10 +241,6 @@ def download_files(store: Store, location: str, path: str, folder: Path) -> None
     folder : Path
         Made when missing.
     """
-    from mlflow.store.artifact.artifact_repository_registry import (
-        get_artifact_repository,
-    )
-
     folder.mkdir(parents=True, exist_ok=True)
-    repository = get_artifact_repository(location, tracking_uri=store.uri)
+    repository = artifacts.repository_at(store, location)
     repository.download_artifacts(path, dst_path=str(folder))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import AskedColumns, Run
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.reading import ATTEMPT_OF, Head, Points, RunQuery, head_of
+from nbmlops.store.reading import ATTEMPT_OF, Attempt, Head, Points, RunQuery, head_of
 from nbmlops.store.runs import PARENT
 from nbmlops.store.search import (
     as_logged,
@@ -76,12 +76,16 @@ class PageReader:
         """Return the attempts of groups that the query finds, newest first."""
         members = {}
         for group in groups:  # one by one: MLflow's language has no IN for tags
-            found = self._search(
-                f"tags.{ATTEMPT_OF} = {quoted(group)}", limit=_MOST_ATTEMPTS
-            )
+            found = self._search(_is_attempt_of(group), limit=_MOST_ATTEMPTS)
             heads = map(_head, found)
             members[group] = sorted(heads, key=lambda head: head.age, reverse=True)
         return members
+
+    def newest(self, group: str) -> Attempt | None:
+        """Return the attempt of a group that began last, None without any."""
+        for run in self._search(_is_attempt_of(group), limit=1):
+            return Attempt(tags=run.data.tags, params=run.data.params)
+        return None
 
     def living(self, run_ids: Sequence[str]) -> frozenset[str]:
         """Return which runs are in the query's experiments and not deleted."""
@@ -171,6 +175,10 @@ class PageReader:
                 )
             found |= {run.info.run_id: run for run in read}
         return found
+
+
+def _is_attempt_of(group: str) -> str:
+    return f"tags.{ATTEMPT_OF} = {quoted(group)}"
 
 
 def _head(run: MlflowRun) -> Head:

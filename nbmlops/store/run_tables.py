@@ -18,6 +18,7 @@ from nbmlops.store.connection import Store, answering
 from nbmlops.store.reading import (
     ATTEMPT,
     ATTEMPT_OF,
+    Attempt,
     Head,
     Points,
     RunQuery,
@@ -154,19 +155,24 @@ class TableReader:
         """Return the attempts of groups that the query finds, newest first."""
         if not groups:
             return {}
-        tables = mappers()
-        tag = tables.SqlTag
         with self._session() as session:
-            found = (
-                self._found(session)
-                .join(tag, tag.run_uuid == tables.SqlRun.run_uuid)
-                .where(tag.key == ATTEMPT_OF, tag.value.in_(groups))
-            )
-            heads = self._heads(session, found)
+            heads = self._heads(session, self._attempts(session, groups))
         members: dict[str, list[Head]] = defaultdict(list)
         for head in sorted(heads, key=lambda head: head.age, reverse=True):
             members[head.group or ""].append(head)
         return members
+
+    def newest(self, group: str) -> Attempt | None:
+        """Return the attempt of a group that began last, None without any."""
+        with self._session() as session:
+            found = ordered(self._attempts(session, [group]), None).limit(1)
+            row = session.execute(found).first()
+            if row is None:
+                return None
+            tables, run_id = mappers(), str(row.run_uuid)
+            tags = values_of(session, tables.SqlTag, [run_id], None)
+            params = values_of(session, tables.SqlParam, [run_id], None)
+        return Attempt(tags=tags[run_id], params=params[run_id])
 
     def living(self, run_ids: Sequence[str]) -> frozenset[str]:
         """Return which runs are in the query's experiments and not deleted."""
@@ -203,6 +209,14 @@ class TableReader:
             self._query.filter if filter is None else filter,
             experiment_ids=visible,
             dialect=self._tracking._get_dialect(),
+        )
+
+    def _attempts(self, session: Session, groups: Sequence[str]) -> Select[Any]:
+        tag = mappers().SqlTag
+        return (
+            self._found(session)
+            .join(tag, tag.run_uuid == mappers().SqlRun.run_uuid)
+            .where(tag.key == ATTEMPT_OF, tag.value.in_(groups))
         )
 
     def _heads(self, session: Session, found: Select[Any]) -> list[Head]:

@@ -66,7 +66,7 @@ def make_run(
     carried = dict(tags or {})
     with answering(store):
         made: MlflowRun = backend(store).create_run(
-            experiment_id=_experiment_id(store, experiment),
+            experiment_id=experiment_id(store, experiment),
             user_id=carried.get("mlflow.user", "unknown"),
             start_time=started_at_ms or int(time.time() * 1000),
             tags=[RunTag(key, str(value)) for key, value in carried.items()],
@@ -97,7 +97,7 @@ def find_by_key(store: Store, key: str, *, experiment: str) -> tuple[MlflowRun, 
 
     with answering(store):
         found = backend(store).search_runs(
-            [_experiment_id(store, experiment)],
+            [experiment_id(store, experiment)],
             f"tags.`{KEY}` = '{key}'",
             ViewType.ACTIVE_ONLY,
             max_results=100,
@@ -117,8 +117,28 @@ def by_id(experiment_id: str) -> str:
     return f"\0{experiment_id}"  # no name holds a NUL
 
 
-def _experiment_id(store: Store, name: str) -> str:
-    """Return the id of the experiment, made when missing."""
+def experiment_id(store: Store, name: str) -> str:
+    """Return the id of the experiment, made when missing.
+
+    Parameters
+    ----------
+    store : Store
+        Where it is.
+    name : str
+        Its name, or what `by_id` returns.
+
+    Returns
+    -------
+    str
+        MLflow's id.
+
+    Raises
+    ------
+    UsageError
+        It was deleted.
+    StoreError
+        The store did not answer.
+    """
     if name.startswith("\0"):
         return name[1:]
     from mlflow.exceptions import MlflowException

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import Order, Page, Run
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
-from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.runs import PARENT, SOURCE
 
@@ -18,15 +17,13 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
     from mlflow.store.entities import PagedList
 
-GROUP = "nbmlops.attempt_of"
-ATTEMPT = "nbmlops.attempt"
 _HIDDEN = ("mlflow.log-model.", "mlflow.user", "mlflow.runName", SOURCE, PARENT)
 REPLAY_OF = "nbmlops.replay_of"
 """Tag of the runs of a replay: the run that was replayed."""
 LARGEST = 1.7976931348623157e308  # what SQL stores keep for an infinity
 
 
-def get_run(store: Store, run_id: str) -> Run:
+def get_run(store: Store, run_id: str, *, experiment: str | None = None) -> Run:
     """Return one run.
 
     Parameters
@@ -35,6 +32,8 @@ def get_run(store: Store, run_id: str) -> Run:
         Where to look.
     run_id : str
         MLflow's whole id.
+    experiment : str, optional
+        The name of its experiment, where it is known.
 
     Returns
     -------
@@ -51,7 +50,9 @@ def get_run(store: Store, run_id: str) -> Run:
         raise NotFoundError(missing, fix="List them with %runs or `nbmlops runs`.")
     with answering(store, missing=missing, fix="List them with %runs."):
         run = store.client.get_run(run_id)
-        return to_run(run, experiment_names(store, [run]))
+        if experiment is None:
+            return to_run(run, experiment_names(store, [run]))
+        return to_run(run, {run.info.experiment_id: experiment})
 
 
 def list_runs(
@@ -159,31 +160,6 @@ def newest_with_model(store: Store, *, source: str) -> Run | None:
     runs = iterate_runs(store, filter=condition)
     own = (run for run in runs if REPLAY_OF not in run.tags)
     return next((run for run in own if run.model_id), None)
-
-
-def newest_attempt(store: Store, group: str, *, experiment: str) -> Run | None:
-    """Return the newest run of a group of attempts, or None.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    group : str
-        Value of the tag ``nbmlops.attempt_of``.
-    experiment : str
-        Where to look; it need not exist.
-
-    Returns
-    -------
-    Run or None
-        None when there is no attempt yet.
-    """
-    with answering(store):
-        if backend(store).get_experiment_by_name(experiment) is None:
-            return None
-    condition = f"tags.`{GROUP}` = {quoted(group)}"
-    page = list_runs(store, experiment=experiment, filter=condition, limit=1)
-    return next(iter(page), None)
 
 
 def list_running(store: Store) -> tuple[Run, ...]:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, NotFoundError, StoreError, UsageError
-from nbmlops.store import Store, artifacts, datasets, runs, search
+from nbmlops.store import Store, artifacts, datasets, listing, runs
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering
-from nbmlops.store.search import ATTEMPT, GROUP
+from nbmlops.store.reading import ATTEMPT, ATTEMPT_OF
 from nbmlops.tracking._part import Part
 from nbmlops.tracking.attempts import Facts
 from nbmlops.tracking.spool import Spool, State, is_final
@@ -131,21 +131,21 @@ class Delivery:
 
     def _open(self, state: State) -> State:
         opening = self._opening
+        experiment_id = runs.experiment_id(self._store, opening.experiment)
+        experiment = runs.by_id(experiment_id)
         found: Sequence[MlflowRun] = ()
         if state.tries:  # an earlier creation may have got through
-            found = runs.find_by_key(
-                self._store, opening.key, experiment=opening.experiment
-            )
+            found = runs.find_by_key(self._store, opening.key, experiment=experiment)
         if found:
             self.run = found[0]
         else:
-            tags = opening.tags | self._number_attempt() | self._parent()
+            tags = opening.tags | self._number_attempt(experiment_id) | self._parent()
             state.tries += 1
             self._spool.set_state(state)
             self.run = runs.make_run(
                 self._store,
                 name=opening.name,
-                experiment=opening.experiment,
+                experiment=experiment,
                 tags={**tags, runs.KEY: opening.key},
                 started_at_ms=opening.started_at_ms,
             )
@@ -163,15 +163,13 @@ class Delivery:
         found = runs.find_by_key(self._store, key, experiment=self._opening.experiment)
         return {runs.PARENT: str(found[0].info.run_id)} if found else {}
 
-    def _number_attempt(self) -> dict[str, str]:
-        group = self._opening.tags[GROUP]
-        newest = search.newest_attempt(
-            self._store, group, experiment=self._opening.experiment
-        )
+    def _number_attempt(self, experiment_id: str) -> dict[str, str]:
+        group = self._opening.tags[ATTEMPT_OF]
+        newest = listing.newest_attempt(self._store, group, experiment_id=experiment_id)
         self.attempt = 1
         if newest is not None:
             self.attempt += int(newest.tags[ATTEMPT])
-            self.attempt_before = Facts.of(newest)
+            self.attempt_before = Facts.from_tags(newest.tags, newest.params)
         return {ATTEMPT: str(self.attempt)}
 
     def _drop_twins(self, state: State) -> None:
@@ -205,13 +203,16 @@ class Delivery:
                 self._shown = (name, sent)
                 if self.on_metrics is not None:
                     self.on_metrics([_point(e) for e in entries if e[0] == "m"])
+            is_sent, first = bytearray(len(entries)), 0
             for batch in _batches(entries):
-                count = len(batch)
-                self._send(state, batch)
-                sent += sum(map(len, lines[:count])) + count
-                lines = lines[count:]
+                self._send(state, [entries[position] for position in batch])
+                for position in batch:
+                    is_sent[position] = True
+                while first < len(entries) and is_sent[first]:
+                    sent += len(lines[first]) + 1
+                    first += 1
                 part.mark(sent)
-                self.n_sent += count
+                self.n_sent += len(batch)
 
     def _send(self, state: State, batch: list[Entry]) -> None:
         run_id = str(state.run_id)
@@ -302,7 +303,8 @@ class Delivery:
         if not kept.exists():  # it was sent, and the word of it was lost
             return
         if kind == "file":
-            artifacts.log_file(self._store, run_id, kept, content[0])
+            location = self.run.info.artifact_uri if self.run else None
+            artifacts.log_file(self._store, run_id, kept, content[0], location=location)
             shutil.rmtree(kept.parent)
         else:
             name, key = content
@@ -330,20 +332,34 @@ def _point(entry: Entry) -> runs.Point:
     return name, float(value), at_ms, step
 
 
-def _batches(entries: list[Entry]) -> Iterator[list[Entry]]:
-    """Yield entries in order: metrics, params and tags together, all else alone."""
-    batch: list[Entry] = []
+def _batches(entries: Sequence[Entry]) -> Iterator[list[int]]:
+    """Yield positions of entries in the order of sending, few batches at a time.
+
+    A batch costs the same whatever it holds. So metrics, params and tags go together,
+    before the files among them; and tags do not wait for the models before them.
+    """
+    ordered: list[tuple[int, int, int]] = []
+    n_models = 0
+    for position, (kind, *_) in enumerate(entries):
+        if kind in _KINDS:
+            ordered.append((0 if kind == "t" else n_models, 0, position))
+        elif kind == "file":
+            ordered.append((n_models, 1, position))
+        else:
+            ordered.append((n_models, 2, position))
+            n_models += 1
+    batch: list[int] = []
     counts = dict.fromkeys(_KINDS, 0)
-    for entry in entries:
-        kind = entry[0]
+    for _, is_alone, position in sorted(ordered):
+        kind = entries[position][0]
         is_full = len(batch) == _BATCH or counts.get(kind, 0) == _KINDS.get(kind, 0)
-        if batch and is_full:
+        if batch and (is_alone or is_full):
             yield batch
             batch, counts = [], dict.fromkeys(_KINDS, 0)
-        if kind in _KINDS:
-            counts[kind] += 1
-            batch.append(entry)
+        if is_alone:
+            yield [position]
         else:
-            yield [entry]
+            counts[kind] += 1
+            batch.append(position)
     if batch:
         yield batch

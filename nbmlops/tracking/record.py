@@ -165,7 +165,7 @@ class OpenRun(RunLog):
         if self._shipment.run is None:
             return None
         try:
-            return get_run(self.store, self.run_id)
+            return get_run(self.store, self.run_id, experiment=self.experiment)
         except StoreError:
             return None
 

@@ -38,11 +38,11 @@ def test_notebook_ends_while_the_server_is_gone_and_is_sent_later(
             (project / "on").touch()
             began = time.monotonic()
             reply = k.wait(sent)
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 60  # MLflow alone: minutes
             assert reply.status == "ok"
             assert "nbmlops sync" in reply.text
             began = time.monotonic()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 60
         client = mlflow.MlflowClient(tracking_uri=mlflow_server.url)
         assert _runs(client)["gone"].info.status == "RUNNING"
         proxy.set("pass")

@@ -113,11 +113,11 @@ async def test_a_hung_tracking_server_holds_up_nobody_else(
 ):
     import mlflow  # noqa: F401 - the import is no part of this
 
-    monkeypatch.setattr(_route, "READ_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(_route, "READ_TIMEOUT_S", 5.0)
     hung = [asyncio.ensure_future(call("GET", "models")) for _ in range(20)]
     listening = asyncio.ensure_future(call("GET", "runs"))
     worst_s = await worst_status_s(jp_fetch, lambda: all(h.done() for h in hung))
-    assert worst_s < 1
+    assert worst_s < 4
     answers = [each.result() for each in hung]
     assert [s for s, _ in answers].count(502) == 8
     assert [s for s, _ in answers].count(503) == 12
@@ -149,9 +149,9 @@ async def test_a_locked_database_holds_up_nobody_else(
         )
         started = time.monotonic()
         worst_s = await worst_status_s(
-            jp_fetch, lambda: write.done() or time.monotonic() - started > 1
+            jp_fetch, lambda: write.done() or time.monotonic() - started > 5
         )
-        assert worst_s < 1
+        assert worst_s < 4
         assert not write.done()
         assert (await call("GET", "models"))[0] == 200
     finally:

@@ -10,7 +10,7 @@ import nbmlops as nm
 from nbmlops.entities import parse_columns
 from nbmlops.errors import UsageError
 from nbmlops.store import connect, runs
-from nbmlops.store.listing import RunListing, newest_attempts
+from nbmlops.store.listing import RunListing, newest_attempt, newest_attempts
 from nbmlops.store.reading import ATTEMPT, ATTEMPT_OF, RunQuery
 from nbmlops.store.run_pages import PageReader
 from nbmlops.store.run_tables import TableReader
@@ -297,3 +297,17 @@ def test_a_server_gives_the_same_table(project, monkeypatch, mlflow_server):
     frame = nm.runs(columns="auc", all=True, limit=1000).frame()
     assert list(frame.columns) == ["run_id", "name", "metrics.auc"]
     assert len(frame) == 5
+
+
+def test_the_newest_attempt_is_found_with_what_it_was_made_of(store, reader):
+    for attempt in (1, 2):
+        run_id = make(store, f"a{attempt}", attempt_of="it's", attempt=attempt, loss=1)
+        runs.log_values(store, run_id, params={"C": attempt})
+    make(store, "b", attempt_of="b")
+    (experiment_id,) = experiment_ids(store, "my project")
+    found = newest_attempt(store, "it's", experiment_id=experiment_id)
+    assert (found.tags[ATTEMPT], found.params) == ("2", {"C": "2"})
+    assert newest_attempt(store, "c", experiment_id=experiment_id) is None
+    store.client.delete_run(run_id)
+    found = newest_attempt(store, "it's", experiment_id=experiment_id)
+    assert found.tags[ATTEMPT] == "1"

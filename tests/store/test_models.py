@@ -342,12 +342,12 @@ def test_a_refused_model_leaves_nothing_in_the_store(store: Store, run_id: str) 
 def test_a_model_that_breaks_half_way_is_marked_failed(
     store: Store, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlflow import MlflowClient
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(MlflowClient, "log_model_artifacts", interrupt)
+    monkeypatch.setattr(LocalArtifactRepository, "log_artifacts", interrupt)
     with pytest.raises(KeyboardInterrupt):
         log_model(store, run_id, *small(), name="broken")
     found = store.client.search_logged_models(["0"], "name = 'broken'")

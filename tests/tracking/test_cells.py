@@ -2,14 +2,13 @@
 
 import json
 import os
-import time
 from pathlib import Path
 
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from nbmlops.tracking.cells import ExecutedCell, History, is_local
+from nbmlops.tracking.cells import ExecutedCell, is_local
 from nbmlops.tracking.files import digest, keep, kept_copy, named_files
 from nbmlops.tracking.places import places
 from nbmlops.tracking.replay_notebook import build
@@ -53,15 +52,6 @@ def test_cell_that_runs_is_read_as_if_it_ended_and_once_more_when_it_has(shell):
     codes, effects = history.read()
     assert (codes[-1], effects[-1].kills) == ("c = 1", frozenset())
     assert effects[-1].writes == {"c"}
-
-
-def test_a_cell_costs_microseconds(shell):
-    history = History(shell)
-    started = time.perf_counter()
-    for number in range(10_000):
-        history.begin(f"x = {number}", "an-id")
-        history.end(ending="finished", count=number)
-    assert (time.perf_counter() - started) / 10_000 < 100e-6
 
 
 def executed(source, cell_id=None, at=0.0, ending="finished"):
