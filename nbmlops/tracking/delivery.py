@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from nbmlops.errors import NbmlopsError, NotFoundError, StoreError, UsageError
-from nbmlops.store import Store, artifacts, datasets, listing, runs
+from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.store import Store, datasets, listing, runs
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering
 from nbmlops.store.reading import ATTEMPT, ATTEMPT_OF
 from nbmlops.tracking._part import Part
 from nbmlops.tracking.attempts import Facts
+from nbmlops.tracking.batches import Entry, batches_of
 from nbmlops.tracking.spool import Spool, State, is_final
+from nbmlops.tracking.uploads import Uploads
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-_BATCH = 1000
-_FEW = 100
 _BATCH_BYTES = 400_000
-_LARGE_BYTES = 1_000_000
-_KINDS = {"m": _BATCH, "p": _FEW, "t": _FEW}
-"""Metrics, params and tags, and how many of each MLflow takes at once."""
-
-Entry = list[Any]
 
 
 class Delivery:
@@ -50,10 +44,8 @@ class Delivery:
     ----------
     run : mlflow.entities.Run or None
         The run, when this object made or found it.
-    models : dict of str to str
-        Model ids, by the key the model was given when it was kept.
-    refused : list of str
-        What the store will never take, in words.
+    uploads : Uploads
+        Its files and models.
     is_ended : bool
         Whether all was delivered, the run's end included.
     attempt : int or None
@@ -62,8 +54,6 @@ class Delivery:
         What the attempt before depended on, when there was one.
     n_sent : int
         Entries sent so far.
-    is_uploading : bool
-        Whether a large file is on its way, which may take long.
     on_metrics : callable or None
         Given each batch of metrics the first time it is read.
     """
@@ -85,9 +75,7 @@ class Delivery:
         self.run: MlflowRun | None = None
         self.attempt: int | None = None
         self.attempt_before: Facts | None = None
-        self.is_uploading = False
-        self.models: dict[str, str] = {}
-        self.refused: list[str] = []
+        self.uploads = Uploads(store, spool)
         self.is_ended = False
         self.n_sent = 0
         self.on_metrics: Callable[[Sequence[runs.Point]], None] | None = None
@@ -122,7 +110,7 @@ class Delivery:
         if state.run_id is None:
             state = self._open(state)
         self._send_parts(state)
-        self._send_owed(str(state.run_id))
+        self.uploads.send_owed(str(state.run_id))
         if state.is_ended:
             if state.tries > 1:
                 self._drop_twins(state)
@@ -151,6 +139,7 @@ class Delivery:
             )
         state.run_id = str(self.run.info.run_id)
         self._spool.set_state(state)
+        self.uploads.location = self.run.info.artifact_uri
         if self._when_made is not None:
             self._when_made(self.run)
         return state
@@ -204,7 +193,7 @@ class Delivery:
                 if self.on_metrics is not None:
                     self.on_metrics([_point(e) for e in entries if e[0] == "m"])
             is_sent, first = bytearray(len(entries)), 0
-            for batch in _batches(entries):
+            for batch in batches_of(entries):
                 self._send(state, [entries[position] for position in batch])
                 for position in batch:
                     is_sent[position] = True
@@ -226,10 +215,7 @@ class Delivery:
                     state.last_step = max(steps if known is None else [*steps, known])
                     self._spool.set_state(state)
             case "file" | "model":
-                try:
-                    self._upload(run_id, kind, *content)
-                except StoreError:  # what comes after it need not wait for it
-                    self._spool.owe(batch[0])
+                self.uploads.send(run_id, batch[0])
             case "data":
                 datasets.send_dataset(self._store, run_id, content[0])
             case "end":
@@ -249,7 +235,7 @@ class Delivery:
             )
         except UsageError as refusal:
             if len(batch) == 1:
-                self._refuse(batch[0], refusal)
+                self.uploads.refuse(batch[0], refusal)
                 return
             self._check_there(run_id)
             half = len(batch) // 2
@@ -265,101 +251,7 @@ class Delivery:
                 fix="Restore it with `mlflow runs restore`, then run: nbmlops sync",
             )
 
-    def _refuse(self, entry: Entry, refusal: NbmlopsError) -> None:
-        """Set aside what the store will never take; the user decides."""
-        aside = self._spool.folder.parent / f"{self._spool.key}.refused.jsonl"
-        try:
-            with aside.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([*entry, str(refusal)]) + "\n")
-        except OSError as error:
-            raise StoreError(
-                f"{aside} could not be written: {error}.", fix="Free some space there."
-            ) from error
-        self.refused.append(f"{entry[1]} is kept in {aside}: {refusal.problem}")
-
-    def _send_owed(self, run_id: str) -> None:
-        """Try again to send the files that an artifact store did not take."""
-        owed = self._spool.owed()
-        try:
-            while owed:
-                self._upload(run_id, *owed[0])
-                owed = owed[1:]
-                self._spool.set_owed(owed)
-        except (NotFoundError, UsageError) as refusal:
-            self._refuse(owed[0], refusal)
-            self._spool.set_owed(owed[1:])
-
-    def _upload(self, run_id: str, kind: str, path: str, *content: str) -> None:
-        self.is_uploading = _size_bytes(Path(path)) > _LARGE_BYTES
-        try:
-            self._upload_kept(run_id, kind, path, *content)
-        finally:
-            self.is_uploading = False
-
-    def _upload_kept(self, run_id: str, kind: str, path: str, *content: str) -> None:
-        from nbmlops.store.models import send_model
-
-        kept = Path(path)
-        if not kept.exists():  # it was sent, and the word of it was lost
-            return
-        if kind == "file":
-            location = self.run.info.artifact_uri if self.run else None
-            artifacts.log_file(self._store, run_id, kept, content[0], location=location)
-            shutil.rmtree(kept.parent)
-        else:
-            name, key = content
-            begun = kept.with_suffix(".begun")
-            is_repeated = begun.exists()
-            begun.touch()
-            self.models[key] = send_model(
-                self._store,
-                run_id,
-                kept,
-                name=name,
-                key=key,
-                is_repeated=is_repeated,
-            )
-            shutil.rmtree(kept)
-
-
-def _size_bytes(path: Path) -> int:
-    files = [path, *path.rglob("*")] if path.is_dir() else [path]
-    return sum(each.stat().st_size for each in files if each.is_file())
-
 
 def _point(entry: Entry) -> runs.Point:
     _, at_ms, name, value, step = entry
     return name, float(value), at_ms, step
-
-
-def _batches(entries: Sequence[Entry]) -> Iterator[list[int]]:
-    """Yield positions of entries in the order of sending, few batches at a time.
-
-    A batch costs the same whatever it holds. So metrics, params and tags go together,
-    before the files among them; and tags do not wait for the models before them.
-    """
-    ordered: list[tuple[int, int, int]] = []
-    n_models = 0
-    for position, (kind, *_) in enumerate(entries):
-        if kind in _KINDS:
-            ordered.append((0 if kind == "t" else n_models, 0, position))
-        elif kind == "file":
-            ordered.append((n_models, 1, position))
-        else:
-            ordered.append((n_models, 2, position))
-            n_models += 1
-    batch: list[int] = []
-    counts = dict.fromkeys(_KINDS, 0)
-    for _, is_alone, position in sorted(ordered):
-        kind = entries[position][0]
-        is_full = len(batch) == _BATCH or counts.get(kind, 0) == _KINDS.get(kind, 0)
-        if batch and (is_alone or is_full):
-            yield batch
-            batch, counts = [], dict.fromkeys(_KINDS, 0)
-        if is_alone:
-            yield [position]
-        else:
-            counts[kind] += 1
-            batch.append(position)
-    if batch:
-        yield batch

@@ -150,7 +150,7 @@ class OpenRun(RunLog):
         """
         self.kept = sender().flush(self._shipment)
         if self.model_id is not None:
-            made = self._shipment.delivery.models
+            made = self._shipment.delivery.uploads.models
             self.model_id = made.get(self.model_id, self.model_id)
         return self.kept
 

@@ -83,7 +83,7 @@ class Shipment:
     @property
     def refused(self) -> list[str]:
         """What the store will never take, in words."""
-        return self.delivery.refused
+        return self.delivery.uploads.refused
 
     @property
     def is_over(self) -> bool:
@@ -242,7 +242,7 @@ class Sender:
                 if shipment.delivery.n_sent > progress:
                     progress = shipment.delivery.n_sent
                     deadline = time.monotonic() + patience_s
-                elif shipment.delivery.is_uploading:
+                elif shipment.delivery.uploads.is_large:
                     deadline = max(deadline, began + _UPLOAD_PATIENCE_S)
                 has_failed = shipment.failure and shipment.n_tries > tries
                 if has_failed or time.monotonic() > deadline:

@@ -110,7 +110,7 @@ def test_value_the_store_refuses_is_set_aside_and_the_rest_arrives(store, journa
     delivery.advance()
     run = _only(store)
     assert (run.params, run.metrics) == ({"C": "1", "D": "3"}, {"loss": 0.5})
-    (told,) = delivery.refused
+    (told,) = delivery.uploads.refused
     aside = journal.spool.folder.parent / f"{journal.spool.key}.refused.jsonl"
     assert str(aside) in told
     assert json.loads(aside.read_text())[:3] == ["p", "C", "2"]
@@ -280,7 +280,7 @@ def test_what_was_sent_ahead_of_a_file_does_not_let_the_file_be_forgotten(
     journal.add("end", "FINISHED", 3_000_000)
     delivery = Delivery(store, journal.spool)
     with monkeypatch.context() as patch:
-        patch.setattr(delivery, "_upload_kept", lambda *_: 1 / 0)
+        patch.setattr(delivery.uploads, "_send", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             delivery.advance()
     assert _only(store).metrics == {"loss": 0.5}
