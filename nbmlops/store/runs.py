@@ -143,15 +143,16 @@ def experiment_id(store: Store, name: str) -> str:
         return name[1:]
     from mlflow.exceptions import MlflowException
 
-    asked = backend(store)
-    found = asked.get_experiment_by_name(name)
-    if found is None:
-        try:
-            return str(asked.create_experiment(name, None, []))
-        except MlflowException as error:
-            found = asked.get_experiment_by_name(name)
-            if found is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+    with answering(store):
+        asked = backend(store)
+        found = asked.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(asked.create_experiment(name, None, []))
+            except MlflowException as error:
+                found = asked.get_experiment_by_name(name)
+                if found is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
     if found.lifecycle_stage == "deleted":
         raise UsageError(
             f"Experiment {name!r} was deleted.",

@@ -78,7 +78,7 @@ def named_files(
             named = _look_at(path, project, began_at)
             if named is not None:
                 found.setdefault(named.path, named)
-    for name, module in tuple(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # other threads may import
         if "." not in name and is_local(name, project):
             for path in _sources(Path(str(module.__file__))):
                 named = _look_at(path, project, None)

@@ -259,10 +259,12 @@ class Sender:
 
     def settle(self) -> None:
         """Wait likewise, but not for a store that fails or keeps silent."""
+        silent: set[str] = set()
         for shipment in list(self._shipments):
+            store = shipment.store.uri
             is_answering = shipment.failure is None and not shipment.is_silent
-            if not is_answering or self.flush(shipment) is not None:
-                return
+            if is_answering and store not in silent and self.flush(shipment):
+                silent.add(store)
 
     def _work(self) -> None:
         while True:

@@ -1,6 +1,7 @@
 """What tracked cells leave of their fits, and that they run as bare cells do."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -123,6 +124,22 @@ def test_several_fits_are_runs_of_their_own_below(cell, runs, capsys):
     ]
 
 
+def test_runs_of_fits_are_waited_for_beside_a_store_that_is_gone(cell, store):
+    import mlflow
+
+    gone = replace(store.settings, tracking_uri="http://127.0.0.1:9")
+    with nm.track("gone", store=connect(gone, must_answer=False)) as run:
+        run.log(loss=0.5)
+    assert run.notes
+    mlflow.set_tracking_uri(store.uri)
+    cell(
+        "%%track it\n"
+        "for depth in range(1, 13):\n"
+        "    DecisionTreeClassifier(max_depth=depth).fit(X_train, y_train)\n"
+    )
+    assert len(nm.runs(all=True, store=store)) == 13
+
+
 def test_runs_of_fits_are_there_for_who_asks_for_runs(cell, store):
     cell(
         "%%track it\n"
@@ -131,7 +148,7 @@ def test_runs_of_fits_are_there_for_who_asks_for_runs(cell, store):
     )
     client = store.client
     experiments = [each.experiment_id for each in client.search_experiments()]
-    assert len(nm.runs(all=True)) == 13
+    assert len(nm.runs(all=True, store=store)) == 13
     ended = {run.info.status for run in client.search_runs(experiments)}
     assert ended == {"FINISHED"}
 
