@@ -30,8 +30,8 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 warnings.simplefilter("ignore")
-X, y = make_classification(2000, 20, random_state=7)
-small, target = X[:500], y[:500].astype(float)
+X, y = make_classification(7000, 20, random_state=7)
+X, y, large, target = X[:2000], y[:2000], X[2000:], y[2000:].astype(float)
 model = LogisticRegression().fit(X, y)
 """
 THEIRS = """
@@ -50,7 +50,7 @@ grid = {"C": [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30]}
 search = GridSearchCV(LogisticRegression(), grid, cv=3).fit(X, y)
 """
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-MANY = "for _ in range(1000):\n    ridge = Ridge().fit(small, target)"
+MANY = "for _ in range(1000):\n    ridge = Ridge().fit(large, target)"
 
 
 def work() -> None:
