@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from nbmlops.config import explain_settings
 from nbmlops.errors import NbmlopsError
+from nbmlops.pipeline.recovery import recover_beside, recover_steps
 from nbmlops.render import Shown, table_text
 from nbmlops.store import Store, connect
 from nbmlops.store.search import list_runs
 from nbmlops.tracking.reaper import Reaped, find_dead, reap
+from nbmlops.tracking.source import relative
 from nbmlops.tracking.syncing import journals_of, owner_of, sync
 
 
@@ -67,7 +70,8 @@ def doctor(*, fix: bool = False, store: Store | None = None) -> Doctor:
     Parameters
     ----------
     fix : bool, default=False
-        End the runs whose process is gone, and send what journals still hold.
+        End the runs whose process is gone, put together the notebooks whose runner is
+        gone, and send what journals still hold.
     store : Store, optional
         The project's store by default.
 
@@ -92,6 +96,11 @@ def doctor(*, fix: bool = False, store: Store | None = None) -> Doctor:
         shown = "" if store is None else store.shown_uri
     else:
         if fix:
+            found = {*recover_steps(store.settings), *recover_beside(Path.cwd())}
+            mended += [
+                f"{relative(path, store.settings.project)} has all cells that had ended"
+                for path in sorted(found)
+            ]
             mended += [
                 f"run {each.name} ({each.run_id[:8]}) is KILLED: {each.reason}"
                 for each in _reap(store, problems)

@@ -65,5 +65,11 @@ def last_words(file: Any) -> str:  # noqa: ANN401
 
 def is_to_run(cell: Any) -> bool:  # noqa: ANN401
     """Return whether a kernel is asked to run a cell."""
-    is_skipped = "skip-execution" in cell.metadata.get("tags", [])
-    return cell.cell_type == "code" and bool(cell.source.strip()) and not is_skipped
+    is_code = cell["cell_type"] == "code" and bool(cell["source"].strip())
+    return is_code and not is_skipped(cell)
+
+
+def is_skipped(cell: Any) -> bool:  # noqa: ANN401
+    """Return whether a cell says that it is not to be run."""
+    tags = cell["metadata"].get("tags", [])
+    return cell["cell_type"] == "code" and "skip-execution" in tags

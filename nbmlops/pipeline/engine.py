@@ -30,6 +30,7 @@ from nbmlops.pipeline.ending import (
     traceback_of,
 )
 from nbmlops.pipeline.states import Keeper, States
+from nbmlops.pipeline.warm.outputs import storable
 
 _START_S = 60
 _OUTPUT_S = 60
@@ -154,6 +155,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
 
     async def _run_cell(self, index: int, cell: Any) -> None:  # noqa: ANN401
         if not is_to_run(cell):
+            self.nb_man.cell_passed(cell, index)
             return
         self._check_time()
         self.nb_man.cell_start(cell, index)
@@ -164,6 +166,12 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
             raise
         finally:
             self.nb_man.cell_complete(cell, index)
+
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:  # noqa: ANN401
+        """Take what a kernel says as papermill does, less what no notebook may hold."""
+        if "data" in msg["content"] and not msg["msg_type"].startswith("comm_"):
+            msg["content"]["data"] = storable(msg["content"]["data"])
+        return super().process_message(msg, cell, cell_index)
 
     def _check_time(self) -> float | None:
         """Return the seconds left, or cut the notebook off."""

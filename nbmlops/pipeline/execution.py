@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-import signal
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from nbmlops._masking import mask, mask_notebook, secrets_of
@@ -21,9 +17,11 @@ from nbmlops.entities import Run, RunStatus
 from nbmlops.errors import NbmlopsError, NotebookError
 from nbmlops.pipeline.ending import Ending
 from nbmlops.pipeline.html import to_html
+from nbmlops.pipeline.interrupts import run_interruptibly
 from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
 from nbmlops.pipeline.output import rescue, write_whole
 from nbmlops.pipeline.place import Place
+from nbmlops.pipeline.recovery import JOURNAL
 from nbmlops.pipeline.saving import Saver
 from nbmlops.pipeline.values import VALUES_FILE, read_values, record_values
 from nbmlops.pipeline.warm.choice import Client, warm_client, why_cold
@@ -81,6 +79,8 @@ class Execution:
         self._ending: Ending | None = None
         self._timeout_s: float | None = None
         self._open_at_failure: tuple[str, ...] = ()
+        self._secrets: frozenset[str] = frozenset()
+        self._saver: Saver | None = None
 
     @property
     def ending(self) -> Ending:
@@ -129,28 +129,26 @@ class Execution:
         self._timeout_s = timeout_s
         with (
             tempfile.TemporaryDirectory() as scratch,
-            ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool,
             ExitStack() as closing,
         ):
             names, values = Path(scratch, "names"), Path(scratch, "values")
             left = {NAMES_FILE: str(names), VALUES_FILE: str(values)}
-            saver = Saver(ready, target, masked=_masked) if target else None
-            if saver is not None:
-                closing.callback(saver.close)
+            journal = self.run.spool.folder / JOURNAL
+            self._saver = Saver(ready, target, journal=journal, masked=self._masked)
             closing.callback(recall, names)
             common: dict[str, Any] = {
                 "folder": place.folder or self._source.parent,
                 "env": self._environment(experiment, place) | left,
                 "timeout_s": timeout_s,
                 "on_failure": self._note_open_children,
-                "keeper": saver,
+                "keeper": self._saver,
             }
             specs = place.kernel_specs()
             why = "it was asked for" if cold else why_cold(ready, kernel_name, place)
             if not why:
                 settings = self.run.store.settings.warm
                 try:
-                    self._run(warm_client(ready, settings, jobs=jobs, **common), pool)
+                    self._run(warm_client(ready, settings, jobs=jobs, **common))
                 except NotWarm as reason:
                     why = str(reason)
             if why:
@@ -160,20 +158,12 @@ class Execution:
                 cold_client = StepClient(
                     ready, kernel_name=kernel_name, specs=specs, **common
                 )
-                self._run(cold_client, pool)
+                self._run(cold_client)
             self.values = read_values(values)
 
-    def _run(self, client: Client, pool: ThreadPoolExecutor) -> None:
-        try:
-            future = pool.submit(client.run)
-            while self._ending is None:
-                try:
-                    self._ending = future.result()
-                except KeyboardInterrupt as error:
-                    self.interrupt = self.interrupt or error
-                    client.stop()
-        finally:
-            client.stop()
+    def _run(self, client: Client) -> None:
+        self._ending, interrupt = run_interruptibly(client)
+        self.interrupt = self.interrupt or interrupt
 
     def _environment(self, experiment: str, place: Place) -> dict[str, str]:
         project = self.run.store.settings.project
@@ -229,6 +219,8 @@ class Execution:
         """
         self._mask()
         problem = self._keep(target)
+        if self._saver is not None:
+            self._saver.close()
         try:
             record_values(self.run, self.values)
             self._end_children()
@@ -240,11 +232,19 @@ class Execution:
             problem = problem or error
         return problem
 
+    def _masked(self, node: Any) -> Any:  # noqa: ANN401
+        """Return the notebook or a cell of it without the secrets known by now."""
+        is_cell = "cells" not in node
+        notebook = {"cells": [node]} if is_cell else node
+        self._secrets |= secrets_of(notebook)
+        masked = mask_notebook(notebook, self._secrets)
+        return masked["cells"][0] if is_cell else masked
+
     def _mask(self) -> None:
         """Take the secrets out of all that is told of the execution from now on."""
         import nbformat
 
-        known = secrets_of(self._executed)
+        known = self._secrets | secrets_of(self._executed)
         self._executed = nbformat.from_dict(mask_notebook(self._executed, known))  # type: ignore[no-untyped-call]
         self._ending = replace(
             self.ending,
@@ -344,44 +344,5 @@ class Execution:
         return ""
 
 
-def _masked(node: Any) -> Any:  # noqa: ANN401
-    """Return a notebook or a cell of one without its secrets."""
-    if "cells" in node:
-        return mask_notebook(node)
-    return mask_notebook({"cells": [node]})["cells"][0]
-
-
 def _is_injected(cell: Any) -> bool:  # noqa: ANN401
     return INJECTED in cell.metadata.get("tags", [])
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Have SIGTERM and SIGHUP interrupt the block first, and then do what they do.
-
-    Without it a step that is told to go away would leave its kernel to itself and its
-    run open. Only the main thread can set this up.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught: list[int] = []
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        caught.append(number)
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    replaced = [
-        number
-        for number in (signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is signal.SIG_DFL
-    ]
-    for number in replaced:
-        signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        for number in replaced:
-            signal.signal(number, signal.SIG_DFL)
-        if caught:
-            signal.raise_signal(caught[0])

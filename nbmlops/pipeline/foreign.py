@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from nbmlops.config import load_settings
 from nbmlops.errors import NotebookError
 from nbmlops.pipeline.ending import Ending
+from nbmlops.pipeline.interrupts import run_interruptibly
 from nbmlops.pipeline.place import Place
-from nbmlops.pipeline.saving import Saver
+from nbmlops.pipeline.recovery import recover_beside
+from nbmlops.pipeline.saving import Saver, journal_beside
 from nbmlops.pipeline.warm.choice import warm_client, why_cold
 from nbmlops.pipeline.warm.parents import NotWarm
 
@@ -57,13 +60,18 @@ class _Follower:
         shown = options.get("progress_bar", False)
         self._bar = NotebookExecutionManager(notebook, progress_bar=shown).pbar
 
+    def begin(self) -> None:
+        """Keep the notebook as it is before its first cell."""
+        if self._saver is not None:
+            self._saver.begin()
+
     def keep_cell(self, index: int) -> None:
         """Show that a cell has ended, and what it wrote."""
         if self._saver is not None:
             self._saver.keep_cell(index)
         if self._bar is not None:
             self._bar.update(index + 1 - self._bar.n)
-        for output in self._notebook.cells[index].outputs:
+        for output in self._notebook.cells[index].get("outputs", ()):
             name = output.get("name", "stdout")
             text = output.get("text") or output.get("data", {}).get("text/plain", "")
             if self._is_logged and text:
@@ -116,12 +124,19 @@ def run_for_papermill(
     ------
     NotebookError
         A cell took too long, or its process died.
+    KeyboardInterrupt
+        Somebody interrupted it; it is written as far as it came.
     """
     kernel_name = kernel_name or notebook.metadata.kernelspec.name
-    path = None
+    path = saver = None
     if output_path and not re.match(r"-$|[a-z][a-z0-9+.-]+:/", output_path):
-        path = Path(output_path).resolve()
-    saver = Saver(notebook, path, masked=lambda node: node) if path else None
+        from papermill.iorw import papermill_io
+
+        start = getattr(papermill_io.get_handler(output_path), "_cwd", None) or ""
+        path = Path(start, output_path).resolve()  # it has gone to the working folder
+        recover_beside(path.parent)
+        beside = journal_beside(path)
+        saver = Saver(notebook, path, journal=beside, masked=lambda node: node)
     follower = _Follower(notebook, saver, options)
     common: dict[str, Any] = {
         "folder": Path.cwd(),
@@ -132,27 +147,40 @@ def run_for_papermill(
         "keeper": follower,
     }
     try:
-        ending = _run(notebook, kernel_name, common)
+        ending, interrupt = _run(
+            notebook, kernel_name, common, cold=bool(options.get("cold"))
+        )
         if saver is not None and ending.how not in _TOLD:
-            saver.write()  # papermill writes what it is given, and now it is not
+            with suppress(OSError):  # what it is told of matters more
+                saver.write()  # papermill writes what it is given, and now it is not
     finally:
         follower.close()
+    if interrupt is not None:
+        raise interrupt
     _tell(notebook, ending, str(path or output_path))
     return notebook
 
 
-def _run(notebook: Any, kernel_name: str, common: dict[str, Any]) -> Ending:  # noqa: ANN401
-    why = why_cold(notebook, kernel_name, Place())
+def _run(
+    notebook: Any,  # noqa: ANN401
+    kernel_name: str,
+    common: dict[str, Any],
+    *,
+    cold: bool,
+) -> tuple[Ending, KeyboardInterrupt | None]:
+    why = "it was asked for" if cold else why_cold(notebook, kernel_name, Place())
     if not why:
         try:
-            return warm_client(notebook, load_settings().warm, **common).run()
+            client = warm_client(notebook, load_settings().warm, **common)
+            return run_interruptibly(client)
         except NotWarm as reason:
             why = str(reason)
     _log.info("the notebook runs in a kernel: %s.", why)
     from nbmlops.pipeline.engine import StepClient
 
     specs = Place().kernel_specs()
-    return StepClient(notebook, kernel_name=kernel_name, specs=specs, **common).run()
+    cold_client = StepClient(notebook, kernel_name=kernel_name, specs=specs, **common)
+    return run_interruptibly(cold_client)
 
 
 def _tell(notebook: Any, ending: Ending, where: str) -> None:  # noqa: ANN401

@@ -1,13 +1,19 @@
-"""Interrupts that are counted, so that what runs can come to its end."""
+"""Interrupts held back until what runs has come to its end."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbmlops.pipeline.ending import Ending
+    from nbmlops.pipeline.warm.choice import Client
 
 
 class Interrupts:
@@ -49,3 +55,64 @@ class Interrupts:
         self.count += 1 if number == signal.SIGINT else 2
         with suppress(OSError):
             os.write(self._writable, b"!")
+
+
+def run_interruptibly(client: Client) -> tuple[Ending, KeyboardInterrupt | None]:
+    """Run a notebook in a thread, so that this one can be interrupted meanwhile.
+
+    Parameters
+    ----------
+    client : Client
+        What runs it; it is stopped by an interrupt.
+
+    Returns
+    -------
+    Ending
+        How it ended.
+    KeyboardInterrupt or None
+        What interrupted it first.
+    """
+    interrupt: KeyboardInterrupt | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool:
+        try:
+            future = pool.submit(client.run)
+            while True:
+                try:
+                    return future.result(), interrupt
+                except KeyboardInterrupt as error:
+                    interrupt = interrupt or error
+                    client.stop()
+        finally:
+            client.stop()
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP interrupt the block first, and then do what they do.
+
+    Without it a step that is told to go away would leave its kernel to itself and its
+    run open. Only the main thread can set this up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        caught.append(number)
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    replaced = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in replaced:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in replaced:
+            signal.signal(number, signal.SIG_DFL)
+        if caught:
+            signal.raise_signal(caught[0])

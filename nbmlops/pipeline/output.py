@@ -50,7 +50,7 @@ def check_output(output: str | Path, source: Path) -> Path:
     content = source.read_bytes()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _draft(target, content).unlink()
+        write_draft(target, content).unlink()
     except OSError as error:
         raise _refused(error, target, len(content)) from error
     return target
@@ -74,7 +74,7 @@ def write_whole(path: Path, content: bytes) -> None:
         Its disk is full; what was there is unchanged.
     """
     try:
-        _draft(path, content).replace(path)
+        write_draft(path, content).replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -107,14 +107,35 @@ def rescue(name: str, content: bytes) -> Path | None:
     return path
 
 
-def _draft(path: Path, content: bytes) -> Path:
-    """Write the content beside ``path``, down to the disk."""
+def write_draft(path: Path, content: bytes, *, is_durable: bool = True) -> Path:
+    """Write content beside the file that it is to replace.
+
+    Parameters
+    ----------
+    path : Path
+        The file that is to be replaced.
+    content : bytes
+        Its new content.
+    is_durable : bool, default=True
+        Whether it is to outlive a loss of power.
+
+    Returns
+    -------
+    Path
+        The draft.
+
+    Raises
+    ------
+    OSError
+        It cannot be written; there is no draft then.
+    """
     draft = path.with_name(f".nbmlops-{uuid4().hex}.tmp")
     try:
         with draft.open("xb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                os.fsync(file.fileno())
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

@@ -36,7 +36,8 @@ class Engine:
         **options : dict
             As papermill's own engine: ``progress_bar``, ``log_output``,
             ``stdout_file``, ``stderr_file``, ``execution_timeout``,
-            ``autosave_cell_every``. Others are passed over.
+            ``autosave_cell_every``; and ``cold``, to have a kernel even where a fork
+            would do. Others are passed over.
 
         Returns
         -------

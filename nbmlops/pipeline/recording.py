@@ -176,7 +176,7 @@ class Recording:
             return ()
         sender().flush_all()
         if self.has_orphans:
-            from nbmlops.tracking.reaper import reap
+            from nbmlops.pipeline.recovery import reap
 
             with suppress(StoreError):
                 reap(self._store)

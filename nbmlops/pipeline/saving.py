@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from nbmlops.errors import NbmlopsError
-from nbmlops.pipeline.output import write_whole
+from nbmlops.pipeline.output import write_draft
+from nbmlops.tracking.owner import Owner
 
 _EVERY_S = 5.0
 _LONGEST_SHARE = 0.1
@@ -19,16 +20,19 @@ _LONGEST_SHARE = 0.1
 class Saver:
     """Keeps a notebook that runs: each finished cell at once, the whole now and then.
 
-    A cell that has ended is added to a journal beside the file. The file is written
-    whole at most every five seconds, less often where that takes long, and the journal
-    begins anew.
+    The journal begins with the notebook as it is before its first cell; a cell that has
+    ended is added to it. Where there is an output file it is written whole at the start
+    and then at most every five seconds, less often where that takes long.
+    `nbmlops.pipeline.recovery` puts the two together when this process is killed.
 
     Parameters
     ----------
     notebook : nbformat.NotebookNode
         The notebook that is being filled.
-    path : Path
-        The file, in a folder that exists.
+    path : Path or None
+        The output file, in a folder that exists.
+    journal : Path
+        Where the journal goes, in a folder that exists.
     masked : callable
         Returns a cell or a notebook as it may be written.
     every_s : float, default=5
@@ -38,28 +42,44 @@ class Saver:
     def __init__(
         self,
         notebook: Any,  # noqa: ANN401
-        path: Path,
+        path: Path | None,
         *,
+        journal: Path,
         masked: Callable[[Any], Any],
         every_s: float = _EVERY_S,
     ) -> None:
         self._notebook = notebook
         self._path = path
+        self._journal_path = journal
         self._masked = masked
         self._every_s = every_s
         self._journal: IO[str] | None = None
         self._written_at = time.monotonic()
 
+    def begin(self) -> None:
+        """Keep the notebook as it is before its first cell."""
+        self.close()
+        with suppress(NbmlopsError, OSError):  # the end will tell of a full disk
+            whole = self._masked(self._notebook)
+            owner = Owner.me()
+            head = {
+                "kernel": owner.kernel,
+                "boot": owner.boot,
+                "path": self._path and str(self._path),
+                "notebook": whole,
+            }
+            self._journal = self._journal_path.open("w", encoding="utf-8")
+            self._note(head)
+            if self._path is not None:
+                self._write(whole)
+
     def keep_cell(self, index: int) -> None:
-        """Add a cell that has ended to the journal."""
-        if self._keep_all():
+        """Keep a cell that has ended."""
+        if self._keep_all() or self._journal is None:
             return
-        cell = self._masked(self._notebook.cells[index])
-        with suppress(OSError):  # the end of the notebook will tell of a full disk
-            if self._journal is None:
-                self._journal = journal_of(self._path).open("w", encoding="utf-8")
-            self._journal.write(json.dumps({"index": index, "cell": cell}) + "\n")
-            self._journal.flush()
+        with suppress(OSError):  # as above
+            cell = self._masked(self._notebook.cells[index])
+            self._note({"index": index, "cell": cell})
 
     def keep(self) -> None:
         """Write the whole, when the last time is long ago."""
@@ -67,9 +87,9 @@ class Saver:
 
     def _keep_all(self) -> bool:
         began = time.monotonic()
-        if began - self._written_at < self._every_s:
+        if self._path is None or began - self._written_at < self._every_s:
             return False
-        with suppress(NbmlopsError):  # as above
+        with suppress(NbmlopsError, OSError):  # as above
             self.write()
         self._written_at = time.monotonic()
         took_s = self._written_at - began
@@ -77,56 +97,61 @@ class Saver:
         return True
 
     def write(self) -> None:
-        """Write the whole, now.
+        """Write the whole into the output file, now.
 
         Raises
         ------
-        UsageError
-            It cannot be written.
-        StoreError
-            The disk is full.
+        OSError
+            It cannot be written, or the disk is full.
         """
-        text = json.dumps(self._masked(self._notebook), indent=1, ensure_ascii=False)
-        write_whole(self._path, f"{text}\n".encode("utf-8", "backslashreplace"))
-        self._forget()
+        self._write(self._masked(self._notebook))
 
-    def _forget(self) -> None:
+    def _write(self, whole: Any) -> None:  # noqa: ANN401
+        assert self._path is not None  # noqa: S101
+        text = json.dumps(whole, indent=1, ensure_ascii=False)
+        content = f"{text}\n".encode("utf-8", "backslashreplace")
+        draft = write_draft(self._path, content, is_durable=False)
+        try:
+            self._note({"written": version_of(draft)})
+            draft.replace(self._path)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+
+    def _note(self, document: dict[str, Any]) -> None:
         if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-        journal_of(self._path).unlink(missing_ok=True)
+            self._journal.write(json.dumps(document) + "\n")
+            self._journal.flush()
 
     def close(self) -> None:
         """Remove the journal: its owner writes the notebook, or has done so."""
         with suppress(OSError):
-            self._forget()
+            if self._journal is not None:
+                self._journal.close()
+                self._journal = None
+                self._journal_path.unlink(missing_ok=True)
 
 
-def journal_of(path: Path) -> Path:
-    """Return where the cells are that ended since a notebook was written whole."""
-    return path.with_name(f".{path.name}.cells.jsonl")
-
-
-def recover(path: Path) -> dict[str, Any] | None:
-    """Return the notebook that a killed runner left, with the cells of its journal.
+def version_of(path: Path) -> list[int]:
+    """Return what a renamed file keeps and another one has not; [] where there is none.
 
     Parameters
     ----------
     path : Path
-        The notebook's file, as it was written last.
+        The file.
 
     Returns
     -------
-    dict or None
-        As its JSON is; None when there is no journal or no notebook.
+    list of int
+        Its number, the time of its last change and its size.
     """
     try:
-        notebook: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        lines = journal_of(path).read_text("utf-8").splitlines()
-    except (OSError, ValueError):
-        return None
-    for line in lines:
-        with suppress(ValueError, KeyError, IndexError):  # the last may be cut off
-            entry = json.loads(line)
-            notebook["cells"][entry["index"]] = entry["cell"]
-    return notebook
+        found = path.stat()
+    except OSError:
+        return []
+    return [found.st_ino, found.st_mtime_ns, found.st_size]
+
+
+def journal_beside(path: Path) -> Path:
+    """Return where the journal of an output file is that belongs to no run."""
+    return path.with_name(f".{path.name}.cells.jsonl")

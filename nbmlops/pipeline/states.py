@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from nbmlops.pipeline.ending import is_skipped
+
 
 class Keeper(Protocol):
     """What keeps a notebook that is being executed."""
+
+    def begin(self) -> None:
+        """Keep the notebook as it is before its first cell."""
 
     def keep_cell(self, index: int) -> None:
         """Keep a cell that has ended."""
@@ -45,11 +50,9 @@ class States:
             exception=None,
         )
         for cell in self.nb.cells:
-            cell.metadata.pop("papermill", None)
-            if cell.cell_type != "code":
-                continue
-            cell.execution_count = None
-            cell.outputs = []
+            if cell.cell_type == "code":
+                cell.execution_count = None
+                cell.outputs = []
             cell.metadata["papermill"] = {
                 "exception": None,
                 "start_time": None,
@@ -57,6 +60,14 @@ class States:
                 "duration": None,
                 "status": "pending",
             }
+        if self._keeper is not None:
+            self._keeper.begin()
+
+    def cell_passed(self, cell: Any, index: int) -> None:  # noqa: ANN401
+        """Note that there is nothing to run in a cell, unless it was to be skipped."""
+        if not is_skipped(cell):
+            self.cell_start(cell, index)
+            self.cell_complete(cell, index)
 
     def cell_start(self, cell: Any, _index: int | None = None) -> None:  # noqa: ANN401
         """Note that a cell begins."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from nbmlops.entities import PipelineReport, PipelineSpec, Run, StepReport
 from nbmlops.pipeline.recording import CACHED_RUN, PIPELINE, SELECTED, STEP, TOLD
+from nbmlops.pipeline.recovery import reap
 from nbmlops.store import Store, search
-from nbmlops.tracking.reaper import reap
 from nbmlops.tracking.source import relative
 from nbmlops.tracking.syncing import sync
 
@@ -34,8 +34,8 @@ def last_report(
     tuple of (PipelineReport, datetime) or None
         None when there is no run of it. A step that is running is ``running``.
     """
-    sync(store)
     reap(store)
+    sync(store)
     file = relative(Path(spec.path), store.settings.project)
     condition = (
         f"tags.`{PIPELINE}` = {search.quoted(file)} "

@@ -12,7 +12,8 @@ from nbmlops._hashing import code_hash
 from nbmlops._masking import mask_tree
 from nbmlops.entities import RunStatus, to_json
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
-from nbmlops.pipeline.execution import Execution, terminable
+from nbmlops.pipeline.execution import Execution
+from nbmlops.pipeline.interrupts import terminable
 from nbmlops.pipeline.notebook import (
     check_parameters,
     code_sources,
@@ -22,6 +23,7 @@ from nbmlops.pipeline.notebook import (
 )
 from nbmlops.pipeline.output import check_output
 from nbmlops.pipeline.place import Place
+from nbmlops.pipeline.recovery import recover_steps
 from nbmlops.store import Store, connect, fluent
 from nbmlops.tracking import open_run
 from nbmlops.tracking.source import relative
@@ -148,6 +150,7 @@ def run_notebook(
     ready = inject(notebook, values, kernel_name=kernel)
     target = None if output is None else check_output(output, source)
     store = store or connect()
+    recover_steps(store.settings)
     experiment = experiment or fluent.current_experiment(store)
     source_name = place.source or relative(source, store.settings.project)
     ready.metadata.papermill.update(

@@ -19,7 +19,6 @@ from nbmlops.tracking.opening import Kind, opening_of
 from nbmlops.tracking.record import now_ms
 from nbmlops.tracking.run_log import RunLog
 from nbmlops.tracking.sender import Kept, Shipment, sender
-from nbmlops.tracking.spool import Spool
 
 
 class LeftRun(RunLog):
@@ -80,11 +79,6 @@ class LeftRun(RunLog):
         self._store = store
         self._shipment: Shipment | None = None
         self.log_params(**(params or {}))
-
-    @property
-    def spool(self) -> Spool:
-        """Its journal on disk."""
-        return self._journal.spool
 
     @property
     def run_id(self) -> str:

@@ -16,7 +16,7 @@ from nbmlops.entities import DatasetVersion, check_key
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import datasets, embedded
 from nbmlops.tracking.journal import Journal
-from nbmlops.tracking.spool import Opening
+from nbmlops.tracking.spool import Opening, Spool
 from nbmlops.tracking.values import (
     LONGEST_PARAM,
     LONGEST_TAG,
@@ -58,6 +58,11 @@ class RunLog:
         self._last: dict[str, tuple[int, int, str]] = {}
         self._digests: list[str] = []
         self._is_open = True
+
+    @property
+    def spool(self) -> Spool:
+        """Its journal on disk."""
+        return self._journal.spool
 
     @property
     def tags(self) -> dict[str, str]:

@@ -5,7 +5,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from nbmlops.pipeline.saving import Saver, journal_of, recover
+from nbmlops.pipeline.recovery import JOURNAL
+from nbmlops.pipeline.saving import Saver, version_of
 
 
 def notebook_of(n_cells):
@@ -19,23 +20,27 @@ def end(notebook, index, saver):
     saver.keep_cell(index)
 
 
+def lines(journal):
+    return [json.loads(line) for line in journal.read_text().splitlines()]
+
+
 def test_a_finished_cell_is_on_disk_at_once_and_the_rest_when_it_is_time(tmp_path):
-    path = tmp_path / "out.ipynb"
+    path, journal = tmp_path / "out.ipynb", tmp_path / "journal"
     notebook = notebook_of(3)
-    saver = Saver(notebook, path, masked=lambda node: node)
-    saver.write()
+    saver = Saver(notebook, path, journal=journal, masked=lambda node: node)
+    saver.begin()
     whole = path.read_bytes()
     for index in range(2):
         end(notebook, index, saver)
     assert path.read_bytes() == whole
-    with journal_of(path).open("a") as journal:
-        journal.write('{"index": 2, "ce')  # as a kill leaves it
-    found = nbformat.from_dict(recover(path))
-    nbformat.validate(found)
-    assert [len(cell.outputs) for cell in found.cells] == [1, 1, 0]
+    head, written, *ended = lines(journal)
+    assert len(head["notebook"]["cells"]) == 3
+    assert written == {"written": version_of(path)}
+    assert [each["index"] for each in ended] == [0, 1]
     saver.write()
-    assert not journal_of(path).exists()
     assert nbformat.read(path, 4).cells[1].outputs[0].text == "1\n"
+    assert lines(journal)[-1] == {"written": version_of(path)}
+    assert len([*tmp_path.iterdir()]) == 2
 
 
 def test_the_whole_is_written_no_more_often_than_it_should_be(tmp_path):
@@ -47,21 +52,31 @@ def test_the_whole_is_written_no_more_often_than_it_should_be(tmp_path):
         written.append("cells" in node)
         return node
 
-    saver = Saver(notebook, path, masked=masked, every_s=3600)
+    journal = tmp_path / "journal"
+    saver = Saver(notebook, path, journal=journal, masked=masked, every_s=3600)
+    saver.begin()
     for index in range(50):
         end(notebook, index, saver)
         saver.keep()
-    assert written == [False] * 50
-    assert len(journal_of(path).read_text().splitlines()) == 50
+    assert written == [True] + [False] * 50
+    assert len(lines(journal)) == 52
     saver.close()
-    assert not journal_of(path).exists()
-    eager = Saver(notebook, path, masked=lambda node: node, every_s=0.0)
+    assert not journal.exists()
+    eager = Saver(
+        notebook, path, journal=journal, masked=lambda node: node, every_s=0.0
+    )
     end(notebook, 0, eager)
     assert json.loads(path.read_text())["cells"][0]["outputs"]
 
 
-def test_there_is_nothing_to_recover_where_nothing_was_left(tmp_path):
-    assert recover(tmp_path / "none.ipynb") is None
+def test_without_an_output_file_the_journal_is_all(tmp_path):
+    journal = tmp_path / "journal"
+    saver = Saver(
+        notebook_of(2), None, journal=journal, masked=lambda node: node, every_s=0.0
+    )
+    saver.begin()
+    saver.keep()
+    assert [*tmp_path.iterdir()] == [journal]
 
 
 @pytest.mark.kernel
@@ -76,13 +91,14 @@ def test_the_output_of_a_step_grows_without_its_secrets(store, write, project):
     out = project / "out.ipynb"
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(run_notebook, path, output=out, store=store)
-        journal = journal_of(out)
-        while not future.done() and not journal.exists():
-            pass
-        told = journal.read_text() if journal.exists() else ""
+        journals = store.settings.home / "journal"
+        told = ""
+        while not future.done() and "first\\n" not in told:
+            for journal in journals.glob(f"*/{JOURNAL}"):
+                told = journal.read_text()
         (project / "go").touch()
         future.result(60)
     assert "first" in told
     assert "AKIAIOSFODNN7EXAMPLE" not in told
-    assert not journal.exists()
+    assert not [*journals.glob(f"*/{JOURNAL}")]
     assert nbformat.read(out, 4).cells[1].outputs[0].text == "first\n"

@@ -1,112 +1,34 @@
 """Runs in forks: the same as in a kernel, each by itself, and gone at the end."""
 
-import json
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
 
 from nbmlops.config import Warm
-from nbmlops.pipeline.engine import StepClient
 from nbmlops.pipeline.place import Place
 from nbmlops.pipeline.warm import parents
-from nbmlops.pipeline.warm.choice import warm_client, why_cold
+from nbmlops.pipeline.warm.choice import why_cold
 from nbmlops.pipeline.warm.parents import NotWarm, list_parents, stop_parents
+from tests.pipeline.warm_runs import (
+    assert_same,
+    made,
+    own_parents,
+    pytestmark,
+    run,
+    text,
+    wait_until,
+    warm,
+)
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(sys.platform != "linux", reason="forks are for Linux"),
-]
-KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def own_parents(tmp_path_factory):
-    """Have parents of these tests' own, gone at the end."""
-    runtime = tmp_path_factory.mktemp("runtime")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_RUNTIME_DIR", str(runtime))
-    yield runtime
-    stop_parents()
-    wait_until(lambda: not list_parents())
-    patch.undo()
-
-
-def wait_until(holds, limit_s=30):
-    until = time.monotonic() + limit_s
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
-def made(*sources, tags=()):
-    cells = [new_code_cell(source, metadata={"tags": list(tags)}) for source in sources]
-    notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
-    notebook.metadata["papermill"] = {}
-    return notebook
-
-
-def warm(notebook, folder, *, settings=None, **options):
-    options = {"timeout_s": None, "on_failure": lambda: None, **options}
-    env = {**os.environ, **options.pop("env", {})}
-    return warm_client(
-        notebook, settings or Warm(), folder=Path(folder), env=env, **options
-    )
-
-
-def cold(notebook, folder):
-    return StepClient(
-        notebook,
-        kernel_name="python3",
-        folder=folder,
-        env=dict(os.environ),
-        timeout_s=None,
-        specs=Place().kernel_specs(),
-        on_failure=lambda: None,
-    )
-
-
-def text(notebook, cell=-1):
-    """Return all that a cell wrote and returned."""
-    return "".join(
-        output.get("text", "") + output.get("data", {}).get("text/plain", "")
-        for output in notebook.cells[cell].outputs
-    )
-
-
-def run(*sources, folder, **options):
-    notebook = made(*sources)
-    ending = warm(notebook, folder, **options).run()
-    assert ending.how == "finished", ending
-    return notebook
-
-
-def seen(notebook):
-    """Return what a reader sees of each cell, less what no two runs have in common."""
-    cells = []
-    for cell in notebook.cells:
-        outputs = []
-        for output in cell.outputs:
-            if output.output_type == "stream" and outputs:
-                last = outputs[-1]
-                if (last["output_type"], last.get("name")) == ("stream", output.name):
-                    last["text"] += output.text
-                    continue
-            outputs.append(output)
-        outputs = json.loads(clean(json.dumps(outputs)))
-        cells.append((outputs, cell.execution_count, cell.metadata.papermill.status))
-    return cells
-
+__all__ = ["own_parents", "pytestmark"]
 
 SAME = {
     "values, In and Out": ("1", "_ + 1", "In[1], Out[2], _, __", "In[-1]; None"),
@@ -218,25 +140,7 @@ SAME = {
 def test_a_fork_shows_the_same_as_a_kernel(tmp_path, name):
     (tmp_path / "beside.py").write_text("VALUE = 5")
     tags = ["raises-exception"] if name in ("an error that may be",) else []
-    forked, kernel = made(*SAME[name], tags=tags), made(*SAME[name], tags=tags)
-    there = warm(forked, tmp_path).run()
-    expected = cold(kernel, tmp_path).run()
-    assert (there.how, there.cell_index) == (expected.how, expected.cell_index)
-    assert (there.reason, clean(there.traceback)) == (
-        expected.reason,
-        clean(expected.traceback),
-    )
-    for ours, theirs in zip(seen(forked), seen(kernel), strict=True):
-        assert ours == theirs
-    assert forked.metadata.language_info == kernel.metadata.language_info
-    assert {*forked.metadata.papermill} == {*kernel.metadata.papermill}
-    nbformat.validate(forked)
-
-
-def clean(text):
-    return re.sub(
-        r"ipykernel_\d+|0x[0-9a-f]+|'[^']*/kernel.json'|/tmp/tmp\w+", "", text
-    )
+    assert_same(SAME[name], tmp_path, tags)
 
 
 def test_what_is_written_below_python_is_caught_in_its_cell(tmp_path):

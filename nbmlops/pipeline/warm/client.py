@@ -98,6 +98,7 @@ class WarmClient:
         self._pipes: Pipes | None = None
         self._code: int | None = None
         self._is_over = False
+        self._is_leaving = False
 
     def run(self) -> Ending:
         """Run the notebook to its end, whatever that is.
@@ -201,6 +202,8 @@ class WarmClient:
             for index, cell in enumerate(self.nb.cells):
                 if is_to_run(cell):
                     self._run_cell(pipes, index, cell)
+                else:
+                    self._states.cell_passed(cell, index)
             self._outputs.finish()
             ending = Ending(how="finished")
         except Cut as cut:
@@ -260,7 +263,7 @@ class WarmClient:
                     raise Cut("died")
                 case "execute_reply" | "executed":
                     yield document
-                case _:
+                case _ if not self._is_leaving:  # a kernel is not heard either
                     self._outputs.take(document)
                     self._states.autosave_cell()
 
@@ -291,6 +294,7 @@ class WarmClient:
         if self._is_over:
             return
         pipes.send({"end": True})
+        self._is_leaving = True
         until = time.monotonic() + _LEAVE_S
         with suppress(Cut):
             while (left := until - time.monotonic()) > 0:

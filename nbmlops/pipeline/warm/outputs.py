@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,29 @@ _FIELDS = {
     "error": ("ename", "evalue", "traceback"),
 }
 _WIDGETS = "application/vnd.jupyter.widget-state+json"
+
+
+def storable(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a cell has shown as a notebook may hold it.
+
+    Parameters
+    ----------
+    data : Mapping of str to object
+        By MIME type.
+
+    Returns
+    -------
+    dict of str to object
+        A structure whose type is not one of JSON is text; front ends read it as such.
+    """
+    return {
+        kind: value if isinstance(value, str) or _is_json(kind) else json.dumps(value)
+        for kind, value in data.items()
+    }
+
+
+def _is_json(kind: str) -> bool:
+    return kind == "application/json" or kind.endswith("+json")
 
 
 class Outputs:
@@ -69,6 +93,8 @@ class Outputs:
 
         display = (content.get("transient") or {}).get("display_id")
         fields = {name: content[name] for name in _FIELDS[kind]}
+        if "data" in fields:
+            fields["data"] = storable(fields["data"])
         output = from_dict({"output_type": kind, **fields})  # type: ignore[no-untyped-call]
         if display and kind != "stream":
             self._update(display, output)

@@ -21,7 +21,7 @@ from typing import Any
 from tornado.ioloop import IOLoop
 
 from .imports import Imports
-from .kernel import WIRE, App
+from .kernel import NO_HISTORY, WIRE, App
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -127,7 +127,7 @@ def _settle(
         resource.setrlimit(kind, tuple(limits))
     os.chdir(request["folder"])
     launcher = sys.modules["ipykernel"].__path__[0] + "_launcher.py"
-    sys.argv = [launcher, "-f", str(folder / "kernel.json")]
+    sys.argv = [launcher, "-f", str(folder / "kernel.json"), NO_HISTORY]
     tempfile.tempdir = None
     for path, finder in tuple(sys.path_importer_cache.items()):
         if finder is None:  # a folder that was not there may be there now

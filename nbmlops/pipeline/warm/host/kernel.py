@@ -15,9 +15,11 @@ from ipykernel.displayhook import ZMQDisplayHook
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
-from .wire import Stream, Wire, WireSession
+from .wire import OutStream, Wire, WireSession
 
 WIRE = Wire()
+NO_HISTORY = "--HistoryManager.hist_file=:memory:"
+"""An argument that notebook clients give every kernel."""
 
 
 class Kernel(IPythonKernel):
@@ -38,6 +40,7 @@ class App(IPKernelApp):
         """Make the kernel and its shell as far as that is the same for every run."""
         super(IPKernelApp, self).initialize(argv)  # type: ignore[no-untyped-call]
         self.init_pdb()  # type: ignore[no-untyped-call]
+        self.configure_tornado_logger()  # type: ignore[no-untyped-call]
         self.session = WireSession(parent=self)
         self.session.wire = WIRE
         self.init_io()
@@ -50,8 +53,8 @@ class App(IPKernelApp):
 
     def init_io(self) -> None:
         """Have what Python writes become messages."""
-        sys.stdout = Stream(WIRE, "stdout", 1)
-        sys.stderr = Stream(WIRE, "stderr", 2)
+        sys.stdout = OutStream(WIRE, "stdout", 1)
+        sys.stderr = OutStream(WIRE, "stderr", 2)
         hook: Any = ZMQDisplayHook
         self.displayhook = sys.displayhook = hook(self.session, None)
 
@@ -111,3 +114,6 @@ class App(IPKernelApp):
             await kernel.execute_request(None, [], request)
         finally:
             kernel.post_handler_hook()
+
+
+App.__name__ = IPKernelApp.__name__  # its logger has the name of its class

@@ -18,7 +18,7 @@ from typing import Any
 
 from . import child
 from .imports import Imports, Unfit
-from .kernel import App
+from .kernel import NO_HISTORY, App
 from .threads import Width, n_threads
 
 
@@ -87,7 +87,7 @@ class Parent:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._imports = Imports(self._folder)
         self._app = App.instance()
-        self._app.initialize(["--HistoryManager.hist_file=:memory:"])
+        self._app.initialize([NO_HISTORY])
         self._rehearse()
         self._imports.note_files()
         self._tell("ready")

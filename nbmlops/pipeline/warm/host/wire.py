@@ -71,7 +71,7 @@ class WireSession(Session):
         return message
 
 
-class Stream(io.TextIOBase):
+class OutStream(io.TextIOBase):
     """A kernel's ``sys.stdout`` or ``sys.stderr``: text becomes messages.
 
     What is written by other means to the file descriptor below it arrives by a pipe of
@@ -87,8 +87,7 @@ class Stream(io.TextIOBase):
         self._sent_at = 0.0
         self._lock = threading.Lock()
         self._flusher: threading.Thread | None = None
-        self.name = f"<{name}>"
-        self._stream = name
+        self.name = name
 
     encoding = "UTF-8"
     errors = "strict"
@@ -141,7 +140,7 @@ class Stream(io.TextIOBase):
             self._size = 0
             self._sent_at = time.monotonic()
             if text:
-                content = {"name": self._stream, "text": text}
+                content = {"name": self.name, "text": text}
                 self._wire.send({"type": "stream", "content": content})
 
     def _flush_later(self) -> None:
