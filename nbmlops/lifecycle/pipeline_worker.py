@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nbmlops.engines.local import serve
 from nbmlops.errors import UsageError
 from nbmlops.pipeline.tasks import Reply, Task
-from nbmlops.pipeline.workers import serve
 from nbmlops.pipeline.working import work
 from nbmlops.store import Store
 

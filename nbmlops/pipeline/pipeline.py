@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from nbmlops.config import Settings
+from nbmlops.engines.local import LocalEngine
 from nbmlops.entities import PipelineReport, PipelineSpec
 from nbmlops.errors import NotFoundError, PipelineRunError, UsageError, did_you_mean
 from nbmlops.pipeline.file import read_pipeline, settings_of
@@ -203,8 +203,9 @@ class Pipeline:
         runner = Runner(
             planner,
             Recording(self._connect(), planner.spec, params or {}),
+            engine=LocalEngine(),
             worker=_WORKER,
-            jobs=jobs or _n_cores(),
+            jobs=jobs,
             keep_going=keep_going,
             say=say or (lambda _line: None),
         )
@@ -270,7 +271,3 @@ class Pipeline:
             fix="Mend it and run the same command again: it goes on from what is done.",
             report=report,
         )
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2

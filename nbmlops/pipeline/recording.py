@@ -12,11 +12,11 @@ from pathlib import Path
 
 from nbmlops._masking import mask_tree
 from nbmlops.config import Settings
+from nbmlops.engines.local import OF_RUN, sweep
 from nbmlops.entities import PipelineReport, PipelineSpec, StepReport, to_json
 from nbmlops.errors import NbmlopsError, StoreError
 from nbmlops.pipeline.digests import read_record, write_record
 from nbmlops.pipeline.tasks import KEY
-from nbmlops.pipeline.workers import OF_RUN, state_folder, sweep
 from nbmlops.store import Store
 from nbmlops.store.runs import PARENT
 from nbmlops.tracking.ending import status_of
@@ -95,7 +95,7 @@ class Recording:
         """Return what the processes of this run are told from others by."""
         if self._state is None:
             owner = Owner.me()
-            self._state = state_folder(self.settings.home) / self._run.key
+            self._state = _state_folder(self.settings.home) / self._run.key
             self._state.parent.mkdir(parents=True, exist_ok=True)
             write_record(self._state, {"kernel": owner.kernel, "boot": owner.boot})
         return {OF_RUN: self._run.key}
@@ -185,7 +185,7 @@ class Recording:
 
 def _clear_up(home: Path) -> None:
     """Kill what runs that were killed have left running."""
-    folder = state_folder(home)
+    folder = _state_folder(home)
     if not folder.is_dir():
         return
     dead = []
@@ -202,3 +202,8 @@ def _clear_up(home: Path) -> None:
         sweep(OF_RUN, [path.name for path in dead])
         for path in dead:
             path.unlink(missing_ok=True)
+
+
+def _state_folder(home: Path) -> Path:
+    """Return the folder of the runs that have workers now, or were killed."""
+    return home / "pipelines" / "runs"

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import os
-import selectors
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 
+from nbmlops.engines import Engine
 from nbmlops.entities import PipelineReport, RunStatus, Step, StepReport
 from nbmlops.errors import NbmlopsError, UsageError
-from nbmlops.pipeline.interrupts import Interrupts
+from nbmlops.pipeline.crew import Crew, Ended
 from nbmlops.pipeline.planning import Decision, Planner
 from nbmlops.pipeline.recording import Recording
-from nbmlops.pipeline.tasks import Reply, Task
+from nbmlops.pipeline.retries import Retries
+from nbmlops.pipeline.tasks import Failure, Reply, Task
 from nbmlops.pipeline.units import Unit, choose, units_of
-from nbmlops.pipeline.workers import Worker
 
-_LONGEST_WAIT_S = 60.0
-_TICK_S = 0.5
 Say = Callable[[str], None]
 
 
@@ -35,10 +29,12 @@ class Runner:
         Decides what has to run.
     recording : Recording
         The run of the pipeline.
+    engine : Engine
+        Where steps run.
     worker : str
         Module that workers run.
-    jobs : int
-        Workers at most, at least 1.
+    jobs : int, optional
+        Workers at most, at least 1; the engine's by default.
     keep_going : bool
         Whether steps that do not need a failed one go on.
     say : callable
@@ -50,13 +46,14 @@ class Runner:
         planner: Planner,
         recording: Recording,
         *,
+        engine: Engine,
         worker: str,
-        jobs: int,
+        jobs: int | None,
         keep_going: bool,
         say: Say,
     ) -> None:
         self._planner, self._recording = planner, recording
-        self._module, self._jobs = worker, jobs
+        self._engine, self._jobs = engine, jobs
         self._keep_going, self._say = keep_going, say
         self._spec = planner.spec
         self._waiting: list[Step] = list(self._spec.steps)
@@ -64,62 +61,44 @@ class Runner:
         self._reports: dict[str, dict[str, StepReport]] = {}
         self._entries: dict[str, Reply] = {}
         self._ready: deque[Decision] = deque()
-        self._later: list[tuple[float, int, Decision]] = []
-        self._numbers = itertools.count()
-        self._attempts: dict[str, int] = {}
-        self._workers: list[Worker] = []
-        self._doing: dict[str, Decision] = {}
-        self._interrupts = Interrupts()
-        self._has_failed = False
+        self._retries = Retries()
+        self._crew: Crew[Decision] = Crew(engine, worker, recording.environment)
+        self._has_failed = self._has_told = False
         self._notes: list[str] = []
         self._began = time.monotonic()
 
     @property
     def was_interrupted(self) -> bool:
         """Whether somebody wanted it to end."""
-        return self._interrupts.count > 0
+        return self._crew.n_interrupts > 0
 
     def run(self) -> PipelineReport:
         """Run all that has to run, and return what became of each step."""
-        with self._interrupts as wake, selectors.DefaultSelector() as selector:
-            selector.register(wake, selectors.EVENT_READ)
+        with self._crew:
             try:
-                self._loop(selector)
+                self._loop()
             except BaseException as error:
                 self._recording.abandon(error)
                 raise
-            finally:
-                for worker in self._workers:
-                    if worker.task is not None:
-                        worker.stop()
-                for worker in list(self._workers):
-                    self._close(worker, selector)
+        self._recording.has_orphans = self._crew.has_lost
         return self._finish()
 
-    def _loop(self, selector: selectors.BaseSelector) -> None:
+    def _loop(self) -> None:
         while True:
             self._expand()
-            self._dispatch(selector)
-            has_left = self._ready or self._later
-            if not self._doing and (self._is_ending or not has_left):
+            self._dispatch()
+            has_left = self._ready or self._retries
+            if not self._crew.n_busy and (self._is_ending or not has_left):
                 return
-            pause_s = _TICK_S
-            if self._later and not self._is_ending:
-                pause_s = min(pause_s, max(0.0, self._later[0][0] - time.monotonic()))
-            for key, _ in selector.select(pause_s):
-                if isinstance(key.fileobj, Worker):
-                    self._take_answer(key.fileobj, selector)
-                else:
-                    self._tell_of_interrupt(key.fd)
-            for worker in self._workers:
-                if self._interrupts.count > 1 and worker.task is not None:
-                    worker.stop()
-                worker.look_at_clock()
+            pause_s = float("inf") if self._is_ending else self._retries.wait_s
+            for decision, answer in self._crew.wait(pause_s):
+                self._take_answer(decision, answer)
+            self._tell_of_interrupt()
 
-    def _tell_of_interrupt(self, fd: int) -> None:
-        os.read(fd, 100)
-        n = len(self._doing)
-        if self._interrupts.count == 1 and n:
+    def _tell_of_interrupt(self) -> None:
+        n = self._crew.n_busy
+        if self._crew.n_interrupts == 1 and n and not self._has_told:
+            self._has_told = True
             self._say(
                 f"Interrupted: waiting for {n} running step{'s' * (n > 1)}; "
                 "interrupt again to stop."
@@ -174,23 +153,18 @@ class Runner:
             self._notes.append(f"{decision.unit.name} was not put back: {error}")
             return False
 
-    def _dispatch(self, selector: selectors.BaseSelector) -> None:
-        now = time.monotonic()
-        while self._later and self._later[0][0] <= now and not self._is_ending:
-            self._ready.append(heapq.heappop(self._later)[2])
-        while self._ready and not self._is_ending and len(self._doing) < self._jobs:
-            idle = next((w for w in self._workers if w.task is None), None)
-            if idle is None:
-                idle = Worker(self._module, self._recording.environment())
-                self._workers.append(idle)
-                selector.register(idle, selectors.EVENT_READ)
+    def _dispatch(self) -> None:
+        if self._is_ending:
+            return
+        self._ready.extend(self._retries.take_due())
+        while self._ready and self._crew.n_busy < (self._jobs or self._engine.n_jobs):
             self._recording.open()
             decision = self._ready.popleft()
             name = decision.unit.name
-            self._attempts[name] = self._attempts.get(name, 0) + 1
-            self._doing[idle.token] = decision
+            self._retries.begin(name)
             self._say(f"{name}: running, {decision.why}")
-            idle.give(self._task(decision))  # its end is seen by who waits for it
+            limit_s = decision.unit.step.timeout_s
+            self._crew.give(decision, self._task(decision), limit_s=limit_s)
 
     def _task(self, decision: Decision) -> Task:
         unit, planner = decision.unit, self._planner
@@ -210,50 +184,41 @@ class Runner:
             may_be_cached=unit.step.cache and not decision.is_forced,
             experiment=self._spec.experiment,
             context=self._recording.context(unit.name, f"miss: {decision.why}"),
-            jobs=min(self._jobs, len(self._doing) + len(self._ready)),
+            jobs=min(
+                self._jobs or self._engine.n_jobs,
+                self._engine.n_beside,
+                self._crew.n_busy + len(self._ready) + 1,
+            ),
             source=planner.done.get(source) if source else None,
         )
 
-    def _take_answer(self, worker: Worker, selector: selectors.BaseSelector) -> None:
-        reply = worker.answer()
-        decision = self._doing.pop(worker.token, None)
-        worker.task = None
-        if reply is None:
-            words = self._close(worker, selector)
-            self._recording.has_orphans = True
-            if decision is None:
-                return
+    def _take_answer(self, decision: Decision, answer: object) -> None:
+        if isinstance(answer, Ended):
             name = decision.unit.name
-            if self._interrupts.count > 1:
+            if self._crew.n_interrupts > 1:
                 self._note(decision.unit, _ended(name, "stopped", "interrupted"))
                 return
-            failure = "timeout" if worker.was_late else "died"
-            problem = f"The process of {name} ended: {words}."
-            if worker.was_late:
+            failure: Failure = "timeout" if answer.was_late else "died"
+            problem = f"The process of {name} ended: {answer.words}."
+            if answer.was_late:
                 problem = f"{name} did not end within its time limit."
-            reply = Reply(
-                report=_ended(name, "failed", problem),
-                failure=failure,  # type: ignore[arg-type]
-            )
-        assert decision is not None  # noqa: S101
-        self._settle_unit(decision, reply)
+            report = _ended(name, "failed", problem)
+            answer = Reply(report=report, failure=failure)
+        assert isinstance(answer, Reply)  # noqa: S101 - our own worker's
+        self._settle_unit(decision, answer)
 
     def _settle_unit(self, decision: Decision, reply: Reply) -> None:
         unit, name = decision.unit, decision.unit.name
-        attempts = self._attempts[name]
+        attempts, why = self._retries.n_attempts(name), reply.report.why
         self._notes += reply.notes
         if reply.failure is not None:
-            if self._may_retry(unit.step, reply.failure, attempts):
-                wait_s = min(
-                    unit.step.retry_wait_s * 2 ** (attempts - 1), _LONGEST_WAIT_S
-                )
-                why = f"attempt {attempts + 1}, after: {reply.report.why}"
-                self._say(f"{name}: {reply.report.why} Again in {wait_s:g} s.")
-                again = replace(decision, why=why)
-                at = time.monotonic() + wait_s
-                heapq.heappush(self._later, (at, next(self._numbers), again))
+            pause_s = self._retries.pause_s(unit.step, name, reply.failure)
+            if pause_s is None:
+                self._fail(unit, why, reply.report.run_id)
                 return
-            self._fail(unit, reply.report.why, reply.report.run_id)
+            self._say(f"{name}: {why} Again in {pause_s:g} s.")
+            again = replace(decision, why=f"attempt {attempts + 1}, after: {why}")
+            self._retries.put(again, pause_s)
             return
         report = replace(
             reply.report, attempts=attempts, params=self._planner.all_params(decision)
@@ -263,18 +228,11 @@ class Runner:
         self._entries[name] = reply
         self._note(unit, report)
 
-    @staticmethod
-    def _may_retry(step: Step, failure: str, attempts: int) -> bool:
-        known = ("error",) if step.once else step.retry_on
-        return (
-            attempts <= step.retries and failure in known and failure in step.retry_on
-        )
-
     def _fail(self, unit: Unit, problem: str, run_id: str | None = None) -> None:
         self._has_failed = True
         self._say(f"{unit.name}: failed. {problem}")
         report = _ended(unit.name, "failed", problem)
-        attempts = self._attempts.get(unit.name, 0)
+        attempts = self._retries.n_attempts(unit.name)
         self._note(unit, replace(report, run_id=run_id, attempts=attempts))
         if run_id is None:
             self._recording.tell(unit.name, problem)
@@ -323,13 +281,6 @@ class Runner:
                 f"The files of {report.step!r}, the selected one, are gone.",
                 fix=f"Run it again with --force {step.name}.",
             )
-
-    def _close(self, worker: Worker, selector: selectors.BaseSelector) -> str:
-        with suppress(KeyError, ValueError):
-            selector.unregister(worker)
-        if worker in self._workers:
-            self._workers.remove(worker)
-        return worker.close()
 
     def _finish(self) -> PipelineReport:
         steps: list[StepReport] = []

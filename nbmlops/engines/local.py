@@ -1,4 +1,4 @@
-"""Worker processes: what one of them does or suffers harms no other."""
+"""Tasks done in processes of this machine."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import psutil
 
-from nbmlops.pipeline.tasks import Reply, Task
+if TYPE_CHECKING:
+    from nbmlops.engines._protocol import Engine, Worker
 
 OF_RUN = "NBMLOPS_PIPELINE_RUN"
 OF_WORKER = "NBMLOPS_PIPELINE_WORKER"
@@ -25,7 +25,7 @@ _GRACE_S = 30.0
 _STOP_S = 15.0
 
 
-class Worker:
+class Process:
     """A process that does one task after the other.
 
     It is in the group of this process, so what kills that kills it; it ends when this
@@ -37,16 +37,22 @@ class Worker:
         What it runs, as ``python -m`` does.
     env : Mapping of str to str
         Variables to add to its environment.
+    folder : str, optional
+        Its working folder; that of this process by default.
 
     Attributes
     ----------
-    task : Task or None
+    token : str
+        Tells it from all others.
+    task : object or None
         What it is doing.
-    began_at : float
-        When it began that, on the monotonic clock.
+    was_late : bool
+        Whether that took longer than its limit.
     """
 
-    def __init__(self, module: str, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, module: str, env: Mapping[str, str], *, folder: str | None = None
+    ) -> None:
         self.token = uuid4().hex
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as it
         self._process = subprocess.Popen(  # noqa: S603 - fixed arguments
@@ -55,40 +61,39 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._log,
             env={**os.environ, **env, OF_WORKER: self.token},
+            cwd=folder,
         )
-        self.task: Task | None = None
-        self.began_at = 0.0
+        self.task: object | None = None
         self.was_late = False
+        self._late_at: float | None = None
         self._stop_at: float | None = None
 
     def fileno(self) -> int:
         """Return what becomes readable when it has answered or ended."""
         return cast("IO[bytes]", self._process.stdout).fileno()
 
-    def give(self, task: Task) -> bool:
-        """Give it a task; False when it is gone."""
-        self.task, self.began_at = task, time.monotonic()
+    def give(self, task: object, *, limit_s: float | None = None) -> None:
+        """Give it a task that can be pickled; when it is gone, that is its end."""
+        self.task = task
+        self._late_at = limit_s and time.monotonic() + limit_s + _GRACE_S
         stdin = cast("IO[bytes]", self._process.stdin)
-        try:
+        with contextlib.suppress(OSError):
             pickle.dump(task, stdin)
             stdin.flush()
-        except OSError:
-            return False
-        return True
 
-    def answer(self) -> Reply | None:
-        """Return its answer; None when it ended instead."""
+    def answer(self) -> object | None:
+        """Return its answer, after which it is free; None when it ended instead."""
         try:
-            found = pickle.load(cast("IO[bytes]", self._process.stdout))  # noqa: S301 - our own worker
+            found: object = pickle.load(cast("IO[bytes]", self._process.stdout))  # noqa: S301 - our own worker
         except (EOFError, OSError, pickle.UnpicklingError):
-            return None
-        return cast("Reply", found)
+            found = None
+        self.task = self._late_at = None
+        return found
 
     def look_at_clock(self) -> None:
-        """Stop it when its step takes too long, and end it when that fails."""
+        """Stop it when its task takes too long, and end it when that fails."""
         now = time.monotonic()
-        limit_s = self.task.step.timeout_s if self.task else None
-        is_late = limit_s is not None and now - self.began_at > limit_s + _GRACE_S
+        is_late = self._late_at is not None and now > self._late_at
         if is_late and self._stop_at is None:
             self.was_late = True
             self.stop()
@@ -96,7 +101,7 @@ class Worker:
             self.kill()
 
     def stop(self) -> None:
-        """Have it interrupt its notebook, end its run and go."""
+        """Have it interrupt its task, end what that has begun, and end."""
         if self._stop_at is None:
             self._stop_at = time.monotonic() + _STOP_S
             with contextlib.suppress(OSError):
@@ -144,13 +149,40 @@ def sweep(variable: str, values: Sequence[str]) -> None:
                 process.kill()
 
 
-def serve(work: Callable[[Task], Reply]) -> None:
+class LocalEngine:
+    """Starts processes on this machine."""
+
+    @property
+    def n_jobs(self) -> int:
+        """As many as there are cores."""
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 2
+
+    @property
+    def n_beside(self) -> int:
+        """All that there may be."""
+        return sys.maxsize
+
+    def start(self, module: str, env: Mapping[str, str]) -> Worker:
+        """Return a process that runs a module."""
+        return Process(module, env)
+
+    def close(self) -> None:
+        """Hold nothing."""
+
+
+if TYPE_CHECKING:
+    _: type[Engine] = LocalEngine
+
+
+def serve(work: Callable[[Any], object]) -> None:
     """Do what stdin asks for, and answer on stdout, until stdin ends.
 
     Parameters
     ----------
     work : callable
-        Given a `Task`, returns a `Reply`.
+        Given a task, returns the answer; it does not raise.
     """
     import queue
     import signal
@@ -159,7 +191,7 @@ def serve(work: Callable[[Task], Reply]) -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not get between the answers
     signal.signal(signal.SIGINT, lambda *_: None)
-    tasks: queue.Queue[Task | None] = queue.Queue()
+    tasks: queue.Queue[object | None] = queue.Queue()
     is_busy = threading.Event()
 
     def read() -> None:
@@ -181,8 +213,3 @@ def serve(work: Callable[[Task], Reply]) -> None:
             answers.flush()
         except OSError:
             return
-
-
-def state_folder(home: Path) -> Path:
-    """Return the folder of the runs that have workers now, or were killed."""
-    return home / "pipelines" / "runs"

@@ -1,0 +1,160 @@
+"""The workers of a run: given tasks, waited for together, stopped in time."""
+
+from __future__ import annotations
+
+import os
+import selectors
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from nbmlops.engines import Engine, Worker
+from nbmlops.pipeline.interrupts import Interrupts
+
+_TICK_S = 0.5
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A worker ended in place of an answer.
+
+    Attributes
+    ----------
+    words : str
+        Its last ones.
+    was_late : bool
+        Whether it was stopped because its task took too long.
+    """
+
+    words: str
+    was_late: bool
+
+
+class Crew(Generic[Item]):
+    """Workers that are started as they are needed, and hear of interrupts.
+
+    While it is entered, in the main thread, an interrupt is counted and not raised, and
+    the second one stops the workers. When it is left, all of them have ended.
+
+    Parameters
+    ----------
+    engine : Engine
+        What starts them.
+    module : str
+        What they run; see `Engine.start`.
+    environment : callable
+        Returns the variables to add to their environment; called for the first.
+
+    Attributes
+    ----------
+    has_lost : bool
+        Whether a worker ended in place of an answer.
+    """
+
+    def __init__(
+        self, engine: Engine, module: str, environment: Callable[[], Mapping[str, str]]
+    ) -> None:
+        self.has_lost = False
+        self._engine, self._module, self._environment = engine, module, environment
+        self._workers: list[Worker] = []
+        self._doing: dict[str, Item] = {}
+        self._interrupts = Interrupts()
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Crew[Item]:
+        wake = self._closing.enter_context(self._interrupts)
+        self._selector = self._closing.enter_context(selectors.DefaultSelector())
+        self._selector.register(wake, selectors.EVENT_READ)
+        self._closing.callback(self._leave)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing.close()
+
+    @property
+    def n_busy(self) -> int:
+        """How many tasks are being done."""
+        return len(self._doing)
+
+    @property
+    def n_interrupts(self) -> int:
+        """How often somebody wanted it to end."""
+        return self._interrupts.count
+
+    def give(self, item: Item, task: object, *, limit_s: float | None = None) -> None:
+        """Have a task done.
+
+        Parameters
+        ----------
+        item : object
+            What its answer belongs to.
+        task : object
+            It can be pickled.
+        limit_s : float, optional
+            Seconds after which its worker is stopped, with some grace; above 0.
+
+        Raises
+        ------
+        NbmlopsError
+            The engine has nothing to do it on.
+        """
+        idle = next((w for w in self._workers if w.task is None), None)
+        if idle is None:
+            idle = self._engine.start(self._module, self._environment())
+            self._workers.append(idle)
+            self._selector.register(idle, selectors.EVENT_READ, idle)
+        self._doing[idle.token] = item
+        idle.give(task, limit_s=limit_s)
+
+    def wait(self, pause_s: float = _TICK_S) -> list[tuple[Item, object | Ended]]:
+        """Return what was answered, as soon as there is something, or an interrupt.
+
+        Parameters
+        ----------
+        pause_s : float, default=0.5
+            Seconds to wait at most, at least 0.
+
+        Returns
+        -------
+        list of (item, answer)
+            Maybe none; the answer is `Ended` when there will be none.
+        """
+        found: list[tuple[Item, object | Ended]] = []
+        for key, _ in self._selector.select(min(pause_s, _TICK_S)):
+            if key.data is None:
+                os.read(key.fd, 100)
+            else:
+                found += self._take_answer(key.data)
+        for worker in self._workers:
+            if self.n_interrupts > 1 and worker.task is not None:
+                worker.stop()
+            worker.look_at_clock()
+        return found
+
+    def _take_answer(self, worker: Worker) -> list[tuple[Item, object | Ended]]:
+        item = self._doing.pop(worker.token, None)
+        answer = worker.answer()
+        if answer is None:
+            self.has_lost = True
+            answer = Ended(words=self._dismiss(worker), was_late=worker.was_late)
+        return [] if item is None else [(item, answer)]
+
+    def _dismiss(self, worker: Worker) -> str:
+        self._selector.unregister(worker)
+        self._workers.remove(worker)
+        return worker.close()
+
+    def _leave(self) -> None:
+        for worker in self._workers:
+            if worker.task is not None:
+                worker.stop()
+        for worker in list(self._workers):
+            self._dismiss(worker)
