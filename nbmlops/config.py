@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -53,6 +54,39 @@ class Warm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """Where results of steps are kept for others, too: ``[tool.nbmlops.cache]``.
+
+    Attributes
+    ----------
+    url : str or None
+        A folder that fsspec can write, such as ``s3://bucket/folder``.
+    """
+
+    url: str | None = field(default=None, repr=False)  # may hold a password
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dask:
+    """Where ``engine="dask"`` runs steps: ``[tool.nbmlops.dask]``.
+
+    Attributes
+    ----------
+    address : str or None
+        Of a scheduler, such as ``tcp://10.0.0.1:8786``; wins over ``cluster``.
+    cluster : str or None
+        A class that makes a cluster as ``dask.config`` says, such as
+        ``dask_jobqueue.SLURMCluster``; it is closed at the end of the run.
+    workers : int or None
+        Workers that such a cluster is scaled to, above 0.
+    """
+
+    address: str | None = None
+    cluster: str | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What nbmlops needs to know about where it runs.
 
@@ -72,6 +106,10 @@ class Settings:
         What runs cost, as far as it is known.
     warm : Warm
         How notebooks are run in forks.
+    cache : Shared
+        Where results are kept for others.
+    dask : Dask
+        The cluster to run steps on.
     """
 
     project: Path
@@ -81,6 +119,8 @@ class Settings:
     max_request_bytes: int = 10_000_000
     cost: Prices = field(default_factory=Prices)
     warm: Warm = field(default_factory=Warm)
+    cache: Shared = field(default_factory=Shared)
+    dask: Dask = field(default_factory=Dask)
 
     @property
     def home(self) -> Path:
@@ -93,14 +133,20 @@ Value = float | int | str | tuple[str, ...]
 Options = Mapping[str, Kind]
 """Names of settings, and what their values are."""
 
-_OPTIONS: Options = {
-    each.name: {"float": float, "int": int, "str": str}[str(each.type)]
-    for each in fields(Settings)
-    if each.name not in ("project", "tracking_uri", "cost", "warm")
+_KINDS: dict[str, Kind] = {"float": float, "int": int, "str": str, "tuple": tuple}
+_TABLES: dict[str, type] = {"cost": Prices, "warm": Warm, "cache": Shared, "dask": Dask}
+
+
+def _options(table: type) -> Options:
+    found = ((each.name, re.split(r"\W", str(each.type))[0]) for each in fields(table))
+    return {name: _KINDS[kind] for name, kind in found if kind in _KINDS}
+
+
+_OPTIONS: dict[str, Options] = {
+    "": {k: v for k, v in _options(Settings).items() if k != "tracking_uri"},
+    **{f"{name}.": _options(table) for name, table in _TABLES.items()},
 }
-_PRICES: Options = {each.name: float for each in fields(Prices)}
-_WARM: Options = {"preload": tuple, "idle_s": float}
-_TABLES = {"cost": _PRICES, "warm": _WARM}
+"""By what their names begin with."""
 
 
 def find_project(start: Path) -> Path:
@@ -151,15 +197,14 @@ def load_settings(
     """
     project, found = _find(start, os.environ if environ is None else environ)
     given: dict[str, Any] = {name: value for name, (value, _) in found.items()}
-    tables: dict[str, dict[str, Any]] = {"cost": {}, "warm": {}}
+    tables: dict[str, dict[str, Any]] = {name: {} for name in _TABLES}
     for name in tuple(given):
         table, dot, option = name.partition(".")
         if dot:
             tables[table][option] = given.pop(name)
     return Settings(
         project=project,
-        cost=Prices(**tables["cost"]),
-        warm=Warm(**tables["warm"]),
+        **{name: _TABLES[name](**table) for name, table in tables.items()},
         **given,
     )
 
@@ -222,20 +267,16 @@ def _find(start: Path | None, environ: Mapping[str, str]) -> tuple[Path, Found]:
     found: Found = {
         "experiment": (project.name or "default", "name of the project's folder")
     }
-    for prefix, given, options, where in (
-        ("", table, _OPTIONS, "tool.nbmlops"),
-        *(
-            (f"{name}.", tables[name], options, f"tool.nbmlops.{name}")
-            for name, options in _TABLES.items()
-        ),
-    ):
+    for prefix, options in _OPTIONS.items():
+        given = tables[prefix[:-1]] if prefix else table
+        where = f"tool.nbmlops.{prefix}"[:-1]
         for name, value in _checked(given, options, where, project).items():
             found[prefix + name] = (value, "pyproject.toml")
     for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
         if environ.get(name):
             known = name.removeprefix("MLFLOW_").removesuffix("_NAME").lower()
             found[known] = (environ[name], name)
-    for prefix, options in (("", _OPTIONS), ("cost.", _PRICES), ("warm.", _WARM)):
+    for prefix, options in _OPTIONS.items():
         for name, kind in options.items():
             variable = f"NBMLOPS_{prefix}{name}".replace(".", "_").upper()
             if environ.get(variable):

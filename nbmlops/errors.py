@@ -10,6 +10,7 @@
     |-- PipelineRunError              422  steps of a pipeline run failed
     |-- DependencyError ImportError 501  an extra is missing; names it
     |-- StoreError                  502  the tracking server or store did not answer
+    |-- EngineError                 502  the cluster that runs steps did not answer
     `-- DeployError                 502  the endpoint's process did not answer
 """
 
@@ -163,6 +164,12 @@ class StoreError(NbmlopsError):
 
     status = 502
     is_outage = True
+
+
+class EngineError(NbmlopsError):
+    """The cluster that was to run steps did not answer, or was lost."""
+
+    status = 502
 
 
 class DeployError(NbmlopsError):

@@ -2,6 +2,47 @@
 
 from __future__ import annotations
 
+from nbmlops.config import Settings
 from nbmlops.engines._protocol import Engine, Worker
+from nbmlops.errors import UsageError, did_you_mean
 
-__all__ = ["Engine", "Worker"]
+__all__ = ["ENGINES", "Engine", "Worker", "get_engine"]
+
+ENGINES = ("local", "dask")
+"""Names of engines."""
+
+
+def get_engine(name: str, settings: Settings) -> Engine:
+    """Return an engine; it is to be closed.
+
+    Parameters
+    ----------
+    name : {"local", "dask"}
+        Which.
+    settings : Settings
+        The project's.
+
+    Returns
+    -------
+    Engine
+        It has begun nothing yet.
+
+    Raises
+    ------
+    UsageError
+        There is no such engine, or it is not told where its workers are.
+    DependencyError
+        It needs a package that is missing.
+    """
+    if name not in ENGINES:
+        raise UsageError(
+            f"No engine {name!r}.{did_you_mean(name, ENGINES)}",
+            fix=f"Use one of: {', '.join(ENGINES)}.",
+        )
+    if name == "dask":
+        from nbmlops.engines.dask import DaskEngine
+
+        return DaskEngine(settings)
+    from nbmlops.engines.local import LocalEngine
+
+    return LocalEngine()

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 OF_RUN = "NBMLOPS_PIPELINE_RUN"
 OF_WORKER = "NBMLOPS_PIPELINE_WORKER"
 """Variables by which the processes of a run, and of a worker, are told from others."""
-_GRACE_S = 30.0
 _STOP_S = 15.0
 
 
@@ -75,7 +74,7 @@ class Process:
     def give(self, task: object, *, limit_s: float | None = None) -> None:
         """Give it a task that can be pickled; when it is gone, that is its end."""
         self.task = task
-        self._late_at = limit_s and time.monotonic() + limit_s + _GRACE_S
+        self._late_at = limit_s and time.monotonic() + limit_s
         stdin = cast("IO[bytes]", self._process.stdin)
         with contextlib.suppress(OSError):
             pickle.dump(task, stdin)

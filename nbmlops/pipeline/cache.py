@@ -8,7 +8,8 @@
     cache/digests, packages  remembered for speed
 
 Every file is written aside and renamed, so any number of processes may share it, and be
-killed. What is missing or not what it says it is counts as not there.
+killed. What is missing or not what it says it is counts as not there. Entries and blobs
+that are not here are looked for in the depot of the project, where there is one.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 from uuid import uuid4
 
 from nbmlops.entities import CacheEntry
+from nbmlops.pipeline.depot import Depot
 from nbmlops.pipeline.digests import (
     Digests,
     files_below,
@@ -44,6 +46,8 @@ class Cache:
         The folder of all that nbmlops keeps for the project.
     digests : Digests, optional
         Those of the same project.
+    depot : str, optional
+        URL of where results are kept for others, too; see `Depot`.
 
     Attributes
     ----------
@@ -51,9 +55,12 @@ class Cache:
         Where the results are.
     """
 
-    def __init__(self, home: Path, digests: Digests | None = None) -> None:
+    def __init__(
+        self, home: Path, digests: Digests | None = None, *, depot: str | None = None
+    ) -> None:
         self.home = home / "cache"
         self._digests = digests or Digests(self.home / "digests")
+        self._depot = Depot(depot) if depot else None
 
     def find(self, key: str) -> dict[str, Any] | None:
         """Return a result, or None when it is not there or not whole.
@@ -71,9 +78,18 @@ class Cache:
         path = self.entry_path(key)
         body = read_whole(path)
         if body is None or body["key"] != key:
-            return None
+            return self._find_in_depot(key)
         with suppress(OSError):
             os.utime(path)  # it was used
+        return body
+
+    def _find_in_depot(self, key: str) -> dict[str, Any] | None:
+        content = self._depot and self._depot.read(f"entries/{key[:2]}/{key}")
+        body = whole(content) if content else None
+        if body is None or body["key"] != key:
+            return None
+        with suppress(OSError):  # it is only for speed
+            write_record(self.entry_path(key), _sealed(body))
         return body
 
     def keep(
@@ -102,9 +118,14 @@ class Cache:
         """
         kept = {name: self._keep_file(path) for name, path in outputs.items()}
         found = {**body, "key": key, "outputs": kept, "made_at": time.time()}
-        whole: dict[str, Any] = json.loads(json.dumps(found))
-        write_record(self.entry_path(key), {"body": whole, "sha256": _digest(whole)})
-        return whole
+        body = json.loads(json.dumps(found))
+        write_record(self.entry_path(key), _sealed(body))
+        if self._depot is not None:
+            for path, each in zip(outputs.values(), kept.values(), strict=True):
+                self._depot.put(_blob(each["sha256"]), path)
+            content = json.dumps(_sealed(body)).encode()
+            self._depot.write(f"entries/{key[:2]}/{key}", content)
+        return dict(body)
 
     def restore(
         self, entry: Mapping[str, Any], folder: Path, declared: tuple[str, ...]
@@ -144,7 +165,7 @@ class Cache:
                 is_there = False
             if not is_there:
                 missing.append((path, str(kept["sha256"])))
-        if not all(sharded(self.home / "blobs", each).is_file() for _, each in missing):
+        if not all(self._has_blob(each) for _, each in missing):
             return False
         if not all(self._put_back(path, digest) for path, digest in missing):
             return False
@@ -206,6 +227,23 @@ class Cache:
             raise OSError(f"{path} changed while it was kept")
         return {"sha256": digest, "size": blob.stat().st_size}
 
+    def _has_blob(self, digest: str) -> bool:
+        """Return whether a file is here, now."""
+        blob = sharded(self.home / "blobs", digest)
+        if blob.is_file() or self._depot is None:
+            return blob.is_file()
+        draft = blob.with_name(f".tmp-{uuid4().hex}")
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            if not self._depot.fetch(_blob(digest), draft):
+                return False
+            if _copy(draft, blob, expected=digest) == digest:
+                return True
+        finally:
+            draft.unlink(missing_ok=True)
+        self._depot.remove(_blob(digest))
+        return False
+
     def _put_back(self, path: Path, digest: str) -> bool:
         blob = sharded(self.home / "blobs", digest)
         try:
@@ -234,12 +272,31 @@ def _copy(source: Path, target: Path, *, expected: str) -> str:
 
 def read_whole(path: Path) -> dict[str, Any] | None:
     """Return the body of an entry that is as it was written, or None."""
-    record = read_record(path)
+    try:
+        return whole(path.read_bytes())
+    except OSError:
+        return None
+
+
+def whole(content: bytes) -> dict[str, Any] | None:
+    """Return the body of an entry that was read, when it is as it was written."""
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
     if not isinstance(record, dict) or not isinstance(record.get("body"), dict):
         return None
     body: dict[str, Any] = record["body"]
     return body if record.get("sha256") == _digest(body) else None
 
 
+def _sealed(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {"body": body, "sha256": _digest(body)}
+
+
 def _digest(body: Mapping[str, Any]) -> str:
     return sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest[:2]}/{digest}"

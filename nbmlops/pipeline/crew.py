@@ -99,7 +99,7 @@ class Crew(Generic[Item]):
         task : object
             It can be pickled.
         limit_s : float, optional
-            Seconds after which its worker is stopped, with some grace; above 0.
+            Seconds after which its worker is stopped, above 0.
 
         Raises
         ------

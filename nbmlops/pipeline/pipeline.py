@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from nbmlops.config import Settings
-from nbmlops.engines.local import LocalEngine
+from nbmlops.engines import get_engine
 from nbmlops.entities import PipelineReport, PipelineSpec
-from nbmlops.errors import NotFoundError, PipelineRunError, UsageError, did_you_mean
+from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
 from nbmlops.pipeline.file import read_pipeline, settings_of
 from nbmlops.pipeline.ground import Look
 from nbmlops.pipeline.overrides import override
@@ -19,7 +20,6 @@ from nbmlops.render.pipelines import Graph, PlanView, ReportView, StatusView
 from nbmlops.store import Store
 from nbmlops.tracking.replaying import refuse_in_replay
 
-ENGINES = ("local",)
 _WORKER = "nbmlops.lifecycle.pipeline_worker"  # where the areas meet
 
 
@@ -164,10 +164,12 @@ class Pipeline:
         params : Mapping of str to object, optional
             Values by ``step.name``, or by a name of the file's ``params``. A grid over
             that parameter is one run with this value.
-        engine : {"local"}, default="local"
-            Where steps run: in processes of this machine.
+        engine : {"local", "dask"}, default="local"
+            Where steps run: in processes of this machine, or on the Dask cluster that
+            the project names.
         jobs : int, optional
-            Steps at once, at least 1; as many as there are cores by default.
+            Steps at once, at least 1; by default as many as there are cores, or threads
+            of Dask workers.
         force : bool, str or iterable of str, default=False
             Steps to run whatever is kept; True for all but those done ``once``.
         keep_going : bool, default=False
@@ -183,33 +185,35 @@ class Pipeline:
         Raises
         ------
         UsageError
-            A param, a step or the engine is unknown, or a value is of another type.
+            A param, a step or the engine is unknown, or a value is of another type; a
+            worker of the cluster cannot run steps of this project.
+        DependencyError
+            The engine needs a package that is missing.
+        EngineError
+            The cluster does not answer.
         PipelineRunError
             A step failed; its ``report`` tells of all of them.
         KeyboardInterrupt
             Someone interrupted it: once to let running steps finish, twice to stop.
         """
         refuse_in_replay("run pipelines")
-        if engine not in ENGINES:
-            raise UsageError(
-                f"No engine {engine!r}.{did_you_mean(engine, ENGINES)}",
-                fix=f"Use one of: {', '.join(ENGINES)}.",
-            )
         if jobs is not None and (type(jobs) is not int or jobs < 1):
             raise UsageError(f"The jobs are {jobs!r}.", fix="Give 1 or more.")
         planner = self._planner(params or {}, force)
+        store = self._connect()
         from nbmlops.pipeline.recording import Recording
 
-        runner = Runner(
-            planner,
-            Recording(self._connect(), planner.spec, params or {}),
-            engine=LocalEngine(),
-            worker=_WORKER,
-            jobs=jobs,
-            keep_going=keep_going,
-            say=say or (lambda _line: None),
-        )
-        report = runner.run()
+        with closing(get_engine(engine, store.settings)) as found:
+            runner = Runner(
+                planner,
+                Recording(store, planner.spec, params or {}),
+                engine=found,
+                worker=_WORKER,
+                jobs=jobs,
+                keep_going=keep_going,
+                say=say or (lambda _line: None),
+            )
+            report = runner.run()
         if runner.was_interrupted:
             raise KeyboardInterrupt
         self._raise_failed(report)

@@ -87,7 +87,7 @@ class Planner:
         self.folder = Path(spec.path).parent
         self.project = settings.project
         self.keys = Keys(self.folder, settings.project, settings.home)
-        self.cache = Cache(settings.home, self.keys.digests)
+        self.cache = Cache(settings.home, self.keys.digests, depot=settings.cache.url)
         self.done: dict[str, StepReport] = {}
         self._key_of: dict[str, str] = {}
         self._made: dict[str, dict[str, str]] = {}

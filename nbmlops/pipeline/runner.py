@@ -17,6 +17,7 @@ from nbmlops.pipeline.retries import Retries
 from nbmlops.pipeline.tasks import Failure, Reply, Task
 from nbmlops.pipeline.units import Unit, choose, units_of
 
+_GRACE_S = 30.0  # in which a step whose time is up ends by itself
 Say = Callable[[str], None]
 
 
@@ -163,7 +164,8 @@ class Runner:
             name = decision.unit.name
             self._retries.begin(name)
             self._say(f"{name}: running, {decision.why}")
-            limit_s = decision.unit.step.timeout_s
+            timeout_s = decision.unit.step.timeout_s
+            limit_s = timeout_s and timeout_s + _GRACE_S
             self._crew.give(decision, self._task(decision), limit_s=limit_s)
 
     def _task(self, decision: Decision) -> Task:

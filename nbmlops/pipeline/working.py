@@ -66,7 +66,7 @@ def work(task: Task, *, act: Act) -> Reply:
         It was stopped.
     """
     keys = Keys(task.folder, task.settings.project, task.settings.home)
-    cache = Cache(task.settings.home, keys.digests)
+    cache = Cache(task.settings.home, keys.digests, depot=task.settings.cache.url)
     try:
         with _alone(task):
             return _work(task, keys, cache, act)

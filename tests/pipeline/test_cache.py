@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.pipeline.cache import Cache
 from nbmlops.pipeline.collecting import collect
@@ -183,3 +184,96 @@ def test_the_command_lists_and_collects(cache, project, capsys):
     assert capsys.readouterr().out.startswith("1 results and 1 files taken out: 1,000")
     for words in (["--max-size", "big"], ["--older-than", "3 parsecs"]):
         assert invoke(["cache", "gc", *words]) == 2
+
+
+@pytest.fixture(params=["memory", "file"])
+def url(request, tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    if request.param == "file":
+        return f"file://{tmp_path}/their cache"
+    fsspec.filesystem("memory").store.clear()
+    return "memory://cache"
+
+
+def other(tmp_path, name, url):
+    """Return another machine's cache and its folder."""
+    folder = tmp_path / name
+    folder.mkdir()
+    return Cache(folder / ".nbmlops", depot=url), folder
+
+
+def test_a_result_is_kept_for_others_in_a_depot(project, tmp_path, url):
+    mine = Cache(project / ".nbmlops", depot=url)
+    outputs = make(project, "a.txt", "hello") | make(project, "b.txt", "there")
+    kept = mine.keep(key(1), body(), outputs)
+    theirs, folder = other(tmp_path, "theirs", url)
+    assert theirs.find(key(1)) == kept
+    assert theirs.find(key(2)) is None
+    assert theirs.restore(kept, folder, ("a.txt", "b.txt"))
+    assert (folder / "a.txt").read_text() == "hello"
+    assert Cache(folder / ".nbmlops").find(key(1)) == kept
+    assert mine.keep(key(2), body(), outputs)["outputs"] == kept["outputs"]
+
+
+def test_what_is_damaged_in_a_depot_is_a_miss_until_it_is_made_again(
+    project, tmp_path, url
+):
+    from fsspec.core import url_to_fs
+
+    mine = Cache(project / ".nbmlops", depot=url)
+    outputs = make(project, "a.txt", "hello")
+    kept = mine.keep(key(1), body(), outputs)
+    fs, root = url_to_fs(url)
+    (blob,) = fs.glob(f"{root}/blobs/*/*")
+    (entry,) = fs.glob(f"{root}/entries/*/*")
+    fs.pipe_file(blob, b"hellO")
+    theirs, folder = other(tmp_path, "theirs", url)
+    assert not theirs.restore(theirs.find(key(1)), folder, ("a.txt",))
+    mine.keep(key(1), body(), outputs)
+    assert theirs.restore(kept, folder, ("a.txt",))
+    for spoiled in (b"", b"no JSON", fs.cat_file(entry).replace(b'"a"', b'"b"')):
+        fs.pipe_file(entry, spoiled)
+        cache, _ = other(tmp_path, f"theirs {len(spoiled)}", url)
+        assert cache.find(key(1)) is None
+
+
+def test_a_depot_that_does_not_answer_is_left_out(project, caplog):
+    (project / "taken").write_text("a file")
+    cache = Cache(project / ".nbmlops", depot=f"file://{project}/taken")
+    outputs = make(project, "a.txt", "hello")
+    kept = cache.keep(key(1), body(), outputs)
+    assert cache.find(key(1)) == kept
+    assert cache.find(key(2)) is None
+    assert len(caplog.records) == 1
+    assert "is left out" in caplog.text
+    with pytest.raises(nm.UsageError, match="Protocol not known"):
+        Cache(project, depot="cloud9://bucket")
+
+
+def test_processes_that_share_a_depot_keep_whole_results(project, tmp_path):
+    url = f"file://{tmp_path}/shared"
+    script = tmp_path / "keep.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\n"
+        "from nbmlops.pipeline.cache import Cache\n"
+        "folder = Path(sys.argv[1])\nfolder.mkdir()\n"
+        "cache = Cache(folder / '.nbmlops', depot=sys.argv[2])\n"
+        "for n in range(40):\n"
+        "    path = folder / 'out.txt'\n"
+        "    path.write_text(f'{n % 5}' * 50_000)\n"
+        "    cache.keep(f'{n % 5:064x}', {'run_id': 'r'}, {'out.txt': path})\n"
+        "    found = cache.find(f'{n % 5:064x}')\n"
+        "    assert cache.restore(found, folder, ('out.txt',))\n",
+        encoding="utf-8",
+    )
+    words = [sys.executable, str(script)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    running = [
+        subprocess.Popen([*words, str(tmp_path / f"{n}"), url], env=env)
+        for n in range(3)
+    ]
+    assert [process.wait(120) for process in running] == [0, 0, 0]
+    reader, folder = other(tmp_path, "reader", url)
+    for n in range(5):
+        assert reader.restore(reader.find(key(n)), folder, ("out.txt",))
+        assert (folder / "out.txt").read_text() == f"{n}" * 50_000

@@ -1,0 +1,123 @@
+"""A task as a Dask worker has it done: by a process of its own, once."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+
+from nbmlops.engines.local import Process
+from nbmlops.engines.sight import Sight, find_fault, look
+
+_TICK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """A task, and all that a Dask worker has to know to have it done.
+
+    Attributes
+    ----------
+    key : str
+        Of the Dask task; no other ever has it.
+    module : str
+        What the process runs, as ``python -m`` does.
+    env : Mapping of str to str
+        Variables to add to its environment.
+    folder : str
+        Its working folder.
+    task : bytes
+        Pickled: only the process has to know what it is.
+    limit_s : float or None
+        Seconds the task may take.
+    mark : str
+        Path of a file in the project.
+    sight : Sight
+        Of who sent it.
+    is_store_here : bool
+        Whether the store is a file of who sent it.
+    """
+
+    key: str
+    module: str
+    env: Mapping[str, str]
+    folder: str
+    task: bytes
+    limit_s: float | None
+    mark: str
+    sight: Sight
+    is_store_here: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of an errand.
+
+    Attributes
+    ----------
+    answer : bytes or None
+        Pickled; None when its process ended instead.
+    words : str
+        The last ones.
+    was_late : bool
+        Whether it took longer than its limit.
+    """
+
+    answer: bytes | None = None
+    words: str = ""
+    was_late: bool = False
+
+
+def do(errand: Errand) -> Outcome:
+    """Do an errand, in a thread of a Dask worker, unless another has begun it.
+
+    Dask gives the tasks of a worker that is gone to another one. Whether they are to be
+    done again is for who sent them to say.
+    """
+    from distributed import Event, get_worker
+
+    fault = find_fault(
+        errand.sight, look(errand.mark), is_store_here=errand.is_store_here
+    )
+    worker = get_worker()
+    if fault is not None:
+        return Outcome(words=f"Dask worker {worker.address} was refused: {fault[0]}")
+    began = Event(errand.key)
+    if began.is_set():
+        return Outcome(words="the Dask worker that had begun it is gone")
+    began.set()
+    here = Event(began_at(errand.key, worker.address))
+    here.set()
+    stop = Event(stop_of(errand.key))
+    process = Process(errand.module, errand.env, folder=errand.folder)
+    words = ""
+    try:
+        process.give(pickle.loads(errand.task), limit_s=errand.limit_s)  # noqa: S301 - our own
+        while not wait([process.fileno()], _TICK_S):
+            known = worker.state.tasks.get(errand.key)
+            if known is None or known.state == "cancelled" or stop.is_set():
+                process.stop()
+            process.look_at_clock()
+        answer = process.answer()
+        here.clear()
+    except OSError:  # the scheduler is gone, and with it who waits
+        answer = None
+        process.stop()
+    finally:
+        words = process.close()
+    return Outcome(
+        answer=None if answer is None else pickle.dumps(answer),
+        words=words,
+        was_late=process.was_late,
+    )
+
+
+def began_at(key: str, address: str) -> str:
+    """Return the name of what is set when a worker has begun an errand."""
+    return f"{key} at {address}"
+
+
+def stop_of(key: str) -> str:
+    """Return the name of what is set when an errand is to be stopped."""
+    return f"{key} stop"

@@ -1,0 +1,204 @@
+"""What every engine and its workers do, whoever they are for."""
+
+import os
+import select
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+
+import psutil
+import pytest
+
+import nbmlops as nm
+from nbmlops.config import Dask, load_settings
+from nbmlops.engines import ENGINES, get_engine
+from nbmlops.engines.sight import find_fault, look
+from tests.engines.clusters import dask_cluster, kill_busy_worker
+from tests.pipeline.pipelines import ROOT, wait_until
+
+MODULE = "tests.engines.chores"
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with dask_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, project, monkeypatch):
+    settings = load_settings(project)
+    if request.param == "dask":
+        address = request.getfixturevalue("cluster").scheduler_address
+        monkeypatch.setenv("NBMLOPS_DASK_ADDRESS", address)
+        settings = load_settings(project)
+        assert settings.dask == Dask(address=address)
+    with closing(get_engine(request.param, settings)) as engine:
+        yield engine
+
+
+@pytest.fixture
+def start(engine):
+    workers = []
+
+    def start(**env):
+        env = {"PYTHONPATH": str(ROOT), **env}
+        workers.append(engine.start(MODULE, env))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        if worker.task is not None:
+            worker.stop()
+            worker.close()
+
+
+def answer(worker, limit_s=120):
+    deadline = time.monotonic() + limit_s
+    while not select.select([worker], [], [], 0.2)[0]:
+        worker.look_at_clock()
+        assert time.monotonic() < deadline
+    return worker.answer()
+
+
+def began(path):
+    wait_until(lambda: path.exists() and path.read_text())
+    return int(path.read_text())
+
+
+def is_gone(pid):
+    return not psutil.pid_exists(pid)
+
+
+def test_one_task_after_the_other_is_answered(engine, start, project):
+    worker = start(CHORE="dishes")
+    worker.give(("add", 1, 2))
+    assert worker.task == ("add", 1, 2)
+    assert answer(worker) == 3
+    assert worker.task is None
+    worker.give(("where",))
+    pid, folder, chore = answer(worker)
+    assert pid != os.getpid()
+    assert (folder, chore) == (str(project), "dishes")
+    assert worker.close().startswith("exit code 0")
+    assert engine.n_jobs >= 1
+    assert engine.n_beside >= 1
+
+
+def test_two_workers_work_at_once(start, tmp_path):
+    slow, quick = start(), start()
+    slow.give(("sleep", str(tmp_path / "began")))
+    began(tmp_path / "began")
+    quick.give(("add", "a", "b"))
+    assert answer(quick) == "ab"
+    assert not select.select([slow], [], [], 0)[0]
+    assert quick.close().startswith("exit code 0")
+
+
+def test_the_death_of_a_process_is_the_end_of_its_worker(start):
+    worker = start()
+    worker.give(("die", 9))
+    assert answer(worker) is None
+    assert not worker.was_late
+    assert worker.close() == "signal 9: last words"
+
+
+def test_a_stopped_worker_ends_what_it_does_and_leaves(start, tmp_path):
+    worker = start()
+    worker.give(("sleep", str(tmp_path / "began")))
+    pid = began(tmp_path / "began")
+    worker.stop()
+    assert answer(worker) is None
+    assert worker.close().startswith("exit code 3")
+    assert is_gone(pid)
+
+
+def test_what_takes_too_long_is_stopped(start, tmp_path):
+    worker = start()
+    worker.give(("sleep", str(tmp_path / "began")), limit_s=3)
+    began(tmp_path / "began")
+    assert answer(worker) is None
+    assert worker.was_late
+    assert worker.close().startswith("exit code 3")
+
+
+def dask(address, project, **options):
+    settings = replace(load_settings(project), dask=Dask(address=address, **options))
+    return closing(get_engine("dask", settings))
+
+
+def test_what_a_dask_worker_had_begun_ends_with_it_and_is_not_begun_again(
+    cluster, project, tmp_path
+):
+    with dask(cluster.scheduler_address, project) as engine:
+        worker = engine.start(MODULE, {"PYTHONPATH": str(ROOT)})
+        worker.give(("sleep", str(tmp_path / "began")))
+        pid = began(tmp_path / "began")
+        kill_busy_worker(cluster)
+        assert answer(worker) is None
+        assert worker.close() == "the Dask worker that had begun it is gone"
+        wait_until(lambda: is_gone(pid))
+        assert began(tmp_path / "began") == pid
+
+
+def test_what_waits_for_a_dask_worker_can_be_stopped(project, cluster, tmp_path):
+    with dask(cluster.scheduler_address, project) as engine:
+        workers = [engine.start(MODULE, {"PYTHONPATH": str(ROOT)}) for _ in range(3)]
+        for n, worker in enumerate(workers):
+            worker.give(("sleep", str(tmp_path / f"began {n}")))
+        wait_until(lambda: len(list(tmp_path.glob("began *"))) == 2)
+        for worker in workers:
+            worker.stop()
+        words = sorted(worker.close() for worker in workers)
+        assert [each[:11] for each in words] == ["exit code 3"] * 2 + ["it was stop"]
+
+
+def test_a_cluster_is_made_by_the_class_that_the_project_names(project):
+    with dask(None, project, cluster="tests.engines.clusters.Small", workers=1) as made:
+        assert made.n_jobs == 1
+        worker = made.start(MODULE, {})
+        worker.give(("add", 1, 1))
+        assert answer(worker) == 2
+    with (
+        dask(None, project, cluster="tests.engines.nowhere.Slurm") as made,
+        pytest.raises(nm.UsageError, match="cannot be imported"),
+    ):
+        made.start(MODULE, {})
+
+
+def test_a_cluster_that_cannot_run_steps_is_refused(cluster, project, monkeypatch):
+    monkeypatch.setattr("nbmlops.engines.dask._CONNECT_S", 0.5)
+    with pytest.raises(nm.UsageError, match="No Dask cluster is named"):
+        get_engine("dask", load_settings(project))
+    with pytest.raises(nm.UsageError, match="Did you mean 'dask'"):
+        get_engine("dusk", load_settings(project))
+    with (
+        dask("tcp://127.0.0.1:1", project) as engine,
+        pytest.raises(nm.EngineError, match="No Dask scheduler answers"),
+    ):
+        engine.start(MODULE, {})
+    monkeypatch.setattr("nbmlops.engines.sight._version", lambda _name: "9.9")
+    with (
+        dask(cluster.scheduler_address, project) as engine,
+        pytest.raises(nm.UsageError, match=r"It has nbmlops .*, and this process 9\.9"),
+    ):
+        engine.start(MODULE, {})
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(nm.DependencyError) as caught:
+        get_engine("dask", load_settings(project))
+    assert "nbmlops[dask]" in caught.value.fix
+
+
+def test_another_folder_and_another_machine_are_faults(tmp_path):
+    mark = tmp_path / "mark"
+    mark.write_text("mine")
+    mine = look(str(mark))
+    assert find_fault(mine, mine, is_store_here=True) is None
+    unseen = look(str(tmp_path / "gone"))
+    assert "does not see" in find_fault(mine, unseen, is_store_here=False)[0]
+    stale = {**mine, "mark": "older"}
+    assert "does not see" in find_fault(mine, stale, is_store_here=False)[0]
+    far = {**mine, "host": "elsewhere"}
+    assert find_fault(mine, far, is_store_here=False) is None
+    assert "MLFLOW_TRACKING_URI" in find_fault(mine, far, is_store_here=True)[1]

@@ -1,0 +1,215 @@
+"""A pipeline comes to the same ends wherever its steps run."""
+
+import json
+import os
+import signal
+
+import pytest
+
+import nbmlops as nm
+from nbmlops.engines import ENGINES
+from nbmlops.errors import PipelineRunError
+from nbmlops.store import search
+from tests.engines.clusters import dask_cluster, kill_busy_worker
+from tests.notebooks import write_notebook
+from tests.pipeline.pipelines import (
+    command,
+    finish,
+    ledger,
+    states,
+    wait_for_senders,
+    wait_until,
+    write_chain,
+    write_pipeline,
+)
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with dask_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, monkeypatch):
+    if request.param == "dask":
+        address = request.getfixturevalue("cluster").scheduler_address
+        monkeypatch.setenv("NBMLOPS_DASK_ADDRESS", address)
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _settled():
+    yield
+    wait_for_senders()
+
+
+def run(path, store, engine, **options):
+    pipeline = nm.Pipeline.load(path, store=store)
+    return pipeline.run(engine=engine, **options).report
+
+
+def of_steps(store):
+    (parent,) = search.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
+    return [
+        (run.name, run.status) for run in search.list_children(store, parent.run_id)
+    ]
+
+
+def test_a_grid_runs_and_is_put_back_afterwards(engine, store, project):
+    write_chain(project)
+    path = write_pipeline(
+        project,
+        """\
+        steps:
+          prepare:
+            notebook: prepare.ipynb
+            inputs: [data/raw.csv]
+            outputs: [build/clean.txt]
+          train:
+            notebook: train.ipynb
+            inputs: [build/clean.txt]
+            params: {n: "${{ steps.prepare.values.rows }}"}
+            grid: {C: [1.0, 2.0]}
+            select: {metric: score}
+        """,
+    )
+    lines = []
+    report = run(path, store, engine, jobs=2, say=lines.append)
+    assert set(states(report).values()) == {"done"}
+    assert report.step("train").values == {"score": 12.0, "n": 3}
+    assert sorted(ledger(project)) == ["prepare", "train", "train"]
+    assert sorted(of_steps(store)) == [
+        ("prepare", "FINISHED"),
+        ("train[C=1.0]", "FINISHED"),
+        ("train[C=2.0]", "FINISHED"),
+    ]
+    (project / "build" / "clean.txt").unlink()
+    again = run(path, store, engine)
+    assert set(states(again).values()) == {"cached"}
+    assert (project / "build" / "clean.txt").read_text() == "1 2 3"
+
+
+DYING = """\
+import os, signal, time
+from pathlib import Path
+n = len(Path('tries.txt').read_text()) if Path('tries.txt').exists() else 0
+open('tries.txt', 'a').write('x')
+if n < 1:
+    {end}
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "options", "status"),
+    [
+        ("os.kill(int(os.environ['JPY_PARENT_PID']), 9)", "", "KILLED"),
+        ("pass", ", retry_on: [timeout], timeout_s: 3", "FAILED"),
+    ],
+)
+def test_what_died_or_took_too_long_is_tried_again(
+    engine, store, project, end, options, status
+):
+    write_notebook(project / "a.ipynb", [DYING.format(end=end)])
+    path = write_pipeline(
+        project,
+        f"steps: {{a: {{notebook: a.ipynb, retries: 2, retry_wait_s: 0.1{options}}}}}",
+    )
+    assert run(path, store, engine).step("a").attempts == 2
+    assert sorted(of_steps(store)) == sorted([("a", status), ("a", "FINISHED")])
+    assert len((project / "tries.txt").read_text()) == 2
+
+
+def write_sleeper(project, seconds):
+    write_notebook(
+        project / "sleep.ipynb",
+        ["import time\nprint('began', file=open('ledger.txt', 'a'))\n"
+         f"time.sleep({seconds})\nprint('ended', file=open('ledger.txt', 'a'))"],
+    )  # fmt: skip
+    return write_pipeline(
+        project,
+        "steps: {a: {notebook: sleep.ipynb}, b: {notebook: sleep.ipynb, needs: a}}",
+    )
+
+
+def test_one_interrupt_lets_running_steps_finish(engine, store, project):
+    path = write_sleeper(project, 4)
+    process = command(project, "pipeline", "run", path.name, "--engine", engine)
+    wait_until(lambda: ledger(project) == ["began"])
+    os.killpg(process.pid, signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130, err
+    assert "waiting for 1 running step; interrupt again to stop" in err
+    assert ledger(project) == ["began", "ended"]
+    status = nm.Pipeline.load(path, store=store).status().report
+    assert (status.status, states(status)) == ("KILLED", {"a": "done", "b": "not run"})
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "death of the runner"])
+def test_the_end_of_the_runner_stops_the_running_steps(engine, store, project, how):
+    path = write_sleeper(project, 300)
+    process = command(project, "pipeline", "run", path.name, "--engine", engine)
+    wait_until(lambda: ledger(project) == ["began"])
+    process.send_signal(signal.SIGTERM if how == "SIGTERM" else signal.SIGKILL)
+    code, _, err = finish(process)
+    assert code == (130 if how == "SIGTERM" else -9), err
+    condition = "attributes.run_name = 'a'"
+    wait_until(
+        lambda: (
+            [r.status for r in search.list_runs(store, filter=condition)] == ["KILLED"]
+        )
+    )
+    status = nm.Pipeline.load(path, store=store).status().report
+    assert (status.status, states(status)) == (
+        "KILLED",
+        {"a": "stopped", "b": "not run"},
+    )
+    assert ledger(project) == ["began"]
+
+
+def test_an_effect_that_is_to_be_once_is_not_repeated(engine, store, project):
+    write_notebook(
+        project / "send.ipynb",
+        ["import os, signal\nprint('send', file=open('ledger.txt', 'a', buffering=1))\n"
+         "os.kill(int(os.environ['JPY_PARENT_PID']), signal.SIGKILL)\n"
+         "import time; time.sleep(60)"],
+    )  # fmt: skip
+    path = write_pipeline(
+        project, "steps: {send: {notebook: send.ipynb, once: true, retries: 3}}"
+    )
+    for problem in ("signal 9", "was begun at"):
+        with pytest.raises(PipelineRunError, match=problem):
+            run(path, store, engine)
+    assert ledger(project) == ["send"]
+    (killed,) = search.list_runs(store, filter="attributes.run_name = 'send'")
+    assert killed.status == "KILLED"
+
+
+def test_a_dask_worker_that_is_killed_takes_no_step_with_it(
+    cluster, store, project, monkeypatch
+):
+    monkeypatch.setenv("NBMLOPS_DASK_ADDRESS", cluster.scheduler_address)
+    write_notebook(
+        project / "a.ipynb",
+        [DYING.format(end="Path('began').touch()")],
+        parameters="x: int = 0",
+    )
+    path = write_pipeline(
+        project, "steps: {a: {notebook: a.ipynb, retries: 1, retry_wait_s: 0.1}}"
+    )
+    process = command(
+        project, "pipeline", "run", path.name, "--engine", "dask", "--json"
+    )
+    wait_until(lambda: (project / "began").exists())
+    kill_busy_worker(cluster)
+    code, out, err = finish(process)
+    assert code == 0, err
+    assert "Again in 0.1 s" in err
+    (step,) = json.loads(out)["steps"]
+    assert (step["state"], step["attempts"]) == ("done", 2)
+    wait_until(lambda: all(status != "RUNNING" for _, status in of_steps(store)))
+    assert sorted(of_steps(store)) == [("a", "FINISHED"), ("a", "KILLED")]
+    assert (project / "tries.txt").read_text() == "xx"
