@@ -138,13 +138,18 @@ class PipelineRunError(NbmlopsError):
         How to go on.
     report : PipelineReport
         What became of each step.
+    may_pass : bool, default=False
+        Whether a step failed in a way after which it may be begun again.
     """
 
     status = 422
 
-    def __init__(self, problem: str, *, fix: str, report: object) -> None:
+    def __init__(
+        self, problem: str, *, fix: str, report: object, may_pass: bool = False
+    ) -> None:
         super().__init__(problem, fix=fix)
         self.report: Any = report
+        self.may_pass = may_pass
 
 
 class DependencyError(NbmlopsError, ImportError):

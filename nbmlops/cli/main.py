@@ -28,6 +28,7 @@ from nbmlops.errors import (
     did_you_mean,
 )
 
+_MAY_PASS = 75  # EX_TEMPFAIL of sysexits.h
 _WRONG_REQUEST = (UsageError, NotFoundError, ConflictError, DependencyError)
 
 
@@ -82,7 +83,8 @@ def invoke(words: Sequence[str]) -> int:
     Returns
     -------
     int
-        0 done, 1 the work failed, 2 the request was wrong, 130 interrupted.
+        0 done, 1 the work failed, 2 the request was wrong, 75 it failed and may be
+        tried again, 130 interrupted.
     """
     try:
         code: Any = cli.main(list(words), prog_name="nbmlops", standalone_mode=False)
@@ -114,4 +116,6 @@ def _report(error: NbmlopsError, words: Sequence[str]) -> int:
         }
         print(json.dumps(document))
     print(problem, fix, sep="\n", file=sys.stderr)
+    if getattr(error, "may_pass", False):
+        return _MAY_PASS
     return 2 if isinstance(error, _WRONG_REQUEST) else 1

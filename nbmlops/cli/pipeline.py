@@ -46,14 +46,19 @@ def pipeline() -> None:
 @click.option("--jobs", type=click.IntRange(1), help="Steps at once; the cores.")
 @click.option("--keep-going", is_flag=True, help="Go on behind a failed step.")
 @click.option("--engine", default="local", show_default=True, help="Where steps run.")
+@click.option("--step", metavar="NAME", help="Run this one; those it needs are done.")
+@click.option("--no-retries", is_flag=True, help="Leave with 75 where one is due.")
 @json_option
-def run(file: str, params: Pairs, as_json: bool, **options: Any) -> None:
+def run(
+    file: str, params: Pairs, as_json: bool, no_retries: bool, **options: Any
+) -> None:
     """Run the steps of FILE whose results are not kept."""
     from nbmlops.entities import to_json
     from nbmlops.pipeline import Pipeline
 
     loaded = Pipeline.load(file)
-    view = loaded.run(params=loaded.parse(params), say=tell, **options)
+    given = loaded.parse(params)
+    view = loaded.run(params=given, retries=not no_retries, say=tell, **options)
     show(mask_tree(to_json(view.report)), as_json=as_json, text=view)
 
 
@@ -80,6 +85,26 @@ def graph(file: str, as_json: bool) -> None:
 
     loaded = Pipeline.load(file)
     show(loaded.spec, as_json=as_json, text=loaded.graph())
+
+
+@pipeline.command()
+@click.argument("to", metavar="airflow|github")
+@click.argument("file")
+@click.option("-o", "out", metavar="OUT", help="Where to write; stdout by default.")
+@_params
+@click.option("--force", is_flag=True, help="Overwrite a file that was not exported.")
+@json_option
+def export(
+    to: str, file: str, params: Pairs, as_json: bool, out: str | None, force: bool
+) -> None:
+    """Write an Airflow DAG, or a GitHub workflow, that runs the steps of FILE."""
+    from nbmlops.pipeline import Pipeline
+
+    loaded = Pipeline.load(file)
+    made = loaded.export(to, params=loaded.parse(params), path=out, force=force)
+    for note in made.notes:
+        tell(note)
+    show(made, as_json=as_json, text=made.path or made.text)
 
 
 @pipeline.command()

@@ -21,6 +21,7 @@ from nbmlops.entities.page import Page, to_json
 from nbmlops.entities.pipeline import (
     Action,
     CacheEntry,
+    Exported,
     PipelineReport,
     PipelineSpec,
     PlannedStep,
@@ -59,6 +60,7 @@ __all__ = [
     "Endpoint",
     "EndpointState",
     "Explanation",
+    "Exported",
     "Factor",
     "FoldedRuns",
     "History",

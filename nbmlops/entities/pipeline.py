@@ -177,6 +177,25 @@ class PipelineSpec:
         """Return a step by its name."""
         return next(step for step in self.steps if step.name == name)
 
+    def before(self, names: set[str]) -> set[str]:
+        """Return the steps that these need, directly or not.
+
+        Parameters
+        ----------
+        names : set of str
+            Steps.
+
+        Returns
+        -------
+        set of str
+            Without these.
+        """
+        found: set[str] = set()
+        for step in reversed(self.steps):  # in order, so one pass is enough
+            if step.name in names | found:
+                found.update(step.needs)
+        return found - names
+
     def behind(self, names: set[str]) -> set[str]:
         """Return the steps that come somewhere behind these.
 
@@ -298,6 +317,28 @@ class PipelineReport:
         named = [s for s in self.steps if s.step.partition("[")[0] == name]
         chosen = [s for s in named if s.is_selected]
         return (chosen or named)[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """A pipeline as a file of another tool.
+
+    Attributes
+    ----------
+    to : str
+        The tool.
+    path : str or None
+        Where it was written, if anywhere.
+    text : str
+        The file.
+    notes : tuple of str
+        What the user should know.
+    """
+
+    to: str
+    path: str | None
+    text: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

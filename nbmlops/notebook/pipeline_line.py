@@ -68,6 +68,7 @@ def pipeline(line: str) -> Shown:
         parser.add_argument("--engine", default="local")
         parser.add_argument("--jobs", type=int)
         parser.add_argument("--keep-going", action="store_true")
+        parser.add_argument("--step")
     found = vars(parser.parse_line(rest))
     path = found.pop("file")
     loaded = Pipeline.load(path)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from nbmlops.config import Settings
 from nbmlops.engines import get_engine
-from nbmlops.entities import PipelineReport, PipelineSpec
-from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
+from nbmlops.entities import Exported, PipelineReport, PipelineSpec
+from nbmlops.errors import NotFoundError, PipelineRunError, UsageError, did_you_mean
 from nbmlops.pipeline.file import read_pipeline, settings_of
 from nbmlops.pipeline.ground import Look
 from nbmlops.pipeline.overrides import override
@@ -155,6 +157,8 @@ class Pipeline:
         jobs: int | None = None,
         force: bool | str | Iterable[str] = False,
         keep_going: bool = False,
+        step: str | None = None,
+        retries: bool = True,
         say: Callable[[str], None] | None = None,
     ) -> ReportView:
         """Run what has changed, and return what became of each step.
@@ -174,6 +178,10 @@ class Pipeline:
             Steps to run whatever is kept; True for all but those done ``once``.
         keep_going : bool, default=False
             Whether the steps that do not need a failed one go on.
+        step : str, optional
+            Run this one alone; the results of those it needs are kept.
+        retries : bool, default=True
+            Whether steps are begun again as the file says, or that is for the caller.
         say : callable, optional
             Given a line whenever something happens.
 
@@ -186,7 +194,8 @@ class Pipeline:
         ------
         UsageError
             A param, a step or the engine is unknown, or a value is of another type; a
-            worker of the cluster cannot run steps of this project.
+            worker of the cluster cannot run steps of this project; a step before the
+            one to run is not done.
         DependencyError
             The engine needs a package that is missing.
         EngineError
@@ -199,7 +208,7 @@ class Pipeline:
         refuse_in_replay("run pipelines")
         if jobs is not None and (type(jobs) is not int or jobs < 1):
             raise UsageError(f"The jobs are {jobs!r}.", fix="Give 1 or more.")
-        planner = self._planner(params or {}, force)
+        planner = self._planner(params or {}, force, step)
         store = self._connect()
         from nbmlops.pipeline.recording import Recording
 
@@ -211,13 +220,58 @@ class Pipeline:
                 worker=_WORKER,
                 jobs=jobs,
                 keep_going=keep_going,
+                retries=retries,
                 say=say or (lambda _line: None),
             )
             report = runner.run()
         if runner.was_interrupted:
             raise KeyboardInterrupt
-        self._raise_failed(report)
+        self._raise_failed(report, runner.may_pass)
         return ReportView(report)
+
+    def export(
+        self,
+        to: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        path: str | Path | None = None,
+        force: bool = False,
+    ) -> Exported:
+        """Return the pipeline as a file of another tool that runs its steps.
+
+        Parameters
+        ----------
+        to : {"airflow", "github"}
+            A DAG file of Airflow 3, or a workflow of GitHub Actions.
+        params : Mapping of str to object, optional
+            As for `run`: values for all runs.
+        path : str or Path, optional
+            Where to write it.
+        force : bool, default=False
+            Whether to replace a file that was not exported, or was edited since.
+
+        Returns
+        -------
+        Exported
+            Its ``text`` is the same for the same pipeline.
+
+        Raises
+        ------
+        UsageError
+            The tool or a param is unknown, or a value cannot be written for it.
+        ConflictError
+            There is a file that was not exported, or was edited since.
+        """
+        from nbmlops.pipeline.exports import export
+
+        return export(
+            override(self.spec, self._looks, params or {}),
+            to,
+            params=params or {},
+            settings=self._settings,
+            path=None if path is None else Path(path),
+            force=force,
+        )
 
     def status(self) -> StatusView:
         """Return the last run of the pipeline and its steps, as MLflow has them.
@@ -253,15 +307,40 @@ class Pipeline:
         return self._store or connect(self._settings, must_answer=False)
 
     def _planner(
-        self, params: Mapping[str, object], force: bool | str | Iterable[str]
+        self,
+        params: Mapping[str, object],
+        force: bool | str | Iterable[str],
+        only: str | None = None,
     ) -> Planner:
         spec = override(self.spec, self._looks, params)
         if isinstance(force, bool):
             force = ("*",) if force else ()
         names = (force,) if isinstance(force, str) else tuple(force)
-        return Planner(spec, self._looks, self._settings, force=names)
+        if only is None:
+            return Planner(spec, self._looks, self._settings, force=names)
+        known = [step.name for step in spec.steps]
+        if only not in known:
+            raise UsageError(
+                f"No step {only!r} to run.{did_you_mean(only, known)}",
+                fix=f"The steps are: {', '.join(known)}.",
+            )
+        wanted = {only} | spec.before({only})
+        steps = tuple(step for step in spec.steps if step.name in wanted)
+        spec = replace(spec, steps=steps)
+        make = partial(
+            Planner, spec, self._looks, self._settings, force=names, only=only
+        )
+        for planned in make().plan():
+            name = planned.step.partition("[")[0]
+            if name != only and planned.state != "cached":
+                raise UsageError(
+                    f"Step {only!r} needs {planned.step!r}, which is not done: "
+                    f"{planned.why}.",
+                    fix=f"Run that first: --step {name}.",
+                )
+        return make()
 
-    def _raise_failed(self, report: PipelineReport) -> None:
+    def _raise_failed(self, report: PipelineReport, may_pass: bool) -> None:
         failed = [each for each in report.steps if each.state == "failed"]
         if not failed:
             return
@@ -274,4 +353,5 @@ class Pipeline:
             f"{told}{more}",
             fix="Mend it and run the same command again: it goes on from what is done.",
             report=report,
+            may_pass=may_pass,
         )

@@ -66,6 +66,8 @@ class Planner:
         The project's.
     force : Collection of str, default=()
         Steps to run whatever is kept; ``*`` for all.
+    only : str, optional
+        The step that may run; the others are what is kept of them.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Planner:
         settings: Settings,
         *,
         force: Collection[str] = (),
+        only: str | None = None,
     ) -> None:
         for name in force:
             known = [step.name for step in spec.steps]
@@ -84,6 +87,7 @@ class Planner:
                     fix=f"The steps are: {', '.join(known)}.",
                 )
         self.spec, self._looks, self._force = spec, looks, frozenset(force)
+        self._only = only
         self.folder = Path(spec.path).parent
         self.project = settings.project
         self.keys = Keys(self.folder, settings.project, settings.home)
@@ -143,11 +147,12 @@ class Planner:
         key = key_of(parts)
         entry = self.cache.find(key)
         why = f"as made by run {(entry or {}).get('run_id')}"
+        is_given = self._only not in (None, step.name)
         is_named = step.name in self._force
         is_forced = is_named or ("*" in self._force and not step.once)
-        if is_forced:
+        if is_forced and not is_given:
             entry, why = None, "forced"
-        elif not step.cache:
+        elif not step.cache and not is_given:
             entry, why = None, "its cache is off"
         elif entry is None:
             why = self._why(unit, key, parts)

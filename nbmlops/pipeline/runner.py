@@ -38,8 +38,15 @@ class Runner:
         Workers at most, at least 1; the engine's by default.
     keep_going : bool
         Whether steps that do not need a failed one go on.
+    retries : bool
+        Whether steps are begun again that may be.
     say : callable
         Given a line whenever something happens.
+
+    Attributes
+    ----------
+    may_pass : bool
+        Whether a step was not begun again that might have been.
     """
 
     def __init__(
@@ -51,11 +58,12 @@ class Runner:
         worker: str,
         jobs: int | None,
         keep_going: bool,
+        retries: bool,
         say: Say,
     ) -> None:
         self._planner, self._recording = planner, recording
         self._engine, self._jobs = engine, jobs
-        self._keep_going, self._say = keep_going, say
+        self._keep_going, self._may_retry, self._say = keep_going, retries, say
         self._spec = planner.spec
         self._waiting: list[Step] = list(self._spec.steps)
         self._decisions: dict[str, list[Decision]] = {}
@@ -64,7 +72,7 @@ class Runner:
         self._ready: deque[Decision] = deque()
         self._retries = Retries()
         self._crew: Crew[Decision] = Crew(engine, worker, recording.environment)
-        self._has_failed = self._has_told = False
+        self._has_failed = self._has_told = self.may_pass = False
         self._notes: list[str] = []
         self._began = time.monotonic()
 
@@ -215,7 +223,8 @@ class Runner:
         self._notes += reply.notes
         if reply.failure is not None:
             pause_s = self._retries.pause_s(unit.step, name, reply.failure)
-            if pause_s is None:
+            if pause_s is None or not self._may_retry:
+                self.may_pass |= pause_s is not None
                 self._fail(unit, why, reply.report.run_id)
                 return
             self._say(f"{name}: {why} Again in {pause_s:g} s.")
