@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         runs,
         undeploy,
     )
-    from nbmlops.pipeline import Pipeline, emit, run_notebook
+    from nbmlops.pipeline import Pipeline, emit, run_notebook, sweep
     from nbmlops.secrets import secret
     from nbmlops.tracking import sync, track
 
@@ -67,7 +67,7 @@ _HOMES = {
         "runs",
         "undeploy",
     ),
-    "nbmlops.pipeline": ("Pipeline", "emit", "run_notebook"),
+    "nbmlops.pipeline": ("Pipeline", "emit", "run_notebook", "sweep"),
     "nbmlops.secrets": ("secret",),
     "nbmlops.tracking": ("sync", "track"),
 }
@@ -97,6 +97,7 @@ __all__ = [
     "run_notebook",
     "runs",
     "secret",
+    "sweep",
     "sync",
     "track",
     "undeploy",

@@ -100,8 +100,8 @@ class NotebookError(NbmlopsError):
     run_id : str or None, default=None
         The run that recorded the failure.
     how : str, default="raised"
-        How it ended: ``raised``, ``exited``, ``timed out``, ``died``, ``not started``
-        or ``interrupted``.
+        How it ended: ``raised``, ``exited``, ``timed out``, ``died``, ``not started``,
+        ``interrupted`` or ``given up``.
     """
 
     status = 422

@@ -18,6 +18,7 @@ from nbmlops.cli.output import in_shell
 from nbmlops.cli.pipeline import cache, pipeline
 from nbmlops.cli.replay import explain, replay
 from nbmlops.cli.runs import compare, register, run, runs
+from nbmlops.cli.sweep import sweep
 from nbmlops.cli.warm import warm
 from nbmlops.errors import (
     ConflictError,
@@ -61,7 +62,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for _command in (
-    *(run, runs, compare, replay, explain, register, deploy, endpoints, predict),
+    *(run, sweep, runs, compare, replay, explain, register, deploy, endpoints, predict),
     *(undeploy, pipeline, cache, warm, sync, doctor, demo),
 ):
     cli.add_command(_command)

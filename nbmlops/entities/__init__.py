@@ -39,6 +39,7 @@ from nbmlops.entities.replay import (
     Verdict,
 )
 from nbmlops.entities.run import FoldedRuns, Run, RunStatus, check_key
+from nbmlops.entities.sweep import Mode, SweepReport, ranked
 
 __all__ = [
     "ORDER",
@@ -67,6 +68,7 @@ __all__ = [
     "Kind",
     "LoggedDataset",
     "MetricDifference",
+    "Mode",
     "ModelVersion",
     "Order",
     "Page",
@@ -82,9 +84,11 @@ __all__ = [
     "Signature",
     "Step",
     "StepReport",
+    "SweepReport",
     "Trigger",
     "Verdict",
     "check_key",
     "parse_columns",
+    "ranked",
     "to_json",
 ]

@@ -10,7 +10,9 @@ from nbmlops.entities.run import RunStatus
 
 RetryKind = Literal["died", "outage", "timeout", "error"]
 PlanState = Literal["cached", "run", "open"]
-StepState = Literal["cached", "running", "done", "failed", "stopped", "not run"]
+StepState = Literal[
+    "cached", "running", "done", "failed", "pruned", "stopped", "not run"
+]
 ActionKind = Literal["register", "deploy"]
 
 
@@ -246,8 +248,8 @@ class StepReport:
     ----------
     step : str
         The step, and of a grid the values of this run: ``train[C=1]``.
-    state : {"cached", "running", "done", "failed", "stopped", "not run"}
-        How it ended.
+    state : StepState
+        How it ended; ``pruned`` when a search gave it up.
     why : str
         Why it ran, what went wrong, or what made the result that stands.
     run_id : str or None

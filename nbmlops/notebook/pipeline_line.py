@@ -13,20 +13,6 @@ if TYPE_CHECKING:
     from nbmlops.pipeline import Pipeline
 
 _WORDS = ("run", "plan", "graph", "status")
-_MOST_LINES = 12
-
-
-class _Lines(Shown):
-    """The newest lines on a pipeline that runs."""
-
-    def __init__(self, path: str) -> None:
-        self._lines = [f"running {Path(path).name}"]
-
-    def __repr__(self) -> str:
-        return "\n".join(self._lines[-_MOST_LINES:])
-
-    def add(self, line: str) -> None:
-        self._lines.append(line)
 
 
 def pipeline(line: str) -> Shown:
@@ -84,17 +70,13 @@ def pipeline(line: str) -> Shown:
 def _run(
     loaded: Pipeline, path: str, given: dict[str, object], **options: Any
 ) -> Shown:
-    from IPython.display import display
+    from nbmlops.tracking.below import Below
 
-    lines = _Lines(path)
-    handle = display(lines, display_id=True)  # type: ignore[no-untyped-call]
-
-    def say(line: str) -> None:
-        lines.add(line)
-        if handle is not None:
-            handle.update(lines)
-
-    result: Shown = loaded.run(params=given, say=say, **options)
+    below = Below(f"running {Path(path).name}")
+    try:
+        result: Shown = loaded.run(params=given, say=below.add, **options)
+    finally:
+        below.show()
     return result
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nbmlops.pipeline.cache import Cache
     from nbmlops.pipeline.pipeline import Pipeline
     from nbmlops.pipeline.step import StepResult, run_notebook
+    from nbmlops.pipeline.sweeps.sweeping import sweep
     from nbmlops.pipeline.values import emit
 
 _HOME_OF = {
@@ -21,9 +22,10 @@ _HOME_OF = {
     "StepResult": "step",
     "emit": "values",
     "run_notebook": "step",
+    "sweep": "sweeps.sweeping",
 }
 
-__all__ = ["Cache", "Pipeline", "StepResult", "emit", "run_notebook"]
+__all__ = ["Cache", "Pipeline", "StepResult", "emit", "run_notebook", "sweep"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public name

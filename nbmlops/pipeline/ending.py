@@ -9,7 +9,14 @@ from typing import Any, Literal
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 How = Literal[
-    "finished", "raised", "exited", "timed out", "died", "interrupted", "not started"
+    "finished",
+    "raised",
+    "exited",
+    "timed out",
+    "died",
+    "interrupted",
+    "given up",
+    "not started",
 ]
 
 

@@ -17,7 +17,7 @@ from nbmlops.entities import Run, RunStatus
 from nbmlops.errors import NbmlopsError, NotebookError
 from nbmlops.pipeline.ending import Ending
 from nbmlops.pipeline.html import to_html
-from nbmlops.pipeline.interrupts import run_interruptibly
+from nbmlops.pipeline.interrupts import GiveUp, run_interruptibly
 from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
 from nbmlops.pipeline.output import rescue, write_whole
 from nbmlops.pipeline.place import Place
@@ -90,7 +90,7 @@ class Execution:
 
     @property
     def _was_killed(self) -> bool:
-        return self.ending.how in ("died", "interrupted")
+        return self.ending.how in ("died", "interrupted", "given up")
 
     def execute(
         self,
@@ -103,6 +103,7 @@ class Execution:
         cold: bool = False,
         jobs: int = 1,
         target: Path | None = None,
+        give_up: GiveUp | None = None,
     ) -> None:
         """Run the cells, in a thread so that this one can be interrupted.
 
@@ -124,6 +125,8 @@ class Execution:
             Notebooks that share the processors.
         target : Path, optional
             The output file, which grows while it runs.
+        give_up : callable, optional
+            Asked several times a second why the notebook is not to go on.
         """
         self._executed = ready
         self._timeout_s = timeout_s
@@ -148,7 +151,8 @@ class Execution:
             if not why:
                 settings = self.run.store.settings.warm
                 try:
-                    self._run(warm_client(ready, settings, jobs=jobs, **common))
+                    client = warm_client(ready, settings, jobs=jobs, **common)
+                    self._run(client, give_up)
                 except NotWarm as reason:
                     why = str(reason)
             if why:
@@ -158,11 +162,11 @@ class Execution:
                 cold_client = StepClient(
                     ready, kernel_name=kernel_name, specs=specs, **common
                 )
-                self._run(cold_client)
+                self._run(cold_client, give_up)
             self.values = read_values(values)
 
-    def _run(self, client: Client) -> None:
-        self._ending, interrupt = run_interruptibly(client)
+    def _run(self, client: Client, give_up: GiveUp | None) -> None:
+        self._ending, interrupt = run_interruptibly(client, give_up)
         self.interrupt = self.interrupt or interrupt
 
     def _environment(self, experiment: str, place: Place) -> dict[str, str]:
@@ -227,7 +231,11 @@ class Execution:
         except NbmlopsError as error:
             problem = problem or error
         try:
-            self.run.close(problem, status="KILLED" if self._was_killed else None)
+            if self.ending.how == "given up":
+                self.run.log_tags({"nbmlops.ended_because": self.ending.reason})
+                self.run.close(status="KILLED")
+            else:
+                self.run.close(problem, status="KILLED" if self._was_killed else None)
         except NbmlopsError as error:
             problem = problem or error
         return problem
@@ -339,6 +347,8 @@ class Execution:
                 return f"The kernel of {name} died in {cell}."
             case "interrupted":
                 return f"{name} was interrupted in {cell}."
+            case "given up":
+                return f"{name} was {reason}."
             case "not started":
                 return f"The kernel of {name} did not start: {reason}."
         return ""

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbmlops.pipeline.ending import Ending
     from nbmlops.pipeline.warm.choice import Client
+
+_LOOK_S = 0.2
+GiveUp = Callable[[], str]
+"""Says why what runs is not to go on; nothing while it may."""
 
 
 class Interrupts:
@@ -57,13 +62,17 @@ class Interrupts:
             os.write(self._writable, b"!")
 
 
-def run_interruptibly(client: Client) -> tuple[Ending, KeyboardInterrupt | None]:
+def run_interruptibly(
+    client: Client, give_up: GiveUp | None = None
+) -> tuple[Ending, KeyboardInterrupt | None]:
     """Run a notebook in a thread, so that this one can be interrupted meanwhile.
 
     Parameters
     ----------
     client : Client
         What runs it; it is stopped by an interrupt.
+    give_up : callable, optional
+        Asked several times a second why it is not to go on; it is stopped by an answer.
 
     Returns
     -------
@@ -72,18 +81,26 @@ def run_interruptibly(client: Client) -> tuple[Ending, KeyboardInterrupt | None]
     KeyboardInterrupt or None
         What interrupted it first.
     """
+    ending: Ending | None = None
     interrupt: KeyboardInterrupt | None = None
+    why = ""
     with ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool:
         try:
             future = pool.submit(client.run)
-            while True:
+            while ending is None:
                 try:
-                    return future.result(), interrupt
+                    if wait([future], _LOOK_S if give_up else None).done:
+                        ending = future.result()
+                    elif give_up and not why and (why := give_up()):
+                        client.stop()
                 except KeyboardInterrupt as error:
                     interrupt = interrupt or error
                     client.stop()
         finally:
             client.stop()
+    if why and interrupt is None and ending.how != "finished":
+        ending = replace(ending, how="given up", reason=why)
+    return ending, interrupt
 
 
 @contextmanager

@@ -219,6 +219,18 @@ def plain(value: object, depth: int = 0) -> object:
     )
 
 
+def told(value: object) -> object:
+    """Return a value in which a secret is its reference."""
+    match value:
+        case Secret():
+            return value.reference
+        case list() | tuple():
+            return type(value)(map(told, value))
+        case dict():
+            return {name: told(each) for name, each in value.items()}
+    return value
+
+
 def _is_encodable(text: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in text)
 

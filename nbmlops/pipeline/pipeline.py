@@ -22,7 +22,7 @@ from nbmlops.render.pipelines import Graph, PlanView, ReportView, StatusView
 from nbmlops.store import Store
 from nbmlops.tracking.replaying import refuse_in_replay
 
-_WORKER = "nbmlops.lifecycle.pipeline_worker"  # where the areas meet
+WORKER = "nbmlops.lifecycle.pipeline_worker"  # where the areas meet
 
 
 class Pipeline:
@@ -217,7 +217,7 @@ class Pipeline:
                 planner,
                 Recording(store, planner.spec, params or {}),
                 engine=found,
-                worker=_WORKER,
+                worker=WORKER,
                 jobs=jobs,
                 keep_going=keep_going,
                 retries=retries,

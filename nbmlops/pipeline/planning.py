@@ -16,10 +16,9 @@ from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
 from nbmlops.pipeline.cache import Cache
 from nbmlops.pipeline.ground import Look
 from nbmlops.pipeline.keys import Keys, Parts, changes, key_of
-from nbmlops.pipeline.parameters import check_parameters
+from nbmlops.pipeline.parameters import check_parameters, told
 from nbmlops.pipeline.templates import render
 from nbmlops.pipeline.units import Unit, choose, units_of
-from nbmlops.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +115,7 @@ class Planner:
         look = self._looks.get(decision.unit.step.name)
         declared = (look.declared if look else None) or {}
         defaults = {p.name: p.default for p in declared.values() if p.is_literal}
-        return {name: _told(v) for name, v in {**defaults, **decision.params}.items()}
+        return {name: told(v) for name, v in {**defaults, **decision.params}.items()}
 
     def decide(self, unit: Unit) -> Decision:
         """Return whether a unit has to run, those before its step being done.
@@ -177,7 +176,8 @@ class Planner:
     def slot(self, unit: Unit) -> str:
         """Return what names a unit among all of the project."""
         path = os.path.relpath(self.spec.path, self.project)
-        return f"{path}\0{unit.name}"
+        values = str(dict(unit.combo)) if unit.label else ""
+        return f"{path}\0{unit.name}{values}"
 
     def settle(self, step: Step, keys: list[str], report: StepReport) -> None:
         """Note what a step came to, for those behind it.
@@ -268,15 +268,3 @@ class Planner:
             model_run_id=entry.get("model_run_id"),
             outputs=tuple(entry.get("outputs", ())),
         )
-
-
-def _told(value: object) -> object:
-    """Return a value in which a secret is its reference."""
-    match value:
-        case Secret():
-            return value.reference
-        case list() | tuple():
-            return type(value)(map(_told, value))
-        case dict():
-            return {name: _told(each) for name, each in value.items()}
-    return value

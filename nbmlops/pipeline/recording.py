@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 from nbmlops._masking import mask_tree
 from nbmlops.config import Settings
@@ -34,6 +37,31 @@ TOLD = "nbmlops.failed."
 """Tags of a pipeline's run: the selected run of a grid; what failed with no run."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the run of a pipeline, or of a sweep, is given at its end.
+
+    Attributes
+    ----------
+    files : Mapping of str to bytes
+        Artifacts by path.
+    tags : Mapping of str to str
+        Its tags.
+    metrics : Mapping of str to float
+        Its metrics.
+    """
+
+    files: Mapping[str, bytes]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def outcome_of(report: PipelineReport) -> Outcome:
+    """Return what became of the steps, as an artifact."""
+    document = json.dumps(mask_tree(to_json(report)), indent=2)
+    return Outcome(files={"nbmlops/pipeline.json": document.encode()})
+
+
 class Recording:
     """Records one run of a pipeline.
 
@@ -47,6 +75,10 @@ class Recording:
         The pipeline.
     given : Mapping of str to object
         Params of this run.
+    kind : {"pipeline", "sweep"}, default="pipeline"
+        Of the run; the file of a sweep is its notebook.
+    outcome : callable, optional
+        Given the report, returns what the run is given at its end.
 
     Attributes
     ----------
@@ -55,14 +87,21 @@ class Recording:
     """
 
     def __init__(
-        self, store: Store, spec: PipelineSpec, given: Mapping[str, object]
+        self,
+        store: Store,
+        spec: PipelineSpec,
+        given: Mapping[str, object],
+        *,
+        kind: Literal["pipeline", "sweep"] = "pipeline",
+        outcome: Callable[[PipelineReport], Outcome] = outcome_of,
     ) -> None:
         self._store, self._spec = store, spec
+        self._outcome, self._file_tag = outcome, f"nbmlops.{kind}"
         self.settings: Settings = store.settings
         self._file = relative(Path(spec.path), self.settings.project)
         self._tags = source_tags(self.settings.project, environ=os.environ) | {
-            "mlflow.source.type": "PROJECT",
-            PIPELINE: self._file,
+            "mlflow.source.type": "PROJECT" if kind == "pipeline" else "NOTEBOOK",
+            self._file_tag: self._file,
         }
         self.has_orphans = False
         self._hits: list[LeftRun] = []
@@ -72,17 +111,23 @@ class Recording:
             store,
             name=spec.name,
             experiment=spec.experiment,
-            kind="pipeline",
+            kind=kind,
             source=self._file,
             tags={k: v for k, v in self._tags.items() if k != "mlflow.source.name"},
             params={**spec.params, **given},
         )
-        self._run.log_artifact(spec.path, "nbmlops")
+        if kind == "pipeline":
+            self._run.log_artifact(spec.path, "nbmlops")
 
     @property
     def run_id(self) -> str:
         """The pipeline's run; while the store has not made it, its key."""
         return self._run.run_id
+
+    @property
+    def folder(self) -> Path:
+        """Where to put what is of no use when the run has ended."""
+        return _scratch(self.settings.home, self._run.key)
 
     def open(self) -> None:
         """Have the run made in the store, since a step is about to run."""
@@ -112,13 +157,13 @@ class Recording:
         """
         return {
             PARENT: self.run_id,
-            PIPELINE: self._file,
+            self._file_tag: self._file,
             STEP: unit,
             "nbmlops.cache": cache[:500],
         }
 
     def hit(self, report: StepReport, notebook: str | None, key: str) -> None:
-        """Record a unit whose result was kept."""
+        """Record a unit whose result was kept, or that was given up before."""
         folder = Path(self._spec.path).parent
         source = relative(folder / notebook, self.settings.project) if notebook else ""
         tags = {k: v for k, v in self._tags.items() if k != "mlflow.source.name"}
@@ -133,7 +178,10 @@ class Recording:
             | {CACHED_RUN: str(report.run_id), KEY: key},
             params=report.params,
         )
-        run.end("FINISHED")
+        if report.state == "pruned":
+            run.end("KILLED", because=report.why)
+        else:
+            run.end("FINISHED")
         self._hits.append(run)
         if self._run.is_sent:
             run.ship()
@@ -151,8 +199,7 @@ class Recording:
         """End the run when the runner itself cannot go on."""
         with suppress(NbmlopsError):
             self._run.end(status_of(error), because=f"{type(error).__name__}: {error}")
-        if self._state is not None:
-            self._state.unlink(missing_ok=True)
+        self._clear()
 
     def end(self, report: PipelineReport) -> tuple[str, ...]:
         """End the run, and return what the user should know.
@@ -160,17 +207,19 @@ class Recording:
         Parameters
         ----------
         report : PipelineReport
-            What became of the steps; an artifact of the run.
+            What became of the steps.
         """
-        document = json.dumps(mask_tree(to_json(report)), indent=2)
-        self._run.log_bytes(document.encode(), "nbmlops/pipeline.json")
+        outcome = self._outcome(report)
+        for path, content in outcome.files.items():
+            self._run.log_bytes(content, path)
+        self._run.log_tags(outcome.tags)
+        self._run.log_metrics(outcome.metrics)
         failed = [each for each in report.steps if each.state == "failed"]
         because = failed[0].why if failed else ""
         if report.status == "KILLED":
             because = "KeyboardInterrupt: it was interrupted"
         kept = self._run.end(report.status, because=because)
-        if self._state is not None:
-            self._state.unlink(missing_ok=True)
+        self._clear()
         if not self._run.is_sent:
             send_beside(self.settings)
             return ()
@@ -181,6 +230,15 @@ class Recording:
             with suppress(StoreError):
                 reap(self._store)
         return (str(kept),) if kept else ()
+
+    def _clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._state is not None:
+            self._state.unlink(missing_ok=True)
+
+
+def _scratch(home: Path, key: str) -> Path:
+    return home / "pipelines" / "watched" / key
 
 
 def _clear_up(home: Path) -> None:
@@ -201,6 +259,7 @@ def _clear_up(home: Path) -> None:
     if dead:
         sweep(OF_RUN, [path.name for path in dead])
         for path in dead:
+            shutil.rmtree(_scratch(home, path.name), ignore_errors=True)
             path.unlink(missing_ok=True)
 
 

@@ -22,8 +22,8 @@ class Retries:
         self._later: list[tuple[float, int, Decision]] = []
         self._numbers = itertools.count()
 
-    def __bool__(self) -> bool:
-        return bool(self._later)
+    def __len__(self) -> int:
+        return len(self._later)
 
     @property
     def wait_s(self) -> float:

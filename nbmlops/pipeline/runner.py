@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from nbmlops.engines import Engine
 from nbmlops.entities import PipelineReport, RunStatus, Step, StepReport
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.pipeline.crew import Crew, Ended
+from nbmlops.pipeline.feed import Feed
 from nbmlops.pipeline.planning import Decision, Planner
 from nbmlops.pipeline.recording import Recording
 from nbmlops.pipeline.retries import Retries
@@ -42,6 +43,8 @@ class Runner:
         Whether steps are begun again that may be.
     say : callable
         Given a line whenever something happens.
+    feed : Feed, optional
+        Says one by one which runs of the one step there are to be.
 
     Attributes
     ----------
@@ -60,12 +63,14 @@ class Runner:
         keep_going: bool,
         retries: bool,
         say: Say,
+        feed: Feed | None = None,
     ) -> None:
         self._planner, self._recording = planner, recording
         self._engine, self._jobs = engine, jobs
         self._keep_going, self._may_retry, self._say = keep_going, retries, say
         self._spec = planner.spec
-        self._waiting: list[Step] = list(self._spec.steps)
+        self._feed = feed
+        self._waiting: list[Step] = [] if feed else list(self._spec.steps)
         self._decisions: dict[str, list[Decision]] = {}
         self._reports: dict[str, dict[str, StepReport]] = {}
         self._entries: dict[str, Reply] = {}
@@ -103,6 +108,8 @@ class Runner:
             for decision, answer in self._crew.wait(pause_s):
                 self._take_answer(decision, answer)
             self._tell_of_interrupt()
+            if self._feed is not None:
+                self._feed.look()
 
     def _tell_of_interrupt(self) -> None:
         n = self._crew.n_busy
@@ -119,27 +126,38 @@ class Runner:
 
     def _expand(self) -> None:
         """Decide for the steps whose needs are done."""
+        while self._has_room and self._feed and (unit := self._feed.next()):
+            self._begin(unit.step, [unit])
         is_moving = True
         while is_moving and not self._is_ending:
             is_moving = False
             for step in list(self._waiting):
                 if all(name in self._planner.done for name in step.needs):
                     self._waiting.remove(step)
-                    self._begin(step)
+                    self._begin(step, units_of(step))
                     is_moving = True
 
-    def _begin(self, step: Step) -> None:
-        self._reports[step.name] = {}
-        units = list(units_of(step))
-        self._decisions[step.name] = []
+    @property
+    def _has_room(self) -> bool:
+        n = self._crew.n_busy + len(self._ready) + len(self._retries)
+        return n < self._n_jobs and not self._is_ending
+
+    @property
+    def _n_jobs(self) -> int:
+        return self._jobs or self._engine.n_jobs
+
+    def _begin(self, step: Step, units: Iterable[Unit]) -> None:
+        self._reports.setdefault(step.name, {})
+        decisions = self._decisions.setdefault(step.name, [])
+        n_before = len(decisions)
         for unit in units:
             try:
                 decision = self._planner.decide(unit)
             except NbmlopsError as error:
                 self._fail(unit, f"{error.problem} {error.fix}")
                 continue
-            self._decisions[step.name].append(decision)
-        for decision in self._decisions[step.name]:
+            decisions.append(decision)
+        for decision in decisions[n_before:]:
             if decision.entry is not None and self._put_back(decision):
                 report = self._planner.report_of(decision)
                 self._say(f"{report.step}: cached, {report.why}")
@@ -166,7 +184,7 @@ class Runner:
         if self._is_ending:
             return
         self._ready.extend(self._retries.take_due())
-        while self._ready and self._crew.n_busy < (self._jobs or self._engine.n_jobs):
+        while self._ready and self._crew.n_busy < self._n_jobs:
             self._recording.open()
             decision = self._ready.popleft()
             name = decision.unit.name
@@ -195,11 +213,12 @@ class Runner:
             experiment=self._spec.experiment,
             context=self._recording.context(unit.name, f"miss: {decision.why}"),
             jobs=min(
-                self._jobs or self._engine.n_jobs,
+                self._n_jobs,
                 self._engine.n_beside,
                 self._crew.n_busy + len(self._ready) + 1,
             ),
             source=planner.done.get(source) if source else None,
+            watch=unit.watch,
         )
 
     def _take_answer(self, decision: Decision, answer: object) -> None:
@@ -234,7 +253,7 @@ class Runner:
         report = replace(
             reply.report, attempts=attempts, params=self._planner.all_params(decision)
         )
-        took = "kept meanwhile" if report.state == "cached" else "done"
+        took = "kept meanwhile" if report.state == "cached" else report.state
         self._say(f"{name}: {took} in {report.duration_s:.1f} s, run {report.run_id}")
         self._entries[name] = reply
         self._note(unit, report)
@@ -251,7 +270,9 @@ class Runner:
     def _note(self, unit: Unit, report: StepReport) -> None:
         step = unit.step
         self._reports[step.name][unit.name] = report
-        if len(self._reports[step.name]) == step.n_runs:
+        if self._feed is not None:
+            self._feed.told(unit, report)
+        elif len(self._reports[step.name]) == step.n_runs:
             self._settle(step)
 
     def _settle(self, step: Step) -> None:
@@ -297,7 +318,7 @@ class Runner:
         steps: list[StepReport] = []
         for step in self._spec.steps:
             found = self._reports.get(step.name, {})
-            for unit in units_of(step):
+            for unit in self._feed.units if self._feed else units_of(step):
                 steps.append(found.get(unit.name) or self._not_run(unit))
         status: RunStatus = "FAILED" if self._has_failed else "FINISHED"
         if self.was_interrupted:

@@ -13,7 +13,7 @@ from nbmlops._masking import mask_tree
 from nbmlops.entities import RunStatus, to_json
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.pipeline.execution import Execution
-from nbmlops.pipeline.interrupts import terminable
+from nbmlops.pipeline.interrupts import GiveUp, terminable
 from nbmlops.pipeline.notebook import (
     check_parameters,
     code_sources,
@@ -76,6 +76,7 @@ def run_notebook(
     place: Place | None = None,
     cold: bool = False,
     jobs: int = 1,
+    give_up: GiveUp | None = None,
 ) -> StepResult:
     """Run a notebook in a process of its own and record it as one run.
 
@@ -110,6 +111,9 @@ def run_notebook(
         that has imported what it imports, where that does the same.
     jobs : int, default=1
         Notebooks that run at once: in a fork each has its part of the threads.
+    give_up : callable, optional
+        Asked several times a second; a text other than "" is why the notebook is not
+        to go on. It is interrupted then, and its run is ``KILLED``.
 
     Returns
     -------
@@ -125,7 +129,8 @@ def run_notebook(
     DependencyError
         No keyring can be asked for a secret.
     NotebookError
-        A cell raised or called ``sys.exit``, the time ran out or the kernel died.
+        A cell raised or called ``sys.exit``, the time ran out, the kernel died, or it
+        was given up.
     StoreError
         The store or the output's disk could not be written.
     KeyboardInterrupt
@@ -187,6 +192,7 @@ def run_notebook(
                 cold=cold,
                 jobs=jobs,
                 target=target,
+                give_up=give_up,
             )
             problem = execution.finish(target)
         except BaseException as error:

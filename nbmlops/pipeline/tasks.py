@@ -17,6 +17,22 @@ Failure = Literal["died", "outage", "timeout", "error", "usage"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """What a notebook tells while it runs, and by which it may be given up.
+
+    Attributes
+    ----------
+    folder : Path
+        Its own: ``steps`` is written by the notebook, ``verdict`` by who reads that.
+    metric : str
+        What it tells of.
+    """
+
+    folder: Path
+    metric: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """What a worker is told to do.
 
@@ -52,6 +68,8 @@ class Task:
         Tasks that share the processors with it, itself included.
     source : StepReport or None
         What an action is about.
+    watch : Watch or None
+        By which it may be given up.
     """
 
     settings: Settings
@@ -70,6 +88,7 @@ class Task:
     context: Mapping[str, str]
     jobs: int
     source: StepReport | None = None
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from itertools import product
 
 from nbmlops.entities import Step, StepReport
 from nbmlops.errors import UsageError, did_you_mean
+from nbmlops.pipeline.tasks import Watch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,15 +22,22 @@ class Unit:
         The step.
     combo : Mapping of str to object
         Its values of the grid.
+    label : str
+        What tells it from others of the step, where that is not its values.
+    watch : Watch or None
+        By which it may be given up while it runs.
     """
 
     step: Step
     combo: Mapping[str, object] = field(default_factory=dict)
+    label: str = ""
+    watch: Watch | None = None
 
     @property
     def name(self) -> str:
         """The step's name, and of a grid its values: ``train[C=1]``."""
-        told = ",".join(f"{name}={value}" for name, value in self.combo.items())
+        values = (f"{name}={value}" for name, value in self.combo.items())
+        told = self.label or ",".join(values)
         if not told:
             return self.step.name
         is_short = len(told) < 120 and told.isprintable()

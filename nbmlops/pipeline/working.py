@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from nbmlops.pipeline.made import missing, stamps
 from nbmlops.pipeline.once import Intent
 from nbmlops.pipeline.tasks import KEY, Failure, Reply, Task
 from nbmlops.store import Store, connect, runs, search
+from nbmlops.tracking.watched import FILE, METRIC
 
 _KINDS: Mapping[str, Failure] = {
     "died": "died",
@@ -65,12 +67,15 @@ def work(task: Task, *, act: Act) -> Reply:
     KeyboardInterrupt
         It was stopped.
     """
+    began_at = time.monotonic()
     keys = Keys(task.folder, task.settings.project, task.settings.home)
     cache = Cache(task.settings.home, keys.digests, depot=task.settings.cache.url)
     try:
         with _alone(task):
             return _work(task, keys, cache, act)
     except NotebookError as error:
+        if error.how == "given up":
+            return _given_up(task, error, time.monotonic() - began_at)
         kind = _KINDS.get(error.how, "error")
         return _failed(task, error.problem, kind, error.run_id)
     except StoreError as error:
@@ -86,6 +91,21 @@ def _failed(
 ) -> Reply:
     report = StepReport(step=task.name, state="failed", why=problem, run_id=run_id)
     return Reply(report=report, failure=kind)
+
+
+def _given_up(task: Task, error: NotebookError, duration_s: float) -> Reply:
+    run_id = str(error.run_id)
+    report = StepReport(
+        step=task.name,
+        state="pruned",
+        why=error.problem.rstrip("."),
+        run_id=run_id,
+        duration_s=duration_s,
+    )
+    with suppress(StoreError):  # what it logged is not in the store yet
+        metrics = _facts(connect(task.settings), run_id)["metrics"]
+        report = replace(report, metrics=metrics)
+    return Reply(report=report)
 
 
 @contextmanager
@@ -124,7 +144,7 @@ def _work(task: Task, keys: Keys, cache: Cache, act: Act) -> Reply:
         if intent is not None and how in ("raised", "exited"):
             intent.withdraw()  # the notebook itself said that it failed
         raise
-    facts = _facts(store, result) if step.notebook else {}
+    facts = _facts(store, result.run_id) if step.notebook else {}
     reply = _keep(task, keys, cache, result, facts)
     if intent is not None:
         intent.withdraw()
@@ -146,6 +166,9 @@ def _execute(task: Task, store: Store, act: Act) -> _Result:
         return _act(task, store, act)
     from nbmlops.pipeline.step import run_notebook
 
+    watch = task.watch
+    os.environ[FILE] = str(watch.folder / "steps") if watch else ""
+    os.environ[METRIC] = watch.metric if watch else ""
     done = run_notebook(
         task.folder / task.step.notebook,
         params=task.params,
@@ -155,8 +178,13 @@ def _execute(task: Task, store: Store, act: Act) -> _Result:
         kernel_name=task.step.kernel,
         jobs=task.jobs,
         store=store,
+        give_up=_verdict(watch.folder / "verdict") if watch else None,
     )
     return _Result(done.run_id, done.duration_s, done.values, list(done.notes))
+
+
+def _verdict(file: Path) -> Callable[[], str]:
+    return lambda: file.read_text("utf-8") if file.exists() else ""
 
 
 def _act(task: Task, store: Store, act: Act) -> _Result:
@@ -198,9 +226,9 @@ def _check_outputs(
     )
 
 
-def _facts(store: Store, result: _Result) -> dict[str, Any]:
+def _facts(store: Store, run_id: str) -> dict[str, Any]:
     """Return the metrics and the newest model of a run and of those below it."""
-    waiting: list[Run] = [search.get_run(store, result.run_id)]
+    waiting: list[Run] = [search.get_run(store, run_id)]
     found: list[Run] = []
     while waiting:
         run = waiting.pop(0)

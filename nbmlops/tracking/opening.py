@@ -25,7 +25,7 @@ from nbmlops.tracking.spool import Opening
 from nbmlops.tracking.syncing import store_hash
 from nbmlops.tracking.values import LONGEST_TAG, check_name, shortened
 
-Kind = Literal["cell", "session", "fit", "step", "pipeline"]
+Kind = Literal["cell", "session", "fit", "step", "pipeline", "sweep"]
 
 
 def open_run(
@@ -50,7 +50,7 @@ def open_run(
         Where to record it; the project's store by default.
     name : str
         The run's name.
-    kind : {"cell", "session", "fit", "step", "pipeline"}, default="session"
+    kind : Kind, default="session"
         Value of the tag ``nbmlops.kind``.
     experiment : str, optional
         By default the one chosen with ``mlflow.set_experiment``, else the project's.

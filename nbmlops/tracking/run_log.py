@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,7 @@ from nbmlops.tracking.values import (
     to_number,
     to_step,
 )
+from nbmlops.tracking.watched import Watched
 
 
 class RunLog:
@@ -57,6 +59,7 @@ class RunLog:
         self._names: dict[str, str] = {}
         self._last: dict[str, tuple[int, int, str]] = {}
         self._digests: list[str] = []
+        self._watched = Watched.of(os.environ)
         self._is_open = True
 
     @property
@@ -125,6 +128,8 @@ class RunLog:
         if lines:
             self._journal.append("".join(lines).encode())
             self.metrics.update(numbers)
+            if self._watched is not None:
+                self._watched.note(numbers, step)
 
     def log_params(self, /, **params: object) -> None:
         """Add params to the run; a param keeps its first value.

@@ -1,0 +1,88 @@
+"""What became of a sweep: one notebook, run with many sets of parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from nbmlops.entities.pipeline import StepReport
+from nbmlops.entities.run import RunStatus
+
+Mode = Literal["max", "min"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepReport:
+    """What a sweep came to.
+
+    Attributes
+    ----------
+    sweep : str
+        Its name.
+    notebook : str
+        Path of the notebook.
+    run_id : str
+        The sweep's own run, above all others; while the store has not made that, the
+        run's key.
+    status : RunStatus
+        ``FINISHED`` when no run failed and nobody interrupted it.
+    duration_s : float
+        Seconds it took.
+    swept : tuple of str
+        Names of the parameters that differ.
+    metric : str or None
+        What the runs are compared by; None when that is not known.
+    mode : {"max", "min"} or None
+        Whether the largest or the smallest is the best.
+    best : StepReport or None
+        The best of the runs.
+    runs : tuple of StepReport
+        In the order they were asked for.
+    notes : tuple of str
+        What the user should know.
+    """
+
+    sweep: str
+    notebook: str
+    run_id: str
+    status: RunStatus
+    duration_s: float
+    swept: tuple[str, ...]
+    metric: str | None
+    mode: Mode | None
+    best: StepReport | None
+    runs: tuple[StepReport, ...]
+    notes: tuple[str, ...] = ()
+
+
+def ranked(runs: Iterable[StepReport], metric: str, mode: Mode) -> list[StepReport]:
+    """Return the runs that have a metric, the best first.
+
+    Parameters
+    ----------
+    runs : iterable of StepReport
+        Runs of a sweep.
+    metric : str
+        What they are compared by.
+    mode : {"max", "min"}
+        Whether the largest or the smallest is the best.
+
+    Returns
+    -------
+    list of StepReport
+        Those that came to their end with a finite value; of equal ones the first is
+        the better.
+
+    Examples
+    --------
+    >>> runs = [StepReport(step=n, state="done", metrics={"auc": v})
+    ...         for n, v in (("a", 0.5), ("b", float("nan")), ("c", 0.9))]
+    >>> [run.step for run in ranked(runs, "auc", "max")]
+    ['c', 'a']
+    """
+    sign = -1 if mode == "max" else 1
+    ended = (run for run in runs if run.state in ("cached", "done"))
+    finite = [run for run in ended if math.isfinite(run.metrics.get(metric, math.nan))]
+    return sorted(finite, key=lambda run: sign * run.metrics[metric])

@@ -1,0 +1,26 @@
+"""Where the runs of a step come from, when a grid is not all there is to say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from nbmlops.entities import StepReport
+from nbmlops.pipeline.units import Unit
+
+
+class Feed(Protocol):
+    """Says one by one which runs of a step there are to be, and is told their ends."""
+
+    @property
+    def units(self) -> Sequence[Unit]:
+        """Those to report on, in order; each has a name of its own."""
+
+    def next(self) -> Unit | None:
+        """Return what is to begin now that there is room; None when nothing is."""
+
+    def told(self, unit: Unit, report: StepReport) -> None:
+        """Take note of what became of a unit."""
+
+    def look(self) -> None:
+        """Look at what runs, several times a second."""

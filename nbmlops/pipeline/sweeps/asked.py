@@ -1,0 +1,260 @@
+"""What a sweep is asked to be, found to be right before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.config import Settings
+from nbmlops.entities import Mode, Step
+from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
+from nbmlops.pipeline.glance import glance, kernel_of, read_kernel
+from nbmlops.pipeline.ground import Ground, Look, iter_input
+from nbmlops.pipeline.notebook import find_notebook, parameters
+from nbmlops.pipeline.shape import Draft
+from nbmlops.pipeline.sweeps.checking import Checker
+from nbmlops.pipeline.sweeps.listed import Combo, Given, of_grid, of_list
+from nbmlops.pipeline.sweeps.search import PRUNERS, Plan
+from nbmlops.pipeline.sweeps.space import Space, read_space
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+_OF_SPACE = ("trials", "seed", "sampler", "pruner")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A sweep as `nbmlops.sweep` is asked for it."""
+
+    grid: Mapping[str, Iterable[object]] | None
+    sets: Given | None
+    space: Mapping[str, object] | None
+    params: Mapping[str, object]
+    metric: str | None
+    mode: str | None
+    trials: int | None
+    time_s: float | None
+    seed: int | None
+    sampler: BaseSampler | None
+    pruner: str | BasePruner | None
+    inputs: tuple[str, ...]
+    kernel_name: str | None
+    timeout_s: float | None
+    retries: int
+    jobs: int | None
+    cache: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A sweep that can be run.
+
+    Attributes
+    ----------
+    source : Path
+        The notebook.
+    step : Step
+        What is run again and again.
+    look : Look
+        What the notebook declares.
+    swept : dict of str to str
+        The parameters that differ, and in which way.
+    metric : str or None
+        What runs are compared by.
+    mode : {"max", "min"} or None
+        Which value is the best; None for what the metric's name says.
+    time_s : float or None
+        Seconds after which no run begins any more.
+    combos : list of dict
+        The sets, where there is no search.
+    space : Space or None
+        What a search draws from.
+    plan : Plan or None
+        How it is done.
+    """
+
+    source: Path
+    step: Step
+    look: Look
+    swept: Mapping[str, str]
+    metric: str | None
+    mode: Mode | None
+    time_s: float | None
+    combos: list[Combo] = field(default_factory=list)
+    space: Space | None = None
+    plan: Plan | None = None
+
+
+def ask(path: str | Path, request: Request, settings: Settings) -> Asked:
+    """Return a sweep that can be run.
+
+    Parameters
+    ----------
+    path : str or Path
+        The notebook.
+    request : Request
+        All else.
+    settings : Settings
+        The project's.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such notebook or file of sets.
+    UsageError
+        Something is wrong; it names all that is.
+    DependencyError
+        A space is given, and Optuna is not installed.
+    """
+    source = find_notebook(path)
+    kinds = [k for k in ("grid", "sets", "space") if getattr(request, k) is not None]
+    if len(kinds) != 1:
+        raise UsageError(
+            f"The sweep has {' and '.join(kinds) or 'no grid, sets or space'}.",
+            fix="Give one of grid, sets and space.",
+        )
+    notebook = glance(source)
+    checker = Checker(parameters(notebook))
+    _check_numbers(request, checker)
+    _check_metric(request, checker)
+    try:
+        read_kernel(kernel_of(notebook, request.kernel_name))
+    except NbmlopsError as error:
+        checker.fault(error.problem)
+    _check_inputs(source, request.inputs, settings, checker)
+    params = {name: checker.fit(name, each) for name, each in request.params.items()}
+    found: dict[str, Any] = {}
+    swept: dict[str, str] = {}
+    if request.space is not None:
+        found["space"] = read_space(request.space, params, checker)
+        swept = found["space"].described()
+    elif request.grid is not None:
+        found["combos"] = of_grid(request.grid, params, checker)
+    elif request.sets is not None:
+        found["combos"] = of_list(request.sets, params, checker)
+    checker.refuse(source.name)
+    if not swept:
+        swept = _described(found["combos"])
+    mode = _mode(request)
+    if request.space is not None:
+        found["plan"] = _plan(request, mode)
+    return Asked(
+        source=source,
+        step=Step(
+            name=source.stem,
+            line=1,
+            notebook=source.name,
+            inputs=request.inputs,
+            params=params,
+            kernel=request.kernel_name,
+            timeout_s=request.timeout_s,
+            retries=request.retries,
+            cache=request.cache,
+        ),
+        look=Look(declared=checker.declared, emitted=frozenset({"*"})),
+        swept=swept,
+        metric=request.metric,
+        mode=mode,
+        time_s=request.time_s,
+        **found,
+    )
+
+
+def mode_of(metric: str) -> Mode:
+    """Return whether a metric is to be large or small, going by its name."""
+    from nbmlops.store.selection import is_lower_better
+
+    return "min" if is_lower_better(metric) else "max"
+
+
+def _mode(request: Request) -> Mode | None:
+    if request.mode is not None:
+        return "min" if request.mode == "min" else "max"
+    return None if request.metric is None else mode_of(request.metric)
+
+
+def _plan(request: Request, mode: Mode | None) -> Plan:
+    assert request.metric is not None  # noqa: S101 - it was checked
+    assert mode is not None  # noqa: S101
+    return Plan(
+        metric=request.metric,
+        mode=mode,
+        trials=request.trials,
+        time_s=request.time_s,
+        seed=request.seed or 0,
+        jobs=request.jobs,
+        sampler=request.sampler,
+        pruner=request.pruner or "median",
+    )
+
+
+def _described(combos: Iterable[Combo]) -> dict[str, str]:
+    """Return the values of each parameter that is swept, each once."""
+    values: dict[str, dict[str, None]] = {}
+    for combo in combos:
+        for name, value in combo.items():
+            values.setdefault(name, {})[str(value)] = None
+    return {name: ", ".join(seen) for name, seen in values.items()}
+
+
+def _check_numbers(request: Request, checker: Checker) -> None:
+    lowest: dict[str, tuple[tuple[type, ...], int]] = {
+        "jobs": ((int,), 1),
+        "retries": ((int,), 0),
+        "trials": ((int,), 1),
+        "seed": ((int,), 0),
+        "time_s": ((int, float), 0),
+        "timeout_s": ((int, float), 0),
+    }
+    for name, (types, low) in lowest.items():
+        value = getattr(request, name)
+        if value is None:
+            continue
+        is_enough = type(value) in types and (
+            value > low if float in types else value >= low
+        )
+        if not is_enough:
+            words = f"above {low}" if float in types else f"{low} or more"
+            checker.fault(f"{name} is {value!r}, not {words}.")
+    if request.space is None:
+        for name in _OF_SPACE:
+            if getattr(request, name) is not None:
+                checker.fault(f"{name} is given, but no space to search.")
+    elif request.trials is None and request.time_s is None:
+        checker.fault("The search has no end: give trials or time_s.")
+
+
+def _check_metric(request: Request, checker: Checker) -> None:
+    metric, mode, pruner = request.metric, request.mode, request.pruner
+    if metric is None and request.space is not None:
+        checker.fault("The search names no metric to search by.")
+    if mode not in (None, "max", "min"):
+        near = did_you_mean(str(mode), ("max", "min"))
+        checker.fault(f"The mode is {mode!r}, not max or min.{near}")
+    elif mode is not None and metric is None:
+        checker.fault("A mode is given, but no metric.")
+    if isinstance(pruner, str) and pruner not in PRUNERS:
+        near = did_you_mean(pruner, PRUNERS)
+        checker.fault(f"No pruner {pruner!r}: there is {', '.join(PRUNERS)}.{near}")
+    for name, method in (("sampler", "sample_relative"), ("pruner", "prune")):
+        value = getattr(request, name)
+        if not isinstance(value, str | None) and not hasattr(value, method):
+            checker.fault(f"The {name} is {value!r:.60}, not one of Optuna's.")
+
+
+def _check_inputs(
+    source: Path, inputs: tuple[str, ...], settings: Settings, checker: Checker
+) -> None:
+    ground = Ground(path=source, project=settings.project, draft=Draft(), faults=[])
+    for text in inputs:
+        is_inside = ground.inside(text, 1) is not None
+        if is_inside and next(iter_input(source.parent, text), None) is None:
+            checker.fault(
+                f"Input {text!r} is not there; it is relative to the notebook."
+            )
+    for fault in ground.faults:
+        checker.fault(fault.problem)

@@ -1,0 +1,96 @@
+"""Whether what a sweep gives a notebook is what the notebook declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.pipeline.parameters import Parameter, check_parameters, told
+from nbmlops.pipeline.templates import has_template
+
+_MOST_TOLD = 20
+
+
+class Checker:
+    """Gathers all that is wrong with a sweep before anything is run.
+
+    Parameters
+    ----------
+    declared : Mapping of str to Parameter or None
+        What the notebook declares.
+
+    Attributes
+    ----------
+    faults : list of str
+        A sentence each.
+    """
+
+    def __init__(self, declared: Mapping[str, Parameter] | None) -> None:
+        self.declared = declared
+        self.faults: list[str] = []
+        self._optional = declared and {
+            name: replace(each, default_source=each.default_source or "...")
+            for name, each in declared.items()
+        }
+
+    def fault(self, problem: str, where: str = "") -> None:
+        """Note what is wrong, and where it stands."""
+        self.faults.append(f"{where}: {problem}" if where else problem)
+
+    def fit(self, name: str, value: object, where: str = "") -> object:
+        """Return a value as the notebook will see it, a secret as its reference.
+
+        Parameters
+        ----------
+        name : str
+            The parameter.
+        value : object
+            What it is to be; where it cannot be that, a fault is noted.
+        where : str, default=""
+            Where it stands.
+        """
+        if isinstance(value, str) and has_template(value):
+            self.fault(f"Parameter {name!r} has a template; pipelines can.", where)
+            return value
+        try:
+            return told(check_parameters(self._optional, {name: value})[name])
+        except NbmlopsError as error:
+            self.fault(error.problem, where)
+            return value
+
+    def complete(self, fixed: Iterable[str], swept: Iterable[str], where: str) -> None:
+        """Note what is given twice, and what is not given and has no default."""
+        fixed, swept = list(fixed), list(swept)
+        for name in swept:
+            if name in fixed:
+                self.fault(f"Parameter {name!r} is fixed, and swept too.", where)
+        for name, each in (self.declared or {}).items():
+            if not each.default_source and name not in (*fixed, *swept):
+                problem = f"Parameter {name!r} has no default and is not given."
+                self.fault(problem, where)
+
+    def refuse(self, notebook: str) -> None:
+        """Raise what was gathered.
+
+        Parameters
+        ----------
+        notebook : str
+            Whose sweep it is.
+
+        Raises
+        ------
+        UsageError
+            Something is wrong.
+        """
+        faults = list(dict.fromkeys(self.faults))
+        if not faults:
+            return
+        known = ", ".join(map(str, (self.declared or {}).values())) or "none"
+        lines = [f"  {fault}" for fault in faults[:_MOST_TOLD]]
+        if len(faults) > _MOST_TOLD:
+            lines.append(f"  and {len(faults) - _MOST_TOLD} more")
+        raise UsageError(
+            "\n".join([f"The sweep of {notebook} cannot be run:", *lines]),
+            fix=f"The notebook's parameters are: {known}. Nothing was run.",
+        )

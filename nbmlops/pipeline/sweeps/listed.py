@@ -1,0 +1,247 @@
+"""The sets of parameters of a grid, of a list and of a file."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+
+from nbmlops.entities import Step, StepReport
+from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.pipeline.faults import Fault
+from nbmlops.pipeline.located import read_located
+from nbmlops.pipeline.parameters import parse_text
+from nbmlops.pipeline.sweeps.checking import Checker
+from nbmlops.pipeline.sweeps.tally import Tally
+from nbmlops.pipeline.units import Unit
+
+_MOST_RUNS = 10_000
+_SUFFIXES = (".csv", ".json", ".yaml", ".yml")
+Combo = dict[str, object]
+Given = Sequence[Mapping[str, object]] | str | Path
+
+
+def of_grid(
+    grid: Mapping[str, Iterable[object]], fixed: Iterable[str], checker: Checker
+) -> list[Combo]:
+    """Return each combination of a grid, the last axis changing fastest.
+
+    Parameters
+    ----------
+    grid : Mapping of str to iterable
+        Values by parameter.
+    fixed : iterable of str
+        Parameters that are the same in all.
+    checker : Checker
+        Told what is wrong.
+    """
+    axes: dict[str, list[object]] = {}
+    for name, values in grid.items():
+        if isinstance(values, str | bytes | Mapping | set) or not isinstance(
+            values, Iterable
+        ):
+            checker.fault(f"Grid {name!r} is {values!r:.60}, not a list of values.")
+            continue
+        axes[name] = [checker.fit(name, value) for value in values]
+        if not axes[name]:
+            checker.fault(f"Grid {name!r} is empty.")
+        for value in _twice(axes[name]):
+            checker.fault(f"Grid {name!r} has {value!r:.60} twice.")
+    if not grid:
+        checker.fault("The grid names no parameter.")
+    checker.complete(fixed, grid, "")
+    n = math.prod(map(len, axes.values()))
+    if n > _MOST_RUNS:
+        checker.fault(f"The grid is {n:,} runs, above {_MOST_RUNS:,}.")
+        return []
+    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+
+
+def of_list(given: Given, fixed: Iterable[str], checker: Checker) -> list[Combo]:
+    """Return the sets of a list, or of a file of them.
+
+    Parameters
+    ----------
+    given : sequence of Mapping, str or Path
+        The sets; or a file: a list of mappings in YAML or JSON, or CSV with the names
+        on top, in which an empty cell gives nothing.
+    fixed : iterable of str
+        Parameters that are the same in all.
+    checker : Checker
+        Told what is wrong, with its line in a file.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    UsageError
+        It cannot be read.
+    """
+    is_file = isinstance(given, str | Path)
+    located = _read(Path(given), checker) if is_file else _numbered(given, checker)  # type: ignore[arg-type]
+    fixed, n = list(fixed), 0
+    found: list[Combo] = []
+    seen: dict[str, str] = {}
+    for where, values in located:
+        n += 1
+        if n > _MOST_RUNS:
+            checker.fault(f"There are more than {_MOST_RUNS:,} sets.")
+            break
+        combo = {name: checker.fit(name, value, where) for name, value in values}
+        checker.complete(fixed, combo, where)
+        first = seen.setdefault(repr(sorted(combo.items())), where)
+        if first != where:
+            checker.fault(f"The set is that of {first} again.", where)
+        found.append(combo)
+    if not n and not checker.faults:
+        checker.fault("There are no sets.")
+    return found
+
+
+def _numbered(
+    given: Sequence[Mapping[str, object]], checker: Checker
+) -> Iterator[tuple[str, list[tuple[str, object]]]]:
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        checker.fault(f"The sets are {given!r:.60}, not a list of mappings.")
+        return
+    for n, each in enumerate(given, 1):
+        if isinstance(each, Mapping):
+            yield f"set {n}", [(str(name), value) for name, value in each.items()]
+        else:
+            checker.fault(f"It is {each!r:.60}, not a mapping.", f"set {n}")
+
+
+def _read(
+    path: Path, checker: Checker
+) -> Iterator[tuple[str, list[tuple[str, object]]]]:
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UsageError(
+            f"{str(path)!r} is no file of sets.",
+            fix=f"Name one that ends in {', '.join(_SUFFIXES)}.",
+        )
+    if not path.is_file():
+        there = [each.name for each in path.parent.glob("*.*")]
+        raise NotFoundError(
+            f"No file {str(path)!r}.{did_you_mean(path.name, there)}",
+            fix="Check the path; it is relative to the working folder.",
+        )
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"Cannot read {str(path)!r}: {error}.", fix="Save it as text in UTF-8."
+        ) from error
+    if path.suffix.lower() == ".csv":
+        yield from _read_csv(text, checker)
+        return
+    faults: list[Fault] = []
+    document = read_located(text, faults)
+    for fault in faults:
+        checker.fault(fault.problem, f"line {fault.line}")
+    if document is None or not isinstance(document.value, list):
+        if not faults:
+            checker.fault(f"{path.name} is not a list of mappings.")
+        return
+    for each in document.value:
+        where = f"line {each.line}"
+        if isinstance(each.value, dict):
+            yield where, list(each.plain().items())
+        else:
+            checker.fault(f"It is {each.plain()!r:.60}, not a mapping.", where)
+
+
+def _read_csv(
+    text: str, checker: Checker
+) -> Iterator[tuple[str, list[tuple[str, object]]]]:
+    reader = csv.reader(text.splitlines(keepends=True), strict=True)
+    try:
+        names = [name.strip() for name in next(reader, [])]
+        for name in _twice(names):
+            checker.fault(f"The column {name!r} is there twice.", "line 1")
+        known = names if checker.declared is None else checker.declared
+        for name in names:
+            if name not in known:
+                near = did_you_mean(name, known)
+                checker.fault(f"No parameter {name!r}.{near}", "line 1")
+        for row in reader:
+            where = f"line {reader.line_num}"
+            if len(row) > len(names):
+                checker.fault(f"It has {len(row)} cells, not {len(names)}.", where)
+            elif any(map(str.strip, row)):
+                yield (
+                    where,
+                    [
+                        (name, parse_text(checker.declared, name, cell))
+                        for name, cell in zip(names, row, strict=False)
+                        if cell.strip() and name in known
+                    ],
+                )
+    except csv.Error as error:
+        checker.fault(f"This is not CSV: {error}.", f"line {reader.line_num}")
+
+
+def _twice(values: Sequence[object]) -> list[object]:
+    seen: set[str] = set()
+    return [v for v in values if repr(v) in seen or seen.add(repr(v))]  # type: ignore[func-returns-value]
+
+
+class Listed:
+    """Feeds the runs of a grid or a list, in order.
+
+    Parameters
+    ----------
+    step : Step
+        Of the notebook.
+    combos : sequence of Mapping
+        The sets.
+    tally : Tally
+        Told what became of each.
+    time_s : float or None
+        Seconds after which none begins any more.
+
+    Attributes
+    ----------
+    units : list of Unit
+        All of them.
+    pruned_before : tuple of StepReport
+        None.
+    is_late : bool
+        Whether the time was up before all had begun.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        combos: Sequence[Mapping[str, object]],
+        tally: Tally,
+        time_s: float | None,
+    ) -> None:
+        self.units: list[Unit] = []
+        names: set[str] = set()
+        for n, combo in enumerate(combos, 1):
+            unit = Unit(step=step, combo=combo)
+            if unit.name in names or not combo:  # 1 and "1" look the same
+                unit = Unit(step=step, combo=combo, label=f"set {n}")
+            names.add(unit.name)
+            self.units.append(unit)
+        self.pruned_before: tuple[StepReport, ...] = ()
+        self.is_late = False
+        self._left = deque(self.units)
+        self._tally = tally
+        self._end = math.inf if time_s is None else time.monotonic() + time_s
+
+    def next(self) -> Unit | None:
+        """Return the next set, while there is time."""
+        self.is_late = bool(self._left) and time.monotonic() > self._end
+        return self._left.popleft() if self._left and not self.is_late else None
+
+    def told(self, _unit: Unit, report: StepReport) -> None:
+        """Count a run that has ended."""
+        self._tally.add(report)
+
+    def look(self) -> None:
+        """Do nothing: no run is given up."""
