@@ -192,8 +192,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     " Did you mean 'alpha'?"
     >>> did_you_mean("zzz", ["alpha"])
     ''
+    >>> did_you_mean("c", ["n", "C"])
+    " Did you mean 'C'?"
     """
     import difflib
 
-    near = difflib.get_close_matches(name, list(known), n=1)
+    names = list(known)
+    same = [each for each in names if each.lower() == name.lower()]
+    near = difflib.get_close_matches(name, names, n=1) or same[:1]
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -200,6 +200,8 @@ class Recording:
         with suppress(NbmlopsError):
             self._run.end(status_of(error), because=f"{type(error).__name__}: {error}")
         self._clear()
+        if not self._run.is_sent:
+            send_beside(self.settings)
 
     def end(self, report: PipelineReport) -> tuple[str, ...]:
         """End the run, and return what the user should know.

@@ -24,7 +24,9 @@ from nbmlops.pipeline.keys import Keys, changes
 from nbmlops.pipeline.made import missing, stamps
 from nbmlops.pipeline.once import Intent
 from nbmlops.pipeline.tasks import KEY, Failure, Reply, Task
-from nbmlops.store import Store, connect, runs, search
+from nbmlops.store import Store, connect, runs, search, selection
+from nbmlops.tracking.sender import sender
+from nbmlops.tracking.syncing import sync_below
 from nbmlops.tracking.watched import FILE, METRIC
 
 _KINDS: Mapping[str, Failure] = {
@@ -33,6 +35,7 @@ _KINDS: Mapping[str, Failure] = {
     "interrupted": "died",
     "timed out": "timeout",
 }
+_SLOW_S = 60.0
 
 
 Act = Callable[[Task, Store], Mapping[str, object]]
@@ -94,7 +97,7 @@ def _failed(
 
 
 def _given_up(task: Task, error: NotebookError, duration_s: float) -> Reply:
-    run_id = str(error.run_id)
+    store, run_id = connect(task.settings), str(error.run_id)
     report = StepReport(
         step=task.name,
         state="pruned",
@@ -103,8 +106,9 @@ def _given_up(task: Task, error: NotebookError, duration_s: float) -> Reply:
         duration_s=duration_s,
     )
     with suppress(StoreError):  # what it logged is not in the store yet
-        metrics = _facts(connect(task.settings), run_id)["metrics"]
-        report = replace(report, metrics=metrics)
+        run_id = _arrived(store, run_id)
+        metrics = _facts(store, run_id)["metrics"]
+        report = replace(report, run_id=run_id, metrics=metrics)
     return Reply(report=report)
 
 
@@ -138,6 +142,7 @@ def _work(task: Task, keys: Keys, cache: Cache, act: Act) -> Reply:
     store = connect(task.settings)
     try:
         result = _execute(task, store, act)
+        result.run_id = _arrived(store, result.run_id)
         _check_outputs(task, store, result.run_id, before)
     except NbmlopsError as error:
         how = getattr(error, "how", "raised")
@@ -207,6 +212,13 @@ def _act(task: Task, store: Store, act: Act) -> _Result:
     record_values(run, values)
     run.close()
     return _Result(run.run_id, run.meter.wall_s, values, list(run.notes))
+
+
+def _arrived(store: Store, run_id: str) -> str:
+    """Return the id of a run when a slow store has it and those below it."""
+    sender().wait_all(_SLOW_S)
+    sync_below(store, run_id)
+    return selection.resolve_run(store, run_id).run_id
 
 
 def _check_outputs(

@@ -39,9 +39,10 @@ class SweepView(Table):
             names.insert(0, report.metric)
         names = names[:_MOST_METRICS]
         ordered = best_first(report)
+        chosen = report.best.step if report.best else None
         rows = [
             (
-                f"{run.step}{' *' if run.is_selected else ''}",
+                f"{run.step}{' *' if run.step == chosen else ''}",
                 run.state,
                 *(_shown(run.params.get(name, "")) for name in report.swept),
                 *(number(run.metrics[n]) if n in run.metrics else "" for n in names),

@@ -257,6 +257,25 @@ class Sender:
         for shipment in list(self._shipments):
             self.flush(shipment)
 
+    def wait_all(self, limit_s: float) -> None:
+        """Wait likewise, and longer for a store that is slow.
+
+        A file that others write to is slow also when it fails; a server that fails is
+        not waited for.
+
+        Parameters
+        ----------
+        limit_s : float
+            Seconds after which nobody waits any more.
+        """
+        deadline = time.monotonic() + limit_s
+        for shipment in list(self._shipments):
+            while self.flush(shipment) is not None:
+                has_failed = shipment.failure is not None and shipment.store.is_served
+                if has_failed or time.monotonic() > deadline:
+                    return
+                time.sleep(_PERIOD_S)
+
     def settle(self) -> None:
         """Wait likewise, but not for a store that fails or keeps silent."""
         silent: set[str] = set()

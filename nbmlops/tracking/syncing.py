@@ -11,6 +11,7 @@ from typing import Literal
 from nbmlops.errors import NbmlopsError
 from nbmlops.render import Table
 from nbmlops.store import Store, connect
+from nbmlops.store.runs import PARENT
 from nbmlops.tracking.delivery import Delivery
 from nbmlops.tracking.owner import Owner
 from nbmlops.tracking.spool import Spool, list_journals
@@ -91,6 +92,22 @@ def sync(store: Store | None = None) -> SyncReport:
     store = store or connect(must_answer=False)
     sent = (_send(store, spool) for spool in journals_of(store))
     return SyncReport(tuple(run for run in sent if run is not None))
+
+
+def sync_below(store: Store, run_id: str) -> None:
+    """Send what journals of runs below another still hold.
+
+    Parameters
+    ----------
+    store : Store
+        Where to.
+    run_id : str
+        The run above them.
+    """
+    for spool in journals_of(store):
+        with suppress(FileNotFoundError):
+            if spool.opening().tags.get(PARENT) == run_id:
+                _send(store, spool)
 
 
 def journals_of(store: Store) -> list[Spool]:

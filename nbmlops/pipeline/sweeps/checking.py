@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.pipeline.annotations import parse, wants_float
 from nbmlops.pipeline.parameters import Parameter, check_parameters, told
 from nbmlops.pipeline.templates import has_template
 
@@ -41,6 +42,8 @@ class Checker:
     def fit(self, name: str, value: object, where: str = "") -> object:
         """Return a value as the notebook will see it, a secret as its reference.
 
+        A whole number for a float is one, as it is where it was typed.
+
         Parameters
         ----------
         name : str
@@ -54,10 +57,14 @@ class Checker:
             self.fault(f"Parameter {name!r} has a template; pipelines can.", where)
             return value
         try:
-            return told(check_parameters(self._optional, {name: value})[name])
+            fit = told(check_parameters(self._optional, {name: value})[name])
         except NbmlopsError as error:
             self.fault(error.problem, where)
             return value
+        declared = (self.declared or {}).get(name)
+        if type(fit) is int and declared and wants_float(parse(declared.type)):
+            return float(fit) if float(fit) == fit else fit
+        return fit
 
     def complete(self, fixed: Iterable[str], swept: Iterable[str], where: str) -> None:
         """Note what is given twice, and what is not given and has no default."""

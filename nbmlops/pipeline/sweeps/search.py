@@ -144,6 +144,9 @@ class Search:
         self._most = math.inf if plan.trials is None else plan.trials
         self._before = memory.trials[: plan.trials]
         self._study = plan.study(len(self._before))
+        # A sampler that has nothing left to draw says so: it is in no loop of Optuna's.
+        self._study.stop = self._stop  # type: ignore[method-assign]
+        self._is_over = False
         self._open: dict[str, _Open] = {}
         self._metrics: set[str] = set()
         self.pruned_before = list(self._again())
@@ -183,7 +186,7 @@ class Search:
         """Return the next set, while there is time and not all are asked for."""
         n = len(self.units) + len(self.pruned_before)
         self.is_late = n < self._most and time.monotonic() > self._end
-        if n >= self._most or self.is_late:
+        if n >= self._most or self.is_late or self._is_over:
             return None
         trial = self._study.ask(self._space.distributions)
         folder = self._folder / str(trial.number)
@@ -198,6 +201,9 @@ class Search:
         self._open[unit.name] = _Open(trial, folder / "steps")
         self._memory.note(Remembered(number=trial.number, params=trial.params))
         return unit
+
+    def _stop(self) -> None:
+        self._is_over = True
 
     def told(self, unit: Unit, report: StepReport) -> None:
         """Have Optuna know what became of a run.

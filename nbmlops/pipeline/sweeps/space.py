@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -165,12 +166,7 @@ def _range(name: str, each: Any, checker: Checker) -> BaseDistribution | None:  
         return None
     if not _ends(name, low, high, checker):
         return None
-    if (
-        low >= high
-        or low in (-float("inf"), float("inf"))
-        or high != high
-        or low != low
-    ):
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
         checker.fault(f"Space {name!r} goes from {low!r} to {high!r}.")
         return None
     declared = (checker.declared or {}).get(name)
