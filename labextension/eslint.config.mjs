@@ -8,7 +8,8 @@ function row(files, ...above) {
   return { files, rules: { 'no-restricted-imports': ['error', { patterns }] } };
 }
 
-const WIRE = '/(api|request|listing|deployment|registry)$';
+const WIRE =
+  '/(api|request|listing|deployment|registry|live|pipeline|step|run-drive|executed)$';
 const DOORS = '/(plugins|index)(/|$)';
 
 export default tseslint.config(
@@ -60,20 +61,20 @@ export default tseslint.config(
   row(['src/tokens.ts'], '^\\./'),
   row(
     ['src/request.ts'],
-    '/(api|listing|deployment|registry|commands)$',
+    '/(api|listing|deployment|registry|live|pipeline|step|run-drive|executed|commands)$',
     '/components/',
     '/widgets/',
     DOORS
   ),
   row(
     ['src/api.ts'],
-    '/(listing|deployment|registry|commands)$',
+    '/(listing|deployment|registry|live|pipeline|step|run-drive|executed|commands)$',
     '/components/',
     '/widgets/',
     DOORS
   ),
   row(
-    ['src/{listing,deployment,registry}.ts'],
+    ['src/{listing,deployment,registry,live,pipeline,step,run-drive,executed}.ts'],
     '/commands$',
     '/components/',
     '/widgets/',
@@ -84,7 +85,7 @@ export default tseslint.config(
   row(['src/commands.ts'], WIRE, DOORS),
   row(
     ['src/plugins/**'],
-    '/(api|request|listing|deployment)$',
+    '/(api|request|listing|deployment|live)$',
     '/components/',
     '/index$'
   )

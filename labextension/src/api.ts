@@ -5,11 +5,15 @@ import { type IScope, listen, request } from './request';
 import type {
   IEndpoint,
   IEndpointDetail,
+  ILiveRun,
   IModelVersion,
   IPage,
+  IPipelineView,
   IProject,
   IRegisteredModel,
   IRun,
+  IRunChoice,
+  IStepForm,
   Topic
 } from './tokens';
 
@@ -91,6 +95,53 @@ export function predict(
 ): Promise<unknown> {
   const route = `endpoints/${at(endpoint)}/predict`;
   return request(scope, route, { method: 'POST', body });
+}
+
+export function getRun(scope: IScope, run_id: string): Promise<IRun> {
+  return request(scope, `runs/${at(run_id)}`);
+}
+
+export function getPipeline(scope: IScope): Promise<IPipelineView> {
+  return request(scope, 'pipelines');
+}
+
+export function startPipeline(scope: IScope, choice: IRunChoice): Promise<ILiveRun> {
+  const body = { path: scope.path, ...choice };
+  return request(scope, 'pipelines/runs', { method: 'POST', body });
+}
+
+export function getLiveRun(scope: IScope, id: string): Promise<ILiveRun> {
+  return request(scope, `pipelines/runs/${at(id)}`);
+}
+
+export function stopLiveRun(scope: IScope, id: string): Promise<ILiveRun> {
+  return request(scope, `pipelines/runs/${at(id)}`, { method: 'DELETE' });
+}
+
+/** The executed notebook of a step of a run, as far as it has come. */
+export function getStepNotebook(
+  scope: IScope,
+  id: string,
+  step: string
+): Promise<unknown> {
+  return request(scope, `pipelines/runs/${at(id)}/notebook`, { query: { step } });
+}
+
+/** The executed notebook of a run. */
+export function getRunNotebook(scope: IScope, run_id: string): Promise<unknown> {
+  return request(scope, `runs/${at(run_id)}/notebook`);
+}
+
+export function getStepForm(scope: IScope): Promise<IStepForm> {
+  return request(scope, 'steps');
+}
+
+export function startStep(
+  scope: IScope,
+  texts: Record<string, string>
+): Promise<ILiveRun> {
+  const body = { path: scope.path, texts };
+  return request(scope, 'steps/runs', { method: 'POST', body });
 }
 
 export function listenToEvents(

@@ -7,17 +7,19 @@ import {
   showErrorMessage
 } from '@jupyterlab/apputils';
 import { PathExt } from '@jupyterlab/coreutils';
+import type { IFileBrowserFactory } from '@jupyterlab/filebrowser';
 import type { INotebookTracker } from '@jupyterlab/notebook';
 import type { IStateDB } from '@jupyterlab/statedb';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { refreshIcon } from '@jupyterlab/ui-components';
-import type { ReadonlyJSONObject } from '@lumino/coreutils';
+import type { ReadonlyJSONObject, ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
 import type { IDeployChoice } from './components/deploy-form';
-import { deployIcon, registryIcon } from './icons';
-import type { IModelRegistry } from './tokens';
+import { deployIcon, pipelineIcon, registryIcon } from './icons';
+import type { ILiveRun, IModelRegistry, IStepModel } from './tokens';
 import { showDeployDialog } from './widgets/deploy-dialog';
 import { showPredictDialog } from './widgets/predict-dialog';
+import { showStepDialog } from './widgets/step-dialog';
 
 export namespace CommandIDs {
   export const registerAndDeploy = 'nbmlops:register-and-deploy';
@@ -27,6 +29,7 @@ export namespace CommandIDs {
   export const stopEndpoint = 'nbmlops:stop-endpoint';
   export const openSidebar = 'nbmlops:open-sidebar';
   export const refresh = 'nbmlops:refresh';
+  export const runAsStep = 'nbmlops:run-as-step';
 }
 
 export const DEFAULT_ALIAS = 'champion';
@@ -175,6 +178,64 @@ export function addCommands(options: ICommandOptions): void {
     icon: refreshIcon,
     describedBy: describe({}),
     execute: () => registry.refresh()
+  });
+}
+
+export interface IStepCommandOptions {
+  app: JupyterFrontEnd;
+  trans: TranslationBundle;
+  notebooks: INotebookTracker | null;
+  browsers: IFileBrowserFactory | null;
+  createModel: (path: string) => IStepModel;
+  onOpenExecuted: (path: string, run: ILiveRun, model: IStepModel) => void;
+}
+
+/** Add the command that runs a notebook as a tracked step. */
+export function addStepCommand(options: IStepCommandOptions): void {
+  const { app, trans, notebooks, browsers, createModel, onOpenExecuted } = options;
+  const find = (args: ReadonlyPartialJSONObject): string | undefined => {
+    if (typeof args.path === 'string') {
+      return args.path;
+    }
+    if (args.isSelected === true) {
+      const [item] = browsers?.tracker.currentWidget?.selectedItems() ?? [];
+      return item?.type === 'notebook' ? item.path : undefined;
+    }
+    return notebooks?.currentWidget?.context.path;
+  };
+  app.commands.addCommand(CommandIDs.runAsStep, {
+    label: trans.__('Run as tracked step…'),
+    caption: trans.__('Run this notebook with parameters, recorded as one run'),
+    icon: pipelineIcon,
+    describedBy: describe({
+      path: {
+        type: 'string',
+        description: 'Path of the notebook; the current one by default'
+      },
+      isSelected: {
+        type: 'boolean',
+        description: 'Whether the notebook selected in the file browser is meant'
+      }
+    }),
+    isEnabled: args => find(args) !== undefined,
+    execute: async args => {
+      const path = find(args);
+      if (path === undefined) {
+        return;
+      }
+      const open = notebooks?.find(({ context }) => context.path === path);
+      if (open?.context.model.dirty) {
+        await open.context.save();
+      }
+      const notebook = app.serviceManager.contents.localPath(path);
+      const model = createModel(notebook);
+      await showStepDialog({
+        notebook,
+        model,
+        onOpenExecuted: run => onOpenExecuted(notebook, run, model),
+        trans
+      });
+    }
   });
 }
 

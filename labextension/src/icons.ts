@@ -1,6 +1,7 @@
 import { LabIcon } from '@jupyterlab/ui-components';
 
 import deploySvg from '../style/icons/deploy.svg';
+import pipelineSvg from '../style/icons/pipeline.svg';
 import registrySvg from '../style/icons/registry.svg';
 
 export const registryIcon = new LabIcon({
@@ -11,4 +12,9 @@ export const registryIcon = new LabIcon({
 export const deployIcon = new LabIcon({
   name: 'nbmlops:deploy',
   svgstr: deploySvg
+});
+
+export const pipelineIcon = new LabIcon({
+  name: 'nbmlops:pipeline',
+  svgstr: pipelineSvg
 });

@@ -1,6 +1,8 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
 import { commandsPlugin } from './plugins/commands';
+import { executedPlugin } from './plugins/executed';
+import { pipelinesPlugin } from './plugins/pipelines';
 import { registryPlugin } from './plugins/registry';
 import { sidebarPlugin } from './plugins/sidebar';
 
@@ -9,7 +11,9 @@ export { IModelRegistry } from './tokens';
 const plugins: JupyterFrontEndPlugin<unknown>[] = [
   registryPlugin,
   commandsPlugin,
-  sidebarPlugin
+  sidebarPlugin,
+  executedPlugin,
+  pipelinesPlugin
 ];
 
 export default plugins;

@@ -30,7 +30,9 @@ export class RequestError extends ServerConnection.ResponseError {
     /** Name of the error's class; empty when nbmlops did not write the answer. */
     readonly kind: string,
     readonly problem: string,
-    readonly fix: string
+    readonly fix: string,
+    /** What is wrong with each field that was sent, where that is known. */
+    readonly fields?: Record<string, string>
   ) {
     super(response, `${problem} ${fix}`.trim());
   }
@@ -106,9 +108,10 @@ export function listen(
 /** Return what to tell the user about an error. */
 export function toProblem(error: unknown, trans: TranslationBundle): IProblem {
   if (error instanceof RequestError) {
-    const { kind, problem, fix, response } = error;
+    const { kind, problem, fix, fields, response } = error;
     const isMissingExtension = response.status === 404 && !kind;
-    return { problem, fix, isMissingExtension };
+    const told = { problem, fix, isMissingExtension };
+    return fields ? { ...told, fields } : told;
   }
   if (error instanceof ServerConnection.NetworkError) {
     return {
@@ -132,18 +135,24 @@ function toUrl(scope: IScope, route: string, query: Query): string {
 }
 
 function toRequestError(response: Response, text: string): RequestError {
-  let answer: { error?: string; message?: string; fix?: string } = {};
+  let answer: {
+    error?: string;
+    message?: string;
+    fix?: string;
+    fields?: Record<string, string>;
+  } = {};
   try {
     answer = JSON.parse(text) as typeof answer;
   } catch {
     // A proxy's page, or nothing: the status has to do.
   }
-  const { error = '', message, fix = '' } = answer;
+  const { error = '', message, fix = '', fields } = answer;
   const problem = message ?? `${response.status} ${response.statusText}`;
   return new RequestError(
     response,
     error,
     fix && problem.endsWith(fix) ? problem.slice(0, -fix.length).trim() : problem,
-    fix
+    fix,
+    fields
   );
 }

@@ -9,7 +9,7 @@ export type Metric = number | 'NaN' | 'Infinity' | '-Infinity';
 export type EndpointState = 'starting' | 'ready' | 'unresponsive' | 'dead';
 
 /** What an event may name as changed. */
-export type Topic = 'models' | 'runs' | 'endpoints';
+export type Topic = 'models' | 'runs' | 'endpoints' | 'pipelines';
 
 /** The project around a notebook. */
 export interface IProject {
@@ -53,6 +53,7 @@ export interface IRun {
   status: string;
   started_at: string;
   metrics: Record<string, Metric>;
+  params: Record<string, string>;
   source: string | null;
   model_id: string | null;
   /** What a run from the top would do otherwise; null when nothing. */
@@ -91,6 +92,8 @@ export interface IPage<T> {
 export interface IProblem {
   problem: string;
   fix: string;
+  /** What is wrong with each field that was sent, where that is known. */
+  fields?: Record<string, string>;
   /** True when Jupyter's server does not know nbmlops at all. */
   isMissingExtension: boolean;
 }
@@ -165,6 +168,138 @@ export interface IModelRegistry extends IDisposable {
   predict(endpoint: string, payload: string): Promise<unknown>;
   stop(endpoint: string): Promise<void>;
   readonly explain: (error: unknown) => IProblem;
+}
+
+export type LiveState =
+  'waiting' | 'cached' | 'running' | 'done' | 'failed' | 'stopped' | 'not run';
+
+/** How far a notebook has come. */
+export interface ICellProgress {
+  n_done: number;
+  n_cells: number;
+  /** First line of the cell that runs; empty when none does. */
+  cell: string;
+}
+
+/** A step, or one run of its grid, as far as it has come. */
+export interface ILiveStep {
+  step: string;
+  state: LiveState;
+  why: string;
+  run_id: string | null;
+  duration_s: number;
+  expected_s: number | null;
+  cells: ICellProgress | null;
+  has_notebook: boolean;
+}
+
+/** One execution of a pipeline, or of a notebook as a step. */
+export interface ILiveRun {
+  id: string;
+  kind: 'pipeline' | 'step' | 'sweep';
+  path: string;
+  status: 'RUNNING' | 'FINISHED' | 'FAILED' | 'KILLED';
+  run_id: string | null;
+  started_at: string;
+  ended_at: string | null;
+  is_stopping: boolean;
+  steps: ILiveStep[];
+  problem: string;
+  fix: string;
+}
+
+/** A step as it is drawn. */
+export interface IPipelineStep {
+  name: string;
+  does: string;
+  /** Relative to the file. */
+  notebook: string | null;
+  needs: string[];
+  n_runs: number;
+  line: number;
+  column: number;
+  row: number;
+}
+
+/** What a run of the pipeline would do with one run of a step. */
+export interface IPlannedStep {
+  step: string;
+  state: 'cached' | 'run' | 'open';
+  why: string;
+  run_id: string | null;
+}
+
+/** A pipeline file, what a run of it would do, and its newest run. */
+export interface IPipelineView {
+  name: string;
+  experiment: string;
+  steps: IPipelineStep[];
+  plan: IPlannedStep[];
+  run: ILiveRun | null;
+}
+
+export type FieldKind = 'text' | 'integer' | 'number' | 'checkbox' | 'select' | 'value';
+
+/** How a parameter of a notebook is asked for; its values are texts. */
+export interface IParameterField {
+  name: string;
+  type: string;
+  kind: FieldKind;
+  default: string;
+  default_source: string;
+  choices: string[];
+  help: string;
+  is_required: boolean;
+}
+
+/** What a notebook can be given. */
+export interface IStepForm {
+  parameters: IParameterField[];
+  has_cell: boolean;
+  run: ILiveRun | null;
+}
+
+/** What a run is to do besides what has changed. */
+export interface IRunChoice {
+  /** Steps to run whatever is kept; `*` for all. */
+  force?: string[];
+  from_step?: string;
+}
+
+/** Something that runs on the server, followed by its events. */
+export interface ILiveModel extends IDisposable {
+  readonly changed: ISignal<ILiveModel, void>;
+  /** The newest run; null when there is none. */
+  readonly run: ILiveRun | null;
+  /** Why the server refused; null when it did not. */
+  readonly problem: IProblem | null;
+  /** Read, and go on reading what changes, until `pause`. */
+  resume(): void;
+  pause(): void;
+  /** Let it end with the steps that run; called again, stop them. */
+  stop(): Promise<void>;
+  findRun(run_id: string): Promise<IRun>;
+  readonly explain: (error: unknown) => IProblem;
+}
+
+/** The pipeline in a file. */
+export interface IPipelineModel extends ILiveModel {
+  readonly view: IPipelineView | null;
+  /** True while a run is being started. */
+  readonly isStarting: boolean;
+  refresh(): Promise<void>;
+  start(choice: IRunChoice): Promise<void>;
+}
+
+/** A notebook that is run as a tracked step. */
+export interface IStepModel extends ILiveModel {
+  readonly form: IStepForm | null;
+  /** True from the start on. */
+  readonly isStarted: boolean;
+  load(): Promise<void>;
+  start(texts: Record<string, string>): Promise<void>;
+  /** Settles when the run that was started has ended. */
+  readonly finished: Promise<ILiveRun>;
 }
 
 export const IModelRegistry = new Token<IModelRegistry>(

@@ -1,4 +1,5 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { IFileBrowserFactory } from '@jupyterlab/filebrowser';
 import type { INotebookTracker } from '@jupyterlab/notebook';
 import { Dialog } from '@jupyterlab/apputils';
 import { StateDB } from '@jupyterlab/statedb';
@@ -7,8 +8,9 @@ import { CommandRegistry } from '@lumino/commands';
 import { configure, fireEvent, screen, waitFor } from '@testing-library/react';
 import { beforeEach, expect, it, vi } from 'vitest';
 
-import { addCommands, CommandIDs, toName } from '../src/commands';
+import { addCommands, addStepCommand, CommandIDs, toName } from '../src/commands';
 import { ModelRegistry } from '../src/registry';
+import { StepModel } from '../src/step';
 import {
   asked,
   endpoint,
@@ -18,6 +20,7 @@ import {
   run,
   serve,
   settings,
+  stepForm,
   version
 } from './wire';
 
@@ -33,19 +36,34 @@ configure({ defaultHidden: true });
 const trans = nullTranslator.load('nbmlops');
 const activateById = vi.fn();
 let commands: CommandRegistry;
+let selected: { type: string; path: string }[];
 
 beforeEach(() => {
   commands = new CommandRegistry();
+  selected = [];
   const app = {
     commands,
     shell: { activateById },
-    serviceManager: { contents: { localPath: (path: string) => path } }
+    serviceManager: {
+      contents: { localPath: (path: string) => path }
+    }
   } as unknown as JupyterFrontEnd;
   const tracker = {
-    currentWidget: { context: { path: 'a/Loan Risk (2).ipynb' } }
+    currentWidget: { context: { path: 'a/Loan Risk (2).ipynb' } },
+    find: () => undefined
   } as unknown as INotebookTracker;
   const registry = new ModelRegistry({ serverSettings: settings, trans });
   addCommands({ app, registry, trans, tracker, state: new StateDB() });
+  addStepCommand({
+    app,
+    trans,
+    notebooks: tracker,
+    browsers: {
+      tracker: { currentWidget: { selectedItems: () => selected } }
+    } as unknown as IFileBrowserFactory,
+    createModel: path => new StepModel({ serverSettings: settings, path, trans }),
+    onOpenExecuted: () => undefined
+  });
   return () => Dialog.tracker.forEach(dialog => dialog.reject());
 });
 
@@ -131,4 +149,22 @@ it.each([
   ['___.ipynb', 'model']
 ])('makes of the notebook %s the name %s', (notebook, name) => {
   expect(toName(notebook)).toBe(name);
+});
+
+it('runs the notebook in front as a step, or the one selected in the browser', async () => {
+  serve({ 'GET steps': stepForm() });
+  const { runAsStep } = CommandIDs;
+  expect(commands.isEnabled(runAsStep, { isSelected: true })).toBe(false);
+  selected = [{ type: 'notebook', path: 'b/other.ipynb' }];
+  expect(commands.isEnabled(runAsStep, { isSelected: true })).toBe(true);
+  void commands.execute(runAsStep, { isSelected: true });
+  await screen.findByText('b/other.ipynb');
+  Dialog.tracker.forEach(dialog => dialog.reject());
+  await waitFor(() => expect(document.querySelector('.jp-Dialog')).toBeNull());
+  void commands.execute(runAsStep);
+  await screen.findByText('a/Loan Risk (2).ipynb');
+  expect(asked.map(({ path }) => path)).toEqual([
+    'b/other.ipynb',
+    'a/Loan Risk (2).ipynb'
+  ]);
 });

@@ -3,7 +3,17 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 
-import { endpoint, model, page, project, run, version } from './wire';
+import {
+  endpoint,
+  liveRun,
+  model,
+  page,
+  pipeline,
+  project,
+  run,
+  stepForm,
+  version
+} from './wire';
 
 const FOLDER = join(__dirname, '../../tests/server/samples');
 const { example, ...plain } = endpoint();
@@ -18,6 +28,9 @@ const NOUNS: Record<string, object> = {
   'runs.json': page([run]),
   'endpoint.json': { ...plain, example },
   'endpoints.json': page([plain]),
+  'live_run.json': liveRun({}, {}),
+  'pipeline.json': pipeline(),
+  'step_form.json': stepForm(),
   'error.json': { error: '', message: '', fix: '' }
 };
 

@@ -6,11 +6,15 @@ import type { IRequest } from '../src/request';
 import * as wire from '../src/request';
 import type {
   IEndpointDetail,
+  ILiveRun,
+  ILiveStep,
   IModelVersion,
   IPage,
+  IPipelineView,
   IProject,
   IRegisteredModel,
   IRun,
+  IStepForm,
   Topic
 } from '../src/tokens';
 
@@ -116,6 +120,7 @@ export const run: IRun = {
   status: 'FINISHED',
   started_at: AT,
   metrics: { roc_auc: 0.83 },
+  params: { C: '1.0' },
   source: 'notebooks/quickstart.ipynb',
   model_id: 'm-1',
   order_note: null
@@ -133,3 +138,79 @@ export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail 
   example: { columns: ['Age', 'Job'], data: [[30, 'fixed']] },
   ...extra
 });
+
+export const liveRun = (
+  extra: Partial<ILiveRun> = {},
+  ...steps: Partial<ILiveStep>[]
+): ILiveRun => ({
+  id: '1f'.repeat(16),
+  kind: 'pipeline',
+  path: 'flows/pipeline.yaml',
+  status: 'FINISHED',
+  run_id: 'a'.repeat(32),
+  started_at: AT,
+  ended_at: AT,
+  is_stopping: false,
+  problem: '',
+  fix: '',
+  steps: steps.map(step => ({
+    step: 'train',
+    state: 'done',
+    why: 'not run before',
+    run_id: null,
+    duration_s: 1.5,
+    expected_s: null,
+    cells: null,
+    has_notebook: false,
+    ...step
+  })),
+  ...extra
+});
+
+export const pipeline = (extra: Partial<IPipelineView> = {}): IPipelineView => ({
+  name: 'churn',
+  experiment: 'churn',
+  steps: [
+    {
+      name: 'train',
+      does: 'train.ipynb',
+      notebook: 'train.ipynb',
+      needs: [],
+      n_runs: 1,
+      line: 3,
+      column: 0,
+      row: 0
+    }
+  ],
+  plan: [{ step: 'train', state: 'run', why: 'not run before', run_id: null }],
+  run: liveRun({}, {}),
+  ...extra
+});
+
+export const stepForm = (): IStepForm => {
+  const field = { default_source: '', choices: [], help: '', is_required: false };
+  return {
+    has_cell: true,
+    run: null,
+    parameters: [
+      { ...field, name: 'C', type: 'float', kind: 'number', default: '1.0' },
+      {
+        ...field,
+        name: 'kind',
+        type: 'Literal',
+        kind: 'select',
+        default: 'l2',
+        choices: ['l1', 'l2']
+      },
+      { ...field, name: 'is_fast', type: 'bool', kind: 'checkbox', default: 'false' },
+      {
+        ...field,
+        name: 'target',
+        type: 'str',
+        kind: 'text',
+        default: '',
+        is_required: true
+      }
+    ]
+  };
+};

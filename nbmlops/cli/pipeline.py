@@ -32,6 +32,12 @@ _force = click.option(
     metavar="[STEP]",
     help="Run this step, or all, whatever is kept.",
 )
+_from_step = click.option(
+    "--from",
+    "from_step",
+    metavar="STEP",
+    help="Run this step and those behind it, whatever is kept.",
+)
 
 
 @click.group()
@@ -43,6 +49,7 @@ def pipeline() -> None:
 @click.argument("file")
 @_params
 @_force
+@_from_step
 @click.option("--jobs", type=click.IntRange(1), help="Steps at once; the cores.")
 @click.option("--keep-going", is_flag=True, help="Go on behind a failed step.")
 @click.option("--engine", default="local", show_default=True, help="Where steps run.")
@@ -66,6 +73,7 @@ def run(
 @click.argument("file")
 @_params
 @_force
+@_from_step
 @json_option
 def plan(file: str, params: Pairs, as_json: bool, **options: Any) -> None:
     """Say for each step of FILE whether it would run, and why."""

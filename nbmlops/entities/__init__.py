@@ -15,6 +15,7 @@ from nbmlops.entities.comparison import (
 )
 from nbmlops.entities.dataset import DatasetVersion
 from nbmlops.entities.endpoint import Endpoint, EndpointState
+from nbmlops.entities.live import CellProgress, LiveRun, LiveState, LiveStep
 from nbmlops.entities.model import Column, ModelVersion, RegisteredModel, Signature
 from nbmlops.entities.order import ORDER, ORDER_CELLS, Order
 from nbmlops.entities.page import Page, to_json
@@ -48,6 +49,7 @@ __all__ = [
     "AskedColumns",
     "CacheEntry",
     "CellDifference",
+    "CellProgress",
     "CodeDifference",
     "Column",
     "Compared",
@@ -66,6 +68,9 @@ __all__ = [
     "FoldedRuns",
     "History",
     "Kind",
+    "LiveRun",
+    "LiveState",
+    "LiveStep",
     "LoggedDataset",
     "MetricDifference",
     "Mode",

@@ -50,6 +50,7 @@ def pipeline(line: str) -> Shown:
         parser.add_argument(
             "--force", nargs="?", const="*", action="append", default=[]
         )
+        parser.add_argument("--from", dest="from_step", metavar="STEP")
     if word == "run":
         parser.add_argument("--engine", default="local")
         parser.add_argument("--jobs", type=int)

@@ -128,6 +128,52 @@ def _fits_generic(base: str, inside: ast.expr, value: object) -> bool:
     return all(fits(inner[0], item) for item in value)
 
 
+def choices(kind: ast.expr | None) -> list[object] | None:
+    """Return the values that a type allows, when it lists them.
+
+    Parameters
+    ----------
+    kind : ast.expr or None
+        What `parse` returned.
+
+    Returns
+    -------
+    list or None
+        None when it does not.
+
+    Examples
+    --------
+    >>> choices(parse("Literal['gini', 'entropy'] | None"))
+    ['gini', 'entropy', None]
+    """
+    match kind:
+        case ast.Constant(value=None):
+            return [None]
+        case ast.Constant(value=str(text)):
+            return choices(parse(text))
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _all_choices([left, right])
+        case ast.Subscript(value=base, slice=inside):
+            inner = inside.elts if isinstance(inside, ast.Tuple) else [inside]
+            match _last_name(base):
+                case "Literal":
+                    return [literal(choice) for choice in inner]
+                case "Optional":
+                    return _all_choices([inside, ast.Constant(value=None)])
+                case "Union":
+                    return _all_choices(inner)
+                case "Annotated" | "Final":
+                    return choices(inner[0])
+    return None
+
+
+def _all_choices(kinds: list[ast.expr]) -> list[object] | None:
+    found = [choices(kind) for kind in kinds]
+    if any(each is None for each in found):
+        return None
+    return [value for each in found for value in each or ()]
+
+
 def _last_name(kind: ast.AST | None) -> str:
     match kind:
         case ast.Name(id=name) | ast.Attribute(attr=name):

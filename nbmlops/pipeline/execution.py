@@ -18,11 +18,14 @@ from nbmlops.errors import NbmlopsError, NotebookError
 from nbmlops.pipeline.ending import Ending
 from nbmlops.pipeline.html import to_html
 from nbmlops.pipeline.interrupts import GiveUp, run_interruptibly
+from nbmlops.pipeline.live import OnProgress
 from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
 from nbmlops.pipeline.output import rescue, write_whole
 from nbmlops.pipeline.place import Place
+from nbmlops.pipeline.progress import Follower
 from nbmlops.pipeline.recovery import JOURNAL
 from nbmlops.pipeline.saving import Saver
+from nbmlops.pipeline.states import Keeper
 from nbmlops.pipeline.values import VALUES_FILE, read_values, record_values
 from nbmlops.pipeline.warm.choice import Client, warm_client, why_cold
 from nbmlops.pipeline.warm.parents import NotWarm
@@ -104,6 +107,7 @@ class Execution:
         jobs: int = 1,
         target: Path | None = None,
         give_up: GiveUp | None = None,
+        on_progress: OnProgress | None = None,
     ) -> None:
         """Run the cells, in a thread so that this one can be interrupted.
 
@@ -127,6 +131,8 @@ class Execution:
             The output file, which grows while it runs.
         give_up : callable, optional
             Asked several times a second why the notebook is not to go on.
+        on_progress : callable, optional
+            Given a `CellProgress` whenever a cell begins.
         """
         self._executed = ready
         self._timeout_s = timeout_s
@@ -139,12 +145,15 @@ class Execution:
             journal = self.run.spool.folder / JOURNAL
             self._saver = Saver(ready, target, journal=journal, masked=self._masked)
             closing.callback(recall, names)
+            keeper: Keeper = self._saver
+            if on_progress is not None:
+                keeper = Follower(ready, on_progress, self._saver)
             common: dict[str, Any] = {
                 "folder": place.folder or self._source.parent,
                 "env": self._environment(experiment, place) | left,
                 "timeout_s": timeout_s,
                 "on_failure": self._note_open_children,
-                "keeper": self._saver,
+                "keeper": keeper,
             }
             specs = place.kernel_specs()
             why = "it was asked for" if cold else why_cold(ready, kernel_name, place)

@@ -52,6 +52,27 @@ class Parameter:
         return f"{head} = {_shorten(whole.removeprefix(f'{head} = '))}"
 
 
+class ParametersError(UsageError):
+    """Values that a notebook's parameters cannot take.
+
+    Parameters
+    ----------
+    faults : Mapping of str to str
+        What is wrong with each parameter, in a sentence.
+    fix : str
+        How to mend it.
+
+    Attributes
+    ----------
+    fields : dict of str to str
+        The same.
+    """
+
+    def __init__(self, faults: Mapping[str, str], *, fix: str) -> None:
+        super().__init__(" ".join(faults.values()), fix=fix)
+        self.fields = dict(faults)
+
+
 def check_parameters(
     declared: Mapping[str, Parameter] | None, given: Mapping[str, object]
 ) -> dict[str, object]:
@@ -93,34 +114,33 @@ def check_parameters(
             "inspector (the gears, top right) and add the cell tag `parameters`.",
         )
     declared = declared or {}
-    problems, values = [], {}
+    problems: dict[str, str] = {}
+    values: dict[str, object] = {}
     for name, value in given.items():
         if name not in declared:
-            problems.append(
+            problems[name] = (
                 f"No parameter {name!r}.{did_you_mean(str(name), declared)}"
             )
             continue
         try:
             values[name] = fit = plain(value)
         except ValueError as error:
-            problems.append(f"Parameter {name!r} is {error}.")
+            problems[name] = f"Parameter {name!r} is {error}."
             continue
         kind = declared[name].type
         if not fits(parse(kind), fit):
             shown = _shorten(repr(mask_tree({name: fit})[name]))
-            problems.append(
+            problems[name] = (
                 f"Parameter {name!r} is {shown} ({type(fit).__name__}), not {kind}."
             )
-    problems += [
-        f"Parameter {name!r} has no default and is not given."
+    problems |= {
+        name: f"Parameter {name!r} has no default and is not given."
         for name, parameter in declared.items()
         if not parameter.default_source and name not in given
-    ]
+    }
     if problems:
         known = ", ".join(map(str, declared.values())) or "none"
-        raise UsageError(
-            " ".join(problems), fix=f"The notebook's parameters are: {known}."
-        )
+        raise ParametersError(problems, fix=f"The notebook's parameters are: {known}.")
     return values
 
 

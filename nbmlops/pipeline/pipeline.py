@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbmlops.config import Settings
 from nbmlops.engines import get_engine
@@ -21,6 +23,9 @@ from nbmlops.pipeline.runner import Runner
 from nbmlops.render.pipelines import Graph, PlanView, ReportView, StatusView
 from nbmlops.store import Store
 from nbmlops.tracking.replaying import refuse_in_replay
+
+if TYPE_CHECKING:
+    from nbmlops.pipeline.live import Live
 
 WORKER = "nbmlops.lifecycle.pipeline_worker"  # where the areas meet
 
@@ -90,6 +95,11 @@ class Pipeline:
     def _repr_html_(self) -> str:
         return self.graph()._repr_html_()
 
+    @property
+    def file(self) -> str:
+        """Its file, relative to the project."""
+        return os.path.relpath(self.spec.path, self._settings.project)
+
     def graph(self) -> Graph:
         """Return the steps and what they need: SVG in a notebook, else text."""
         return Graph(self.spec)
@@ -127,6 +137,7 @@ class Pipeline:
         *,
         params: Mapping[str, object] | None = None,
         force: bool | str | Iterable[str] = False,
+        from_step: str | None = None,
     ) -> PlanView:
         """Return what a run would do with each step, and why.
 
@@ -135,6 +146,8 @@ class Pipeline:
         params : Mapping of str to object, optional
             As for `run`.
         force : bool, str or iterable of str, default=False
+            As for `run`.
+        from_step : str, optional
             As for `run`.
 
         Returns
@@ -147,7 +160,8 @@ class Pipeline:
         UsageError
             A param or a step is unknown, or a value is of another type.
         """
-        return PlanView(self.spec.name, self._planner(params or {}, force).plan())
+        planner = self._planner(params or {}, force, from_step)
+        return PlanView(self.spec.name, planner.plan())
 
     def run(
         self,
@@ -156,10 +170,12 @@ class Pipeline:
         engine: str = "local",
         jobs: int | None = None,
         force: bool | str | Iterable[str] = False,
+        from_step: str | None = None,
         keep_going: bool = False,
         step: str | None = None,
         retries: bool = True,
         say: Callable[[str], None] | None = None,
+        live: Live | None = None,
     ) -> ReportView:
         """Run what has changed, and return what became of each step.
 
@@ -176,6 +192,9 @@ class Pipeline:
             of Dask workers.
         force : bool, str or iterable of str, default=False
             Steps to run whatever is kept; True for all but those done ``once``.
+        from_step : str, optional
+            A step to run whatever is kept, with all that come behind it but those
+            done ``once``.
         keep_going : bool, default=False
             Whether the steps that do not need a failed one go on.
         step : str, optional
@@ -184,6 +203,8 @@ class Pipeline:
             Whether steps are begun again as the file says, or that is for the caller.
         say : callable, optional
             Given a line whenever something happens.
+        live : Live, optional
+            Where those who watch look; a new one by default.
 
         Returns
         -------
@@ -208,10 +229,12 @@ class Pipeline:
         refuse_in_replay("run pipelines")
         if jobs is not None and (type(jobs) is not int or jobs < 1):
             raise UsageError(f"The jobs are {jobs!r}.", fix="Give 1 or more.")
-        planner = self._planner(params or {}, force, step)
+        planner = self._planner(params or {}, force, step, from_step)
         store = self._connect()
+        from nbmlops.pipeline.live import Live
         from nbmlops.pipeline.recording import Recording
 
+        live = live or Live.begin(self._settings.home, kind="pipeline", path=self.file)
         with closing(get_engine(engine, store.settings)) as found:
             runner = Runner(
                 planner,
@@ -222,6 +245,7 @@ class Pipeline:
                 keep_going=keep_going,
                 retries=retries,
                 say=say or (lambda _line: None),
+                live=live,
             )
             report = runner.run()
         if runner.was_interrupted:
@@ -311,11 +335,15 @@ class Pipeline:
         params: Mapping[str, object],
         force: bool | str | Iterable[str],
         only: str | None = None,
+        from_step: str | None = None,
     ) -> Planner:
         spec = override(self.spec, self._looks, params)
         if isinstance(force, bool):
             force = ("*",) if force else ()
-        names = (force,) if isinstance(force, str) else tuple(force)
+        names = {force} if isinstance(force, str) else set(force)
+        if from_step is not None:
+            behind = (spec.step(name) for name in spec.behind({from_step}))
+            names |= {from_step, *(step.name for step in behind if not step.once)}
         if only is None:
             return Planner(spec, self._looks, self._settings, force=names)
         known = [step.name for step in spec.steps]

@@ -20,7 +20,7 @@ from nbmlops.store import Store
 from nbmlops.tracking import reaper
 from nbmlops.tracking.journal import Journal, append_to
 from nbmlops.tracking.owner import Owner
-from nbmlops.tracking.spool import Spool
+from nbmlops.tracking.spool import Spool, list_journals
 
 JOURNAL = "notebook.cells.jsonl"
 """The journal of a step's notebook, in the folder of its run's journal."""
@@ -99,6 +99,29 @@ def recover_beside(folder: Path) -> tuple[Path, ...]:
     return tuple(mended)
 
 
+def read_growing(home: Path, path: Path) -> dict[str, Any] | None:
+    """Return a notebook that is being executed, with the cells that have ended.
+
+    Parameters
+    ----------
+    home : Path
+        The folder of all that nbmlops keeps for the project.
+    path : Path
+        Its output file, which is written whole now and then.
+
+    Returns
+    -------
+    dict or None
+        As its JSON is; None when no step writes there now.
+    """
+    for spool in list_journals(home):
+        with suppress(OSError, ValueError):
+            journal = spool.folder / JOURNAL
+            if next(_entries(journal), {}).get("path") == str(path):
+                return _replayed(journal)[0]
+    return None
+
+
 def _is_left(journal: Path) -> bool:
     head = next(_entries(journal), {})
     owner = Owner.parse(str(head.get("kernel")), str(head.get("boot")))
@@ -116,7 +139,13 @@ def _entries(journal: Path) -> Iterator[dict[str, Any]]:
 
 
 def _recover(journal: Path) -> tuple[dict[str, Any], Path | None]:
-    """Return a notebook with all cells that had ended, and where it is to be put.
+    notebook, target = _replayed(journal)
+    _tell_end(notebook, journal.stat().st_mtime)
+    return notebook, target
+
+
+def _replayed(journal: Path) -> tuple[dict[str, Any], Path | None]:
+    """Return a notebook with all cells that have ended, and where it is to be put.
 
     The output file counts only as this runner wrote it: what somebody else has put
     there since is left alone.
@@ -133,7 +162,6 @@ def _recover(journal: Path) -> tuple[dict[str, Any], Path | None]:
         elif target is not None and entry.get("written") == now != []:
             notebook = json.loads(target.read_text("utf-8"))
             is_ours = True
-    _tell_end(notebook, journal.stat().st_mtime)
     return notebook, target if is_ours else None
 
 

@@ -12,11 +12,13 @@ from nbmlops.entities import PipelineReport, RunStatus, Step, StepReport
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.pipeline.crew import Crew, Ended
 from nbmlops.pipeline.feed import Feed
+from nbmlops.pipeline.live import Live
 from nbmlops.pipeline.planning import Decision, Planner
 from nbmlops.pipeline.recording import Recording
 from nbmlops.pipeline.retries import Retries
 from nbmlops.pipeline.tasks import Failure, Reply, Task
 from nbmlops.pipeline.units import Unit, choose, units_of
+from nbmlops.tracking.ending import status_of
 
 _GRACE_S = 30.0  # in which a step whose time is up ends by itself
 Say = Callable[[str], None]
@@ -43,6 +45,8 @@ class Runner:
         Whether steps are begun again that may be.
     say : callable
         Given a line whenever something happens.
+    live : Live
+        Tells those who watch.
     feed : Feed, optional
         Says one by one which runs of the one step there are to be.
 
@@ -63,11 +67,13 @@ class Runner:
         keep_going: bool,
         retries: bool,
         say: Say,
+        live: Live,
         feed: Feed | None = None,
     ) -> None:
         self._planner, self._recording = planner, recording
         self._engine, self._jobs = engine, jobs
         self._keep_going, self._may_retry, self._say = keep_going, retries, say
+        self._live = live
         self._spec = planner.spec
         self._feed = feed
         self._waiting: list[Step] = [] if feed else list(self._spec.steps)
@@ -88,11 +94,14 @@ class Runner:
 
     def run(self) -> PipelineReport:
         """Run all that has to run, and return what became of each step."""
+        if self._feed is None:
+            self._live.expect(u.name for s in self._spec.steps for u in units_of(s))
         with self._crew:
             try:
                 self._loop()
             except BaseException as error:
                 self._recording.abandon(error)
+                self._live.end(status_of(error), problem=str(error))
                 raise
         self._recording.has_orphans = self._crew.has_lost
         return self._finish()
@@ -101,6 +110,7 @@ class Runner:
         while True:
             self._expand()
             self._dispatch()
+            self._live.flush()
             has_left = self._ready or self._retries
             if not self._crew.n_busy and (self._is_ending or not has_left):
                 return
@@ -190,6 +200,8 @@ class Runner:
             name = decision.unit.name
             self._retries.begin(name)
             self._say(f"{name}: running, {decision.why}")
+            last = self._planner.cache.last(self._planner.slot(decision.unit)) or {}
+            self._live.start(name, decision.why, last.get("duration_s"))
             timeout_s = decision.unit.step.timeout_s
             limit_s = timeout_s and timeout_s + _GRACE_S
             self._crew.give(decision, self._task(decision), limit_s=limit_s)
@@ -219,6 +231,8 @@ class Runner:
             ),
             source=planner.done.get(source) if source else None,
             watch=unit.watch,
+            live=self._live.folder,
+            keeps_notebook=self._live.keeps_notebooks,
         )
 
     def _take_answer(self, decision: Decision, answer: object) -> None:
@@ -248,6 +262,7 @@ class Runner:
                 return
             self._say(f"{name}: {why} Again in {pause_s:g} s.")
             again = replace(decision, why=f"attempt {attempts + 1}, after: {why}")
+            self._live.set(name, state="waiting", why=again.why, began_at=None)
             self._retries.put(again, pause_s)
             return
         report = replace(
@@ -270,6 +285,7 @@ class Runner:
     def _note(self, unit: Unit, report: StepReport) -> None:
         step = unit.step
         self._reports[step.name][unit.name] = report
+        self._live.settle(report)
         if self._feed is not None:
             self._feed.told(unit, report)
         elif len(self._reports[step.name]) == step.n_runs:
@@ -332,6 +348,17 @@ class Runner:
             notes=tuple(dict.fromkeys(self._notes)),
         )
         notes = self._recording.end(report)
+        for each in steps:
+            self._live.settle(each)
+        failed = " ".join(f"{s.step}: {s.why}" for s in steps if s.state == "failed")
+        self._live.end(
+            status,
+            run_id=self._recording.run_id,
+            problem=failed,
+            fix="Mend it and run it again: it goes on from what is done."
+            if failed
+            else "",
+        )
         return replace(
             report, run_id=self._recording.run_id, notes=(*report.notes, *notes)
         )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nbmlops._hashing import code_hash
 from nbmlops._masking import mask_tree
-from nbmlops.entities import RunStatus, to_json
+from nbmlops.entities import CellProgress, RunStatus, to_json
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.pipeline.execution import Execution
 from nbmlops.pipeline.interrupts import GiveUp, terminable
@@ -77,6 +77,7 @@ def run_notebook(
     cold: bool = False,
     jobs: int = 1,
     give_up: GiveUp | None = None,
+    on_progress: Callable[[CellProgress], None] | None = None,
 ) -> StepResult:
     """Run a notebook in a process of its own and record it as one run.
 
@@ -114,6 +115,9 @@ def run_notebook(
     give_up : callable, optional
         Asked several times a second; a text other than "" is why the notebook is not
         to go on. It is interrupted then, and its run is ``KILLED``.
+    on_progress : callable, optional
+        Given a `CellProgress` whenever a cell begins: cells done, cells in all, and the
+        first line of the one that runs.
 
     Returns
     -------
@@ -193,6 +197,7 @@ def run_notebook(
                 jobs=jobs,
                 target=target,
                 give_up=give_up,
+                on_progress=on_progress,
             )
             problem = execution.finish(target)
         except BaseException as error:

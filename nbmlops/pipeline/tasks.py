@@ -70,6 +70,10 @@ class Task:
         What an action is about.
     watch : Watch or None
         By which it may be given up.
+    live : Path or None
+        Where the progress of its notebook is told.
+    keeps_notebook : bool
+        Whether the executed notebook is kept there as it grows.
     """
 
     settings: Settings
@@ -89,6 +93,8 @@ class Task:
     jobs: int
     source: StepReport | None = None
     watch: Watch | None = None
+    live: Path | None = None
+    keeps_notebook: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

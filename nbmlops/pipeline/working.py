@@ -21,6 +21,7 @@ from nbmlops.errors import NbmlopsError, NotebookError, StoreError
 from nbmlops.pipeline.cache import Cache
 from nbmlops.pipeline.digests import files_below
 from nbmlops.pipeline.keys import Keys, changes
+from nbmlops.pipeline.live import notebook_file, report_to
 from nbmlops.pipeline.made import missing, stamps
 from nbmlops.pipeline.once import Intent
 from nbmlops.pipeline.tasks import KEY, Failure, Reply, Task
@@ -174,6 +175,9 @@ def _execute(task: Task, store: Store, act: Act) -> _Result:
     watch = task.watch
     os.environ[FILE] = str(watch.folder / "steps") if watch else ""
     os.environ[METRIC] = watch.metric if watch else ""
+    live, output = task.live, None
+    if live is not None and task.keeps_notebook:
+        output = notebook_file(live, task.name)
     done = run_notebook(
         task.folder / task.step.notebook,
         params=task.params,
@@ -184,6 +188,8 @@ def _execute(task: Task, store: Store, act: Act) -> _Result:
         jobs=task.jobs,
         store=store,
         give_up=_verdict(watch.folder / "verdict") if watch else None,
+        output=output,
+        on_progress=report_to(live, task.name) if live is not None else None,
     )
     return _Result(done.run_id, done.duration_s, done.values, list(done.notes))
 

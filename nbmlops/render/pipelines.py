@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from html import escape
 
@@ -107,6 +107,32 @@ def _short(text: str) -> str:
     return line if len(line) <= 100 else f"{line[:97]}..."
 
 
+def lay_out(spec: PipelineSpec) -> dict[str, tuple[int, int]]:
+    """Return the column and the row of each step, from 0.
+
+    Parameters
+    ----------
+    spec : PipelineSpec
+        The pipeline.
+
+    Returns
+    -------
+    dict of str to (int, int)
+        A step's column is behind those of all it needs.
+    """
+    cells: dict[str, tuple[int, int]] = {}
+    rows: dict[int, int] = {}
+    for step in spec.steps:  # each behind those it needs
+        column = max((cells[name][0] for name in step.needs), default=-1) + 1
+        cells[step.name] = column, rows.get(column, 0)
+        rows[column] = rows.get(column, 0) + 1
+    return cells
+
+
+def _axes(cells: Mapping[str, tuple[int, int]]) -> tuple[list[int], list[int]]:
+    return [cell[0] for cell in cells.values()], [cell[1] for cell in cells.values()]
+
+
 class Graph(Shown):
     """The steps of a pipeline and what they need.
 
@@ -114,20 +140,22 @@ class Graph(Shown):
     ----------
     spec : PipelineSpec
         The pipeline.
+
+    Attributes
+    ----------
+    cells : dict of str to (int, int)
+        Column and row of each step, from 0.
     """
 
     def __init__(self, spec: PipelineSpec) -> None:
         self._spec = spec
-        self._levels: dict[str, int] = {}
-        for step in spec.steps:  # each behind those it needs
-            before = [self._levels[name] for name in step.needs]
-            self._levels[step.name] = max(before, default=-1) + 1
+        self.cells = lay_out(spec)
 
     def __repr__(self) -> str:
         lines = [f"{self._spec.name}"]
         for step in self._spec.steps:
             needs = f"  <- {', '.join(step.needs)}" if step.needs else ""
-            indent = "  " * (self._levels[step.name] + 1)
+            indent = "  " * (self.cells[step.name][0] + 1)
             lines.append(f"{indent}{_title(step)} ({step.does}){needs}")
         return "\n".join(lines)
 
@@ -135,18 +163,13 @@ class Graph(Shown):
         return f'<div style="overflow-x:auto">{self._repr_svg_()}</div>'
 
     def _repr_svg_(self) -> str:
-        places: dict[str, tuple[int, int]] = {}
-        rows: dict[int, int] = {}
-        for step in self._spec.steps:
-            level = self._levels[step.name]
-            row = rows.get(level, 0)
-            rows[level] = row + 1
-            places[step.name] = (
-                level * (_BOX + _GAP_X) + 1,
-                row * (_HEIGHT + _GAP_Y) + 1,
-            )
-        width = (max(rows, default=0) + 1) * (_BOX + _GAP_X) - _GAP_X + 2
-        height = max(rows.values(), default=1) * (_HEIGHT + _GAP_Y) - _GAP_Y + 2
+        places = {
+            name: (column * (_BOX + _GAP_X) + 1, row * (_HEIGHT + _GAP_Y) + 1)
+            for name, (column, row) in self.cells.items()
+        }
+        n_columns, n_rows = (max(each, default=0) + 1 for each in _axes(self.cells))
+        width = n_columns * (_BOX + _GAP_X) - _GAP_X + 2
+        height = n_rows * (_HEIGHT + _GAP_Y) - _GAP_Y + 2
         lines = [
             _line(places[name], places[step.name])
             for step in self._spec.steps

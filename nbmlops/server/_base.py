@@ -148,7 +148,10 @@ class Handler(APIHandler):
             )
         if status_code == 503:
             self.set_header("Retry-After", str(RETRY_AFTER_S))
-        self.finish(json.dumps({"error": name, "message": told[0], "fix": told[1]}))
+        answer: dict[str, object] = {"error": name, "message": told[0], "fix": told[1]}
+        if fields := getattr(error, "fields", None):
+            answer["fields"] = {n: self._masked(text) for n, text in fields.items()}
+        self.finish(json.dumps(answer))
 
     def log_exception(
         self,

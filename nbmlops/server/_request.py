@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from types import NoneType
-from typing import Any, get_args
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin
 
 from nbmlops.config import Settings, load_settings
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
@@ -47,6 +47,18 @@ class Request:
     content: bytes = b""
     content_type: str = "application/json"
     fields: Mapping[str, Any] | None = None
+
+    def at(self, path: object) -> Request:
+        """Return the same request about another path."""
+        return replace(self, query={**self.query, "path": str(path)})
+
+    @property
+    def file(self) -> Path:
+        """The file that ``path`` names; it need not exist."""
+        path = self.query.get("path", "")
+        if not path.strip("/"):
+            raise UsageError("No file is named.", fix="Give its path.")
+        return self._inside(path)
 
     @cached_property
     def settings(self) -> Settings:
@@ -141,20 +153,34 @@ class Request:
 
 
 def _checked(name: str, value: object, fields: Mapping[str, Any]) -> object:
-    kinds = get_args(fields[name]) or (fields[name],)
+    declared = fields[name]
+    is_union = isinstance(declared, UnionType)
+    kinds = [
+        get_origin(kind) or kind
+        for kind in (get_args(declared) if is_union else (declared,))
+    ]
     is_integer = type(value) is int and 1 <= value <= _MAX_INTEGER
     if (
         (value is None and NoneType in kinds)
         or (isinstance(value, str) and value and str in kinds)
         or (is_integer and int in kinds)
+        or (type(value) in (dict, list) and type(value) in kinds)
     ):
         return value
-    what = "a whole number from 1" if int in kinds else "a text"
+    what = next(words for kind, words in _WORDS.items() if kind in kinds)
     if value is None:
         raise UsageError(f"Field {name!r} is missing.", fix=f"Send {_shape(fields)}.")
     raise UsageError(
         f"Field {name!r} is {str(value)[:80]!r}.", fix=f"Send {what} as {name!r}."
     )
+
+
+_WORDS = {
+    int: "a whole number from 1",
+    dict: "an object",
+    list: "an array",
+    str: "a text",
+}
 
 
 def _shape(fields: Mapping[str, Any]) -> str:

@@ -11,12 +11,14 @@ from nbmlops.config import Settings
 from nbmlops.deployment import process, records
 from nbmlops.entities import to_json
 from nbmlops.errors import NbmlopsError
+from nbmlops.pipeline import live
 from nbmlops.server._loading import load_gently
 from nbmlops.store import connect, embedded
 from nbmlops.store.registry import list_models
 from nbmlops.store.search import list_runs
+from nbmlops.tracking.owner import Owner
 
-TOPICS = ("models", "runs", "endpoints")
+TOPICS = ("models", "runs", "endpoints", "pipelines")
 _ASK_STORE_S = 5.0
 _REGISTRY = """
     SELECT 'models', count(*), max(last_updated_time) FROM registered_models
@@ -42,11 +44,16 @@ class Changes:
         self._connection: sqlite3.Connection | None = None
         self._file = 0
         self._ask_store_at = 0.0
+        self._owners: dict[str, tuple[int, Owner | None]] = {}
         self._specs: dict[Path, tuple[int, records.Record | None]] = {}
 
     def look(self) -> list[str]:
         """Return the topics that may have changed since the last look, at first all."""
-        now = {**self._before, "endpoints": self._look_at_endpoints()}
+        now = {
+            **self._before,
+            "endpoints": self._look_at_endpoints(),
+            "pipelines": self._look_at_pipelines(),
+        }
         if self._is_embedded:
             with suppress(sqlite3.OperationalError):  # locked: see at the next look
                 now |= self._look_at_database()
@@ -96,6 +103,19 @@ class Changes:
             return {topic: to_json(page) for topic, page in found.items()}  # NaN is NaN
         except NbmlopsError as error:
             return {"models": str(error), "runs": str(error)}
+
+    def _look_at_pipelines(self) -> list[object]:
+        home = self._settings.home
+        changed = dict(live.list_ids(home))
+        for live_id, at in changed.items():
+            if self._owners.get(live_id, (0, None))[0] != at:
+                self._owners[live_id] = at, live.owner_of(home, live_id)
+        self._owners = {n: o for n, o in self._owners.items() if n in changed}
+        now = time.time()
+        return [
+            (live_id, at, owner is None or owner.is_dead(heard_at=None, now=now))
+            for live_id, (at, owner) in self._owners.items()
+        ]
 
     def _look_at_endpoints(self) -> list[object]:
         specs = {}

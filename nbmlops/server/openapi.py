@@ -36,7 +36,10 @@ _PLAIN: Mapping[Any, dict[str, Any]] = {
 }
 _ERROR = {
     "type": "object",
-    "properties": {name: {"type": "string"} for name in ("error", "message", "fix")},
+    "properties": {
+        **{name: {"type": "string"} for name in ("error", "message", "fix")},
+        "fields": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
     "required": ["error", "message", "fix"],
 }
 
@@ -121,7 +124,7 @@ def _schema(hint: Any, schemas: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN4
         token = {"anyOf": [_PLAIN[str], _PLAIN[NoneType]]}
         properties = {"items": items, "next_page_token": token}
         return {"type": "object", "properties": properties, "required": [*properties]}
-    if origin is tuple:
+    if origin in (tuple, list):
         return {"type": "array", "items": _schema(arguments[0], schemas)}
     if origin is not None:
         values = _schema(arguments[1], schemas)

@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
-from nbmlops.entities import Endpoint, ModelVersion, Page, RegisteredModel, Run
-from nbmlops.server import endpoints, events, models, openapi, project, runs
+from typing import Any
+
+from nbmlops.entities import (
+    Endpoint,
+    LiveRun,
+    ModelVersion,
+    Page,
+    RegisteredModel,
+    Run,
+)
+from nbmlops.server import (
+    endpoints,
+    events,
+    models,
+    openapi,
+    pipelines,
+    project,
+    runs,
+)
 from nbmlops.server._request import Request
 from nbmlops.server._route import Route
 
@@ -132,6 +149,73 @@ ROUTES = (
         summary="Predict rows in MLflow's scoring protocol.",
         work=endpoints.predict,
         action="execute",
+    ),
+    Route(
+        method="GET",
+        path="pipelines",
+        summary="The pipeline in the file `path`: its steps, plan and newest run.",
+        work=pipelines.get_pipeline,
+        answers=pipelines.PipelineView,
+    ),
+    Route(
+        method="POST",
+        path="pipelines/runs",
+        summary="Start a run of a pipeline.",
+        work=pipelines.start_pipeline,
+        action="execute",
+        body={
+            "path": str,
+            "params": dict[str, Any] | None,
+            "force": list[str] | None,
+            "from_step": str | None,
+            "jobs": int | None,
+        },
+        answers=LiveRun,
+        status=201,
+    ),
+    Route(
+        method="GET",
+        path="pipelines/runs/{id}",
+        summary="A run of a pipeline or of a step, as far as it has come.",
+        work=pipelines.get_run,
+        answers=LiveRun,
+    ),
+    Route(
+        method="DELETE",
+        path="pipelines/runs/{id}",
+        summary="Let a run end with the steps that run; said again, stop them.",
+        work=pipelines.stop_run,
+        action="execute",
+        answers=LiveRun,
+    ),
+    Route(
+        method="GET",
+        path="pipelines/runs/{id}/notebook",
+        summary="The executed notebook of a step, which grows, as .ipynb.",
+        work=pipelines.read_notebook_of_step,
+        query=("step",),
+    ),
+    Route(
+        method="GET",
+        path="steps",
+        summary="The typed parameters of the notebook `path`, and its newest run.",
+        work=pipelines.get_form,
+        answers=pipelines.StepForm,
+    ),
+    Route(
+        method="POST",
+        path="steps/runs",
+        summary="Start a notebook as a tracked step.",
+        work=pipelines.start_step,
+        action="execute",
+        body={
+            "path": str,
+            "params": dict[str, Any] | None,
+            "texts": dict[str, str] | None,
+            "experiment": str | None,
+        },
+        answers=LiveRun,
+        status=201,
     ),
     Route(
         method="GET",

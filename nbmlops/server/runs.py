@@ -56,6 +56,11 @@ def get_run(request: Request) -> Run:
 
 def read_notebook(request: Request) -> Answer:
     """Return the executed notebook of a step."""
-    run = search.get_run(request.store, *request.names)
+    return read_notebook_of(request, *request.names)
+
+
+def read_notebook_of(request: Request, run_id: str) -> Answer:
+    """Return the executed notebook of a run."""
+    run = search.get_run(request.store, run_id)
     content = artifacts.read_file(request.store, run.run_id, _NOTEBOOK)
     return Answer(content=content, content_type="application/x-ipynb+json")

@@ -37,11 +37,15 @@ class Owner:
     @classmethod
     def me(cls) -> Owner:
         """Return this process."""
-        pid = os.getpid()
+        return cls.of(psutil.Process(os.getpid()))
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> Owner:
+        """Return a process of this machine."""
         return cls(
             host=socket.gethostname(),
-            pid=pid,
-            started_at=psutil.Process(pid).create_time(),
+            pid=process.pid,
+            started_at=process.create_time(),
             boot=boot(),
         )
 

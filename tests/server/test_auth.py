@@ -151,5 +151,11 @@ async def test_the_authorizer_is_asked_before_anything_is_done(
         assert Doorman.asked.pop() == (route.action, "nbmlops")
     assert not Doorman.asked
     executed = {f"{r.method} {r.path}" for r in ROUTES if r.action == "execute"}
-    assert executed == {"PUT endpoints/{name}", "POST endpoints/{name}/predict"}
+    assert executed == {
+        "PUT endpoints/{name}",
+        "POST endpoints/{name}/predict",
+        "POST pipelines/runs",
+        "DELETE pipelines/runs/{id}",
+        "POST steps/runs",
+    }
     assert all(r.action != "read" for r in ROUTES if r.method != "GET")

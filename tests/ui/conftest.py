@@ -79,12 +79,17 @@ def server(
     (root / ".nbmlops").mkdir(parents=True)
     (root / "notebooks").mkdir()
     shutil.copy(ROOT / "notebooks" / "quickstart.ipynb", root / "notebooks")
+    # The extension built in this tree, whichever one the environment has.
+    built = tmp_path / "jupyter" / "labextensions"
+    built.mkdir()
+    (built / "nbmlops").symlink_to(ROOT / "nbmlops" / "labextension")
     port, token = free_port(), secrets.token_hex(8)
     command = [
         sys.executable, "-m", "jupyter", "lab", "--allow-root", "--no-browser",
         "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={token}", "--ServerApp.base_url=/user/me/",
         "--LabApp.extension_manager=readonly", "--LabApp.expose_app_in_browser=True",
+        f"--LabServerApp.extra_labextensions_path={built}",
         *getattr(request, "param", ()),
     ]  # fmt: skip
     log = tmp_path / "jupyter" / "server.log"

@@ -25,7 +25,7 @@ class Lab:
         self._url, self._token = url, token
         self.complaints: list[str] = []
         page.on("console", self._listen)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("pageerror", lambda error: self.complaints.append(str(error.stack)))
 
     def open(self, notebook: str, *, is_dark: bool = False) -> None:
         """Open a notebook and wait until its kernel takes cells."""
@@ -34,9 +34,18 @@ class Lab:
         self.page.evaluate(_KERNEL_IS_READY)
         self.set_theme(is_dark=is_dark)
 
+    def open_file(self, path: str, *, is_dark: bool = False) -> None:
+        """Open a file that is no notebook with what opens it by default."""
+        self.page.goto(f"{self._url}lab/tree/{path}?reset&token={self._token}")
+        self.page.get_by_role("tab", name=path).wait_for()
+        self.set_theme(is_dark=is_dark)
+
     def set_theme(self, *, is_dark: bool) -> None:
         """Change the theme, and wait until it is there."""
         name = f"JupyterLab {'Dark' if is_dark else 'Light'}"
+        # JupyterLab takes its splash away twice when the theme changes below it.
+        splash = self.page.locator("#jupyterlab-splash")
+        expect(splash).to_have_count(0, timeout=KERNEL_S * 1000)
         self.page.evaluate(
             "theme => window.jupyterapp.commands"
             ".execute('apputils:change-theme', { theme })",
@@ -45,6 +54,7 @@ class Lab:
         expect(self.page.locator("body")).to_have_attribute(
             "data-jp-theme-name", name, timeout=KERNEL_S * 1000
         )
+        expect(splash).to_have_count(0, timeout=KERNEL_S * 1000)
 
     def run_all(self) -> None:
         """Run every cell by keyboard, from the first on, and wait for the last."""
@@ -115,6 +125,10 @@ class Lab:
         """Keep a picture of the page."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=path, animations="disabled")
+
+    def unforeseen(self, provoked: str) -> list[str]:
+        """Return the complaints that are not of the provoked kind."""
+        return [each for each in self.complaints if provoked not in each]
 
     def _listen(self, message: object) -> None:
         kind, text = getattr(message, "type", ""), getattr(message, "text", "")

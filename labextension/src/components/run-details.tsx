@@ -1,0 +1,55 @@
+import { Time } from '@jupyterlab/coreutils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { IRun } from '../tokens';
+import { formatMetric } from './metrics';
+
+/** What MLflow has of a run. */
+export function RunDetails(props: { run: IRun; trans: TranslationBundle }) {
+  const { run, trans } = props;
+  const { started_at, metrics, params } = run;
+  return (
+    <div className="nbmlops-Form">
+      <div className="nbmlops-Summary">
+        <p>
+          <strong>{run.name}</strong> {run.status}
+        </p>
+        <div className="nbmlops-Fine">
+          <span>{trans.__('Experiment: %1', run.experiment)}</span>
+          <time dateTime={started_at}>{Time.format(new Date(started_at))}</time>
+        </div>
+        <code className="nbmlops-RunId">{run.run_id}</code>
+      </div>
+      <Values
+        title={trans.__('Metrics')}
+        values={Object.entries(metrics).map(([name, value]) => [
+          name,
+          formatMetric(value)
+        ])}
+      />
+      <Values title={trans.__('Params')} values={Object.entries(params)} />
+    </div>
+  );
+}
+
+function Values(props: { title: string; values: [string, string][] }) {
+  const { title, values } = props;
+  if (values.length === 0) {
+    return null;
+  }
+  return (
+    <section aria-label={title}>
+      <h3 className="nbmlops-Subtitle">{title}</h3>
+      <dl className="nbmlops-Values">
+        {values
+          .sort(([a], [b]) => a.localeCompare(b))
+          .map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+      </dl>
+    </section>
+  );
+}

@@ -1,0 +1,131 @@
+"""Runs in processes of their own: started, watched and stopped by who does not wait.
+
+Such a process ends when the one that started it does, so that nothing goes on unseen;
+what it has done is kept, and the same run goes on from there.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal, cast
+from uuid import uuid4
+
+import psutil
+
+from nbmlops.config import Settings
+from nbmlops.entities import LiveRun
+from nbmlops.errors import ConflictError
+from nbmlops.pipeline import live as watching
+from nbmlops.pipeline.live import Live
+from nbmlops.tracking.owner import Owner
+
+_MODULE = "nbmlops.pipeline.launched"
+
+
+def launch(
+    settings: Settings,
+    kind: Literal["pipeline", "step"],
+    file: Path,
+    options: Mapping[str, object],
+) -> LiveRun:
+    """Start a run in a process of its own, and return it without waiting.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's.
+    kind : {"pipeline", "step"}
+        What to execute.
+    file : Path
+        The pipeline file or the notebook, absolute.
+    options : Mapping of str to object
+        For `Pipeline.run` or `run_notebook`, checked already.
+
+    Returns
+    -------
+    LiveRun
+        As it begins.
+
+    Raises
+    ------
+    ConflictError
+        A run of this file is under way.
+    """
+    name = os.path.relpath(file, settings.project)
+    newest = watching.find_newest(settings.home, name)
+    if newest is not None and newest.status == "RUNNING":
+        raise ConflictError(
+            f"A run of {name!r} is under way.", fix="Wait for its end, or stop it."
+        )
+    live_id = uuid4().hex
+    folder = watching.folder_of(settings.home, live_id)
+    folder.mkdir(parents=True)
+    with (folder / "log.txt").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-P", "-m", _MODULE],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd=settings.project,
+            start_new_session=True,  # Ctrl-C at the server is the server's to pass on
+        )
+    # Someone has to take note when it ends, and to hold the pipe until then.
+    threading.Thread(target=process.wait, name="nbmlops run", daemon=True).start()
+    owner = Owner.of(psutil.Process(process.pid))
+    Live(folder, kind=kind, path=name, owner=owner).write()
+    task = {"folder": str(folder), "kind": kind, "file": str(file), "options": options}
+    stdin = cast("Any", process.stdin)
+    with suppress(OSError):  # it has ended, which whoever follows it sees
+        pickle.dump(task, stdin)
+        stdin.flush()
+    return watching.get_live(settings.home, live_id)
+
+
+def stop(settings: Settings, live_id: str) -> LiveRun:
+    """Tell a run to stop, whoever started it; said twice, not to wait for its steps.
+
+    Parameters
+    ----------
+    settings : Settings
+        The project's.
+    live_id : str
+        Its id.
+
+    Returns
+    -------
+    LiveRun
+        As it is now; one that has ended is left as it is.
+
+    Raises
+    ------
+    NotFoundError
+        There is none of that id.
+    ConflictError
+        It runs on another machine or as another user.
+    """
+    found = watching.get_live(settings.home, live_id)
+    owner = watching.owner_of(settings.home, live_id)
+    if owner is None:
+        return found
+    me = Owner.me()
+    try:
+        if (owner.host, owner.boot) != (me.host, me.boot):
+            raise PermissionError
+        watching.note_stopping(settings.home, live_id)
+        os.kill(owner.pid, signal.SIGINT)
+    except ProcessLookupError:
+        pass
+    except PermissionError as error:
+        raise ConflictError(
+            f"The run of {found.path!r} belongs to another user or machine.",
+            fix=f"Stop it there: process {owner.pid} on {owner.host}.",
+        ) from error
+    return watching.get_live(settings.home, live_id)

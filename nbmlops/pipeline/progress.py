@@ -1,0 +1,66 @@
+"""How far a notebook that is executed has come, cell by cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbmlops._masking import mask
+from nbmlops.entities import CellProgress
+from nbmlops.pipeline.ending import is_to_run
+from nbmlops.pipeline.live import OnProgress
+from nbmlops.pipeline.states import Keeper
+
+_LONGEST = 80
+
+
+class Follower:
+    """Tells of each cell that begins, and passes on what the notebook's keeper needs.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode
+        The notebook that is being filled.
+    tell : callable
+        Given a `CellProgress`.
+    keeper : Keeper, optional
+        What keeps the notebook.
+    """
+
+    def __init__(
+        self,
+        notebook: Any,  # noqa: ANN401
+        tell: OnProgress,
+        keeper: Keeper | None = None,
+    ) -> None:
+        self._cells = [
+            (index, cell)
+            for index, cell in enumerate(notebook.cells)
+            if is_to_run(cell)
+        ]
+        self._tell, self._keeper = tell, keeper
+        self._n_done = 0
+
+    def begin(self) -> None:
+        """Tell that the first cell is next."""
+        if self._keeper is not None:
+            self._keeper.begin()
+        self._say()
+
+    def keep_cell(self, index: int) -> None:
+        """Tell that the cell behind this one is next."""
+        self._n_done = sum(at <= index for at, _ in self._cells)
+        if self._keeper is not None:
+            self._keeper.keep_cell(index)
+        self._say()
+
+    def keep(self) -> None:
+        """Pass on that a cell has said something."""
+        if self._keeper is not None:
+            self._keeper.keep()
+
+    def _say(self) -> None:
+        n = len(self._cells)
+        source = self._cells[self._n_done][1].source if self._n_done < n else ""
+        line = next((x for x in source.splitlines() if x.strip()), "")
+        cell = mask(line.strip())[:_LONGEST]
+        self._tell(CellProgress(n_done=self._n_done, n_cells=n, cell=cell))
