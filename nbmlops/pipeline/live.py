@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import fields
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -31,6 +32,8 @@ from nbmlops.tracking.owner import Owner
 
 _MOST = 30
 _EVERY_S = 0.2
+_LONGEST_SHARE = 0.1
+_NEEDED = {"kind", "path", "kernel", "boot", "status", "started_at", "steps"}
 _STATE, _STOPPING = "state.json", "stopping"
 OnProgress = Callable[[CellProgress], None]
 """Given how far a notebook has come, whenever a cell begins."""
@@ -82,7 +85,7 @@ class Live:
             "problem": "",
             "fix": "",
         }
-        self._written_at = 0.0
+        self._written_at, self._every_s = 0.0, _EVERY_S
         self._is_new = True
 
     @classmethod
@@ -115,8 +118,9 @@ class Live:
             expected_s=expected_s,
             run_id=None,
         )
-        progress_file(self.folder, step).unlink(missing_ok=True)
-        self.write()
+        with suppress(OSError):
+            progress_file(self.folder, step).unlink(missing_ok=True)
+        self.flush()
 
     def settle(self, report: StepReport) -> None:
         """Note what became of a step."""
@@ -135,7 +139,7 @@ class Live:
 
     def flush(self) -> None:
         """Write what is new, when the last time is a while ago."""
-        if self._is_new and time.monotonic() - self._written_at > _EVERY_S:
+        if self._is_new and time.monotonic() - self._written_at > self._every_s:
             self.write()
 
     def end(
@@ -163,10 +167,13 @@ class Live:
 
     def write(self) -> None:
         """Write all, now."""
+        began = time.monotonic()
         document = {**self._state, "steps": list(self._steps.values())}
         with suppress(OSError):
             write_record(self.folder / _STATE, mask_tree(to_json(document)))
         self._written_at, self._is_new = time.monotonic(), False
+        took_s = self._written_at - began
+        self._every_s = max(_EVERY_S, took_s / _LONGEST_SHARE)
 
 
 def report_to(folder: Path, step: str) -> OnProgress:
@@ -235,10 +242,9 @@ def get_live(home: Path, live_id: str) -> LiveRun:
     NotFoundError
         There is none of that id, any more.
     """
-    is_id = len(live_id) == 32 and set(live_id) <= set("0123456789abcdef")
     folder = folder_of(home, live_id)
-    record = read_record(folder / _STATE) if is_id else None
-    if not isinstance(record, dict):
+    record = _read(home, live_id)
+    if record is None:
         raise NotFoundError(
             f"No pipeline run {mask(live_id[:80])!r} is known here.",
             fix=f"Only the newest {_MOST} are; older ones are in MLflow.",
@@ -280,8 +286,8 @@ def find_newest(home: Path, path: str) -> LiveRun | None:
 
 def owner_of(home: Path, live_id: str) -> Owner | None:
     """Return the process that runs it, when that lives."""
-    record = read_record(folder_of(home, live_id) / _STATE)
-    if not isinstance(record, dict) or record["ended_at"] or _is_dead(record):
+    record = _read(home, live_id)
+    if record is None or record.get("ended_at") or _is_dead(record):
         return None
     return Owner.parse(record["kernel"], record["boot"])
 
@@ -291,17 +297,27 @@ def note_stopping(home: Path, live_id: str) -> None:
     (folder_of(home, live_id) / _STOPPING).touch()
 
 
+def _read(home: Path, live_id: str) -> dict[str, Any] | None:
+    if len(live_id) != 32 or not set(live_id) <= set("0123456789abcdef"):
+        return None
+    record = read_record(folder_of(home, live_id) / _STATE)
+    is_whole = isinstance(record, dict) and record.keys() >= _NEEDED
+    return record if is_whole else None
+
+
 def _step(folder: Path, record: dict[str, Any], is_dead: bool) -> LiveStep:
-    facts = dict(record)
-    began_at = facts.pop("began_at")
-    name = facts["step"]
+    facts = {
+        each.name: record[each.name] for each in fields(LiveStep) if each.name in record
+    }
+    began_at, name = record.get("began_at"), record["step"]
     if facts["state"] == "running":
         if is_dead:
             facts["state"], facts["why"] = "stopped", "its process ended"
         elif began_at is not None:
             facts["duration_s"] = max(0.0, time.time() - began_at)
-        if isinstance(cells := read_record(progress_file(folder, name)), dict):
-            facts["cells"] = CellProgress(**cells)
+        match read_record(progress_file(folder, name)):
+            case {"n_done": int(n_done), "n_cells": int(n_cells), "cell": str(cell)}:
+                facts["cells"] = CellProgress(n_done=n_done, n_cells=n_cells, cell=cell)
     elif facts["state"] == "waiting" and is_dead:
         facts["state"], facts["why"] = "not run", "its process ended"
     has_run = facts.get("run_id") and facts["state"] != "running"

@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,11 @@ def jp_server_cleanup():
 @pytest.fixture
 def own_folders(tmp_path: Path) -> dict[str, str]:
     """Return an environment in which Jupyter reads and writes below tmp_path."""
+    return folders_in(tmp_path)
+
+
+def folders_in(tmp_path: Path) -> dict[str, str]:
+    """Return the same for any folder."""
     names = {
         "JUPYTER_CONFIG_DIR": "config",
         "JUPYTER_DATA_DIR": "data",
@@ -75,6 +81,15 @@ def server(
 
     Parametrize indirectly with command-line options to add.
     """
+    with serving(tmp_path, own_folders, *getattr(request, "param", ())) as server:
+        yield server
+
+
+@contextmanager
+def serving(
+    tmp_path: Path, own_folders: dict[str, str], *options: str
+) -> Iterator[Server]:
+    """Give a JupyterLab that runs in a folder, and end it."""
     root = tmp_path / "loans of a bank"
     (root / ".nbmlops").mkdir(parents=True)
     (root / "notebooks").mkdir()
@@ -90,7 +105,7 @@ def server(
         f"--IdentityProvider.token={token}", "--ServerApp.base_url=/user/me/",
         "--LabApp.extension_manager=readonly", "--LabApp.expose_app_in_browser=True",
         f"--LabServerApp.extra_labextensions_path={built}",
-        *getattr(request, "param", ()),
+        *options,
     ]  # fmt: skip
     log = tmp_path / "jupyter" / "server.log"
     with log.open("w") as written:

@@ -7,10 +7,11 @@ from nbmlops.config import load_settings
 from nbmlops.store import connect
 from nbmlops.store.search import list_runs
 from tests.notebooks import write_notebook
-from tests.ui.conftest import PICTURES
+from tests.ui.conftest import PICTURES, folders_in, serving
 from tests.ui.lab import WORK_S
 
 pytestmark = [pytest.mark.ui, pytest.mark.kernel]
+
 HOSTILE = "<img src=x onerror='window.hacked=1'>"
 WAIT = (
     "import time\nfrom pathlib import Path\n"
@@ -34,6 +35,23 @@ steps:
     select: {metric: auc}
   report: {notebook: report.ipynb, needs: [quality, train]}
 """
+
+
+@pytest.fixture(scope="module")
+def one_server(tmp_path_factory):
+    """Start one JupyterLab for the tests of this file."""
+    folder = tmp_path_factory.mktemp("pipelines")
+    with serving(folder, folders_in(folder)) as server:
+        yield server
+
+
+@pytest.fixture
+def server(one_server):
+    """Return a JupyterLab; what an earlier test has made is gone."""
+    for path in one_server.root.glob("[!.]*.*"):
+        path.unlink()
+    (one_server.root / "go").unlink(missing_ok=True)
+    return one_server
 
 
 def test_a_pipeline_is_seen_run_and_run_again_from_a_step(lab):
@@ -169,7 +187,7 @@ def test_a_notebook_is_run_as_a_tracked_step_with_a_form(lab):
     expect(copy.get_by_text("the end", exact=True)).to_be_visible(timeout=WORK_S * 1000)
     expect(copy.get_by_text("C is 0.5 and kind l1")).to_be_visible()
     lab.screenshot(PICTURES / "step-executed-dark.png")
-    (run,) = list_runs(connect(load_settings(root))).items
+    run = list_runs(connect(load_settings(root)), limit=1).items[0]
     assert (run.status, run.params["C"], run.params["is_fast"]) == (
         "FINISHED", "0.5", "True",
     )  # fmt: skip

@@ -3,6 +3,7 @@ import { IEditorServices } from '@jupyterlab/codeeditor';
 import { NotebookPanel, NotebookWidgetFactory } from '@jupyterlab/notebook';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+import { notebookIcon } from '@jupyterlab/ui-components';
 
 import { READER } from '../executed';
 import { RunDrive } from '../run-drive';
@@ -23,20 +24,22 @@ export const executedPlugin: JupyterFrontEndPlugin<void> = {
     const trans = (translator ?? nullTranslator).load('nbmlops');
     const { contents, serverSettings } = app.serviceManager;
     contents.addDrive(new RunDrive(serverSettings));
-    app.docRegistry.addWidgetFactory(
-      new NotebookWidgetFactory({
-        name: READER,
-        label: trans.__('Notebook (read only)'),
-        fileTypes: ['notebook'],
-        modelName: 'notebook',
-        readOnly: true,
-        preferKernel: false,
-        canStartKernel: false,
-        rendermime,
-        contentFactory,
-        mimeTypeService: editors.mimeTypeService,
-        toolbarFactory: () => []
-      })
-    );
+    const factory = new NotebookWidgetFactory({
+      name: READER,
+      label: trans.__('Notebook (read only)'),
+      fileTypes: ['notebook'],
+      modelName: 'notebook',
+      readOnly: true,
+      preferKernel: false,
+      canStartKernel: false,
+      rendermime,
+      contentFactory,
+      mimeTypeService: editors.mimeTypeService,
+      toolbarFactory: () => []
+    });
+    factory.widgetCreated.connect((_, { title }) => {
+      title.icon = notebookIcon;
+    });
+    app.docRegistry.addWidgetFactory(factory);
   }
 };
