@@ -28,16 +28,27 @@ from nbmlops.pipeline.saving import Saver
 from nbmlops.pipeline.states import Keeper
 from nbmlops.pipeline.values import VALUES_FILE, read_values, record_values
 from nbmlops.pipeline.warm.choice import Client, warm_client, why_cold
-from nbmlops.pipeline.warm.parents import NotWarm
+from nbmlops.pipeline.warm.homes import NotWarm
 from nbmlops.secrets import NAMES_FILE, recall
 from nbmlops.store import runs, search
+from nbmlops.store.children import may_have_children
 from nbmlops.tracking import OpenRun
-from nbmlops.tracking.source import git_commit
 
 _log = logging.getLogger(__name__)
 
 # What the step itself says of its runs, and what would say otherwise.
 _STEP_SAYS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "NBMLOPS_EXPERIMENT")
+
+_TIMES = {
+    "papermill": {"exception", "start_time", "end_time", "duration", "status"},
+    "execution": {
+        "iopub.execute_input",
+        "iopub.status.busy",
+        "iopub.status.idle",
+        "shell.execute_reply",
+    },
+}
+"""Metadata of a cell, with its keys: when it ran, and its state."""
 
 
 class Execution:
@@ -179,14 +190,13 @@ class Execution:
         self.interrupt = self.interrupt or interrupt
 
     def _environment(self, experiment: str, place: Place) -> dict[str, str]:
-        project = self.run.store.settings.project
         context = {
             "mlflow.parentRunId": self.run.run_id,
             "mlflow.source.name": self._source_name,
             "mlflow.source.type": "NOTEBOOK",
             **place.context,
         }
-        commit = git_commit(project)
+        commit = self.run.tags.get("mlflow.source.git.commit")
         if commit:
             context["mlflow.source.git.commit"] = commit
         inherited = {
@@ -214,7 +224,9 @@ class Execution:
                 waiting += search.list_children(self.run.store, child.run_id)
 
     def _children(self) -> tuple[Run, ...]:
-        return search.list_children(self.run.store, self.run.run_id)
+        store, run_id = self.run.store, self.run.run_id
+        has_some = may_have_children(store, run_id)
+        return search.list_children(store, run_id) if has_some else ()
 
     def finish(self, target: Path | None) -> NbmlopsError | None:
         """Keep the executed notebook, end the runs of its cells, and end its own.
@@ -252,17 +264,25 @@ class Execution:
     def _masked(self, node: Any) -> Any:  # noqa: ANN401
         """Return the notebook or a cell of it without the secrets known by now."""
         is_cell = "cells" not in node
-        notebook = {"cells": [node]} if is_cell else node
-        self._secrets |= secrets_of(notebook)
-        masked = mask_notebook(notebook, self._secrets)
+        cells = [node] if is_cell else node["cells"]
+        # The times in it are ours, each of them new, and hide nothing.
+        times = [_times_of(cell) for cell in cells]
+        told = [_without(cell, found) for cell, found in zip(cells, times, strict=True)]
+        self._secrets |= secrets_of({"cells": told})
+        masked = mask_notebook(
+            {"cells": told} if is_cell else {**node, "cells": told}, self._secrets
+        )
+        for cell, found in zip(masked["cells"], times, strict=True):
+            cell["metadata"] |= found
         return masked["cells"][0] if is_cell else masked
 
     def _mask(self) -> None:
         """Take the secrets out of all that is told of the execution from now on."""
         import nbformat
 
-        known = self._secrets | secrets_of(self._executed)
-        self._executed = nbformat.from_dict(mask_notebook(self._executed, known))  # type: ignore[no-untyped-call]
+        masked = self._masked(self._executed)
+        known = self._secrets
+        self._executed = nbformat.from_dict(masked)  # type: ignore[no-untyped-call]
         self._ending = replace(
             self.ending,
             reason=mask(self.ending.reason, known),
@@ -361,6 +381,19 @@ class Execution:
             case "not started":
                 return f"The kernel of {name} did not start: {reason}."
         return ""
+
+
+def _times_of(cell: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {
+        name: dict(value)
+        for name, value in cell["metadata"].items()
+        if name in _TIMES and isinstance(value, dict) and _TIMES[name].issuperset(value)
+    }
+
+
+def _without(cell: Any, found: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+    metadata = {k: v for k, v in cell["metadata"].items() if k not in found}
+    return {**cell, "metadata": metadata}
 
 
 def _is_injected(cell: Any) -> bool:  # noqa: ANN401

@@ -118,7 +118,8 @@ class Shipment:
         except Exception as error:  # noqa: BLE001 - nothing may end the sender
             self.failure = _as_ours(error)
             self.pause_s = min(_LONGEST_PAUSE_S, 2 * self.pause_s or _PERIOD_S)
-        self.next_try_at = time.monotonic() + self.pause_s
+        # What nobody waits for is sent in few pieces, however often others wait.
+        self.next_try_at = time.monotonic() + max(self.pause_s, _PERIOD_S)
 
 
 def _as_ours(error: Exception) -> NbmlopsError:
@@ -235,9 +236,10 @@ class Sender:
             while not shipment.is_over and (
                 shipment.position is None or shipment.position < wanted
             ):
-                self._is_urgent = True
                 shipment.next_try_at = min(shipment.next_try_at, time.monotonic())
-                self._changed.notify_all()
+                if not self._is_urgent:  # else those who wait would wake each other
+                    self._is_urgent = True
+                    self._changed.notify_all()
                 self._changed.wait(0.05)
                 if shipment.delivery.n_sent > progress:
                     progress = shipment.delivery.n_sent

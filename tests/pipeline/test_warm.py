@@ -1,11 +1,14 @@
 """Runs in forks: the same as in a kernel, each by itself, and gone at the end."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -16,7 +19,8 @@ from nbmlops.config import Warm
 from nbmlops.pipeline.place import Place
 from nbmlops.pipeline.warm import parents
 from nbmlops.pipeline.warm.choice import why_cold
-from nbmlops.pipeline.warm.parents import NotWarm, list_parents, stop_parents
+from nbmlops.pipeline.warm.fleet import list_parents, make_room, stop_parents
+from nbmlops.pipeline.warm.homes import NotWarm
 from tests.pipeline.warm_runs import (
     assert_same,
     made,
@@ -478,6 +482,64 @@ def test_a_parent_has_one_thread_and_no_socket(tmp_path):
         process = psutil.Process(parent.pid)
         assert process.num_threads() == 1
         assert process.net_connections(kind="all") == []
+
+
+def test_the_parent_that_was_used_the_longest_ago_makes_room(
+    tmp_path, tmp_path_factory, monkeypatch
+):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("few")))
+    monkeypatch.setattr(parents, "make_room", partial(make_room, most=2))
+    busy = made("open('started', 'w').close()", "import time; time.sleep(600)")
+    of = {"env": {"OMP_A": "1"}}
+
+    def parent_of(name):
+        source = "import os\nos.getppid()"
+        pid = int(text(run(source, folder=tmp_path, env={f"OMP_{name}": "1"})))
+        wait_until(lambda: all(not p.n_running for p in list_parents() if p.pid == pid))
+        return pid
+
+    try:
+        first, second = parent_of("A"), parent_of("B")
+        time.sleep(0.05)  # so that the clock of files tells the two apart
+        assert parent_of("A") == first
+        third = parent_of("C")  # B's was used longer ago than A's
+        wait_until(lambda: not psutil.pid_exists(second))
+        assert sorted(p.pid for p in list_parents()) == sorted([first, third])
+        with ThreadPoolExecutor(1) as pool:
+            client = warm(busy, tmp_path, **of)
+            future = pool.submit(client.run)
+            try:
+                wait_until((tmp_path / "started").exists)
+                assert parent_of("C") == third
+                parent_of("D")  # A's is older, but has a run
+                wait_until(lambda: not psutil.pid_exists(third))
+                assert psutil.pid_exists(first)
+            finally:
+                client.stop()
+            assert future.result(30).how == "interrupted"
+    finally:
+        stop_parents()
+        wait_until(lambda: not list_parents())
+
+
+def pss(pid):
+    return psutil.Process(pid).memory_full_info().pss
+
+
+def test_two_hundred_runs_leave_the_memory_of_parent_and_caller_as_it_is(tmp_path):
+    for _ in range(20):
+        parent = parent_of(tmp_path)
+    wait_until(lambda: not psutil.Process(parent).children())
+    gc.collect()
+    before = pss(parent), pss(os.getpid())
+    for _ in range(200):
+        warm(made("1"), tmp_path).run()
+    wait_until(lambda: not psutil.Process(parent).children())
+    gc.collect()
+    after = pss(parent), pss(os.getpid())
+    assert [p.pid for p in list_parents() if p.pid == parent] == [parent]
+    grown = [(b - a) / 200 for a, b in zip(before, after, strict=True)]
+    assert max(grown) < 20_000, grown  # bytes a run
 
 
 def test_the_key_of_a_parent_is_of_what_changes_imports():

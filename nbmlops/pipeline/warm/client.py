@@ -19,8 +19,9 @@ from nbmlops.pipeline.ending import (
     traceback_of,
 )
 from nbmlops.pipeline.states import Keeper, States
+from nbmlops.pipeline.warm.homes import NotWarm, is_alive
 from nbmlops.pipeline.warm.outputs import Outputs
-from nbmlops.pipeline.warm.parents import NotWarm, Parent, is_alive
+from nbmlops.pipeline.warm.parents import Parent
 from nbmlops.pipeline.warm.pipes import Document, Pipes
 
 _TURN_S = 0.2

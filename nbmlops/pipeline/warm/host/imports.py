@@ -72,6 +72,7 @@ class Imports:
         self.loaded: list[str] = []
         self._known: set[str] = set()
         self._seen: dict[str, tuple[int, int]] = {}
+        self._n_noted = 0
         self._packages = _package_folders()
         self._installed = self._packages + _library_folders()
         self._asked: set[str] = set()
@@ -192,6 +193,9 @@ class Imports:
 
     def note_files(self) -> None:
         """Remember how the files are that were loaded and may be edited."""
+        if len(sys.modules) == self._n_noted:
+            return
+        self._n_noted = len(sys.modules)
         for module in tuple(sys.modules.values()):
             path = getattr(module, "__file__", None)
             if not path or path in self._seen or path.startswith(self._installed):

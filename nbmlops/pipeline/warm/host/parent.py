@@ -90,6 +90,7 @@ class Parent:
         self._app.initialize([NO_HISTORY])
         self._rehearse()
         self._imports.note_files()
+        _settle_memory()
         self._tell("ready")
         self._serve()
 
@@ -227,8 +228,7 @@ class Parent:
         if n_threads() != 1:
             raise _Retired("it has more than one thread")
         if len(self._imports.loaded) != n_before:
-            gc.collect()
-            gc.freeze()
+            _settle_memory()
         hidden = self._imports.hidden_by(Path(wanted["folder"]))
         if hidden:
             return f"{hidden} in the notebook's folder goes before an installed module"
@@ -285,6 +285,12 @@ class Parent:
         self._tell("leaving")
         os.write(2, f"{time.time():.0f} retired: {why}\n".encode())
         (self._folder / "control").unlink(missing_ok=True)
+
+
+def _settle_memory() -> None:
+    """Have the collections of forks pass over what is here by now, and not copy it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _say(run: _Run, document: dict[str, object]) -> None:

@@ -1,0 +1,41 @@
+"""Whether a run has runs below it, asked at the price of one selection."""
+
+from __future__ import annotations
+
+from nbmlops.store.backend import backend
+from nbmlops.store.connection import Store, answering
+from nbmlops.store.run_sql import mappers
+from nbmlops.store.runs import PARENT
+
+
+def may_have_children(store: Store, run_id: str) -> bool:
+    """Return whether a run may have runs below it; most runs of notebooks have none.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    run_id : str
+        The run.
+
+    Returns
+    -------
+    bool
+        False only when the database has none; a tracking server is not asked.
+
+    Raises
+    ------
+    StoreError
+        The database did not answer.
+    """
+    if store.is_served:
+        return True
+    tracking = backend(store)
+    if not hasattr(tracking, "ManagedSessionMaker"):
+        return True
+    tag = mappers().SqlTag
+    with answering(store), tracking.ManagedSessionMaker() as session:
+        found = session.query(tag.run_uuid).filter(
+            tag.key == PARENT, tag.value == run_id
+        )
+        return found.first() is not None
