@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from nbmlops.config import Settings
+from nbmlops.engines.errand import call
 from nbmlops.engines.seat import MEND, Seat, asking
 from nbmlops.engines.sight import find_fault, look
 from nbmlops.errors import DependencyError, EngineError, UsageError
@@ -138,7 +140,8 @@ class DaskEngine:
         """Refuse a cluster of which a worker cannot do what is asked of it."""
         mine = self._sight
         with asking(client):
-            found = client.run(look, str(self._mark), on_error="return")
+            asked = call(look, str(self._mark))
+            found = client.run(pickle.loads, asked, on_error="return")
         for address, theirs in found.items():
             if isinstance(theirs, BaseException):
                 fault: tuple[str, str] | None = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 
@@ -111,6 +111,23 @@ def do(errand: Errand) -> Outcome:
         words=words,
         was_late=process.was_late,
     )
+
+
+class _Call:
+    def __init__(self, function: Callable[..., object], *args: object) -> None:
+        self._call = function, args
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self._call
+
+
+def call(function: Callable[..., object], *args: object) -> bytes:
+    """Return what calls a function when `pickle.loads` reads it.
+
+    A Dask worker that cannot import a function it is sent loses its connection, and is
+    waited for in vain; one that is sent `pickle.loads` can say what it lacks.
+    """
+    return pickle.dumps(_Call(function, *args))
 
 
 def began_at(key: str, address: str) -> str:

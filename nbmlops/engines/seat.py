@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from nbmlops.engines.errand import Errand, Outcome, began_at, do, stop_of
+from nbmlops.engines.errand import Errand, Outcome, began_at, call, do, stop_of
 from nbmlops.errors import EngineError
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ class Seat:
             key=self._key, task=pickle.dumps(task), limit_s=limit_s, **self._errand
         )
         with asking(self._client):
-            self._future = self._client.submit(do, errand, key=self._key, pure=False)
+            self._future = self._client.submit(
+                pickle.loads, call(do, errand), key=self._key, pure=False
+            )
         self._future.add_done_callback(self._ring)
 
     def answer(self) -> object | None:

@@ -1,5 +1,6 @@
 """What every engine and its workers do, whoever they are for."""
 
+import importlib
 import os
 import select
 import sys
@@ -167,7 +168,9 @@ def test_a_cluster_is_made_by_the_class_that_the_project_names(project):
         made.start(MODULE, {})
 
 
-def test_a_cluster_that_cannot_run_steps_is_refused(cluster, project, monkeypatch):
+def test_a_cluster_that_cannot_run_steps_is_refused(
+    cluster, project, monkeypatch, tmp_path
+):
     monkeypatch.setattr("nbmlops.engines.dask._CONNECT_S", 0.5)
     with pytest.raises(nm.UsageError, match="No Dask cluster is named"):
         get_engine("dask", load_settings(project))
@@ -184,10 +187,32 @@ def test_a_cluster_that_cannot_run_steps_is_refused(cluster, project, monkeypatc
         pytest.raises(nm.UsageError, match=r"It has nbmlops .*, and this process 9\.9"),
     ):
         engine.start(MODULE, {})
+    monkeypatch.undo()
+    (tmp_path / "only_here.py").write_text("def look(mark):\n    return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(
+        "nbmlops.engines.dask.look", importlib.import_module("only_here").look
+    )
+    with (
+        dask(cluster.scheduler_address, project) as engine,
+        pytest.raises(nm.UsageError, match="No module named 'only_here'"),
+    ):
+        engine.start(MODULE, {})
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(nm.DependencyError) as caught:
         get_engine("dask", load_settings(project))
     assert "nbmlops[dask]" in caught.value.fix
+
+
+def test_a_dask_worker_that_came_later_is_asked_before_it_begins(cluster, project):
+    with dask(cluster.scheduler_address, project) as engine:
+        worker = engine.start(MODULE, {"PYTHONPATH": str(ROOT)})
+        (mark,) = (project / ".nbmlops" / "pipelines" / "marks").iterdir()
+        mark.write_text("of another run")
+        worker.give(("add", 1, 1))
+        assert answer(worker) is None
+        assert "was refused: It does not see the project" in worker.close()
+    assert not mark.exists()
 
 
 def test_another_folder_and_another_machine_are_faults(tmp_path):
