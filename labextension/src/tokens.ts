@@ -175,6 +175,7 @@ export type LiveState =
 
 /** How far a notebook has come. */
 export interface ICellProgress {
+  expected_s: number | null;
   n_done: number;
   n_cells: number;
   /** First line of the cell that runs; empty when none does. */

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from nbmlops._masking import mask
+
+if TYPE_CHECKING:
+    from nbmlops.entities import CellProgress
 
 F = TypeVar("F", bound=Callable[..., Any])
 _COMMANDS = (
@@ -63,6 +69,40 @@ def in_shell(text: str) -> str:
     'List them with nbmlops runs; begin with %%track.'
     """
     return re.sub(rf"(?<!%)%({'|'.join(_COMMANDS)})\b", r"nbmlops \1", text)
+
+
+class CellLine:
+    """A terminal's last line while a notebook runs; nothing where there is none."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._is_shown = False
+        self._progress: CellProgress | None = None
+        self._has_ended = threading.Event()
+
+    def __enter__(self) -> CellLine:
+        if sys.stderr.isatty():
+            threading.Thread(target=self._show, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._has_ended.set()
+        if self._is_shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def __call__(self, progress: CellProgress) -> None:
+        """Take how far it has come."""
+        self._progress = progress
+
+    def _show(self) -> None:
+        from nbmlops.render import CellBar
+
+        while not self._has_ended.wait(0.2):
+            if self._progress is not None:
+                bar = repr(CellBar(self._progress, time.monotonic() - self._began))
+                line = bar[: max(shutil.get_terminal_size().columns - 1, 0)]
+                print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
+                self._is_shown = True
 
 
 def tell(line: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nbmlops.cli.output import json_option, show, tell
+from nbmlops.cli.output import CellLine, json_option, show, tell
 
 
 @click.command()
@@ -40,7 +40,10 @@ def run(
     given = _read_params(file) if file else {}
     given |= {name: parse_text(declared, name, text) for name, text in params}
     tell(f"running {notebook}")
-    result = run_notebook(notebook, params=given, output=output, **options)
+    with CellLine() as line:
+        result = run_notebook(
+            notebook, params=given, output=output, on_progress=line, **options
+        )
     text = (
         f"{result.status} in {result.duration_s:.1f} s: run {result.run_id}, "
         f"{len(result.run_ids)} tracked in it"

@@ -25,11 +25,14 @@ class CellProgress:
         Code cells it runs.
     cell : str
         The first line of the one that runs; "" when none does.
+    expected_s : float or None
+        Seconds all of it took the last time; None when that is not known.
     """
 
     n_done: int
     n_cells: int
     cell: str
+    expected_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

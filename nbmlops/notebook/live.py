@@ -10,8 +10,9 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.notebook.panel import MAX_METRICS, Panel, duration
+from nbmlops.notebook.panel import MAX_METRICS, Panel
 from nbmlops.notebook.progress import LoopWatch
+from nbmlops.render import duration
 from nbmlops.tracking.budget import size
 from nbmlops.tracking.guard import stack
 

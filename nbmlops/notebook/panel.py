@@ -9,7 +9,7 @@ from itertools import islice
 
 from nbmlops.entities import RunStatus
 from nbmlops.notebook.progress import Progress
-from nbmlops.render import number
+from nbmlops.render import duration, number
 from nbmlops.render.svg import MOST_POINTS, image, sparkline
 from nbmlops.tracking.curves import Points, thinned
 
@@ -167,29 +167,3 @@ def _rest(n_more: int, what: str) -> list[str]:
 
 def _short(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def duration(seconds: float) -> str:
-    """Return a time as one reads it.
-
-    Parameters
-    ----------
-    seconds : float
-        At least 0.
-
-    Returns
-    -------
-    str
-        In seconds, minutes or hours and minutes.
-
-    Examples
-    --------
-    >>> duration(0.2), duration(42.4), duration(125), duration(4000)
-    ('0 s', '42 s', '2 min 5 s', '1 h 7 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {round(whole % 3600 / 60)} min"

@@ -158,7 +158,10 @@ class Execution:
             closing.callback(recall, names)
             keeper: Keeper = self._saver
             if on_progress is not None:
-                keeper = Follower(ready, on_progress, self._saver)
+                expected_s = self.run.expected_s
+                keeper = Follower(
+                    ready, on_progress, self._saver, expected_s=expected_s
+                )
             common: dict[str, Any] = {
                 "folder": place.folder or self._source.parent,
                 "env": self._environment(experiment, place) | left,

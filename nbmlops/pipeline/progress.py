@@ -24,6 +24,8 @@ class Follower:
         Given a `CellProgress`.
     keeper : Keeper, optional
         What keeps the notebook.
+    expected_s : float, optional
+        Seconds it took the last time.
     """
 
     def __init__(
@@ -31,6 +33,8 @@ class Follower:
         notebook: Any,  # noqa: ANN401
         tell: OnProgress,
         keeper: Keeper | None = None,
+        *,
+        expected_s: float | None = None,
     ) -> None:
         self._cells = [
             (index, cell)
@@ -39,6 +43,7 @@ class Follower:
         ]
         self._tell, self._keeper = tell, keeper
         self._n_done = 0
+        self._expected_s = expected_s
 
     def begin(self) -> None:
         """Tell that the first cell is next."""
@@ -63,4 +68,8 @@ class Follower:
         source = self._cells[self._n_done][1].source if self._n_done < n else ""
         line = next((x for x in source.splitlines() if x.strip()), "")
         cell = mask(line.strip())[:_LONGEST]
-        self._tell(CellProgress(n_done=self._n_done, n_cells=n, cell=cell))
+        self._tell(
+            CellProgress(
+                n_done=self._n_done, n_cells=n, cell=cell, expected_s=self._expected_s
+            )
+        )

@@ -24,6 +24,7 @@ from nbmlops.pipeline.notebook import (
 from nbmlops.pipeline.output import check_output
 from nbmlops.pipeline.place import Place
 from nbmlops.pipeline.recovery import recover_steps
+from nbmlops.pipeline.showing import CellsBelow
 from nbmlops.store import Store, connect, fluent
 from nbmlops.tracking import open_run
 from nbmlops.tracking.source import relative
@@ -117,7 +118,7 @@ def run_notebook(
         to go on. It is interrupted then, and its run is ``KILLED``.
     on_progress : callable, optional
         Given a `CellProgress` whenever a cell begins: cells done, cells in all, and the
-        first line of the one that runs.
+        first line of the one that runs. By default a bar below the cell of a notebook.
 
     Returns
     -------
@@ -197,7 +198,7 @@ def run_notebook(
                 jobs=jobs,
                 target=target,
                 give_up=give_up,
-                on_progress=on_progress,
+                on_progress=on_progress or CellsBelow(source.name),
             )
             problem = execution.finish(target)
         except BaseException as error:

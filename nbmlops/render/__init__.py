@@ -1,5 +1,6 @@
 """How results look: HTML for a notebook, plain text for everything else."""
 
+from nbmlops.render.progress import CellBar
 from nbmlops.render.runs import RunsTable
 from nbmlops.render.svg import image, sparkline
 from nbmlops.render.tables import (
@@ -7,6 +8,7 @@ from nbmlops.render.tables import (
     Shown,
     Table,
     clock,
+    duration,
     endpoints_table,
     explanation_table,
     number,
@@ -18,11 +20,13 @@ from nbmlops.render.tables import (
 )
 
 __all__ = [
+    "CellBar",
     "RunLine",
     "RunsTable",
     "Shown",
     "Table",
     "clock",
+    "duration",
     "endpoints_table",
     "explanation_table",
     "image",

@@ -75,6 +75,32 @@ def table_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     )
 
 
+def duration(seconds: float) -> str:
+    """Return a time as one reads it.
+
+    Parameters
+    ----------
+    seconds : float
+        At least 0.
+
+    Returns
+    -------
+    str
+        In seconds, minutes or hours and minutes.
+
+    Examples
+    --------
+    >>> duration(0.2), duration(42.4), duration(125), duration(4000)
+    ('0 s', '42 s', '2 min 5 s', '1 h 7 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {round(whole % 3600 / 60)} min"
+
+
 def number(value: float) -> str:
     """Return a metric's value in at most four significant digits.
 

@@ -52,6 +52,8 @@ class Delivery:
         Which attempt the run is, when this object made it.
     attempt_before : Facts or None
         What the attempt before depended on, when there was one.
+    expected_s : float or None
+        Seconds that the attempt before took, when it came to its end.
     n_sent : int
         Entries sent so far.
     on_metrics : callable or None
@@ -75,6 +77,7 @@ class Delivery:
         self.run: MlflowRun | None = None
         self.attempt: int | None = None
         self.attempt_before: Facts | None = None
+        self.expected_s: float | None = None
         self.uploads = Uploads(store, spool)
         self.is_ended = False
         self.n_sent = 0
@@ -159,6 +162,9 @@ class Delivery:
         if newest is not None:
             self.attempt += int(newest.tags[ATTEMPT])
             self.attempt_before = Facts.from_tags(newest.tags, newest.params)
+            took_s = newest.tags.get("nbmlops.cost.wall_s")
+            if took_s and "nbmlops.ended_because" not in newest.tags:
+                self.expected_s = float(took_s)
         return {ATTEMPT: str(self.attempt)}
 
     def _drop_twins(self, state: State) -> None:

@@ -80,6 +80,11 @@ class OpenRun(RunLog):
         return self._shipment.delivery.attempt
 
     @property
+    def expected_s(self) -> float | None:
+        """Seconds that the attempt before took; None when that is not known."""
+        return self._shipment.delivery.expected_s
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of what the store has not, a line each."""
         refused = [f"the store refuses {each}" for each in self._shipment.refused]

@@ -1,0 +1,27 @@
+"""How far a notebook has come, shown below the cell that runs it."""
+
+from __future__ import annotations
+
+import time
+
+from nbmlops.entities import CellProgress
+from nbmlops.render import CellBar
+from nbmlops.tracking.below import Below
+
+
+class CellsBelow:
+    """Shows a bar below the cell of a notebook; nothing anywhere else.
+
+    Parameters
+    ----------
+    name : str
+        The notebook that is run.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._below = Below(f"running {name}")
+        self._began = time.monotonic()
+
+    def __call__(self, progress: CellProgress) -> None:
+        """Show how far it has come."""
+        self._below.show(CellBar(progress, time.monotonic() - self._began))

@@ -1,0 +1,51 @@
+"""How far a notebook that is executed has come, as a bar."""
+
+from __future__ import annotations
+
+from html import escape
+
+from nbmlops.entities import CellProgress
+from nbmlops.render.tables import Shown, duration
+
+_WIDTH = 20
+
+
+class CellBar(Shown):
+    """A bar, the cells that have ended, the time, and the cell that runs.
+
+    Parameters
+    ----------
+    progress : CellProgress
+        How far it is.
+    elapsed_s : float
+        Seconds since it began, at least 0.
+
+    Examples
+    --------
+    >>> progress = CellProgress(n_done=1, n_cells=4, cell="model.fit(X, y)")
+    >>> CellBar(progress, 12)
+    █████░░░░░░░░░░░░░░░ 1 of 4 cells · 12 s · model.fit(X, y)
+    """
+
+    def __init__(self, progress: CellProgress, elapsed_s: float) -> None:
+        self._progress, self._elapsed_s = progress, elapsed_s
+
+    def _words(self) -> str:
+        told, elapsed_s = self._progress, self._elapsed_s
+        words = [f"{told.n_done} of {told.n_cells} cells", duration(elapsed_s)]
+        left_s = (told.expected_s or 0) - elapsed_s
+        if told.n_done < told.n_cells and left_s > 0:
+            words[-1] += f", about {duration(left_s)} left"
+        return " · ".join([*words, *([told.cell] if told.cell else [])])
+
+    def __repr__(self) -> str:
+        told = self._progress
+        n = round(_WIDTH * told.n_done / max(told.n_cells, 1))
+        return f"{'█' * n}{'░' * (_WIDTH - n)} {self._words()}"
+
+    def _repr_html_(self) -> str:
+        told = self._progress
+        return (
+            f'<progress value="{told.n_done}" max="{max(told.n_cells, 1)}"></progress> '
+            f"{escape(self._words())}"
+        )
