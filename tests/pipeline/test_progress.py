@@ -9,15 +9,33 @@ from contextlib import suppress
 import pytest
 
 from nbmlops.pipeline import run_notebook
+from nbmlops.tracking import attempts
 from tests.kernels import kernel
 from tests.notebooks import write_notebook
 
-CELLS = ["import time", "token = 'ghp_0123456789abcdefghijABCDEFGHIJ012345'\ntime.sleep(0.7)", "x = 1"]
+CELLS = [
+    "import time",
+    "token = 'ghp_0123456789abcdefghijABCDEFGHIJ012345'\ntime.sleep(0.7)",
+    "x = 1",
+]
 
 
-def test_each_cell_that_begins_is_told_with_what_it_took_the_last_time(store, project):
+@pytest.fixture
+def another_script(monkeypatch):
+    """Return a function after which runs are as those of a script begun anew."""
+
+    def begin():
+        monkeypatch.setattr(attempts, "_execution", attempts._Execution())
+
+    return begin
+
+
+def test_each_cell_that_begins_is_told_with_what_it_took_the_last_time(
+    store, project, another_script
+):
     path = write_notebook(project / "a.ipynb", CELLS)
     for attempt in (1, 2):
+        another_script()
         told = []
         run_notebook(path, store=store, on_progress=told.append)
         assert [(p.n_done, p.n_cells) for p in told] == [(n, 3) for n in range(4)]
@@ -31,11 +49,12 @@ def test_each_cell_that_begins_is_told_with_what_it_took_the_last_time(store, pr
         assert expected == {None} if attempt == 1 else expected.pop() > 0.7
 
 
-def test_how_long_a_failed_attempt_took_tells_nothing(store, project):
+def test_how_long_a_failed_attempt_took_tells_nothing(store, project, another_script):
     path = write_notebook(project / "a.ipynb", ["1 / 0"])
     with pytest.raises(Exception, match="ZeroDivisionError"):
         run_notebook(path, store=store)
     write_notebook(path, ["1"])
+    another_script()
     told = []
     run_notebook(path, store=store, on_progress=told.append)
     assert {p.expected_s for p in told} == {None}
