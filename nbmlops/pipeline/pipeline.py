@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +12,14 @@ from typing import TYPE_CHECKING
 from nbmlops.config import Settings
 from nbmlops.engines import get_engine
 from nbmlops.entities import Exported, PipelineReport, PipelineSpec
-from nbmlops.errors import NotFoundError, PipelineRunError, UsageError, did_you_mean
+from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
 from nbmlops.pipeline.file import read_pipeline, settings_of
 from nbmlops.pipeline.ground import Look
 from nbmlops.pipeline.overrides import override
 from nbmlops.pipeline.parameters import parse_text
 from nbmlops.pipeline.planning import Planner
 from nbmlops.pipeline.runner import Runner
+from nbmlops.pipeline.single import single
 from nbmlops.render.pipelines import Graph, PlanView, ReportView, StatusView
 from nbmlops.store import Store
 from nbmlops.tracking.replaying import refuse_in_replay
@@ -344,29 +344,10 @@ class Pipeline:
         if from_step is not None:
             behind = (spec.step(name) for name in spec.behind({from_step}))
             names |= {from_step, *(step.name for step in behind if not step.once)}
-        if only is None:
-            return Planner(spec, self._looks, self._settings, force=names)
-        known = [step.name for step in spec.steps]
-        if only not in known:
-            raise UsageError(
-                f"No step {only!r} to run.{did_you_mean(only, known)}",
-                fix=f"The steps are: {', '.join(known)}.",
-            )
-        wanted = {only} | spec.before({only})
-        steps = tuple(step for step in spec.steps if step.name in wanted)
-        spec = replace(spec, steps=steps)
         make = partial(
-            Planner, spec, self._looks, self._settings, force=names, only=only
+            Planner, looks=self._looks, settings=self._settings, force=names, only=only
         )
-        for planned in make().plan():
-            name = planned.step.partition("[")[0]
-            if name != only and planned.state != "cached":
-                raise UsageError(
-                    f"Step {only!r} needs {planned.step!r}, which is not done: "
-                    f"{planned.why}.",
-                    fix=f"Run that first: --step {name}.",
-                )
-        return make()
+        return make(spec) if only is None else single(spec, only, make)
 
     def _raise_failed(self, report: PipelineReport, may_pass: bool) -> None:
         failed = [each for each in report.steps if each.state == "failed"]

@@ -13,6 +13,7 @@ from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.pipeline.crew import Crew, Ended
 from nbmlops.pipeline.feed import Feed
 from nbmlops.pipeline.live import Live
+from nbmlops.pipeline.outcomes import Outcomes, ended
 from nbmlops.pipeline.planning import Decision, Planner
 from nbmlops.pipeline.recording import Recording
 from nbmlops.pipeline.retries import Retries
@@ -78,7 +79,7 @@ class Runner:
         self._feed = feed
         self._waiting: list[Step] = [] if feed else list(self._spec.steps)
         self._decisions: dict[str, list[Decision]] = {}
-        self._reports: dict[str, dict[str, StepReport]] = {}
+        self._outcomes = Outcomes(planner.spec)
         self._entries: dict[str, Reply] = {}
         self._ready: deque[Decision] = deque()
         self._retries = Retries()
@@ -157,7 +158,6 @@ class Runner:
         return self._jobs or self._engine.n_jobs
 
     def _begin(self, step: Step, units: Iterable[Unit]) -> None:
-        self._reports.setdefault(step.name, {})
         decisions = self._decisions.setdefault(step.name, [])
         n_before = len(decisions)
         for unit in units:
@@ -237,15 +237,15 @@ class Runner:
 
     def _take_answer(self, decision: Decision, answer: object) -> None:
         if isinstance(answer, Ended):
-            name = decision.unit.name
+            unit = decision.unit
             if self._crew.n_interrupts > 1:
-                self._note(decision.unit, _ended(name, "stopped", "interrupted"))
+                self._note(unit, ended(unit, "stopped", "interrupted"))
                 return
             failure: Failure = "timeout" if answer.was_late else "died"
-            problem = f"The process of {name} ended: {answer.words}."
+            problem = f"The process of {unit.name} ended: {answer.words}."
             if answer.was_late:
-                problem = f"{name} did not end within its time limit."
-            report = _ended(name, "failed", problem)
+                problem = f"{unit.name} did not end within its time limit."
+            report = ended(unit, "failed", problem)
             answer = Reply(report=report, failure=failure)
         assert isinstance(answer, Reply)  # noqa: S101 - our own worker's
         self._settle_unit(decision, answer)
@@ -276,32 +276,28 @@ class Runner:
     def _fail(self, unit: Unit, problem: str, run_id: str | None = None) -> None:
         self._has_failed = True
         self._say(f"{unit.name}: failed. {problem}")
-        report = _ended(unit.name, "failed", problem)
+        report = ended(unit, "failed", problem)
         attempts = self._retries.n_attempts(unit.name)
         self._note(unit, replace(report, run_id=run_id, attempts=attempts))
         if run_id is None:
             self._recording.tell(unit.name, problem)
 
     def _note(self, unit: Unit, report: StepReport) -> None:
-        step = unit.step
-        self._reports[step.name][unit.name] = report
+        is_whole = self._outcomes.note(unit, report)
         self._live.settle(report)
         if self._feed is not None:
             self._feed.told(unit, report)
-        elif len(self._reports[step.name]) == step.n_runs:
-            self._settle(step)
+        elif is_whole:
+            self._settle(unit.step)
 
     def _settle(self, step: Step) -> None:
         """Let the steps behind a step see what it came to."""
-        found = self._reports[step.name]
-        if step.name in self._planner.done or any(
-            report.state not in ("cached", "done") for report in found.values()
-        ):
-            return
-        if len(self._decisions[step.name]) < step.n_runs:
-            return
-        ordered = [found[unit.name] for unit in units_of(step)]
         decisions = self._decisions[step.name]
+        if step.name in self._planner.done or not self._outcomes.is_good(step):
+            return
+        if len(decisions) < step.n_runs:
+            return
+        ordered = self._outcomes.of_step(step)
         try:
             chosen = choose(step, ordered)
             if step.grid and step.select is not None:
@@ -311,8 +307,8 @@ class Runner:
             self._fail(first, f"{error.problem} {error.fix}")
             return
         if step.select is not None:
-            for n, report in enumerate(ordered):
-                found[report.step] = replace(report, is_selected=n == chosen)
+            for n, (each, report) in enumerate(zip(decisions, ordered, strict=True)):
+                self._outcomes.note(each.unit, replace(report, is_selected=n == chosen))
             self._recording.select(step.name, ordered[chosen])
         self._planner.settle(step, [each.key for each in decisions], ordered[chosen])
 
@@ -331,20 +327,17 @@ class Runner:
             )
 
     def _finish(self) -> PipelineReport:
-        steps: list[StepReport] = []
-        for step in self._spec.steps:
-            found = self._reports.get(step.name, {})
-            for unit in self._feed.units if self._feed else units_of(step):
-                steps.append(found.get(unit.name) or self._not_run(unit))
         status: RunStatus = "FAILED" if self._has_failed else "FINISHED"
         if self.was_interrupted:
             status = "KILLED"
+        units = self._feed.units if self._feed else None
+        steps = self._outcomes.of_all(units, was_interrupted=self.was_interrupted)
         report = PipelineReport(
             pipeline=self._spec.name,
             run_id=self._recording.run_id,
             status=status,
             duration_s=time.monotonic() - self._began,
-            steps=tuple(steps),
+            steps=steps,
             notes=tuple(dict.fromkeys(self._notes)),
         )
         notes = self._recording.end(report)
@@ -362,19 +355,3 @@ class Runner:
         return replace(
             report, run_id=self._recording.run_id, notes=(*report.notes, *notes)
         )
-
-    def _not_run(self, unit: Unit) -> StepReport:
-        bad = {
-            name
-            for name, found in self._reports.items()
-            if any(each.state in ("failed", "stopped") for each in found.values())
-        }
-        before = [n for n in bad if unit.step.name in self._spec.behind({n})]
-        why = "interrupted" if self.was_interrupted else "another step failed"
-        if before:
-            why = f"it needs {', '.join(map(repr, sorted(before)))}, which failed"
-        return _ended(unit.name, "not run", why)
-
-
-def _ended(name: str, state: str, why: str) -> StepReport:
-    return StepReport(step=name, state=state, why=why)  # type: ignore[arg-type]

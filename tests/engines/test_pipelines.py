@@ -213,3 +213,18 @@ def test_a_dask_worker_that_is_killed_takes_no_step_with_it(
     wait_until(lambda: all(status != "RUNNING" for _, status in of_steps(store)))
     assert sorted(of_steps(store)) == [("a", "FINISHED"), ("a", "KILLED")]
     assert (project / "tries.txt").read_text() == "xx"
+
+
+def test_what_another_machine_has_run_is_not_run_again(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("NBMLOPS_CACHE_URL", f"file://{tmp_path}/shared")
+    results = []
+    for name in ("mine", "theirs"):
+        folder = tmp_path / name
+        (folder / ".nbmlops").mkdir(parents=True)
+        pipeline = nm.Pipeline.load(write_chain(folder))
+        results.append((pipeline.run(jobs=1).report, ledger(folder)))
+    (mine, ran), (theirs, ran_again) = results
+    assert (ran, ran_again) == (["prepare", "train"], [])
+    assert set(states(theirs).values()) == {"cached"}
+    assert theirs.step("train").values == mine.step("train").values
+    assert (tmp_path / "theirs" / "build" / "clean.txt").read_text() == "1 2 3"

@@ -1,0 +1,76 @@
+"""What became of the steps of a run, those that were not begun included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+
+from nbmlops.entities import PipelineSpec, Step, StepReport
+from nbmlops.entities.pipeline import StepState
+from nbmlops.pipeline.units import Unit, units_of
+
+
+class Outcomes:
+    """Keeps the report of each unit.
+
+    Parameters
+    ----------
+    spec : PipelineSpec
+        The pipeline that runs.
+    """
+
+    def __init__(self, spec: PipelineSpec) -> None:
+        self._spec = spec
+        self._found: dict[str, dict[str, StepReport]] = {}
+
+    def note(self, unit: Unit, report: StepReport) -> bool:
+        """Keep a report, and return whether all runs of its step have one."""
+        found = self._found.setdefault(unit.step.name, {})
+        found[unit.name] = report
+        return len(found) == unit.step.n_runs
+
+    def is_good(self, step: Step) -> bool:
+        """Return whether no run of a step came to a bad end."""
+        found = self._found.get(step.name, {}).values()
+        return all(each.state in ("cached", "done") for each in found)
+
+    def of_step(self, step: Step) -> list[StepReport]:
+        """Return the reports of a step whose runs all have one, in order."""
+        return [self._found[step.name][unit.name] for unit in units_of(step)]
+
+    def of_all(
+        self, units: Iterable[Unit] | None = None, *, was_interrupted: bool
+    ) -> tuple[StepReport, ...]:
+        """Return a report of every unit, in order.
+
+        Parameters
+        ----------
+        units : iterable of Unit, optional
+            By default all of the file, in its order.
+        was_interrupted : bool
+            Why those are missing that nothing else kept from running.
+        """
+        if units is None:
+            units = chain.from_iterable(map(units_of, self._spec.steps))
+        return tuple(
+            self._found.get(unit.step.name, {}).get(unit.name)
+            or self._not_run(unit, was_interrupted)
+            for unit in units
+        )
+
+    def _not_run(self, unit: Unit, was_interrupted: bool) -> StepReport:
+        bad = {
+            name
+            for name, found in self._found.items()
+            if any(each.state in ("failed", "stopped") for each in found.values())
+        }
+        before = [n for n in bad if unit.step.name in self._spec.behind({n})]
+        why = "interrupted" if was_interrupted else "another step failed"
+        if before:
+            why = f"it needs {', '.join(map(repr, sorted(before)))}, which failed"
+        return ended(unit, "not run", why)
+
+
+def ended(unit: Unit, state: StepState, why: str) -> StepReport:
+    """Return the report of a unit that came to no result."""
+    return StepReport(step=unit.name, state=state, why=why)
