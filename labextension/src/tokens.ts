@@ -192,6 +192,8 @@ export interface ILiveStep {
   expected_s: number | null;
   cells: ICellProgress | null;
   has_notebook: boolean;
+  /** Whether it is the one of a grid that the steps behind see. */
+  is_selected: boolean;
 }
 
 /** One execution of a pipeline, or of a notebook as a step. */

@@ -162,6 +162,7 @@ export const liveRun = (
     expected_s: null,
     cells: null,
     has_notebook: false,
+    is_selected: false,
     ...step
   })),
   ...extra

@@ -57,6 +57,8 @@ class LiveStep:
         How far its notebook has come, while that runs.
     has_notebook : bool
         Whether the executed notebook can be read, which grows while it runs.
+    is_selected : bool
+        Whether it is the one of a grid that the steps behind see.
     """
 
     step: str
@@ -67,6 +69,7 @@ class LiveStep:
     expected_s: float | None = None
     cells: CellProgress | None = None
     has_notebook: bool = False
+    is_selected: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,8 @@ import psutil
 from nbmlops.config import Settings
 from nbmlops.entities import LiveRun
 from nbmlops.errors import ConflictError
-from nbmlops.pipeline import live as watching
-from nbmlops.pipeline.live import Live
+from nbmlops.pipeline import watching
+from nbmlops.pipeline.live import Live, folder_of
 from nbmlops.tracking.owner import Owner
 
 _MODULE = "nbmlops.pipeline.launched"
@@ -60,13 +60,13 @@ def launch(
         A run of this file is under way.
     """
     name = os.path.relpath(file, settings.project)
-    newest = watching.find_newest(settings.home, name)
+    newest = watching.find_newest(settings.home, name, kind)
     if newest is not None and newest.status == "RUNNING":
         raise ConflictError(
             f"A run of {name!r} is under way.", fix="Wait for its end, or stop it."
         )
     live_id = uuid4().hex
-    folder = watching.folder_of(settings.home, live_id)
+    folder = folder_of(settings.home, live_id)
     folder.mkdir(parents=True)
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own module

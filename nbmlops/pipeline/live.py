@@ -6,35 +6,21 @@ are asked for, the notebooks as they grow. Its time of change tells that there i
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import fields
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
-from nbmlops._masking import mask, mask_tree
-from nbmlops.entities import (
-    CellProgress,
-    LiveRun,
-    LiveStep,
-    RunStatus,
-    StepReport,
-    to_json,
-)
-from nbmlops.errors import NotFoundError
-from nbmlops.pipeline.digests import read_record, write_record
+from nbmlops._masking import mask_tree
+from nbmlops.entities import CellProgress, RunStatus, StepReport, to_json
+from nbmlops.pipeline.digests import write_record
 from nbmlops.tracking.owner import Owner
 
-_MOST = 30
 _EVERY_S = 0.2
 _LONGEST_SHARE = 0.1
-_NEEDED = {"kind", "path", "kernel", "boot", "status", "started_at", "steps"}
-_STATE, _STOPPING = "state.json", "stopping"
+STATE = "state.json"
 OnProgress = Callable[[CellProgress], None]
 """Given how far a notebook has come, whenever a cell begins."""
 
@@ -87,16 +73,6 @@ class Live:
         }
         self._written_at, self._every_s = 0.0, _EVERY_S
         self._is_new = True
-
-    @classmethod
-    def begin(
-        cls, home: Path, *, kind: Literal["pipeline", "step", "sweep"], path: str
-    ) -> Live:
-        """Return a new one of this process; the oldest that have ended are removed."""
-        _clear_up(home)
-        live = cls(folder_of(home, uuid4().hex), kind=kind, path=path)
-        live.write()
-        return live
 
     def expect(self, steps: Iterable[str]) -> None:
         """Take the names of all steps, in order."""
@@ -170,7 +146,7 @@ class Live:
         began = time.monotonic()
         document = {**self._state, "steps": list(self._steps.values())}
         with suppress(OSError):
-            write_record(self.folder / _STATE, mask_tree(to_json(document)))
+            write_record(self.folder / STATE, mask_tree(to_json(document)))
         self._written_at, self._is_new = time.monotonic(), False
         took_s = self._written_at - began
         self._every_s = max(_EVERY_S, took_s / _LONGEST_SHARE)
@@ -199,151 +175,3 @@ def notebook_file(folder: Path, step: str) -> Path:
 
 def _digest(step: str) -> str:
     return sha256(step.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
-def list_ids(home: Path) -> Iterator[tuple[str, int]]:
-    """Yield the runs that are known, the newest change first, and when that was.
-
-    Parameters
-    ----------
-    home : Path
-        The folder of all that nbmlops keeps for the project.
-
-    Yields
-    ------
-    tuple of (str, int)
-        Its id, and a time that is another after each change.
-    """
-    with suppress(OSError):
-        found = [
-            (path.name, path.stat().st_mtime_ns)
-            for path in (home / "pipelines" / "live").iterdir()
-        ]
-        yield from sorted(found, key=lambda each: each[1], reverse=True)
-
-
-def get_live(home: Path, live_id: str) -> LiveRun:
-    """Return a run as far as it has come.
-
-    Parameters
-    ----------
-    home : Path
-        The folder of all that nbmlops keeps for the project.
-    live_id : str
-        Its id.
-
-    Returns
-    -------
-    LiveRun
-        ``KILLED`` when its process is gone without having ended it.
-
-    Raises
-    ------
-    NotFoundError
-        There is none of that id, any more.
-    """
-    folder = folder_of(home, live_id)
-    record = _read(home, live_id)
-    if record is None:
-        raise NotFoundError(
-            f"No pipeline run {mask(live_id[:80])!r} is known here.",
-            fix=f"Only the newest {_MOST} are; older ones are in MLflow.",
-        )
-    is_dead = record["status"] == "RUNNING" and _is_dead(record)
-    if is_dead:
-        record |= {
-            "status": "KILLED",
-            "ended_at": (folder / _STATE).stat().st_mtime,
-            "problem": f"Its process ended{_last_words(folder)}.",
-            "fix": "Run it again: it goes on from what is done.",
-        }
-    return LiveRun(
-        id=live_id,
-        kind=record["kind"],
-        path=record["path"],
-        status=record["status"],
-        run_id=record["run_id"],
-        started_at=_at(record["started_at"]),
-        ended_at=_at(record["ended_at"]) if record["ended_at"] else None,
-        is_stopping=record["status"] == "RUNNING" and (folder / _STOPPING).exists(),
-        steps=tuple(_step(folder, each, is_dead) for each in record["steps"]),
-        problem=record["problem"],
-        fix=record["fix"],
-    )
-
-
-def find_newest(home: Path, path: str) -> LiveRun | None:
-    """Return the newest run of a file, relative to the project; None without one."""
-    newest: LiveRun | None = None
-    for live_id, _ in list_ids(home):
-        with suppress(NotFoundError):
-            found = get_live(home, live_id)
-            is_newer = newest is None or found.started_at > newest.started_at
-            if found.path == path and is_newer:
-                newest = found
-    return newest
-
-
-def owner_of(home: Path, live_id: str) -> Owner | None:
-    """Return the process that runs it, when that lives."""
-    record = _read(home, live_id)
-    if record is None or record.get("ended_at") or _is_dead(record):
-        return None
-    return Owner.parse(record["kernel"], record["boot"])
-
-
-def note_stopping(home: Path, live_id: str) -> None:
-    """Note that a run was told to stop."""
-    (folder_of(home, live_id) / _STOPPING).touch()
-
-
-def _read(home: Path, live_id: str) -> dict[str, Any] | None:
-    if len(live_id) != 32 or not set(live_id) <= set("0123456789abcdef"):
-        return None
-    record = read_record(folder_of(home, live_id) / _STATE)
-    is_whole = isinstance(record, dict) and record.keys() >= _NEEDED
-    return record if is_whole else None
-
-
-def _step(folder: Path, record: dict[str, Any], is_dead: bool) -> LiveStep:
-    facts = {
-        each.name: record[each.name] for each in fields(LiveStep) if each.name in record
-    }
-    began_at, name = record.get("began_at"), record["step"]
-    if facts["state"] == "running":
-        if is_dead:
-            facts["state"], facts["why"] = "stopped", "its process ended"
-        elif began_at is not None:
-            facts["duration_s"] = max(0.0, time.time() - began_at)
-        match read_record(progress_file(folder, name)):
-            case {"n_done": int(n_done), "n_cells": int(n_cells), "cell": str(cell)}:
-                facts["cells"] = CellProgress(n_done=n_done, n_cells=n_cells, cell=cell)
-    elif facts["state"] == "waiting" and is_dead:
-        facts["state"], facts["why"] = "not run", "its process ended"
-    has_run = facts.get("run_id") and facts["state"] != "running"
-    kept = notebook_file(folder, name).exists()
-    return LiveStep(**facts, has_notebook=bool(has_run) or kept)
-
-
-def _is_dead(record: dict[str, Any]) -> bool:
-    owner = Owner.parse(record["kernel"], record["boot"])
-    return owner is None or owner.is_dead(heard_at=None, now=time.time())
-
-
-def _last_words(folder: Path) -> str:
-    with suppress(OSError):
-        text = (folder / "log.txt").read_text("utf-8", "replace")[-5000:]
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        if lines:
-            return mask(f": {lines[-1][:300].rstrip('.')}")
-    return ""
-
-
-def _at(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _clear_up(home: Path) -> None:
-    for live_id, _ in list(list_ids(home))[_MOST - 1 :]:
-        if owner_of(home, live_id) is None:
-            shutil.rmtree(folder_of(home, live_id), ignore_errors=True)

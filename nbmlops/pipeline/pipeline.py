@@ -231,10 +231,8 @@ class Pipeline:
             raise UsageError(f"The jobs are {jobs!r}.", fix="Give 1 or more.")
         planner = self._planner(params or {}, force, step, from_step)
         store = self._connect()
-        from nbmlops.pipeline.live import Live
         from nbmlops.pipeline.recording import Recording
 
-        live = live or Live.begin(self._settings.home, kind="pipeline", path=self.file)
         with closing(get_engine(engine, store.settings)) as found:
             runner = Runner(
                 planner,

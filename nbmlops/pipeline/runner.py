@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -10,6 +11,7 @@ from dataclasses import replace
 from nbmlops.engines import Engine
 from nbmlops.entities import PipelineReport, RunStatus, Step, StepReport
 from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.pipeline import watching
 from nbmlops.pipeline.crew import Crew, Ended
 from nbmlops.pipeline.feed import Feed
 from nbmlops.pipeline.live import Live
@@ -46,8 +48,8 @@ class Runner:
         Whether steps are begun again that may be.
     say : callable
         Given a line whenever something happens.
-    live : Live
-        Tells those who watch.
+    live : Live, optional
+        Tells those who watch; a new one by default.
     feed : Feed, optional
         Says one by one which runs of the one step there are to be.
 
@@ -68,15 +70,19 @@ class Runner:
         keep_going: bool,
         retries: bool,
         say: Say,
-        live: Live,
+        live: Live | None = None,
         feed: Feed | None = None,
     ) -> None:
         self._planner, self._recording = planner, recording
         self._engine, self._jobs = engine, jobs
         self._keep_going, self._may_retry, self._say = keep_going, retries, say
-        self._live = live
         self._spec = planner.spec
         self._feed = feed
+        self._live = live or watching.begin(
+            recording.settings.home,
+            kind="sweep" if feed else "pipeline",
+            path=os.path.relpath(planner.spec.path, planner.project),
+        )
         self._waiting: list[Step] = [] if feed else list(self._spec.steps)
         self._decisions: dict[str, list[Decision]] = {}
         self._outcomes = Outcomes(planner.spec)
@@ -309,6 +315,7 @@ class Runner:
         if step.select is not None:
             for n, (each, report) in enumerate(zip(decisions, ordered, strict=True)):
                 self._outcomes.note(each.unit, replace(report, is_selected=n == chosen))
+                self._live.set(report.step, is_selected=n == chosen)
             self._recording.select(step.name, ordered[chosen])
         self._planner.settle(step, [each.key for each in decisions], ordered[chosen])
 

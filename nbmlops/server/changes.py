@@ -11,7 +11,7 @@ from nbmlops.config import Settings
 from nbmlops.deployment import process, records
 from nbmlops.entities import to_json
 from nbmlops.errors import NbmlopsError
-from nbmlops.pipeline import live
+from nbmlops.pipeline import watching
 from nbmlops.server._loading import load_gently
 from nbmlops.store import connect, embedded
 from nbmlops.store.registry import list_models
@@ -106,10 +106,10 @@ class Changes:
 
     def _look_at_pipelines(self) -> list[object]:
         home = self._settings.home
-        changed = dict(live.list_ids(home))
+        changed = dict(watching.list_ids(home))
         for live_id, at in changed.items():
             if self._owners.get(live_id, (0, None))[0] != at:
-                self._owners[live_id] = at, live.owner_of(home, live_id)
+                self._owners[live_id] = at, watching.owner_of(home, live_id)
         self._owners = {n: o for n, o in self._owners.items() if n in changed}
         now = time.time()
         return [

@@ -10,11 +10,11 @@ from typing import Any
 
 from nbmlops.entities import LiveRun, PlannedStep
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.pipeline import Pipeline
-from nbmlops.pipeline import live as watching
+from nbmlops.pipeline import Pipeline, watching
 from nbmlops.pipeline.faults import PipelineFileError
 from nbmlops.pipeline.form import ParameterField, fields_of
 from nbmlops.pipeline.launching import launch, stop
+from nbmlops.pipeline.live import folder_of, notebook_file
 from nbmlops.pipeline.notebook import (
     check_parameters,
     find_notebook,
@@ -127,7 +127,7 @@ def get_pipeline(request: Request) -> PipelineView:
             for step in loaded.spec.steps
         ),
         plan=loaded.plan().steps,
-        run=watching.find_newest(request.settings.home, loaded.file),
+        run=watching.find_newest(request.settings.home, loaded.file, "pipeline"),
     )
 
 
@@ -167,7 +167,7 @@ def read_notebook_of_step(request: Request) -> Answer:
             f"The run has no step {name[:80]!r}.",
             fix=f"Its steps are: {', '.join(each.step for each in live.steps)}.",
         )
-    path = watching.notebook_file(watching.folder_of(home, live.id), name)
+    path = notebook_file(folder_of(home, live.id), name)
     content = b""
     with suppress(OSError):
         content = path.read_bytes()
@@ -190,7 +190,7 @@ def get_form(request: Request) -> StepForm:
     return StepForm(
         parameters=fields_of(declared),
         has_cell=declared is not None,
-        run=watching.find_newest(request.settings.home, name),
+        run=watching.find_newest(request.settings.home, name, "step"),
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from nbmlops.config import load_settings
 from nbmlops.errors import ConflictError
 from nbmlops.pipeline.launching import launch
-from nbmlops.pipeline.live import find_newest, get_live, owner_of
+from nbmlops.pipeline.watching import find_newest, get_live, owner_of
 from nbmlops.store import connect
 from nbmlops.store.search import list_runs
 from tests.notebooks import write_notebook
@@ -40,7 +40,7 @@ def test_it_does_not_go_on_when_its_starter_is_killed(project):
     )
     wait_until((project / "begun").exists)
     settings = load_settings(project)
-    run = find_newest(settings.home, "wait.ipynb")
+    run = find_newest(settings.home, "wait.ipynb", "step")
     assert run.status == "RUNNING"
     with pytest.raises(ConflictError, match="under way"):
         launch(settings, "step", project / "wait.ipynb", {})

@@ -7,14 +7,9 @@ import pytest
 
 from nbmlops.entities import CellProgress, StepReport
 from nbmlops.errors import NotFoundError
-from nbmlops.pipeline.live import (
-    Live,
-    find_newest,
-    get_live,
-    list_ids,
-    progress_file,
-    report_to,
-)
+from nbmlops.pipeline import watching
+from nbmlops.pipeline.live import progress_file, report_to
+from nbmlops.pipeline.watching import find_newest, get_live, list_ids
 
 
 @pytest.fixture
@@ -23,7 +18,7 @@ def home(tmp_path):
 
 
 def begin(home, path="pipeline.yaml"):
-    return Live.begin(home, kind="pipeline", path=path)
+    return watching.begin(home, kind="pipeline", path=path)
 
 
 def test_a_run_is_read_as_it_was_told(home):
@@ -49,8 +44,8 @@ def test_a_run_is_read_as_it_was_told(home):
     first, second = found.steps
     assert (first.duration_s, first.cells, first.has_notebook) == (1.5, None, True)
     assert (second.state, second.why) == ("failed", "it raised")
-    assert find_newest(home, "pipeline.yaml") == found
-    assert find_newest(home, "other.yaml") is None
+    assert find_newest(home, "pipeline.yaml", "pipeline") == found
+    assert find_newest(home, "other.yaml", "pipeline") is None
 
 
 def test_secrets_are_not_told(home):
@@ -74,7 +69,7 @@ def test_what_cannot_be_read_is_not_there(home, content):
     (live.folder / "state.json").write_bytes(content)
     with pytest.raises(NotFoundError):
         get_live(home, live.folder.name)
-    assert find_newest(home, "pipeline.yaml") is None
+    assert find_newest(home, "pipeline.yaml", "pipeline") is None
 
 
 @pytest.mark.parametrize("live_id", ["", "..", "0" * 32, "../" * 10 + "ab", "A" * 32])

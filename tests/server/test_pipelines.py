@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nbmlops.deployment import process
 from nbmlops.errors import PipelineRunError
 from nbmlops.pipeline import Pipeline
-from nbmlops.pipeline.live import list_ids, owner_of
+from nbmlops.pipeline.watching import list_ids, owner_of
 from nbmlops.store import connect
 from nbmlops.store.search import get_run
 

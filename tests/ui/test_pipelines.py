@@ -93,6 +93,7 @@ def test_a_pipeline_is_seen_run_and_run_again_from_a_step(lab):
     details = view.get_by_role("region", name="Step train")
     units = details.get_by_role("list", name="Runs of train").get_by_role("listitem")
     expect(units).to_have_count(2)
+    expect(units.filter(has_text="selected")).to_contain_text("train[C=0.1]")
     lab.screenshot(PICTURES / "pipeline-done-dark.png")
     details.get_by_role("button", name="Show the run of train[C=0.1]").click()
     expect(lab.dialog).to_contain_text("auc")
@@ -155,8 +156,14 @@ def test_a_notebook_is_run_as_a_tracked_step_with_a_form(lab):
     cells = ["print('C is', C, 'and kind', kind)", WAIT, "print('the end')"]
     write_notebook(root / "train.ipynb", cells, parameters=TRAIN)
     lab.open("train.ipynb")
+    item = lab.page.get_by_role("menuitem", name="Run as tracked step…")
+    listed = lab.page.locator(".jp-DirListing-item", has_text="train.ipynb")
+    listed.click(button="right")
+    expect(item).to_be_visible()
+    lab.page.keyboard.press("Escape")
+    expect(item).to_have_count(0)
     lab.page.locator(".jp-NotebookPanel .jp-Cell").nth(1).click(button="right")
-    lab.page.get_by_role("menuitem", name="Run as tracked step…").click()
+    item.click()
     form = lab.dialog
     C = form.get_by_role("textbox", name="C float")
     expect(C).to_be_focused()

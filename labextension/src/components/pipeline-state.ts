@@ -11,6 +11,7 @@ export interface IShownUnit {
   expected_s: number | null;
   cells: ILiveStep['cells'];
   has_notebook: boolean;
+  is_selected: boolean;
   /** Whether the run that is watched says so, and not the plan. */
   isLive: boolean;
 }
@@ -66,6 +67,7 @@ export function toShown(view: IPipelineView, run: ILiveRun | null): IShownStep[]
           expected_s: null,
           cells: null,
           has_notebook: run_id !== null,
+          is_selected: false,
           isLive: false
         };
       });

@@ -82,6 +82,9 @@ function UnitItem(
     <li className="nbmlops-Unit">
       <div className="nbmlops-Line">
         <span className="nbmlops-Unit-name">{name}</span>
+        {unit.is_selected && (
+          <span className="nbmlops-Chip">{trans.__('selected')}</span>
+        )}
         <LiveStateMark state={state} trans={trans} />
         {unit.duration_s > 0 && (
           <Elapsed

@@ -15,7 +15,6 @@ from nbmlops.errors import PipelineRunError
 from nbmlops.pipeline.digests import sharded
 from nbmlops.pipeline.file import settings_of
 from nbmlops.pipeline.keys import key_of
-from nbmlops.pipeline.live import Live
 from nbmlops.pipeline.parameters import check_parameters
 from nbmlops.pipeline.pipeline import WORKER
 from nbmlops.pipeline.planning import Planner
@@ -256,7 +255,6 @@ def _run(
     except BaseException as error:
         recording.abandon(error)
         raise
-    live = Live.begin(store.settings.home, kind="sweep", path=planner.spec.path)
     with closing(get_engine(engine, store.settings)) as found:
         runner = Runner(
             planner,
@@ -267,7 +265,6 @@ def _run(
             keep_going=keep_going,
             retries=True,
             say=say,
-            live=live,
             feed=feed,
         )
         report = reported(runner.run(), asked, feed)
