@@ -175,11 +175,12 @@ export type LiveState =
 
 /** How far a notebook has come. */
 export interface ICellProgress {
-  expected_s: number | null;
   n_done: number;
   n_cells: number;
   /** First line of the cell that runs; empty when none does. */
   cell: string;
+  /** Seconds all of it took the last time, where that is known. */
+  expected_s: number | null;
 }
 
 /** A step, or one run of its grid, as far as it has come. */

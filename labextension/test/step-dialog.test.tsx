@@ -65,7 +65,12 @@ it('asks by type, sends what was changed, and shows each fault at its field', as
 });
 
 it('follows the cells, opens the growing notebook, and can be stopped', async () => {
-  const cells = { n_done: 1, n_cells: 4, cell: 'model.fit(X, y)' };
+  const cells = {
+    n_done: 1,
+    n_cells: 4,
+    cell: 'model.fit(X, y)',
+    expected_s: null
+  };
   const step = { step: 'train', state: 'running' as const, has_notebook: true };
   const run = liveRun({ kind: 'step', status: 'RUNNING' }, { ...step, cells: null });
   serve({

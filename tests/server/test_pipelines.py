@@ -132,6 +132,7 @@ async def test_a_pipeline_is_planned_run_followed_and_kept(
         "n_done": 1,
         "n_cells": 3,
         "cell": "import time",
+        "expected_s": None,
     }
     growing = await jp_fetch(
         f"nbmlops/api/pipelines/runs/{run['id']}/notebook",
