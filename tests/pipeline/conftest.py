@@ -7,8 +7,6 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from nbmlops.store import artifacts
 
-pytest.register_assert_rewrite("tests.pipeline.warm_runs")
-
 _KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 

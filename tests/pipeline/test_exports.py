@@ -46,9 +46,8 @@ def shell(tmp_path):
     folder = tmp_path / "bin"
     folder.mkdir()
     command = folder / "nbmlops"
-    command.write_text(
-        f"#!/bin/sh\nPYTHONPATH='{ROOT}' exec {sys.executable} -m nbmlops.cli \"$@\"\n"
-    )
+    python = f"PYTHONPATH='{ROOT}' exec '{sys.executable}'"
+    command.write_text(f'#!/bin/sh\n{python} -m nbmlops.cli "$@"\n')
     command.chmod(0o755)
     path = f"{folder}{os.pathsep}{os.environ['PATH']}"
     return {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"PATH": path}

@@ -123,7 +123,7 @@ def assert_same(sources, folder, tags=()):
         clean(expected.traceback),
     )
     for ours, theirs in zip(seen(forked), seen(kernel), strict=True):
-        assert ours == theirs
+        assert ours == theirs, f"in a fork:\n{ours}\nin a kernel:\n{theirs}"
     assert forked.metadata.language_info == kernel.metadata.language_info
     assert {*forked.metadata.papermill} == {*kernel.metadata.papermill}
     nbformat.validate(forked)

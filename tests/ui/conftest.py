@@ -70,7 +70,9 @@ def folders_in(tmp_path: Path) -> dict[str, str]:
     news = Path(folders["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab/apputils-extension")
     news.mkdir(parents=True)
     (news / "notification.jupyterlab-settings").write_text(json.dumps(QUIET))
-    return os.environ | folders
+    # A module's server begins before its first test has forgotten the one before.
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    return clean | folders
 
 
 @pytest.fixture
