@@ -92,7 +92,7 @@ TRAPS = {
         "Parallel(n_jobs=2)(delayed(square)(n) for n in range(4))",
         "Parallel(n_jobs=2, prefer='threads')(delayed(square)(n) for n in range(4))",
         "def fail(x):\n    raise KeyError(x)\n"
-        "try:\n    Parallel(n_jobs=2)(delayed(fail)(n) for n in range(2))\n"
+        "try:\n    Parallel(n_jobs=2)(delayed(fail)(n) for n in range(1))\n"
         "except KeyError as error:\n    print(error)",
     ),
     "random numbers of a seed": (

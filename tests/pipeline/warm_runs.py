@@ -117,7 +117,9 @@ def assert_same(sources, folder, tags=()):
     forked, kernel = made(*sources, tags=tags), made(*sources, tags=tags)
     there = warm(forked, copied(folder, "inside-fork")).run()
     expected = cold(kernel, copied(folder, "inside-cold")).run()
-    assert (there.how, there.cell_index) == (expected.how, expected.cell_index)
+    assert (there.how, there.cell_index) == (expected.how, expected.cell_index), (
+        f"in a fork: {there}\nin a kernel: {expected}"
+    )
     assert (clean(there.reason), clean(there.traceback)) == (
         clean(expected.reason),
         clean(expected.traceback),
