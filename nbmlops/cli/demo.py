@@ -70,7 +70,7 @@ def _greet(store: Store) -> Path:
 def _run_quickstart(store: Store, notebook: Path) -> Run:
     from nbmlops.pipeline import run_notebook
     from nbmlops.render import number, table_text
-    from nbmlops.store.search import list_children
+    from nbmlops.store.children import list_children
 
     params: dict[str, object] = {"seed": _SEED, "test_share": _TEST_SHARE}
     given = ", ".join(f"{name}={value}" for name, value in params.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import subprocess
@@ -15,8 +16,13 @@ from uuid import uuid4
 
 import psutil
 
+from nbmlops.warm.homes import NotWarm
+from nbmlops.warm.workers import Fork, fork
+
 if TYPE_CHECKING:
     from nbmlops.engines._protocol import Engine, Worker
+
+_log = logging.getLogger(__name__)
 
 OF_RUN = "NBMLOPS_PIPELINE_RUN"
 OF_WORKER = "NBMLOPS_PIPELINE_WORKER"
@@ -27,8 +33,8 @@ _STOP_S = 15.0
 class Process:
     """A process that does one task after the other.
 
-    It is in the group of this process, so what kills that kills it; it ends when this
-    process does; and it leaves Ctrl-C to this process.
+    It is forked from a process that has imported what it needs, or else started; it
+    ends when this process does, and leaves Ctrl-C to this process.
 
     Parameters
     ----------
@@ -53,14 +59,8 @@ class Process:
         self, module: str, env: Mapping[str, str], *, folder: str | None = None
     ) -> None:
         self.token = uuid4().hex
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as it
-        self._process = subprocess.Popen(  # noqa: S603 - fixed arguments
-            [sys.executable, "-P", "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env={**os.environ, **env, OF_WORKER: self.token},
-            cwd=folder,
+        self._process, self._log = _begin(
+            module, {**os.environ, **env, OF_WORKER: self.token}, folder
         )
         self.task: object | None = None
         self.was_late = False
@@ -116,19 +116,40 @@ class Process:
         with contextlib.suppress(OSError):
             cast("IO[bytes]", self._process.stdin).close()
         try:
-            self._process.wait(_STOP_S)
+            code = self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            self._process.wait()
-        if self._process.returncode != 0:
+            code = self._process.wait()
+        if code != 0:
             sweep(OF_WORKER, [self.token])
         cast("IO[bytes]", self._process.stdout).close()
         self._log.seek(0)
         words = self._log.read()[-20_000:].decode("utf-8", "replace").splitlines()
         self._log.close()
-        code = self._process.returncode
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return f"{how}{f': {words[-1]}' if words else ''}"
+
+
+def _begin(
+    module: str, env: Mapping[str, str], folder: str | None
+) -> tuple[subprocess.Popen[bytes] | Fork, IO[bytes]]:
+    """Return a process that runs a module, and what it writes to stderr."""
+    try:
+        forked = fork(module, env, folder)
+    except NotWarm as reason:
+        _log.info("%s is started anew: %s.", module, reason)
+    else:
+        return forked, forked.log
+    log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+    process = subprocess.Popen(  # noqa: S603 - fixed arguments
+        [sys.executable, "-P", "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        env=env,
+        cwd=folder,
+    )
+    return process, log
 
 
 def sweep(variable: str, values: Sequence[str]) -> None:

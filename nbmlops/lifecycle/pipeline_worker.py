@@ -60,6 +60,16 @@ def act(task: Task, store: Store) -> Mapping[str, object]:
     return {"model": str(target), "url": handle.url}
 
 
+def prepare() -> None:
+    """Load what steps need, in a process of which workers are forked."""
+    from nbmlops.pipeline import step  # noqa: F401
+    from nbmlops.pipeline.html import load
+    from nbmlops.store.connection import load_database_code
+
+    load()
+    load_database_code()
+
+
 def _work(task: Task) -> Reply:
     return work(task, act=act)
 

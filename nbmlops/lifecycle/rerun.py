@@ -16,6 +16,7 @@ from nbmlops.lifecycle.recipe import Recipe
 from nbmlops.pipeline import run_notebook
 from nbmlops.pipeline.place import Place
 from nbmlops.store import Store, search
+from nbmlops.store.children import list_children
 from nbmlops.tracking.files import digest, kept_copy
 from nbmlops.tracking.replaying import REPLAYING
 
@@ -185,10 +186,10 @@ def _mirror(source: Path, target: Path, real: Collection[tuple[str, ...]]) -> No
 def _pairs(
     store: Store, recipe: Recipe, run_id: str
 ) -> tuple[tuple[Run, Run | None], ...]:
-    again = list(reversed(search.list_children(store, run_id)))
+    again = list(reversed(list_children(store, run_id)))
     wanted = [recipe.run]
     if recipe.is_step:
-        children = search.list_children(store, recipe.run.run_id)
+        children = list_children(store, recipe.run.run_id)
         wanted = list(reversed(children))
     pairs: list[tuple[Run, Run | None]] = []
     for run in wanted:

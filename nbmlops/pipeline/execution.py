@@ -28,11 +28,11 @@ from nbmlops.pipeline.saving import Saver
 from nbmlops.pipeline.states import Keeper
 from nbmlops.pipeline.values import VALUES_FILE, read_values, record_values
 from nbmlops.pipeline.warm.choice import Client, warm_client, why_cold
-from nbmlops.pipeline.warm.homes import NotWarm
 from nbmlops.secrets import NAMES_FILE, recall
 from nbmlops.store import runs, search
-from nbmlops.store.children import may_have_children
+from nbmlops.store.children import list_children
 from nbmlops.tracking import OpenRun
+from nbmlops.warm.homes import NotWarm
 
 _log = logging.getLogger(__name__)
 
@@ -224,12 +224,10 @@ class Execution:
             child = waiting.pop()
             if child.status == "RUNNING":
                 yield child.run_id
-                waiting += search.list_children(self.run.store, child.run_id)
+                waiting += list_children(self.run.store, child.run_id)
 
     def _children(self) -> tuple[Run, ...]:
-        store, run_id = self.run.store, self.run.run_id
-        has_some = may_have_children(store, run_id)
-        return search.list_children(store, run_id) if has_some else ()
+        return list_children(self.run.store, self.run.run_id)
 
     def finish(self, target: Path | None) -> NbmlopsError | None:
         """Keep the executed notebook, end the runs of its cells, and end its own.

@@ -17,7 +17,7 @@ from nbmlops.pipeline.place import Place
 from nbmlops.pipeline.recovery import recover_beside
 from nbmlops.pipeline.saving import Saver, journal_beside
 from nbmlops.pipeline.warm.choice import warm_client, why_cold
-from nbmlops.pipeline.warm.homes import NotWarm
+from nbmlops.warm.homes import NotWarm
 
 _log = logging.getLogger(__name__)
 _HOW = {

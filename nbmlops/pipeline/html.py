@@ -47,6 +47,15 @@ def to_html(notebook: Any, *, folder: Path, title: str) -> str:  # noqa: ANN401
     return str(page)
 
 
+def load() -> None:
+    """Load what makes a page, which takes longer than to make one."""
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    cell = new_code_cell("1")  # type: ignore[no-untyped-call]
+    notebook = new_notebook(cells=[cell])  # type: ignore[no-untyped-call]
+    to_html(notebook, folder=Path(), title="")
+
+
 @cache
 def _exporter() -> Any:  # noqa: ANN401
     """Return the exporter of this process: to compile its templates takes long."""

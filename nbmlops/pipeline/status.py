@@ -11,6 +11,7 @@ from nbmlops.entities import PipelineReport, PipelineSpec, Run, StepReport
 from nbmlops.pipeline.recording import CACHED_RUN, PIPELINE, SELECTED, STEP, TOLD
 from nbmlops.pipeline.recovery import reap
 from nbmlops.store import Store, search
+from nbmlops.store.children import list_children
 from nbmlops.tracking.source import relative
 from nbmlops.tracking.syncing import sync
 
@@ -46,7 +47,7 @@ def last_report(
         return None
     newest: dict[str, Run] = {}
     attempts: dict[str, int] = {}
-    for child in search.list_children(store, run.run_id):
+    for child in list_children(store, run.run_id):
         name = child.tags.get(STEP)
         if name is not None:
             newest.setdefault(name, child)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,6 +27,7 @@ from nbmlops.pipeline.made import missing, stamps
 from nbmlops.pipeline.once import Intent
 from nbmlops.pipeline.tasks import KEY, Failure, Reply, Task
 from nbmlops.store import Store, connect, runs, search, selection
+from nbmlops.store.children import list_children
 from nbmlops.tracking.sender import sender
 from nbmlops.tracking.syncing import sync_below
 from nbmlops.tracking.watched import FILE, METRIC
@@ -108,7 +110,7 @@ def _given_up(task: Task, error: NotebookError, duration_s: float) -> Reply:
     )
     with suppress(StoreError):  # what it logged is not in the store yet
         run_id = _arrived(store, run_id)
-        metrics = _facts(store, run_id)["metrics"]
+        metrics = _facts(task, store, run_id)["metrics"]
         report = replace(report, run_id=run_id, metrics=metrics)
     return Reply(report=report)
 
@@ -150,7 +152,7 @@ def _work(task: Task, keys: Keys, cache: Cache, act: Act) -> Reply:
         if intent is not None and how in ("raised", "exited"):
             intent.withdraw()  # the notebook itself said that it failed
         raise
-    facts = _facts(store, result.run_id) if step.notebook else {}
+    facts = _facts(task, store, result.run_id) if step.notebook else {}
     reply = _keep(task, keys, cache, result, facts)
     if intent is not None:
         intent.withdraw()
@@ -224,6 +226,8 @@ def _arrived(store: Store, run_id: str) -> str:
     """Return the id of a run when a slow store has it and those below it."""
     sender().wait_all(_SLOW_S)
     sync_below(store, run_id)
+    if not re.fullmatch(runs.KEY_FORM, run_id):
+        return run_id
     return selection.resolve_run(store, run_id).run_id
 
 
@@ -244,14 +248,14 @@ def _check_outputs(
     )
 
 
-def _facts(store: Store, run_id: str) -> dict[str, Any]:
+def _facts(task: Task, store: Store, run_id: str) -> dict[str, Any]:
     """Return the metrics and the newest model of a run and of those below it."""
-    waiting: list[Run] = [search.get_run(store, run_id)]
+    waiting: list[Run] = [search.get_run(store, run_id, experiment=task.experiment)]
     found: list[Run] = []
     while waiting:
         run = waiting.pop(0)
         found.append(run)
-        waiting += search.list_children(store, run.run_id)
+        waiting += list_children(store, run.run_id)
     inner = sorted(found[1:], key=lambda run: run.started_at)
     metrics: dict[str, float] = {}
     for run in (*inner, found[0]):

@@ -1,11 +1,35 @@
-"""Whether a run has runs below it, asked at the price of one selection."""
+"""The runs below a run; that there are none costs one selection."""
 
 from __future__ import annotations
 
+from nbmlops.entities import Run
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.run_sql import mappers
 from nbmlops.store.runs import PARENT
+from nbmlops.store.search import iterate_runs, quoted
+
+
+def list_children(store: Store, run_id: str) -> tuple[Run, ...]:
+    """Return the runs whose parent is this one, newest first.
+
+    Parameters
+    ----------
+    store : Store
+        Where to look.
+    run_id : str
+        The parent.
+
+    Returns
+    -------
+    tuple of Run
+        Maybe none.
+    """
+    if not may_have_children(store, run_id):
+        return ()
+    return tuple(
+        iterate_runs(store, filter=f"tags.{PARENT} = {quoted(run_id)}", limit=200)
+    )
 
 
 def may_have_children(store: Store, run_id: str) -> bool:

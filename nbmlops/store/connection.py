@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -79,21 +79,33 @@ class Store:
         import mlflow.tracking.client  # noqa: F401
 
         if not self.is_served:
-            _load_database_code()
+            load_database_code()
 
     @property
     def client(self) -> MlflowClient:
         """A client of this store; importing mlflow is paid for here."""
         prepare_environment()
-        import mlflow
+        root = None
+        if self.is_embedded or not (self.is_served or _ROOT_VARIABLE in os.environ):
+            root = str(embedded.artifact_root(self.settings.home))
+        return _client(self.uri, root, os.environ.get("MLFLOW_REGISTRY_URI"))
 
-        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-        with _artifact_root(self):
-            return mlflow.MlflowClient(tracking_uri=self.uri)
+
+@lru_cache(maxsize=8)
+def _client(uri: str, root: str | None, registry: str | None) -> MlflowClient:
+    """Return a client; MLflow takes longer to make one than to ask it something.
+
+    ``registry`` is what MLflow itself looks up, also after `mlflow.set_registry_uri`.
+    """
+    import mlflow
+
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    with _artifact_root(root):
+        return mlflow.MlflowClient(tracking_uri=uri)
 
 
 @cache
-def _load_database_code() -> None:
+def load_database_code() -> None:
     """Load what the first question to a database would otherwise wait for."""
     import mlflow.store.model_registry.sqlalchemy_store
     import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
@@ -147,7 +159,7 @@ def prepare_environment() -> None:
 
 
 @contextmanager
-def _artifact_root(store: Store) -> Iterator[None]:
+def _artifact_root(root: str | None) -> Iterator[None]:
     """Have MLflow's store, made once a process, keep its artifacts in the project.
 
     It would otherwise keep them below the working folder, and so those of one project
@@ -155,9 +167,8 @@ def _artifact_root(store: Store) -> Iterator[None]:
     not inherit it for good.
     """
     before = os.environ.get(_ROOT_VARIABLE)
-    if store.is_embedded or (not store.is_served and before is None):
-        root = embedded.artifact_root(store.settings.home)
-        os.environ[_ROOT_VARIABLE] = str(root)
+    if root is not None:
+        os.environ[_ROOT_VARIABLE] = root
     try:
         yield
     finally:

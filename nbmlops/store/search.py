@@ -167,26 +167,6 @@ def list_running(store: Store) -> tuple[Run, ...]:
     return tuple(iterate_runs(store, filter="attributes.status = 'RUNNING'", limit=200))
 
 
-def list_children(store: Store, run_id: str) -> tuple[Run, ...]:
-    """Return the runs whose parent is this one, newest first.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    run_id : str
-        The parent.
-
-    Returns
-    -------
-    tuple of Run
-        Maybe none.
-    """
-    return tuple(
-        iterate_runs(store, filter=f"tags.{PARENT} = {quoted(run_id)}", limit=200)
-    )
-
-
 def quoted(text: str) -> str:
     """Return ``text`` as a literal of MLflow's search language.
 

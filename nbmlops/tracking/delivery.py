@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.errors import NotFoundError, StoreError, UsageError
 from nbmlops.store import Store, datasets, listing, runs
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering
@@ -152,7 +152,13 @@ class Delivery:
         key = self._opening.tags.get(runs.PARENT, "")
         if not re.fullmatch(runs.KEY_FORM, key):
             return {}
+        is_to_come = (self._spool.folder.parent / key).exists()
         found = runs.find_by_key(self._store, key, experiment=self._opening.experiment)
+        if not found and is_to_come:  # made first, this run would stand above nothing
+            raise StoreError(
+                f"The run above {self._opening.name!r} is not in the store yet.",
+                fix="Run: nbmlops sync",
+            )
         return {runs.PARENT: str(found[0].info.run_id)} if found else {}
 
     def _number_attempt(self, experiment_id: str) -> dict[str, str]:

@@ -15,6 +15,8 @@ import nbmlops as nm
 from nbmlops.config import Dask, load_settings
 from nbmlops.engines import ENGINES, get_engine
 from nbmlops.engines.sight import find_fault, look
+from nbmlops.warm.fleet import list_parents
+from nbmlops.warm.homes import NotWarm
 from tests.engines.clusters import dask_cluster, kill_busy_worker
 from tests.pipeline.pipelines import ROOT, wait_until
 
@@ -27,16 +29,23 @@ def cluster():
         yield cluster
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=[*ENGINES, "local without forks"])
 def engine(request, project, monkeypatch):
     settings = load_settings(project)
-    if request.param == "dask":
+    name, _, is_cold = request.param.partition(" ")
+    if is_cold:
+        monkeypatch.setattr("nbmlops.engines.local.fork", refuse)
+    if name == "dask":
         address = request.getfixturevalue("cluster").scheduler_address
         monkeypatch.setenv("NBMLOPS_DASK_ADDRESS", address)
         settings = load_settings(project)
         assert settings.dask == Dask(address=address)
-    with closing(get_engine(request.param, settings)) as engine:
+    with closing(get_engine(name, settings)) as engine:
         yield engine
+
+
+def refuse(*_):
+    raise NotWarm("it is to be started")
 
 
 @pytest.fixture
@@ -85,6 +94,32 @@ def test_one_task_after_the_other_is_answered(engine, start, project):
     assert worker.close().startswith("exit code 0")
     assert engine.n_jobs >= 1
     assert engine.n_beside >= 1
+
+
+def test_a_worker_of_this_machine_is_forked(project, tmp_path):
+    with closing(get_engine("local", load_settings(project))) as engine:
+        worker = engine.start(MODULE, {"PYTHONPATH": str(ROOT), "CHORE": "dishes"})
+        worker.give(("where",))
+        pid, folder, chore = answer(worker)
+        assert (folder, chore) == (str(project), "dishes")
+        parent = psutil.Process(pid).parent()
+        assert parent.pid in {each.pid for each in list_parents()}
+        worker.give(("add", "x" * 3_000_000, "y"))  # more than a pipe holds
+        assert answer(worker) == "x" * 3_000_000 + "y"
+        worker.give(("sleep", str(tmp_path / "began")))
+        began(tmp_path / "began")
+        parent.kill()
+        assert answer(worker) is None
+        assert worker.close().startswith("signal 9")
+        wait_until(
+            lambda: is_gone(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        )
+        again = engine.start(MODULE, {"PYTHONPATH": str(ROOT)})
+        again.give(("add", 1, 2))
+        assert answer(again) == 3
+        again.give(("raise",))
+        assert answer(again) is None
+        assert again.close() == "exit code 1: ZeroDivisionError: division by zero"
 
 
 def test_two_workers_work_at_once(start, tmp_path):

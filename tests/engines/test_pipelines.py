@@ -10,6 +10,7 @@ import nbmlops as nm
 from nbmlops.engines import ENGINES
 from nbmlops.errors import PipelineRunError
 from nbmlops.store import search
+from nbmlops.store.children import list_children
 from tests.engines.clusters import dask_cluster, kill_busy_worker
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
@@ -53,9 +54,7 @@ def run(path, store, engine, **options):
 
 def of_steps(store):
     (parent,) = search.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
-    return [
-        (run.name, run.status) for run in search.list_children(store, parent.run_id)
-    ]
+    return [(run.name, run.status) for run in list_children(store, parent.run_id)]
 
 
 def test_a_grid_runs_and_is_put_back_afterwards(engine, store, project):

@@ -17,6 +17,7 @@ from nbmlops.lifecycle.replay import verdict_on
 from nbmlops.pipeline import run_notebook
 from nbmlops.render import replay_table
 from nbmlops.store import artifacts, search
+from nbmlops.store.children import list_children
 from nbmlops.store.registry import list_models
 from tests.kernels import kernel
 from tests.notebooks import write_notebook
@@ -67,7 +68,7 @@ def test_quickstart_replays_to_equal_metrics_data_and_models(store, project):
     assert kept == to_json(last)
     seen = search.get_run(store, originals[-1].run_id).tags["nbmlops.replayed"]
     assert seen == f"equal ({last.run_id})"
-    (child,) = search.list_children(store, last.run_id)
+    (child,) = list_children(store, last.run_id)
     assert child.source == "notebooks/quickstart.ipynb"
     newest = search.newest_with_model(store, source="notebooks/quickstart.ipynb")
     assert newest.run_id == originals[-1].run_id

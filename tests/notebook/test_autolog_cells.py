@@ -9,7 +9,8 @@ import pytest
 import nbmlops as nm
 from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
-from nbmlops.store.search import list_children, list_runs
+from nbmlops.store.children import list_children
+from nbmlops.store.search import list_runs
 from nbmlops.store.selection import resolve_run
 from nbmlops.tracking.autolog.methods import Watched
 from nbmlops.tracking.sender import settle

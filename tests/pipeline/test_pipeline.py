@@ -12,6 +12,7 @@ from nbmlops.entities import to_json
 from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
 from nbmlops.pipeline.digests import Digests
 from nbmlops.store import artifacts, search
+from nbmlops.store.children import list_children
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
     ROOT,
@@ -33,7 +34,7 @@ def _settled():
 
 
 def children(store, run_id):
-    return {run.name: run for run in search.list_children(store, run_id)}
+    return {run.name: run for run in list_children(store, run_id)}
 
 
 def plan_of(path, **options):
@@ -333,7 +334,7 @@ def test_what_is_tried_again_depends_on_how_it_ended(
         assert report.step("a").state == "done"
     assert len((project / "tries.txt").read_text()) == tries
     (parent,) = search.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
-    assert len(search.list_children(store, parent.run_id)) == tries
+    assert len(list_children(store, parent.run_id)) == tries
 
 
 def test_the_death_of_a_worker_harms_no_other_step(store, project):

@@ -19,6 +19,7 @@ from nbmlops.entities import to_json
 from nbmlops.errors import NotebookError, NotFoundError, UsageError
 from nbmlops.pipeline import run_notebook
 from nbmlops.store import artifacts, search
+from nbmlops.store.children import list_children
 
 pytestmark = pytest.mark.kernel
 
@@ -32,7 +33,7 @@ def states(notebook):
 
 
 def only_child(store, run_id):
-    (child,) = search.list_children(store, run_id)
+    (child,) = list_children(store, run_id)
     return child
 
 

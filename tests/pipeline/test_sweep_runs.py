@@ -12,6 +12,7 @@ import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.errors import PipelineRunError, UsageError
 from nbmlops.store import artifacts, search
+from nbmlops.store.children import list_children
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
     command,
@@ -79,7 +80,7 @@ def test_a_grid_is_one_run_with_a_run_for_each_set(store, train, project, capsys
     assert run.tags["nbmlops.best"] == "train[C=1.0]"
     assert run.tags["nbmlops.best_run"] == view.best.run_id
     assert (run.metrics, run.params) == ({"best_auc": 1.0}, {"C": "0.0, 0.5, 1.0"})
-    children = search.list_children(store, run.run_id)
+    children = list_children(store, run.run_id)
     assert {c.run_id for c in children} == {each.run_id for each in report.runs}
     assert {c.params["C"] for c in children} == {"0.0", "0.5", "1.0"}
     assert {c.tags["nbmlops.kind"] for c in children} == {"step"}
@@ -176,7 +177,7 @@ def test_a_run_that_is_given_up_is_killed_and_says_why(store, project):
     run = search.get_run(store, pruned.run_id)
     assert run.status == "KILLED"
     assert run.tags["nbmlops.ended_because"].startswith("pruned at step ")
-    (fit,) = search.list_children(store, run.run_id)
+    (fit,) = list_children(store, run.run_id)
     assert (fit.name, fit.status) == ("fit", "KILLED")
     kept = artifacts.read_file(store, run.run_id, "nbmlops/notebook.ipynb").decode()
     assert nbformat.reads(kept, 4).cells
@@ -186,7 +187,7 @@ def test_a_run_that_is_given_up_is_killed_and_says_why(store, project):
     assert sorted(states(again)) == ["cached", "pruned"]
     assert {r.run_id for r in again.report.runs} == {r.run_id for r in view.report.runs}
     wait_for_senders()
-    states_of = {c.status for c in search.list_children(store, sweep_run(store).run_id)}
+    states_of = {c.status for c in list_children(store, sweep_run(store).run_id)}
     assert states_of == {"FINISHED", "KILLED"}
 
 
@@ -270,7 +271,7 @@ def test_one_interrupt_lets_runs_finish_and_begins_no_other(store, project):
     assert code == 130, err
     assert [line[0] for line in ledger(project)] == list("bebebe")
     wait_until(lambda: sweep_run(store).status == "KILLED")
-    states_of = {c.status for c in search.list_children(store, sweep_run(store).run_id)}
+    states_of = {c.status for c in list_children(store, sweep_run(store).run_id)}
     assert states_of == {"FINISHED"}
 
 
@@ -320,7 +321,7 @@ def test_four_sweeps_at_once_lose_nothing_in_one_store(store, project):
         assert (report["status"], report["best"]["metrics"]) == ("FINISHED", {"auc": 3})
         run = search.get_run(store, report["run_id"])
         assert (run.status, run.metrics) == ("FINISHED", {"best_auc": 3.0})
-        found = search.list_children(store, run.run_id)
+        found = list_children(store, run.run_id)
         assert {(c.status, c.metrics["auc"]) for c in found} == {
             ("FINISHED", 1.0),
             ("FINISHED", 2.0),

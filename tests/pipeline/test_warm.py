@@ -17,10 +17,10 @@ import pytest
 
 from nbmlops.config import Warm
 from nbmlops.pipeline.place import Place
-from nbmlops.pipeline.warm import parents
 from nbmlops.pipeline.warm.choice import why_cold
-from nbmlops.pipeline.warm.fleet import list_parents, make_room, stop_parents
-from nbmlops.pipeline.warm.homes import NotWarm
+from nbmlops.warm import parents
+from nbmlops.warm.fleet import list_parents, make_room, stop_parents
+from nbmlops.warm.homes import NotWarm
 from tests.pipeline.warm_runs import (
     assert_same,
     made,

@@ -4,6 +4,7 @@ import pytest
 
 from nbmlops.pipeline import run_notebook
 from nbmlops.store import artifacts, search
+from nbmlops.store.children import list_children
 from tests.pipeline.warm_runs import own_parents, pytestmark, text
 
 __all__ = ["own_parents", "pytestmark"]
@@ -63,7 +64,7 @@ def told(store, run_id):
         "files": sorted(artifacts.list_sizes(store, run_id, "nbmlops")),
         "has model": run.model_id is not None,
         "children": [
-            told(store, child.run_id) for child in search.list_children(store, run_id)
+            told(store, child.run_id) for child in list_children(store, run_id)
         ],
     }
 

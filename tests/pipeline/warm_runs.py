@@ -16,7 +16,7 @@ from nbmlops.config import Warm
 from nbmlops.pipeline.engine import StepClient
 from nbmlops.pipeline.place import Place
 from nbmlops.pipeline.warm.choice import warm_client
-from nbmlops.pipeline.warm.fleet import list_parents, stop_parents
+from nbmlops.warm.fleet import list_parents, stop_parents
 
 pytestmark = [
     pytest.mark.kernel,

@@ -2,9 +2,9 @@ import pytest
 
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import runs
+from nbmlops.store.children import list_children
 from nbmlops.store.search import (
     get_run,
-    list_children,
     list_runs,
     newest_with_model,
 )

@@ -18,6 +18,7 @@ from nbmlops.store.search import get_run, list_runs
 from nbmlops.tracking._part import Part
 from nbmlops.tracking.delivery import Delivery
 from nbmlops.tracking.journal import Journal
+from nbmlops.tracking.leaving import LeftRun
 from nbmlops.tracking.spool import Opening, list_journals
 from nbmlops.tracking.syncing import store_hash
 
@@ -289,3 +290,18 @@ def test_what_was_sent_ahead_of_a_file_does_not_let_the_file_be_forgotten(
     assert read_file(store, run.run_id, "notes/note.txt") == b"here"
     assert [m.value for m in _history(store, run.run_id)] == [0.5]
     assert run.status == "FINISHED"
+
+
+def test_a_run_waits_for_the_one_above_it(store):
+    above = LeftRun(store, name="above", experiment="e", kind="pipeline", source="p")
+    tags = {runs.PARENT: above.key}
+    below = LeftRun(
+        store, name="below", experiment="e", kind="step", source="s", tags=tags
+    )
+    kept = below.send()
+    assert kept is not None
+    assert "above 'below' is not in the store yet" in kept.reason
+    assert above.send() is None
+    assert below.end("FINISHED") is None
+    assert get_run(store, below.run_id).parent_run_id == above.run_id
+    assert above.end("FINISHED") is None

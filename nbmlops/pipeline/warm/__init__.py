@@ -1,6 +1,5 @@
-"""Warm runs: a parent that has imported forks a process for each run of a notebook.
+"""Warm runs: a notebook in a fork of a process that has imported what it imports.
 
-On the client's side `scan` says what a notebook imports and whether it needs a kernel,
-`parents` finds or starts the parent of an environment, and `client` runs a notebook in
-a fork of it. ``host`` is what runs in the parent and its forks.
+`scan` says what a notebook imports and whether it needs a kernel, `choice` which of the
+two it gets, and `client` runs it in a fork of a parent of `nbmlops.warm`.
 """

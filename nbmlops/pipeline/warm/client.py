@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -19,19 +18,17 @@ from nbmlops.pipeline.ending import (
     traceback_of,
 )
 from nbmlops.pipeline.states import Keeper, States
-from nbmlops.pipeline.warm.homes import NotWarm, is_alive
 from nbmlops.pipeline.warm.outputs import Outputs
-from nbmlops.pipeline.warm.parents import Parent
-from nbmlops.pipeline.warm.pipes import Document, Pipes
+from nbmlops.warm.homes import NotWarm, is_alive
+from nbmlops.warm.parents import Parent
+from nbmlops.warm.pipes import Document, Pipes
+from nbmlops.warm.surroundings import surroundings
 
 _TURN_S = 0.2
 _GRACE_S = 3.0
 _LEAVE_S = 5.0
 _ATTEMPTS = 5
 _WIDTHS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_LIMITS = tuple(
-    getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")
-)
 
 
 class WarmClient:
@@ -159,7 +156,7 @@ class WarmClient:
             for document in pipes.read(_TURN_S):
                 match document["type"]:
                     case "accepted":
-                        pipes.send(self._request())
+                        pipes.send(surroundings(self._env, str(self._folder)))
                     case "ready":
                         self.nb.metadata["language_info"] = document["language_info"]
                         return ""
@@ -184,18 +181,6 @@ class WarmClient:
         if self._jobs > 1:  # for the libraries that the run itself is to load
             self._env |= dict.fromkeys(_WIDTHS, str(share))
         return {"blas": share, "openmp": share if self._jobs > 1 else None}
-
-    def _request(self) -> Document:
-        umask = os.umask(0o077)
-        os.umask(umask)
-        return {
-            "env": self._env,
-            "folder": str(self._folder),
-            "umask": umask,
-            "cpus": sorted(os.sched_getaffinity(0)),
-            "nice": os.getpriority(os.PRIO_PROCESS, 0),
-            "limits": [(kind, resource.getrlimit(kind)) for kind in _LIMITS],
-        }
 
     def _run(self, pipes: Pipes) -> Ending:
         index: int | None = None

@@ -15,8 +15,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nbmlops.pipeline.warm.fleet import make_room
-from nbmlops.pipeline.warm.homes import (
+from nbmlops.warm.fleet import make_room
+from nbmlops.warm.homes import (
     POLL_S,
     START_S,
     NotWarm,
@@ -52,12 +52,17 @@ class Parent:
         The environment of the runs.
     idle_s : float
         Seconds without a run after which a parent that is started leaves.
+    module : str, default=""
+        What each fork is to run, as ``python -P -m`` does; "" for notebooks.
     """
 
-    def __init__(self, environ: Mapping[str, str], *, idle_s: float) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], *, idle_s: float, module: str = ""
+    ) -> None:
         self._environ = environ
         self._idle_s = idle_s
-        self.folder = home_of(environ) / _key(environ)
+        self._module = module
+        self.folder = home_of(environ) / _key(environ, module)
 
     def ask(self, run: Path) -> None:
         """Have the parent look at the folder of a run; start it where there is none.
@@ -94,6 +99,7 @@ class Parent:
             wanted = {
                 "idle_s": self._idle_s,
                 "started_at": datetime.now(UTC).isoformat(),
+                "module": self._module,
             }
             (self.folder / "wanted.json").write_text(json.dumps(wanted))
             make_room(self.folder.parent, self.folder)
@@ -112,7 +118,7 @@ class Parent:
                 time.sleep(POLL_S)
 
 
-def _key(environ: Mapping[str, str]) -> str:
+def _key(environ: Mapping[str, str], module: str) -> str:
     """Return what is the same for two runs only where one parent is good for both."""
     paths = sysconfig.get_paths()
     packages = {paths["purelib"], paths["platlib"], *site.getsitepackages()}
@@ -124,6 +130,7 @@ def _key(environ: Mapping[str, str]) -> str:
     with suppress(OSError):
         spaces.append(Path("/proc/self/cgroup").read_text())
     told = [
+        module,
         sys.executable,
         sys.prefix,
         sys.version,

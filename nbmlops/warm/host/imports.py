@@ -104,7 +104,7 @@ class Imports:
 
     def _import(self, name: str) -> None:
         said = os.fstat(1).st_size
-        with self._asking():
+        with self.asking():
             try:
                 importlib.import_module(name)
             except BaseException:  # noqa: BLE001 - the cell that imports it will say so
@@ -122,7 +122,7 @@ class Imports:
             raise Unfit(f"{name} is left to the runs: {why}")
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def asking(self) -> Iterator[None]:
         """Note the variables that are asked for by name; a copy asks for none."""
         kind = os._Environ
         read, walk = kind.__getitem__, kind.__iter__

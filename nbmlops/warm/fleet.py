@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from nbmlops.pipeline.warm.homes import POLL_S, START_S, folders, is_alive, locked, say
+from nbmlops.warm.homes import POLL_S, START_S, folders, is_alive, locked, say
 
 MOST = 4
 """Parents that live at once; those that have runs stay, however many they are."""

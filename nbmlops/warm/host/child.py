@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import ctypes
 import faulthandler
 import json
 import os
-import resource
-import signal
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tornado.ioloop import IOLoop
 
+from . import process
 from .imports import Imports
 from .kernel import NO_HISTORY, WIRE, App
-
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
-_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
 
 
 class _Requests:
@@ -77,18 +66,16 @@ def run(app: App, imports: Imports, folder: Path) -> None:
     """
     code = 1
     try:
-        os.setsid()
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        for number in _HANDLED:
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        process.begin()
         requests = _open(folder)
         request = requests.read()
         other = imports.asked_otherwise(request.get("env", {}))
         if request and other:
             WIRE.send({"type": "refused", "why": f"{other} was another at imports"})
         elif request:
-            _settle(request, folder, imports.added)
+            process.settle(request, imports.added)
+            launcher = sys.modules["ipykernel"].__path__[0] + "_launcher.py"
+            sys.argv = [launcher, "-f", str(folder / "kernel.json"), NO_HISTORY]
             app.begin(Path(request["folder"]))
             app.start_up()
             WIRE.send({"type": "ready", "language_info": app.kernel.language_info})
@@ -99,7 +86,7 @@ def run(app: App, imports: Imports, folder: Path) -> None:
     except BaseException:  # noqa: BLE001 - the last frame: nothing is to see the parent's
         sys.excepthook(*sys.exc_info())
     finally:
-        _leave(code)
+        process.leave(code, lambda: WIRE.send({"type": "left"}))
 
 
 def _open(folder: Path) -> _Requests:
@@ -111,29 +98,6 @@ def _open(folder: Path) -> _Requests:
     faulthandler.enable(words)
     WIRE.open(str(folder / "out"))
     return _Requests(folder / "go")
-
-
-def _settle(
-    request: dict[str, Any], folder: Path, set_by_imports: dict[str, str]
-) -> None:
-    """Take on what the client's kernel would have, and what no two processes share."""
-    os.environ.clear()
-    os.environ.update(set_by_imports | request["env"])
-    time.tzset()
-    os.umask(request["umask"])
-    os.sched_setaffinity(0, request["cpus"])
-    os.setpriority(os.PRIO_PROCESS, 0, request["nice"])
-    for kind, limits in request["limits"]:
-        resource.setrlimit(kind, tuple(limits))
-    os.chdir(request["folder"])
-    launcher = sys.modules["ipykernel"].__path__[0] + "_launcher.py"
-    sys.argv = [launcher, "-f", str(folder / "kernel.json"), NO_HISTORY]
-    tempfile.tempdir = None
-    for path, finder in tuple(sys.path_importer_cache.items()):
-        if finder is None:  # a folder that was not there may be there now
-            del sys.path_importer_cache[path]
-    if "numpy.random" in sys.modules:  # Python's own is reseeded by a fork
-        sys.modules["numpy.random"].seed()
 
 
 def rehearse(app: App) -> None:
@@ -170,23 +134,5 @@ async def _answer(app: App, requests: _Requests) -> None:
     app.kernel.io_loop = IOLoop.current()
     while source := (await requests.wait()).get("source"):
         await app.execute(source)
-        _LIBC.fflush(None)
+        process.LIBC.fflush(None)
         WIRE.send({"type": "executed"})
-
-
-def _leave(code: int) -> None:
-    """End as an interpreter does, less taking its modules apart."""
-    steps: tuple[Callable[[], object], ...] = (
-        threading._shutdown,  # type: ignore[attr-defined]
-        atexit._run_exitfuncs,
-        sys.stdout.flush,
-        sys.stderr.flush,
-    )
-    for step in steps:
-        try:
-            step()
-        except BaseException:  # noqa: BLE001 - as above
-            sys.excepthook(*sys.exc_info())
-    _LIBC.fflush(None)
-    WIRE.send({"type": "left"})  # to give its memory back takes some milliseconds more
-    os._exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import json
+import math
 import os
 import select
 import shutil
@@ -16,9 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import child
 from .imports import Imports, Unfit
-from .kernel import NO_HISTORY, App
+from .roles import Role, Runs, Workers
 from .threads import Width, n_threads
 
 
@@ -36,12 +36,15 @@ class _Run:
         The pipe on which the client is told of the end.
     pid : int
         The fork's process id, which is that of its process group, too.
+    until : float
+        When it is killed, once its client has gone.
     """
 
     folder: Path
     life: int
     end: int
     pid: int = 0
+    until: float = math.inf
 
 
 class _Retired(Exception):  # noqa: N818 - not an error
@@ -86,9 +89,11 @@ class Parent:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._imports = Imports(self._folder)
-        self._app = App.instance()
-        self._app.initialize([NO_HISTORY])
-        self._rehearse()
+        module = self._about.get("module")
+        self._role: Role = (
+            Workers(self._imports, module) if module else Runs(self._imports)
+        )
+        self._role.prepare()
         self._imports.note_files()
         _settle_memory()
         self._tell("ready")
@@ -110,25 +115,6 @@ class Parent:
         for run in self._runs.values():
             _kill(run, signal.SIGKILL)
         os._exit(0)
-
-    def _rehearse(self) -> None:
-        """Import what the kernel itself needs for a first cell, found in a fork."""
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            with suppress(BaseException):
-                child.rehearse(self._app)
-            os.write(write, "\n".join(sys.modules).encode())
-            os._exit(0)
-        os.close(write)
-        with os.fdopen(read, "rb") as pipe:
-            names = pipe.read().decode().split("\n")
-        os.waitpid(pid, 0)
-        self._load([name for name in names if name != "__main__"])
-
-    def _load(self, modules: list[str], *, installed_only: bool = True) -> None:
-        with self._app.shell.builtin_trap:  # where cells find get_ipython
-            self._imports.load(modules, installed_only=installed_only)
 
     def _tell(self, state: str) -> None:
         """Write what `nbmlops warm status` reads; what a successor writes stays."""
@@ -164,8 +150,10 @@ class Parent:
             if self._control in ready:
                 self._read_requests(poll)
             for run in tuple(self._runs.values()):
-                if run.life in ready:
-                    self._heed(run)
+                if run.life in ready and not self._heed(run):
+                    poll.unregister(run.life)  # which would wake it all the time
+                if time.monotonic() >= run.until:
+                    _kill(run, signal.SIGKILL)
             self._reap(poll)
             if self._runs or ready:
                 busy_at = time.monotonic()
@@ -221,17 +209,17 @@ class Parent:
         if edited:
             raise _Retired(f"{edited} has changed")
         n_before = len(self._imports.loaded)
-        self._load(wanted["modules"], installed_only=not wanted["chosen"])
+        self._role.load(wanted["modules"], installed_only=not wanted["chosen"])
         self._imports.note_files()
+        why = self._role.why_not(wanted)
+        if why:
+            return why
         if not self._width.set(blas=wanted["blas"], openmp=wanted["openmp"]):
             return "its BLAS keeps threads"
         if n_threads() != 1:
             raise _Retired("it has more than one thread")
         if len(self._imports.loaded) != n_before:
             _settle_memory()
-        hidden = self._imports.hidden_by(Path(wanted["folder"]))
-        if hidden:
-            return f"{hidden} in the notebook's folder goes before an installed module"
         return ""
 
     def _fork(self, run: _Run) -> _Run:
@@ -244,23 +232,34 @@ class Parent:
             for fd in (self._control, self._woken, self._waker, self._lock):
                 if fd is not None:
                     os.close(fd)
-            child.run(self._app, self._imports, run.folder)
+            self._role.be(run.folder)
         self._runs[run.pid] = run
         self._n_runs += 1
         _say(run, {"type": "accepted"})
         self._tell("ready")
         return run
 
-    def _heed(self, run: _Run) -> None:
-        """Send a run the signal that its client asks for; kill it when that is gone."""
+    def _heed(self, run: _Run) -> bool:
+        """Send a run the signal that its client asks for; False when that is gone."""
         with suppress(BlockingIOError):
             asked = os.read(run.life, 64)
-            if not asked or b"k" in asked:
+            if not asked:
+                self._orphan(run)
+                return False
+            if b"k" in asked:
                 _kill(run, signal.SIGKILL)
-                if not asked:
-                    shutil.rmtree(run.folder, ignore_errors=True)
             elif b"i" in asked:
                 _kill(run, signal.SIGINT)
+            elif b"t" in asked:  # what it has begun is for itself to end
+                os.kill(run.pid, signal.SIGTERM)
+        return True
+
+    def _orphan(self, run: _Run) -> None:
+        """Have a run end whose client has gone, and kill it when it does not."""
+        shutil.rmtree(run.folder, ignore_errors=True)
+        run.until = time.monotonic() + self._role.grace_s
+        if self._role.grace_s:
+            os.kill(run.pid, signal.SIGTERM)
 
     def _reap(self, poll: select.poll) -> None:
         for run in tuple(self._runs.values()):
@@ -271,7 +270,8 @@ class Parent:
             _kill(run, signal.SIGKILL)
             _, status = os.waitpid(run.pid, 0)
             _say(run, {"type": "ended", "code": os.waitstatus_to_exitcode(status)})
-            poll.unregister(run.life)
+            with suppress(KeyError):
+                poll.unregister(run.life)
             os.close(run.life)
             os.close(run.end)
             del self._runs[run.pid]

@@ -1,0 +1,160 @@
+"""What a parent forks: runs of notebooks, or workers that do tasks."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from . import process
+from .imports import Imports
+from .threads import n_threads
+
+
+class Role(Protocol):
+    """What makes the difference between parents.
+
+    Attributes
+    ----------
+    grace_s : float
+        Seconds that a fork has to end what it does when its client has gone.
+    """
+
+    grace_s: float
+
+    def prepare(self) -> None:
+        """Import and make what is the same for each fork."""
+
+    def load(self, modules: list[str], *, installed_only: bool = True) -> None:
+        """Import what a fork wants, as `Imports.load` does."""
+
+    def why_not(self, wanted: dict[str, Any]) -> str:
+        """Return why a fork would not do what it is to do, or ""."""
+
+    def be(self, folder: Path) -> None:
+        """Be the fork, of which the pipes are in ``folder``; never returns."""
+
+
+class Runs:
+    """Forks runs of notebooks.
+
+    Parameters
+    ----------
+    imports : Imports
+        The parent's.
+    """
+
+    grace_s = 0.0
+
+    def __init__(self, imports: Imports) -> None:
+        from .kernel import NO_HISTORY, App
+
+        self._imports = imports
+        self._app = App.instance()
+        self._app.initialize([NO_HISTORY])
+
+    def prepare(self) -> None:
+        """Import what the kernel itself needs for a first cell, found in a fork."""
+        from . import child
+
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            with suppress(BaseException):
+                child.rehearse(self._app)
+            os.write(write, "\n".join(sys.modules).encode())
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            names = pipe.read().decode().split("\n")
+        os.waitpid(pid, 0)
+        self.load([name for name in names if name != "__main__"])
+
+    def load(self, modules: list[str], *, installed_only: bool = True) -> None:
+        """Import what a run wants, where cells find ``get_ipython``."""
+        with self._app.shell.builtin_trap:
+            self._imports.load(modules, installed_only=installed_only)
+
+    def why_not(self, wanted: dict[str, Any]) -> str:
+        """Return what in the notebook's folder would be imported instead."""
+        hidden = self._imports.hidden_by(Path(wanted["folder"]))
+        if not hidden:
+            return ""
+        return f"{hidden} in the notebook's folder goes before an installed module"
+
+    def be(self, folder: Path) -> None:
+        """Be a run."""
+        from . import child
+
+        child.run(self._app, self._imports, folder)
+
+
+class Workers:
+    """Forks processes that run a module, as ``python -P -m`` does.
+
+    Parameters
+    ----------
+    imports : Imports
+        The parent's.
+    module : str
+        Its dotted name; what it has of the name ``prepare`` is called once.
+    """
+
+    grace_s = 15.0
+
+    def __init__(self, imports: Imports, module: str) -> None:
+        self._imports, self._module = imports, module
+        self._is_fit = True
+
+    def prepare(self) -> None:
+        """Import the module, and have it make what all its processes need."""
+        self.load([self._module], installed_only=False)
+        prepare: Callable[[], None] | None
+        prepare = getattr(sys.modules.get(self._module), "prepare", None)
+        if prepare is not None:
+            with self._imports.asking():
+                prepare()
+        self._is_fit = n_threads() == 1
+
+    def load(self, modules: list[str], *, installed_only: bool = True) -> None:
+        """Import what a worker wants."""
+        self._imports.load(modules, installed_only=installed_only)
+
+    def why_not(self, wanted: dict[str, Any]) -> str:
+        """Return which variable an import would have found to be another."""
+        if not self._is_fit:
+            return "its imports have started threads"
+        other = self._imports.asked_otherwise(wanted["env"])
+        return f"{other} was another at imports" if other else ""
+
+    def be(self, folder: Path) -> None:
+        """Be a worker."""
+        code = 1
+        try:
+            process.begin()
+            given = json.loads((folder / "wanted.json").read_text())
+            append = os.O_WRONLY | os.O_APPEND
+            for name, flags, fd in (
+                ("words", append, 2),
+                ("go", os.O_RDONLY, 0),
+                ("out", os.O_WRONLY, 1),
+            ):
+                opened = os.open(folder / name, flags)
+                os.dup2(opened, fd)
+                os.close(opened)
+            process.settle(given, self._imports.added)
+            os.write(1, b"!")  # its ends of the pipes are open
+            sys.modules.pop(self._module, None)
+            runpy.run_module(self._module, run_name="__main__", alter_sys=True)
+            code = 0
+        except SystemExit as leaving:
+            code = leaving.code if isinstance(leaving.code, int) else 1
+        except BaseException:  # noqa: BLE001 - nothing is to see the parent's frames
+            sys.excepthook(*sys.exc_info())
+        finally:
+            process.leave(code)

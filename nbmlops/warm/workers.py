@@ -1,0 +1,202 @@
+"""A process that runs a module, forked from a parent that has imported it."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+from nbmlops.warm.homes import START_S, NotWarm, is_alive
+from nbmlops.warm.parents import Parent
+from nbmlops.warm.surroundings import surroundings
+
+_IDLE_S = 600.0
+_ATTEMPTS = 3
+_TURN_S = 0.2
+_WIDTHS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+class Fork:
+    """What `subprocess.Popen` is to a process it started, to one that was forked.
+
+    It is in a session of its own, and killed with its group when this process goes.
+
+    Parameters
+    ----------
+    folder : Path
+        Its pipes and its last words, below the parent's `runs`; gone when it is waited
+        for.
+    wanted : Mapping of str to object
+        What the parent is to know before it forks.
+
+    Attributes
+    ----------
+    stdin, stdout : file
+        The other ends of its own.
+    log : file
+        What it has written to stderr.
+    returncode : int or None
+        As of `subprocess.Popen`.
+    """
+
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+
+    def __init__(self, folder: Path, wanted: Mapping[str, Any]) -> None:
+        self.returncode: int | None = None
+        self._folder = folder
+        self._said = b""
+        self._fds: dict[str, int] = {}
+        folder.mkdir(mode=0o700)
+        (folder / "wanted.json").write_text(json.dumps(wanted))
+        self.log = (folder / "words").open("w+b")
+        for name, mode in (
+            ("go", os.O_RDWR),
+            ("out", os.O_RDONLY),
+            ("end", os.O_RDONLY),
+            ("life", os.O_RDWR),
+        ):
+            os.mkfifo(folder / name, 0o600)
+            self._fds[name] = os.open(folder / name, mode | os.O_NONBLOCK)
+
+    def begin(self, parent: Parent) -> str:
+        """Wait until it is there; return why another parent is to be asked, or "".
+
+        Raises
+        ------
+        NotWarm
+            There will be none.
+        """
+        parent.ask(self._folder)
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            ready, _, _ = select.select(
+                [self._fds["out"], self._fds["end"]], [], [], _TURN_S
+            )
+            if self._fds["out"] in ready and os.read(self._fds["out"], 1):
+                self._connect()
+                return ""
+            for word in self._heard():
+                if word["type"] == "again":
+                    return str(word["why"])
+                if word["type"] == "refused":
+                    raise NotWarm(str(word["why"]))
+                if word["type"] == "ended":
+                    self.log.seek(0)
+                    words = self.log.read().decode(errors="replace")
+                    raise NotWarm(f"it died at its start: {words[-500:]}")
+            if not is_alive(parent.folder):
+                return "its parent died"
+        raise NotWarm("its parent does not answer")
+
+    def _connect(self) -> None:
+        """Make files of the pipes, which break from now on when it ends."""
+        go = os.open(self._folder / "go", os.O_WRONLY)
+        os.close(self._fds.pop("go"))
+        self.stdin = os.fdopen(go, "wb")
+        out = self._fds.pop("out")
+        os.set_blocking(out, True)
+        self.stdout = os.fdopen(out, "rb")
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        os.write(self._fds["life"], b"t")
+
+    def kill(self) -> None:
+        """Kill it and its group."""
+        os.write(self._fds["life"], b"k")
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit code when it has ended, as `subprocess.Popen.wait` does."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while self.returncode is None:
+            left = _TURN_S if until is None else until - time.monotonic()
+            if left <= 0:
+                raise subprocess.TimeoutExpired(str(self._folder), timeout or 0.0)
+            if select.select([self._fds["end"]], [], [], min(left, _TURN_S))[0]:
+                for word in self._heard():
+                    self.returncode = word.get("code", self.returncode)
+        self.close()
+        return self.returncode
+
+    def close(self) -> None:
+        """Let go of it, which ends it."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _heard(self) -> Iterator[dict[str, Any]]:
+        """Yield what the parent said of it; without a parent it is killed."""
+        with suppress(BlockingIOError):
+            piece = os.read(self._fds["end"], 1 << 16)
+            is_orphan = not piece and self.returncode is None
+            *lines, self._said = (self._said + piece).split(b"\n")
+            yield from (json.loads(line) for line in lines)
+            if is_orphan and _has_hung_up(self._fds["end"]):
+                yield {"type": "ended", "code": -9}
+
+
+def _has_hung_up(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))
+
+
+def fork(module: str, env: Mapping[str, str], folder: str | None = None) -> Fork:
+    """Return a process that runs a module, as ``python -P -m`` does.
+
+    Parameters
+    ----------
+    module : str
+        Its dotted name.
+    env : Mapping of str to str
+        Its whole environment.
+    folder : str, optional
+        Its working folder; that of this process by default.
+
+    Returns
+    -------
+    Fork
+        It runs.
+
+    Raises
+    ------
+    NotWarm
+        It cannot be forked here; nothing was run.
+    """
+    if sys.platform != "linux":
+        raise NotWarm("processes are forked on Linux only")
+    width = next((env[n] for n in _WIDTHS if env.get(n, "").isdigit()), "")
+    wanted = {
+        **surroundings(env, folder or os.getcwd()),  # noqa: PTH109 - a text
+        "modules": [],
+        "chosen": False,
+        "blas": max(1, int(width or len(os.sched_getaffinity(0)))),
+        "openmp": None,
+    }
+    why = ""
+    try:
+        parent = Parent(env, idle_s=_IDLE_S, module=module)
+        for _ in range(_ATTEMPTS):
+            made = Fork(parent.runs() / uuid4().hex, wanted)
+            try:
+                why = made.begin(parent)
+            except BaseException:
+                made.close()
+                raise
+            if not why:
+                return made
+            made.close()
+    except OSError as error:
+        raise NotWarm(f"its parent cannot be reached: {error}") from error
+    raise NotWarm(f"its parent took no run: {why}")
