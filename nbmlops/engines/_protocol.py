@@ -59,6 +59,9 @@ class Engine(Protocol):
     @property
     def n_beside(self) -> int: ...
 
+    def expect(self, module: str, env: Mapping[str, str]) -> None:
+        """Begin what `start` would wait for; it need not be called."""
+
     def start(self, module: str, env: Mapping[str, str]) -> Worker:
         """Return a worker.
 

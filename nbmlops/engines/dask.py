@@ -79,6 +79,9 @@ class DaskEngine:
                 found[urlsplit(address).hostname] += n_threads
         return max(found.values(), default=1)
 
+    def expect(self, module: str, env: Mapping[str, str]) -> None:
+        """Begin nothing: where a worker will be is for Dask to say."""
+
     def start(self, module: str, env: Mapping[str, str]) -> Worker:
         """Return what gives tasks to any worker of the cluster."""
         seat = Seat(

@@ -17,7 +17,7 @@ from uuid import uuid4
 import psutil
 
 from nbmlops.warm.homes import NotWarm
-from nbmlops.warm.workers import Fork, fork
+from nbmlops.warm.workers import Fork, expect, fork
 
 if TYPE_CHECKING:
     from nbmlops.engines._protocol import Engine, Worker
@@ -183,6 +183,10 @@ class LocalEngine:
     def n_beside(self) -> int:
         """All that there may be."""
         return sys.maxsize
+
+    def expect(self, module: str, env: Mapping[str, str]) -> None:
+        """Begin the process that workers are forked from."""
+        expect(module, {**os.environ, **env})
 
     def start(self, module: str, env: Mapping[str, str]) -> Worker:
         """Return a process that runs a module."""

@@ -62,12 +62,14 @@ def act(task: Task, store: Store) -> Mapping[str, object]:
 
 def prepare() -> None:
     """Load what steps need, in a process of which workers are forked."""
-    from nbmlops.pipeline import step  # noqa: F401
+    from nbmlops.pipeline import injection, step  # noqa: F401
     from nbmlops.pipeline.html import load
     from nbmlops.store.connection import load_database_code
+    from nbmlops.tracking.environment import installed
 
     load()
     load_database_code()
+    installed()
 
 
 def _work(task: Task) -> Reply:

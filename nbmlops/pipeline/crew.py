@@ -89,6 +89,11 @@ class Crew(Generic[Item]):
         """How often somebody wanted it to end."""
         return self._interrupts.count
 
+    def expect(self) -> None:
+        """Have the engine begin what the first worker would wait for."""
+        if not self._workers:
+            self._engine.expect(self._module, self._environment())
+
     def give(self, item: Item, task: object, *, limit_s: float | None = None) -> None:
         """Have a task done.
 

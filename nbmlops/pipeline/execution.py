@@ -12,14 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nbmlops._masking import mask, mask_notebook, secrets_of
+from nbmlops._masking import mask
 from nbmlops.entities import Run, RunStatus
-from nbmlops.errors import NbmlopsError, NotebookError
+from nbmlops.errors import NbmlopsError
+from nbmlops.pipeline.account import Account
+from nbmlops.pipeline.cover import Cover
 from nbmlops.pipeline.ending import Ending
 from nbmlops.pipeline.html import to_html
 from nbmlops.pipeline.interrupts import GiveUp, run_interruptibly
 from nbmlops.pipeline.live import OnProgress
-from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
 from nbmlops.pipeline.output import rescue, write_whole
 from nbmlops.pipeline.place import Place
 from nbmlops.pipeline.progress import Follower
@@ -38,17 +39,6 @@ _log = logging.getLogger(__name__)
 
 # What the step itself says of its runs, and what would say otherwise.
 _STEP_SAYS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "NBMLOPS_EXPERIMENT")
-
-_TIMES = {
-    "papermill": {"exception", "start_time", "end_time", "duration", "status"},
-    "execution": {
-        "iopub.execute_input",
-        "iopub.status.busy",
-        "iopub.status.idle",
-        "shell.execute_reply",
-    },
-}
-"""Metadata of a cell, with its keys: when it ran, and its state."""
 
 
 class Execution:
@@ -93,7 +83,7 @@ class Execution:
         self._ending: Ending | None = None
         self._timeout_s: float | None = None
         self._open_at_failure: tuple[str, ...] = ()
-        self._secrets: frozenset[str] = frozenset()
+        self._cover = Cover()
         self._saver: Saver | None = None
 
     @property
@@ -101,6 +91,16 @@ class Execution:
         """How it ended."""
         assert self._ending is not None, "not executed yet"  # noqa: S101
         return self._ending
+
+    @property
+    def _account(self) -> Account:
+        return Account(
+            ending=self.ending,
+            source=self._source,
+            notebook=self._notebook,
+            executed=self._executed,
+            timeout_s=self._timeout_s,
+        )
 
     @property
     def _was_killed(self) -> bool:
@@ -154,7 +154,9 @@ class Execution:
             names, values = Path(scratch, "names"), Path(scratch, "values")
             left = {NAMES_FILE: str(names), VALUES_FILE: str(values)}
             journal = self.run.spool.folder / JOURNAL
-            self._saver = Saver(ready, target, journal=journal, masked=self._masked)
+            self._saver = Saver(
+                ready, target, journal=journal, masked=self._cover.masked
+            )
             closing.callback(recall, names)
             keeper: Keeper = self._saver
             if on_progress is not None:
@@ -262,27 +264,12 @@ class Execution:
             problem = problem or error
         return problem
 
-    def _masked(self, node: Any) -> Any:  # noqa: ANN401
-        """Return the notebook or a cell of it without the secrets known by now."""
-        is_cell = "cells" not in node
-        cells = [node] if is_cell else node["cells"]
-        # The times in it are ours, each of them new, and hide nothing.
-        times = [_times_of(cell) for cell in cells]
-        told = [_without(cell, found) for cell, found in zip(cells, times, strict=True)]
-        self._secrets |= secrets_of({"cells": told})
-        masked = mask_notebook(
-            {"cells": told} if is_cell else {**node, "cells": told}, self._secrets
-        )
-        for cell, found in zip(masked["cells"], times, strict=True):
-            cell["metadata"] |= found
-        return masked["cells"][0] if is_cell else masked
-
     def _mask(self) -> None:
         """Take the secrets out of all that is told of the execution from now on."""
         import nbformat
 
-        masked = self._masked(self._executed)
-        known = self._secrets
+        masked = self._cover.masked(self._executed)
+        known = self._cover.secrets
         self._executed = nbformat.from_dict(masked)  # type: ignore[no-untyped-call]
         self._ending = replace(
             self.ending,
@@ -313,7 +300,7 @@ class Execution:
             failure = failure or error
         kept = kept or str(rescue(self._source.name, content) or "nowhere: disks full")
         if self.ending.how != "finished":
-            return self._error(kept)
+            return self._account.error(kept, run_id=self.run.run_id)
         if failure is not None:
             failure.fix += f" The executed notebook is kept in {kept}."
         return failure
@@ -322,7 +309,7 @@ class Execution:
         """End what the cells left open when their kernel went."""
         store = self.run.store
         status: RunStatus = "KILLED" if self._was_killed else "FAILED"
-        because = {"nbmlops.ended_because": self._problem()[:500]}
+        because = {"nbmlops.ended_because": self._account.problem[:500]}
         for run_id in self._open_at_failure:
             # Left to itself, MLflow ends an open run as FINISHED when Python exits.
             if search.get_run(store, run_id).status in ("RUNNING", "FINISHED"):
@@ -332,70 +319,3 @@ class Execution:
         for run_id in tuple(self._open_children(children)):
             runs.end_run(store, run_id, "KILLED", tags=because)
         self.children = tuple(child.run_id for child in reversed(children))
-
-    def _error(self, kept: str) -> NotebookError:
-        index = self.ending.cell_index
-        return NotebookError(
-            self._problem(),
-            fix=f"See the executed notebook: {kept}.",
-            notebook=str(self._source),
-            cell_index=self._source_index(),
-            source="" if index is None else self._executed.cells[index].source,
-            traceback=self.ending.traceback,
-            run_id=self.run.run_id,
-            how=self.ending.how,
-        )
-
-    def _source_index(self) -> int | None:
-        """Return where the cell it ended in stands in the notebook that was run."""
-        index = self.ending.cell_index
-        if index is None:
-            return None
-        cells = self._executed.cells
-        if _is_injected(cells[index]):
-            return tagged(self._notebook, PARAMETERS)
-        before = sum(not _is_injected(cell) for cell in cells[:index])
-        own = [n for n, c in enumerate(self._notebook.cells) if not _is_injected(c)]
-        return own[before]
-
-    def _problem(self) -> str:
-        name, reason, index = (
-            self._source.name,
-            self.ending.reason,
-            self._source_index(),
-        )
-        cell = "no cell" if index is None else f"cell {index}"
-        match self.ending.how:
-            case "raised":
-                return f"In {cell} of {name}: {reason}."
-            case "exited":
-                return f"In {cell} of {name} the notebook was left by {reason}."
-            case "timed out":
-                limit = f"{self._timeout_s:g} seconds"
-                return f"{name} did not end within {limit}: it was in {cell}."
-            case "died":
-                return f"The kernel of {name} died in {cell}."
-            case "interrupted":
-                return f"{name} was interrupted in {cell}."
-            case "given up":
-                return f"{name} was {reason}."
-            case "not started":
-                return f"The kernel of {name} did not start: {reason}."
-        return ""
-
-
-def _times_of(cell: Any) -> dict[str, Any]:  # noqa: ANN401
-    return {
-        name: dict(value)
-        for name, value in cell["metadata"].items()
-        if name in _TIMES and isinstance(value, dict) and _TIMES[name].issuperset(value)
-    }
-
-
-def _without(cell: Any, found: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401
-    metadata = {k: v for k, v in cell["metadata"].items() if k not in found}
-    return {**cell, "metadata": metadata}
-
-
-def _is_injected(cell: Any) -> bool:  # noqa: ANN401
-    return INJECTED in cell.metadata.get("tags", [])

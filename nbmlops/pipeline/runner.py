@@ -201,6 +201,7 @@ class Runner:
             return
         self._ready.extend(self._retries.take_due())
         while self._ready and self._crew.n_busy < self._n_jobs:
+            self._crew.expect()  # while the run above is made
             self._recording.open()
             decision = self._ready.popleft()
             name = decision.unit.name

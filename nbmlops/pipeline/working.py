@@ -8,26 +8,22 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
-from uuid import uuid4
 
 from filelock import FileLock
 
-from nbmlops._masking import mask_tree
-from nbmlops.entities import Run, StepReport
+from nbmlops.entities import StepReport
 from nbmlops.errors import NbmlopsError, NotebookError, StoreError
 from nbmlops.pipeline.cache import Cache
-from nbmlops.pipeline.digests import files_below
-from nbmlops.pipeline.keys import Keys, changes
+from nbmlops.pipeline.keeping import Result, facts_of, keep, report_of
+from nbmlops.pipeline.keys import Keys
 from nbmlops.pipeline.live import notebook_file, report_to
 from nbmlops.pipeline.made import missing, stamps
 from nbmlops.pipeline.once import Intent
 from nbmlops.pipeline.tasks import KEY, Failure, Reply, Task
 from nbmlops.store import Store, connect, runs, search, selection
-from nbmlops.store.children import list_children
 from nbmlops.tracking.sender import sender
 from nbmlops.tracking.syncing import sync_below
 from nbmlops.tracking.watched import FILE, METRIC
@@ -43,14 +39,6 @@ _SLOW_S = 60.0
 
 Act = Callable[[Task, Store], Mapping[str, object]]
 """Does what a step without a notebook is for, and returns its values."""
-
-
-@dataclass(slots=True)
-class _Result:
-    run_id: str
-    duration_s: float
-    values: Mapping[str, Any]
-    notes: list[str] = field(default_factory=list)
 
 
 def work(task: Task, *, act: Act) -> Reply:
@@ -110,7 +98,7 @@ def _given_up(task: Task, error: NotebookError, duration_s: float) -> Reply:
     )
     with suppress(StoreError):  # what it logged is not in the store yet
         run_id = _arrived(store, run_id)
-        metrics = _facts(task, store, run_id)["metrics"]
+        metrics = facts_of(task, store, run_id)["metrics"]
         report = replace(report, run_id=run_id, metrics=metrics)
     return Reply(report=report)
 
@@ -133,10 +121,10 @@ def _work(task: Task, keys: Keys, cache: Cache, act: Act) -> Reply:
     step, folder = task.step, task.folder
     entry = cache.find(task.key) if task.may_be_cached else None
     if entry is not None and cache.restore(entry, folder, step.outputs):
-        return Reply(report=_report(task, entry, "cached"), entry=entry)
+        return Reply(report=report_of(task, entry, "cached"), entry=entry)
     intent = Intent(task.settings.home, task.key) if step.once else None
     if intent is not None and task.may_be_cached and intent.was_done(step, folder):
-        reply = _keep(task, keys, cache, _killed(task), {})
+        reply = keep(task, keys, cache, _killed(task), {})
         intent.withdraw()
         return reply
     before = stamps(step, folder)
@@ -152,23 +140,23 @@ def _work(task: Task, keys: Keys, cache: Cache, act: Act) -> Reply:
         if intent is not None and how in ("raised", "exited"):
             intent.withdraw()  # the notebook itself said that it failed
         raise
-    facts = _facts(task, store, result.run_id) if step.notebook else {}
-    reply = _keep(task, keys, cache, result, facts)
+    facts = facts_of(task, store, result.run_id) if step.notebook else {}
+    reply = keep(task, keys, cache, result, facts)
     if intent is not None:
         intent.withdraw()
     return reply
 
 
-def _killed(task: Task) -> _Result:
+def _killed(task: Task) -> Result:
     """Return what is known of a run that was killed when its step was done."""
     condition = f"tags.`{KEY}` = {search.quoted(task.key)}"
     found = search.list_runs(connect(task.settings), filter=condition, limit=1)
     note = "was done when it was killed; what it emitted is lost"
     run_id = next((run.run_id for run in found), "unknown")
-    return _Result(run_id, 0.0, {}, [note])
+    return Result(run_id, 0.0, {}, [note])
 
 
-def _execute(task: Task, store: Store, act: Act) -> _Result:
+def _execute(task: Task, store: Store, act: Act) -> Result:
     os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps({**task.context, KEY: task.key})
     if task.step.notebook is None:
         return _act(task, store, act)
@@ -193,14 +181,14 @@ def _execute(task: Task, store: Store, act: Act) -> _Result:
         output=output,
         on_progress=report_to(live, task.name) if live is not None else None,
     )
-    return _Result(done.run_id, done.duration_s, done.values, list(done.notes))
+    return Result(done.run_id, done.duration_s, done.values, list(done.notes))
 
 
 def _verdict(file: Path) -> Callable[[], str]:
     return lambda: file.read_text("utf-8") if file.exists() else ""
 
 
-def _act(task: Task, store: Store, act: Act) -> _Result:
+def _act(task: Task, store: Store, act: Act) -> Result:
     from nbmlops.pipeline.values import record_values
     from nbmlops.tracking import open_run
 
@@ -219,7 +207,7 @@ def _act(task: Task, store: Store, act: Act) -> _Result:
         raise
     record_values(run, values)
     run.close()
-    return _Result(run.run_id, run.meter.wall_s, values, list(run.notes))
+    return Result(run.run_id, run.meter.wall_s, values, list(run.notes))
 
 
 def _arrived(store: Store, run_id: str) -> str:
@@ -245,87 +233,4 @@ def _check_outputs(
         fix="Write them in the notebook, or take them out of `outputs`.",
         notebook=str(task.step.notebook),
         run_id=run_id,
-    )
-
-
-def _facts(task: Task, store: Store, run_id: str) -> dict[str, Any]:
-    """Return the metrics and the newest model of a run and of those below it."""
-    waiting: list[Run] = [search.get_run(store, run_id, experiment=task.experiment)]
-    found: list[Run] = []
-    while waiting:
-        run = waiting.pop(0)
-        found.append(run)
-        waiting += list_children(store, run.run_id)
-    inner = sorted(found[1:], key=lambda run: run.started_at)
-    metrics: dict[str, float] = {}
-    for run in (*inner, found[0]):
-        metrics |= run.metrics
-    with_model = [run for run in (found[0], *inner) if run.model_id]
-    newest = with_model[-1] if with_model else None
-    return {
-        "metrics": metrics,
-        "model_id": newest.model_id if newest else None,
-        "model_run_id": newest.run_id if newest else None,
-    }
-
-
-def _keep(
-    task: Task, keys: Keys, cache: Cache, result: _Result, facts: Mapping[str, Any]
-) -> Reply:
-    """Keep the result, unless what it depends on is not what it was any more."""
-    folder = task.folder
-    body: dict[str, Any] = {
-        "pipeline": task.pipeline,
-        "step": task.name,
-        "run_id": result.run_id,
-        "duration_s": result.duration_s,
-        "values": dict(result.values),
-        "metrics": {},
-        **facts,
-    }
-    notes = [f"{task.name}: {note}" for note in result.notes]
-    key = task.key
-    if task.step.notebook is not None:
-        now = keys.parts(task.step, task.params, upstream=task.upstream)
-        moved = changes(task.parts, now)
-        if moved:
-            notes.append(f"{task.name} is not kept: {moved} while it ran")
-        elif mask_tree(body["values"]) != body["values"]:
-            moved = "a value looks like a secret"
-            notes.append(f"{task.name} is not kept: {moved}")
-        if moved:
-            key = sha256(uuid4().bytes).hexdigest()
-    outputs = {
-        Path(os.path.relpath(path, folder)).as_posix(): path
-        for output in task.step.outputs
-        for path in files_below(folder / output)
-    }
-    entry: dict[str, Any] = {**body, "outputs": dict.fromkeys(outputs)}
-    if key == task.key or task.step.grid:
-        try:
-            kept = body if key == task.key else {**body, "values": {}}
-            entry = {**cache.keep(key, kept, outputs), "values": body["values"]}
-        except OSError as error:
-            notes.append(f"{task.name} is not kept: {error}")
-            key = ""
-    if key == task.key:
-        cache.set_last(task.slot, key, task.parts, result.duration_s)
-    return Reply(report=_report(task, entry, "done"), entry=entry, notes=tuple(notes))
-
-
-def _report(
-    task: Task, entry: Mapping[str, Any], state: Literal["cached", "done"]
-) -> StepReport:
-    is_hit = state == "cached"
-    return StepReport(
-        step=task.name,
-        state=state,
-        why=f"as made by run {entry['run_id']}" if is_hit else task.why,
-        run_id=entry["run_id"],
-        duration_s=0.0 if is_hit else entry["duration_s"],
-        values=entry["values"],
-        metrics=entry["metrics"],
-        model_id=entry.get("model_id"),
-        model_run_id=entry.get("model_run_id"),
-        outputs=tuple(entry["outputs"]),
     )

@@ -64,6 +64,12 @@ class Parent:
         self._module = module
         self.folder = home_of(environ) / _key(environ, module)
 
+    def begin(self) -> None:
+        """Start it where there is none, without waiting until it has imported."""
+        make_private(self.folder)
+        if not is_alive(self.folder):
+            self._start()
+
     def ask(self, run: Path) -> None:
         """Have the parent look at the folder of a run; start it where there is none.
 

@@ -152,6 +152,13 @@ def _has_hung_up(fd: int) -> bool:
     return bool(poll.poll(0))
 
 
+def expect(module: str, env: Mapping[str, str]) -> None:
+    """Have the parent of a module's processes begin, without waiting for it."""
+    if sys.platform == "linux":
+        with suppress(OSError, NotWarm):
+            Parent(env, idle_s=_IDLE_S, module=module).begin()
+
+
 def fork(module: str, env: Mapping[str, str], folder: str | None = None) -> Fork:
     """Return a process that runs a module, as ``python -P -m`` does.
 

@@ -82,6 +82,7 @@ def is_gone(pid):
 
 
 def test_one_task_after_the_other_is_answered(engine, start, project):
+    engine.expect(MODULE, {"PYTHONPATH": str(ROOT), "CHORE": "dishes"})
     worker = start(CHORE="dishes")
     worker.give(("add", 1, 2))
     assert worker.task == ("add", 1, 2)

@@ -122,6 +122,57 @@ def test_what_died_or_took_too_long_is_tried_again(
     assert len((project / "tries.txt").read_text()) == 2
 
 
+def test_a_sweep_comes_to_the_same_wherever_it_runs(engine, store, project):
+    end = "os.kill(int(os.environ['JPY_PARENT_PID']), 9)"
+    write_notebook(
+        project / "train.ipynb",
+        [
+            "if C == 2:\n    " + DYING.format(end=end).replace("\n", "\n    "),
+            "import nbmlops as nm\nassert C != 3\nnm.emit(auc=C)",
+        ],
+        parameters="C: float = 1.0",
+    )
+
+    def swept():
+        options = {"engine": engine, "jobs": 2, "retries": 1, "store": store}
+        report = nm.sweep(project / "train.ipynb", grid={"C": [1, 2, 3]}, **options)
+        return report.report
+
+    first = swept()
+    assert first.status == "FAILED"
+    assert first.best.metrics == {"auc": 2.0}
+    assert [run.state for run in first.runs] == ["done", "done", "failed"]
+    assert len((project / "tries.txt").read_text()) == 2
+    assert [run.state for run in swept().runs] == ["cached", "cached", "failed"]
+
+
+def test_hopeless_runs_of_a_search_are_given_up(engine, store, project):
+    write_notebook(
+        project / "train.ipynb",
+        [
+            "import nbmlops as nm, time\n"
+            "with nm.track('fit') as run:\n"
+            "    for epoch in range(40 if C < 1 else 4):\n"
+            "        run.log(step=epoch, auc=C)\n"
+            "        time.sleep(0.5)\n"
+        ],
+        parameters="C: float = 1.0",
+    )
+    view = nm.sweep(
+        project / "train.ipynb",
+        space={"C": [0.0, 5.0]},
+        metric="auc",
+        trials=8,
+        seed=3,
+        engine=engine,
+        jobs=1,
+        store=store,
+    )
+    told = {(run.params["C"], run.state) for run in view.report.runs}
+    assert (5.0, "done") in told
+    assert (0.0, "pruned") in told
+
+
 def write_sleeper(project, seconds):
     write_notebook(
         project / "sleep.ipynb",

@@ -119,10 +119,10 @@ def wait_until(is_so, limit_s=120):
 def wait_for_senders(limit_s=120):
     """Wait for the processes that send journals beside this one."""
     me = psutil.Process()
-    wait_until(lambda: not any(map(_is_sender, me.children(recursive=True))), limit_s)
+    wait_until(lambda: not any(map(is_sender, me.children(recursive=True))), limit_s)
 
 
-def _is_sender(process):
+def is_sender(process):
     try:
         return process.cmdline()[-2:] == ["nbmlops.cli", "sync"]
     except psutil.Error:

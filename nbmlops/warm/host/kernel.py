@@ -51,6 +51,10 @@ class App(IPKernelApp):
             self.init_extensions()  # type: ignore[no-untyped-call]
         self.shell.display_formatter.format(0)
 
+    def note_modules(self) -> None:
+        """Note what is imported before the first cell, as ``%reset`` asks for it."""
+        self.shell._sys_modules_keys = set(sys.modules)
+
     def init_io(self) -> None:
         """Have what Python writes become messages."""
         sys.stdout = OutStream(WIRE, "stdout", 1)
@@ -92,7 +96,15 @@ class App(IPKernelApp):
         self.init_gui_pylab()  # type: ignore[no-untyped-call]
         if self._asks_for_extensions:
             self.init_extensions()  # type: ignore[no-untyped-call]
-        self.init_code()  # type: ignore[no-untyped-call]
+        # `init_code`, less a look at the names of all modules, each of which the fork
+        # would have to copy: they are as they were in the parent.
+        self._run_startup_files()  # type: ignore[no-untyped-call]
+        self._run_exec_lines()  # type: ignore[no-untyped-call]
+        self._run_exec_files()  # type: ignore[no-untyped-call]
+        if self.hide_initial_ns:
+            self.shell.user_ns_hidden.update(self.shell.user_ns)
+        self._run_cmd_line_code()  # type: ignore[no-untyped-call]
+        self._run_module()  # type: ignore[no-untyped-call]
         sys.stdout.flush()
         sys.stderr.flush()
 

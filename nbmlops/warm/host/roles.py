@@ -77,8 +77,11 @@ class Runs:
 
     def load(self, modules: list[str], *, installed_only: bool = True) -> None:
         """Import what a run wants, where cells find ``get_ipython``."""
+        n_before = len(sys.modules)
         with self._app.shell.builtin_trap:
             self._imports.load(modules, installed_only=installed_only)
+        if len(sys.modules) != n_before:
+            self._app.note_modules()
 
     def why_not(self, wanted: dict[str, Any]) -> str:
         """Return what in the notebook's folder would be imported instead."""

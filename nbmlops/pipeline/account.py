@@ -1,0 +1,97 @@
+"""Where and why the execution of a notebook ended, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbmlops.errors import NotebookError
+from nbmlops.pipeline.ending import Ending
+from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What is known of an execution that has ended.
+
+    Attributes
+    ----------
+    ending : Ending
+        How.
+    source : Path
+        The notebook's file.
+    notebook : nbformat.NotebookNode
+        As it was read.
+    executed : nbformat.NotebookNode
+        As it was executed.
+    timeout_s : float or None
+        Seconds it was given.
+    """
+
+    ending: Ending
+    source: Path
+    notebook: Any
+    executed: Any
+    timeout_s: float | None
+
+    def error(self, kept: str, *, run_id: str) -> NotebookError:
+        """Return why the step failed.
+
+        Parameters
+        ----------
+        kept : str
+            Where the executed notebook is.
+        run_id : str
+            The step's run.
+        """
+        index = self.ending.cell_index
+        return NotebookError(
+            self.problem,
+            fix=f"See the executed notebook: {kept}.",
+            notebook=str(self.source),
+            cell_index=self._source_index(),
+            source="" if index is None else self.executed.cells[index].source,
+            traceback=self.ending.traceback,
+            run_id=run_id,
+            how=self.ending.how,
+        )
+
+    def _source_index(self) -> int | None:
+        """Return where the cell it ended in stands in the notebook that was run."""
+        index = self.ending.cell_index
+        if index is None:
+            return None
+        cells = self.executed.cells
+        if _is_injected(cells[index]):
+            return tagged(self.notebook, PARAMETERS)
+        before = sum(not _is_injected(cell) for cell in cells[:index])
+        own = [n for n, c in enumerate(self.notebook.cells) if not _is_injected(c)]
+        return own[before]
+
+    @property
+    def problem(self) -> str:
+        """One sentence on where and why it ended; "" when it came to its end."""
+        name, reason, index = self.source.name, self.ending.reason, self._source_index()
+        cell = "no cell" if index is None else f"cell {index}"
+        match self.ending.how:
+            case "raised":
+                return f"In {cell} of {name}: {reason}."
+            case "exited":
+                return f"In {cell} of {name} the notebook was left by {reason}."
+            case "timed out":
+                limit = f"{self.timeout_s:g} seconds"
+                return f"{name} did not end within {limit}: it was in {cell}."
+            case "died":
+                return f"The kernel of {name} died in {cell}."
+            case "interrupted":
+                return f"{name} was interrupted in {cell}."
+            case "given up":
+                return f"{name} was {reason}."
+            case "not started":
+                return f"The kernel of {name} did not start: {reason}."
+        return ""
+
+
+def _is_injected(cell: Any) -> bool:  # noqa: ANN401
+    return INJECTED in cell.metadata.get("tags", [])
