@@ -58,6 +58,8 @@ export interface IRun {
   model_id: string | null;
   /** What a run from the top would do otherwise; null when nothing. */
   order_note: string | null;
+  /** MLflow's page of it, where a tracking server shows one. */
+  url: string | null;
 }
 
 /** Where a model version answers. */

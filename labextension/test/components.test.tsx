@@ -7,6 +7,7 @@ import { formatMetric } from '../src/components/metrics';
 import { ModelsView } from '../src/components/models-view';
 import { PredictForm } from '../src/components/predict-form';
 import { ProblemNotice } from '../src/components/problem-notice';
+import { RunDetails } from '../src/components/run-details';
 import { RunSummary } from '../src/components/run-summary';
 import type { IListing, IModelVersion, IProblem } from '../src/tokens';
 import { endpoint, model, run, version } from './wire';
@@ -158,6 +159,17 @@ describe('RunSummary', () => {
     expect(screen.queryByText('out of order')).toBeNull();
     rerender(<RunSummary run={{ ...run, order_note: NOTE }} trans={trans} />);
     expect(screen.getByTitle(NOTE).textContent).toBe(`out of order: ${NOTE}`);
+  });
+});
+
+describe('RunDetails', () => {
+  it('leads to the page of a tracking server, where there is one', () => {
+    const { rerender } = render(<RunDetails run={run} trans={trans} />);
+    expect(screen.queryByRole('link')).toBeNull();
+    const url = 'http://mlflow:5000/#/experiments/1/runs/a';
+    rerender(<RunDetails run={{ ...run, url }} trans={trans} />);
+    const link = screen.getByRole('link', { name: 'Open in MLflow' });
+    expect(link.getAttribute('href')).toBe(url);
   });
 });
 

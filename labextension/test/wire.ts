@@ -123,7 +123,8 @@ export const run: IRun = {
   params: { C: '1.0' },
   source: 'notebooks/quickstart.ipynb',
   model_id: 'm-1',
-  order_note: null
+  order_note: null,
+  url: null
 };
 
 export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail => ({

@@ -48,6 +48,8 @@ class Run:
     order_note : str or None
         What a run from the top of its notebook would do otherwise, in one sentence;
         None when nothing, or when that is not known.
+    url : str or None
+        MLflow's page of it, where a tracking server shows one.
     """
 
     run_id: str
@@ -63,6 +65,7 @@ class Run:
     parent_run_id: str | None = None
     model_id: str | None = None
     order_note: str | None = None
+    url: str | None = None
 
     def only(self, columns: AskedColumns) -> Run:
         """Return the run with no more metrics, params and tags than asked for."""

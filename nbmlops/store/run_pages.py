@@ -66,9 +66,9 @@ class PageReader:
             names = experiment_names(self._store, list(found.values()))
         read = [found[run_id] for run_id in run_ids if run_id in found]
         if columns is None:
-            return tuple(to_run(run, names) for run in read)
+            return tuple(to_run(self._store, run, names) for run in read)
         return tuple(
-            replace(to_run(run, names), tags=run.data.tags).only(columns)
+            replace(to_run(self._store, run, names), tags=run.data.tags).only(columns)
             for run in read
         )
 

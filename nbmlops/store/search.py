@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
 
 from nbmlops.entities import Order, Page, Run
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
@@ -51,8 +52,8 @@ def get_run(store: Store, run_id: str, *, experiment: str | None = None) -> Run:
     with answering(store, missing=missing, fix="List them with %runs."):
         run = store.client.get_run(run_id)
         if experiment is None:
-            return to_run(run, experiment_names(store, [run]))
-        return to_run(run, {run.info.experiment_id: experiment})
+            return to_run(store, run, experiment_names(store, [run]))
+        return to_run(store, run, {run.info.experiment_id: experiment})
 
 
 def list_runs(
@@ -104,7 +105,7 @@ def list_runs(
         )
         names = experiment_names(store, found)
         return Page(
-            items=tuple(to_run(run, names) for run in found),
+            items=tuple(to_run(store, run, names) for run in found),
             next_page_token=token_of(found),
         )
 
@@ -231,7 +232,7 @@ def experiment_names(store: Store, runs: Sequence[MlflowRun]) -> Mapping[str, st
     return {each: store.client.get_experiment(each).name for each in ids}
 
 
-def to_run(run: MlflowRun, experiments: Mapping[str, str]) -> Run:
+def to_run(store: Store, run: MlflowRun, experiments: Mapping[str, str]) -> Run:
     """Return one of MLflow's runs as ours."""
     tags = run.data.tags
     outputs = run.outputs.model_outputs if run.outputs else []
@@ -249,7 +250,19 @@ def to_run(run: MlflowRun, experiments: Mapping[str, str]) -> Run:
         parent_run_id=tags.get(PARENT),
         model_id=outputs[-1].model_id if outputs else None,
         order_note=Order.of(tags).note,
+        url=page_of(store, run.info.experiment_id, run.info.run_id),
     )
+
+
+def page_of(store: Store, experiment_id: str, run_id: str) -> str | None:
+    """Return the address of MLflow's page of a run; None where nothing serves it."""
+    if not store.is_served:
+        return None
+    parts = urlsplit(store.uri)
+    host = parts.netloc.rpartition("@")[2]  # who may ask is for the browser to say
+    path = f"{parts.path.rstrip('/')}/"
+    page = f"/experiments/{experiment_id}/runs/{run_id}"
+    return urlunsplit((parts.scheme, host, path, "", page))
 
 
 def token_of(page: PagedList[Any]) -> str | None:

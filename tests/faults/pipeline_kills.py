@@ -21,6 +21,7 @@ from tests.pipeline.pipelines import (
 )
 
 MOST_TRIES = 4
+LONGEST_END_S = 20.0  # of a worker whose runner was killed
 
 
 def write_project(folder):
@@ -129,14 +130,16 @@ def _look_at(project, code, err):
         yield "fault: a run is open"
     if is_refused:
         return
-    left = [p for p in psutil.process_iter() if _is_of(p, project)]
-    if left:
-        yield f"fault: {[p.info for p in left]} is left"
+    until = time.monotonic() + LONGEST_END_S
+    while left := [p.pid for p in psutil.process_iter() if _is_of(p, project)]:
+        if time.monotonic() > until:
+            yield f"fault: {left} is left"
+            return
+        time.sleep(0.1)
 
 
 def _is_of(process, project):
     try:
-        is_own = "NBMLOPS_PIPELINE_RUN" in process.environ()
-        return is_own and process.cwd() == str(project)
+        return process.cwd() == str(project)
     except psutil.Error:
         return False

@@ -1,12 +1,13 @@
 import pytest
 
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.store import runs
+from nbmlops.store import Store, runs
 from nbmlops.store.children import list_children
 from nbmlops.store.search import (
     get_run,
     list_runs,
     newest_with_model,
+    page_of,
 )
 from nbmlops.store.selection import resolve_run
 
@@ -114,3 +115,12 @@ def test_deleted_experiment_is_said(store):
     store.client.delete_experiment(identity)
     with pytest.raises(UsageError, match="was deleted"):
         runs.create_run(store, name="it", experiment="gone")
+
+
+def test_a_run_on_a_server_has_a_page_without_the_password(store):
+    uri = "https://me:secret@mlflow.example:5000/team/"
+    served = Store(settings=store.settings, uri=uri)
+    url = page_of(served, "7", "a" * 32)
+    there = "https://mlflow.example:5000/team/#/experiments/7/runs/" + "a" * 32
+    assert url == there
+    assert page_of(store, "7", "a" * 32) is None

@@ -12,6 +12,7 @@ import nbmlops as nm
 from nbmlops.errors import NotFoundError, StoreError
 from nbmlops.store import connect, versions
 from nbmlops.store.artifacts import read_file
+from nbmlops.store.search import get_run
 
 X = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 1, 0]})
 
@@ -43,6 +44,9 @@ def test_runs_on_a_server_are_compared_as_those_in_a_database(
                     batch = metrics[start : start + 1000]
                     connect().client.log_batch(run.run_id, metrics=batch)
             ids.append(run.run_id)
+        page = get_run(connect(), run.run_id).url
+        assert page is None or page.startswith(f"{mlflow_server.url}/#/experiments/")
+        assert (page is None) == (not connect().is_served)
         found = nm.compare(*ids).comparison
         told.append((found.params, found.datasets, repr(found.metrics)))
     assert told[0] == told[1]

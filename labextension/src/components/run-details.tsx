@@ -19,6 +19,11 @@ export function RunDetails(props: { run: IRun; trans: TranslationBundle }) {
           <time dateTime={started_at}>{Time.format(new Date(started_at))}</time>
         </div>
         <code className="nbmlops-RunId">{run.run_id}</code>
+        {run.url !== null && (
+          <a href={run.url} target="_blank" rel="noopener noreferrer">
+            {trans.__('Open in MLflow')}
+          </a>
+        )}
       </div>
       <Values
         title={trans.__('Metrics')}
