@@ -124,7 +124,7 @@ class Parent:
                 time.sleep(POLL_S)
 
 
-def _key(environ: Mapping[str, str], module: str) -> str:
+def _key(environ: Mapping[str, str], module: str = "") -> str:
     """Return what is the same for two runs only where one parent is good for both."""
     paths = sysconfig.get_paths()
     packages = {paths["purelib"], paths["platlib"], *site.getsitepackages()}

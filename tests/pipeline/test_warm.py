@@ -546,5 +546,6 @@ def test_the_key_of_a_parent_is_of_what_changes_imports():
     base = {"PATH": "/bin", "HOME": "/root"}
     key = parents._key(base)
     assert parents._key({**base, "NBMLOPS_X": "1", "MLFLOW_RUN_CONTEXT": "{}"}) == key
+    assert parents._key(base, "a.worker") != key
     for name in ("PYTHONPATH", "OMP_NUM_THREADS", "MKL_X", "LD_PRELOAD", "CUDA_X"):
         assert parents._key({**base, name: "1"}) != key
