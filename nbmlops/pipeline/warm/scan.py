@@ -6,6 +6,7 @@ import ast
 import re
 import warnings
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 _WIDGETS = ("anywidget", "bqplot", "ipympl", "ipywidgets", "panel", "solara")
@@ -73,7 +74,12 @@ def _sources(cells: Iterable[Any]) -> Iterator[str]:
             yield cell.source
 
 
-def _imported(source: str) -> Iterator[str]:
+@lru_cache(maxsize=500)
+def _imported(source: str) -> tuple[str, ...]:
+    return tuple(_find_imported(source))
+
+
+def _find_imported(source: str) -> Iterator[str]:
     yield from _EXTENSION.findall(source)
     try:
         with warnings.catch_warnings():

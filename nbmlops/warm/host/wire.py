@@ -116,27 +116,31 @@ class OutStream(io.TextIOBase):
         if os.getpid() != self._wire.pid:
             os.write(self._fd, text.encode(errors="surrogateescape"))
             return len(text)
-        with self._lock:
-            self._text.append(text)
-            self._size += len(text)
-            is_due = self._size > _FULL or time.monotonic() - self._sent_at > _HELD_S
-            if not is_due and self._flusher is None:
-                # What is said last before a long silence is to be seen, too.
-                self._flusher = threading.Thread(
-                    target=self._flush_later, name="nbmlops-stream", daemon=True
-                )
-                self._flusher.start()
-        if is_due:
+        self._text.append(text)
+        self._size += len(text)
+        if self._size > _FULL or time.monotonic() - self._sent_at > _HELD_S:
             self.flush()
+        elif self._flusher is None:
+            with self._lock:
+                self._begin_flusher()
         return len(text)
+
+    def _begin_flusher(self) -> None:
+        """Have what is said last before a long silence be seen, too."""
+        if self._flusher is None:
+            self._flusher = threading.Thread(
+                target=self._flush_later, name="nbmlops-stream", daemon=True
+            )
+            self._flusher.start()
 
     def flush(self) -> None:
         """Send what is held back."""
         if os.getpid() != self._wire.pid:
             return
         with self._lock:
-            text = "".join(self._text)
-            self._text.clear()
+            n = len(self._text)  # more may be added meanwhile, without the lock
+            text = "".join(self._text[:n])
+            del self._text[:n]
             self._size = 0
             self._sent_at = time.monotonic()
             if text:
@@ -147,7 +151,7 @@ class OutStream(io.TextIOBase):
         while True:
             time.sleep(_HELD_S)
             self.flush()
-            with self._lock:
-                if not self._text:
-                    self._flusher = None
-                    return
+            self._flusher = None
+            if not self._text:
+                return
+            self._flusher = threading.current_thread()
