@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 from uuid import uuid4
 
 from nbmlops.warm.homes import START_S, NotWarm, is_alive
@@ -40,16 +40,16 @@ class Fork:
 
     Attributes
     ----------
-    stdin, stdout : file
-        The other ends of its own.
+    stdin, stdout : file or None
+        The other ends of its own; None before it is there.
     log : file
         What it has written to stderr.
     returncode : int or None
         As of `subprocess.Popen`.
     """
 
-    stdin: IO[bytes]
-    stdout: IO[bytes]
+    stdin: IO[bytes] | None = None
+    stdout: IO[bytes] | None = None
 
     def __init__(self, folder: Path, wanted: Mapping[str, Any]) -> None:
         self.returncode: int | None = None
@@ -98,6 +98,22 @@ class Fork:
                 return "its parent died"
         raise NotWarm("its parent does not answer")
 
+    def settle(self, given: Mapping[str, Any]) -> None:
+        """Tell it what `surroundings` returned, which is in no file: it has secrets.
+
+        Raises
+        ------
+        NotWarm
+            It cannot take that on; it ends.
+        """
+        stdin, stdout = cast("IO[bytes]", self.stdin), cast("IO[bytes]", self.stdout)
+        stdin.write(json.dumps(given).encode() + b"\n")
+        stdin.flush()
+        answer = stdout.read(1)
+        if answer != b"!":
+            said = (answer + stdout.readline()).decode().strip()
+            raise NotWarm(said or "it died at its start")
+
     def _connect(self) -> None:
         """Make files of the pipes, which break from now on when it ends."""
         go = os.open(self._folder / "go", os.O_WRONLY)
@@ -134,6 +150,14 @@ class Fork:
             os.close(fd)
         self._fds.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """Let go of one that is not to be used."""
+        self.close()
+        for file in (self.log, self.stdin, self.stdout):
+            if file is not None:
+                with suppress(OSError):  # what was not read goes with it
+                    file.close()
 
     def _heard(self) -> Iterator[dict[str, Any]]:
         """Yield what the parent said of it; without a parent it is killed."""
@@ -184,8 +208,8 @@ def fork(module: str, env: Mapping[str, str], folder: str | None = None) -> Fork
     if sys.platform != "linux":
         raise NotWarm("processes are forked on Linux only")
     width = next((env[n] for n in _WIDTHS if env.get(n, "").isdigit()), "")
-    wanted = {
-        **surroundings(env, folder or os.getcwd()),  # noqa: PTH109 - a text
+    wanted: dict[str, Any] = {
+        "folder": folder or os.getcwd(),  # noqa: PTH109 - a text
         "modules": [],
         "chosen": False,
         "blas": max(1, int(width or len(os.sched_getaffinity(0)))),
@@ -198,12 +222,13 @@ def fork(module: str, env: Mapping[str, str], folder: str | None = None) -> Fork
             made = Fork(parent.runs() / uuid4().hex, wanted)
             try:
                 why = made.begin(parent)
+                if not why:
+                    made.settle(surroundings(env, wanted["folder"]))
+                    return made
             except BaseException:
-                made.close()
+                made.abandon()
                 raise
-            if not why:
-                return made
-            made.close()
+            made.abandon()
     except OSError as error:
         raise NotWarm(f"its parent cannot be reached: {error}") from error
     raise NotWarm(f"its parent took no run: {why}")

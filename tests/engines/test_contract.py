@@ -7,6 +7,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,12 +16,13 @@ import nbmlops as nm
 from nbmlops.config import Dask, load_settings
 from nbmlops.engines import ENGINES, get_engine
 from nbmlops.engines.sight import find_fault, look
-from nbmlops.warm.fleet import list_parents
-from nbmlops.warm.homes import NotWarm
+from nbmlops.warm import parents
+from nbmlops.warm.homes import NotWarm, home_of
 from tests.engines.clusters import dask_cluster, kill_busy_worker
 from tests.pipeline.pipelines import ROOT, wait_until
 
 MODULE = "tests.engines.chores"
+HOST = Path(parents.__file__).parent / "host"
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_a_worker_of_this_machine_is_forked(project, tmp_path):
         pid, folder, chore = answer(worker)
         assert (folder, chore) == (str(project), "dishes")
         parent = psutil.Process(pid).parent()
-        assert parent.pid in {each.pid for each in list_parents()}
+        assert parent.cmdline()[1] == str(HOST)
         worker.give(("add", "x" * 3_000_000, "y"))  # more than a pipe holds
         assert answer(worker) == "x" * 3_000_000 + "y"
         worker.give(("sleep", str(tmp_path / "began")))
@@ -118,6 +120,25 @@ def test_a_worker_of_this_machine_is_forked(project, tmp_path):
         again = engine.start(MODULE, {"PYTHONPATH": str(ROOT)})
         again.give(("add", 1, 2))
         assert answer(again) == 3
+
+
+def test_a_worker_has_its_own_environment_and_leaves_it_in_no_file(project):
+    above = []
+    with closing(get_engine("local", load_settings(project))) as engine:
+        for flavour in ("plain-canary", "plain-canary", "salted-canary"):
+            own = {"MKL_OF_THIS_TEST": "1"}  # a parent of its own
+            env = {"PYTHONPATH": str(ROOT), "FLAVOUR": flavour, "TOKEN": flavour}
+            worker = engine.start(MODULE, env | own)
+            worker.give(("flavour",))
+            pid, found = answer(worker)
+            assert found == flavour
+            above.append((pid, psutil.Process(pid).cmdline()[1:2]))
+            for path in home_of(os.environ).rglob("*"):
+                assert not path.is_file() or b"canary" not in path.read_bytes()
+            assert worker.close().startswith("exit code 0")
+    assert [found for _, found in above[:2]] == [[str(HOST)]] * 2
+    # A parent was asked to import with another flavour, so this one was started.
+    assert above[2][0] == os.getpid()
 
 
 def test_two_workers_work_at_once(start, tmp_path):

@@ -129,18 +129,14 @@ class Workers:
         self._imports.load(modules, installed_only=installed_only)
 
     def why_not(self, wanted: dict[str, Any]) -> str:
-        """Return which variable an import would have found to be another."""
-        if not self._is_fit:
-            return "its imports have started threads"
-        other = self._imports.asked_otherwise(wanted["env"])
-        return f"{other} was another at imports" if other else ""
+        """Return why this parent can have no workers."""
+        return "" if self._is_fit else "its imports have started threads"
 
     def be(self, folder: Path) -> None:
         """Be a worker."""
         code = 1
         try:
             process.begin()
-            given = json.loads((folder / "wanted.json").read_text())
             append = os.O_WRONLY | os.O_APPEND
             for name, flags, fd in (
                 ("words", append, 2),
@@ -150,10 +146,16 @@ class Workers:
                 opened = os.open(folder / name, flags)
                 os.dup2(opened, fd)
                 os.close(opened)
-            process.settle(given, self._imports.added)
             os.write(1, b"!")  # its ends of the pipes are open
-            sys.modules.pop(self._module, None)
-            runpy.run_module(self._module, run_name="__main__", alter_sys=True)
+            given = _read_line(0)
+            other = self._imports.asked_otherwise(given["env"])
+            if other:
+                os.write(1, f"{other} was another at imports\n".encode())
+            else:
+                process.settle(given, self._imports.added)
+                os.write(1, b"!")
+                sys.modules.pop(self._module, None)
+                runpy.run_module(self._module, run_name="__main__", alter_sys=True)
             code = 0
         except SystemExit as leaving:
             code = leaving.code if isinstance(leaving.code, int) else 1
@@ -161,3 +163,14 @@ class Workers:
             sys.excepthook(*sys.exc_info())
         finally:
             process.leave(code)
+
+
+def _read_line(fd: int) -> dict[str, Any]:
+    """Return the document that a pipe begins with; nothing follows it yet."""
+    data = b""
+    while not data.endswith(b"\n"):
+        piece = os.read(fd, 1 << 16)
+        if not piece:
+            raise SystemExit(1)  # who asked for it has gone
+        data += piece
+    return dict(json.loads(data))
