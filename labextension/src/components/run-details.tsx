@@ -20,7 +20,12 @@ export function RunDetails(props: { run: IRun; trans: TranslationBundle }) {
         </div>
         <code className="nbmlops-RunId">{run.run_id}</code>
         {run.url !== null && (
-          <a href={run.url} target="_blank" rel="noopener noreferrer">
+          <a
+            className="nbmlops-Link"
+            href={run.url}
+            target="_blank"
+            rel="noopener noreferrer"
+          >
             {trans.__('Open in MLflow')}
           </a>
         )}
