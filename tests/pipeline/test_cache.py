@@ -188,7 +188,8 @@ def test_the_command_lists_and_collects(cache, project, capsys):
 
 @pytest.fixture(params=["memory", "file"])
 def url(request, tmp_path):
-    fsspec = pytest.importorskip("fsspec")
+    import fsspec
+
     if request.param == "file":
         return f"file://{tmp_path}/their cache"
     fsspec.filesystem("memory").store.clear()
