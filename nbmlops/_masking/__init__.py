@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +17,7 @@ from nbmlops.secrets import Secret, known_forms
 
 __all__ = [
     "MASK",
+    "Finds",
     "mask",
     "mask_notebook",
     "mask_tree",
@@ -81,8 +84,47 @@ def _masked_once(text: str, known: Iterable[str]) -> str:
     return "".join([*pieces, plain[at:]])
 
 
+class Finds:
+    """Where secrets are in the long texts of a notebook that is masked repeatedly.
+
+    Texts are known by their content, and forgotten when they are in the notebook no
+    more: `turn` says that it is masked whole from here on.
+    """
+
+    def __init__(self) -> None:
+        self._new: dict[str, tuple[Span, ...]] = {}
+        self._old: dict[str, tuple[Span, ...]] = {}
+
+    def turn(self) -> None:
+        """Forget the texts that were not asked for since the last turn."""
+        self._old, self._new = self._new, {}
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Let the functions of this module look here first."""
+        token = _finds.set(self)
+        try:
+            yield
+        finally:
+            _finds.reset(token)
+
+    def spans(self, text: str) -> tuple[Span, ...]:
+        """Return where the secrets of a text are."""
+        found = self._new.get(text, self._old.get(text))
+        if found is None:
+            found = tuple(_find_spans(text))
+        self._new[text] = found
+        return found
+
+
+_finds: ContextVar[Finds | None] = ContextVar("finds", default=None)
+
+
 def _spans(text: str) -> Iterable[Span]:
-    return _spans_of_short(text) if len(text) <= _SHORT else _find_spans(text)
+    if len(text) <= _SHORT:
+        return _spans_of_short(text)
+    finds = _finds.get()
+    return _find_spans(text) if finds is None else finds.spans(text)
 
 
 @lru_cache(4096)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbmlops._masking import mask_notebook, secrets_of
+from nbmlops._masking import Finds, mask_notebook, secrets_of
 
 _TIMES = {
     "papermill": {"exception", "start_time", "end_time", "duration", "status"},
@@ -29,6 +29,7 @@ class Cover:
 
     def __init__(self) -> None:
         self.secrets: frozenset[str] = frozenset()
+        self._finds = Finds()
 
     def masked(self, node: Any) -> Any:  # noqa: ANN401
         """Return a notebook, or a cell of one, without the secrets known by now."""
@@ -37,10 +38,12 @@ class Cover:
         # The times in it are ours, each of them new, and hide nothing.
         times = [_times_of(cell) for cell in cells]
         told = [_without(cell, found) for cell, found in zip(cells, times, strict=True)]
-        self.secrets |= secrets_of({"cells": told})
-        masked = mask_notebook(
-            {"cells": told} if is_cell else {**node, "cells": told}, self.secrets
-        )
+        whole = {"cells": told} if is_cell else {**node, "cells": told}
+        if not is_cell:
+            self._finds.turn()
+        with self._finds.used():
+            self.secrets |= secrets_of(whole)
+            masked = mask_notebook(whole, self.secrets)
         for cell, found in zip(masked["cells"], times, strict=True):
             cell["metadata"] |= found
         return masked["cells"][0] if is_cell else masked

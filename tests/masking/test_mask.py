@@ -12,7 +12,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nbmlops._masking import MASK, mask, mask_notebook, mask_tree, recorded
+from nbmlops import _masking
+from nbmlops._masking import (
+    MASK,
+    Finds,
+    mask,
+    mask_notebook,
+    mask_tree,
+    recorded,
+)
 from nbmlops.secrets import Secret
 from tests.marked import marked
 
@@ -245,3 +253,27 @@ def test_ordinary_text_is_masked_at_tens_of_megabytes_a_second():
     ratios = [cost(lambda: mask(text)) / cost(lambda: word.findall(text))
               for _ in range(5)]  # fmt: skip
     assert statistics.median(ratios) < 3
+
+
+def test_a_long_text_is_searched_once_while_it_is_in_the_notebook(monkeypatch):
+    searched = []
+    search = _masking._find_spans
+
+    def counted(text):
+        searched.append(text)
+        return search(text)
+
+    monkeypatch.setattr(_masking, "_find_spans", counted)
+    finds, said = Finds(), "password = 'l0velace'" + " and on" * 100
+    for _ in range(3):
+        finds.turn()
+        with finds.used():
+            assert "l0velace" not in mask(said)
+    assert searched.count(said) == 1
+    finds.turn()
+    finds.turn()
+    with finds.used():
+        mask(said)
+    assert searched.count(said) == 2
+    mask(said)
+    assert searched.count(said) == 3

@@ -155,6 +155,9 @@ def test_what_is_written_below_python_is_caught_in_its_cell(tmp_path):
         "ctypes.CDLL(None).puts(b'four')\nNone",
         "if os.fork() == 0:\n    print('five', flush=True)\n    os._exit(0)\n"
         "os.wait()\nNone",
+        "print('six')\nprint('seven')\n"
+        "if os.fork() == 0:\n    print('eight')\n    os._exit(0)\n"
+        "os.wait()\nNone",
         folder=tmp_path,
     )
     assert text(notebook, 0).startswith("one\n")
@@ -164,6 +167,9 @@ def test_what_is_written_below_python_is_caught_in_its_cell(tmp_path):
     }
     assert text(notebook, 2) == "four\n"
     assert text(notebook, 3) == "five\n"
+    told = text(notebook, 4).split()
+    assert sorted(told) == ["eight", "seven", "six"]
+    assert told.index("six") < told.index("seven")
 
 
 def test_runs_share_nothing_but_what_was_imported(tmp_path):

@@ -190,9 +190,11 @@ class WarmClient:
                     self._run_cell(pipes, index, cell)
                 else:
                     self._states.cell_passed(cell, index)
+            self._states.keep_ended()
             self._outputs.finish()
             ending = Ending(how="finished")
         except Cut as cut:
+            self._states.keep_ended()
             ending = self._ending(cut, index, pipes)
             self._on_failure()
         finally:
@@ -209,6 +211,7 @@ class WarmClient:
         self._outputs.begin(index)
         try:
             pipes.send({"source": cell.source})
+            self._states.keep_ended()  # while this one runs
             reply = self._answer(pipes)
             self._outputs.end()
             _judge(cell, reply)

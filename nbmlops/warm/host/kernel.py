@@ -79,8 +79,6 @@ class App(IPKernelApp):
     def begin(self, folder: Path) -> None:
         """Make of the parent's kernel one of this process, working in ``folder``."""
         kernel, shell = self.kernel, self.shell
-        sys.stdout.renew()  # type: ignore[union-attr]
-        sys.stderr.renew()  # type: ignore[union-attr]
         self.session.session = str(uuid.uuid4())
         kernel.ident = str(uuid.uuid4())
         shell.init_environment()

@@ -13,7 +13,7 @@ from typing import Any
 from jupyter_client.session import Session
 
 _HELD_S = 0.1
-_FULL = 8192
+_FULL = 4096
 
 
 class Wire:
@@ -82,20 +82,19 @@ class OutStream(io.TextIOBase):
         super().__init__()
         self._wire = wire
         self._fd = fd
-        self._text: list[str] = []
-        self._size = 0
         self._sent_at = 0.0
-        self._lock = threading.Lock()
-        self._flusher: threading.Thread | None = None
         self.name = name
+        self._renew()
+        os.register_at_fork(after_in_child=self._renew)
 
     encoding = "UTF-8"
     errors = "strict"
 
-    def renew(self) -> None:
+    def _renew(self) -> None:
         """Begin anew in a fork."""
         self._lock = threading.Lock()
-        self._text, self._size, self._flusher = [], 0, None
+        self._text: list[str] = []
+        self._flusher: threading.Thread | None = None
 
     def fileno(self) -> int:
         """Return the file descriptor below, as a kernel's streams do."""
@@ -113,39 +112,39 @@ class OutStream(io.TextIOBase):
         """Write a text, which is sent now or a tenth of a second later."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text)}")
-        if os.getpid() != self._wire.pid:
-            os.write(self._fd, text.encode(errors="surrogateescape"))
-            return len(text)
-        self._text.append(text)
-        self._size += len(text)
-        if self._size > _FULL or time.monotonic() - self._sent_at > _HELD_S:
-            self.flush()
-        elif self._flusher is None:
-            with self._lock:
-                self._begin_flusher()
+        held = self._text
+        held.append(text)
+        if self._flusher is None or len(held) > _FULL:
+            self._send_or_hold()
         return len(text)
 
-    def _begin_flusher(self) -> None:
+    def _send_or_hold(self) -> None:
         """Have what is said last before a long silence be seen, too."""
-        if self._flusher is None:
-            self._flusher = threading.Thread(
-                target=self._flush_later, name="nbmlops-stream", daemon=True
-            )
-            self._flusher.start()
+        is_late = time.monotonic() - self._sent_at > _HELD_S
+        if is_late or len(self._text) > _FULL or os.getpid() != self._wire.pid:
+            self.flush()
+            return
+        with self._lock:
+            if self._flusher is None:
+                self._flusher = threading.Thread(
+                    target=self._flush_later, name="nbmlops-stream", daemon=True
+                )
+                self._flusher.start()
 
     def flush(self) -> None:
         """Send what is held back."""
-        if os.getpid() != self._wire.pid:
-            return
         with self._lock:
             n = len(self._text)  # more may be added meanwhile, without the lock
             text = "".join(self._text[:n])
             del self._text[:n]
-            self._size = 0
             self._sent_at = time.monotonic()
-            if text:
+            if not text:
+                return
+            if os.getpid() == self._wire.pid:
                 content = {"name": self.name, "text": text}
                 self._wire.send({"type": "stream", "content": content})
+            else:
+                os.write(self._fd, text.encode(errors="surrogateescape"))
 
     def _flush_later(self) -> None:
         while True:
