@@ -62,11 +62,15 @@ def act(task: Task, store: Store) -> Mapping[str, object]:
 
 def prepare() -> None:
     """Load what steps need, in a process of which workers are forked."""
+    import ipykernel.kernelspec  # noqa: F401
+    from jupyter_client.provisioning import KernelProvisionerFactory
+
     from nbmlops.pipeline import injection, step  # noqa: F401
     from nbmlops.pipeline.html import load
     from nbmlops.store.connection import load_database_code
     from nbmlops.tracking.environment import installed
 
+    KernelProvisionerFactory.instance()
     load()
     load_database_code()
     installed()

@@ -108,7 +108,10 @@ def _client(uri: str, root: str | None, registry: str | None) -> MlflowClient:
 def load_database_code() -> None:
     """Load what the first question to a database would otherwise wait for."""
     import mlflow.store.model_registry.sqlalchemy_store
-    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+    import mlflow.store.tracking.sqlalchemy_store
+    import mlflow.store.tracking.sqlalchemy_workspace_store
+    import mlflow.tracing.processor.base_mlflow
+    import sqlalchemy.dialects.sqlite  # noqa: F401
     from mlflow.store.db.utils import _get_latest_schema_revision
     from sqlalchemy.orm import configure_mappers
 
