@@ -1,7 +1,8 @@
 """What a pipeline with nothing to do takes, with few and with many kept results.
 
-Ten notebooks run as a pipeline; the same command again, n times; then with 100 and
-100,000 results in the cache, interleaved. With ``kills N`` it kills N pipelines at
+Ten notebooks run as a pipeline; the same command again, n times, and the same in one
+session of Python, as in a notebook; then with 100 and 100,000 results in the cache,
+interleaved. With ``kills N`` it kills N pipelines at
 random points instead, and runs the same command again.
 
     python benchmarks/pipelines.py [ROUNDS] [ENTRIES]
@@ -61,6 +62,34 @@ def timed(folder: Path, word: str) -> float:
     return took
 
 
+SESSION = """
+import json, time
+import nbmlops as nm
+pipeline, took = nm.Pipeline.load("pipeline.yaml"), []
+for n in range({rounds} + 2):
+    began = time.perf_counter()
+    report = pipeline.run(force=not n).report
+    took.append(time.perf_counter() - began)
+    assert {{step.state for step in report.steps}} == {{"cached" if n else "done"}}
+print(json.dumps(took))
+"""
+
+
+def timed_in_session(folder: Path, rounds: int) -> tuple[float, float]:
+    """Return the seconds of a run, and of one with nothing changed, in one process."""
+    code = SESSION.format(rounds=rounds)
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=ENV,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    whole, _, *again = json.loads(said.stdout.splitlines()[-1])
+    return whole, statistics.median(again)
+
+
 def fill(folder: Path, n: int) -> list[str]:
     """Put ``n`` small results into the cache of a project, and return their keys."""
     cache = Cache(folder / ".nbmlops")
@@ -102,6 +131,7 @@ def main() -> None:
             write_chain(folder)
             whole.append(timed(folder, "run"))
             timed(folder, "run")
+        run_s, again_s = timed_in_session(few, rounds)
         keys = {few: fill(few, 100), many: fill(many, n_entries)}
         seconds: dict[tuple[str, Path], list[float]] = {}
         for _ in range(rounds):
@@ -114,6 +144,10 @@ def main() -> None:
         again = middle["run", few]
         print(f"10 steps, run           {statistics.mean(whole):.2f} s")
         print(f"nothing changed, run    {again:.2f} s, {whole[0] / again:.0f}x faster")
+        print(
+            f"in one session, run {run_s:.2f} s, nothing changed {again_s:.3f} s, "
+            f"{run_s / again_s:.0f}x faster"
+        )
         for word, unit in (("run", "s"), ("plan", "s"), ("look-up", "us")):
             a, b = middle[word, few], middle[word, many]
             print(

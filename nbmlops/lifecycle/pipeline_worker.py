@@ -63,7 +63,7 @@ def act(task: Task, store: Store) -> Mapping[str, object]:
 def prepare() -> None:
     """Load what steps need, in a process of which workers are forked."""
     import ipykernel.kernelspec  # noqa: F401
-    from jupyter_client.provisioning import KernelProvisionerFactory
+    from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
     from nbmlops.pipeline import injection, step  # noqa: F401
     from nbmlops.pipeline.html import load

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nbmlops.pipeline.digests import read_record, write_record
+
+_RECORDS = (".dist-info", ".egg-info", ".egg", "EGG-INFO")
 
 
 class Packages:
@@ -26,10 +29,12 @@ class Packages:
     """
 
     def __init__(self, folder: Path, kernel: Mapping[str, Any]) -> None:
-        self._paths = _site_folders(str(kernel["argv"][0]))
-        stamps = [(path, _stamp(path)) for path in self._paths]
-        digest = hashlib.sha256(repr(stamps).encode()).hexdigest()
-        self._table = _table(folder / f"{digest[:32]}.json", tuple(self._paths))
+        installed = {
+            path: _installed(path) for path in _folders(str(kernel["argv"][0]))
+        }
+        there = {path: names for path, names in installed.items() if names}
+        digest = hashlib.sha256(repr(there).encode()).hexdigest()
+        self._table = _table(folder / f"{digest[:32]}.json", tuple(there))
 
     def versions(self, modules: Iterable[str]) -> dict[str, str]:
         """Return the versions of the packages that some modules are from.
@@ -48,7 +53,7 @@ class Packages:
         return {name: version for each in found for name, version in each.items()}
 
 
-def _site_folders(python: str) -> list[str]:
+def _folders(python: str) -> list[str]:
     if Path(python).name.startswith("python") and not Path(python).is_absolute():
         python = sys.executable  # jupyter runs its own for a bare name
     if python == sys.executable:
@@ -57,11 +62,17 @@ def _site_folders(python: str) -> list[str]:
     return sorted(map(str, found))
 
 
-def _stamp(path: str) -> int:
+def _installed(path: str) -> list[tuple[str, int]]:
+    """Return what changes with every install, and with no other file of a folder."""
     try:
-        return Path(path).stat().st_mtime_ns  # changes with every install
+        with os.scandir(path or ".") as entries:
+            return sorted(
+                (entry.name, entry.stat().st_mtime_ns)
+                for entry in entries
+                if entry.name.endswith(_RECORDS)
+            )
     except OSError:
-        return 0
+        return []
 
 
 @cache

@@ -110,7 +110,7 @@ def load_database_code() -> None:
     import mlflow.store.model_registry.sqlalchemy_store
     import mlflow.store.tracking.sqlalchemy_store
     import mlflow.store.tracking.sqlalchemy_workspace_store
-    import mlflow.tracing.processor.base_mlflow
+    import mlflow.tracing.processor.base_mlflow  # noqa: F401
     import sqlalchemy.dialects.sqlite  # noqa: F401
     from mlflow.store.db.utils import _get_latest_schema_revision
     from sqlalchemy.orm import configure_mappers

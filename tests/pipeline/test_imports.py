@@ -1,3 +1,4 @@
+import shutil
 import sys
 import sysconfig
 
@@ -88,6 +89,31 @@ def test_versions_are_those_of_the_packages_that_are_imported(project):
     assert len(found) == 3
     again = Packages(project, {"argv": [sysconfig.get_path("scripts") + "/python"]})
     assert again.versions(["numpy"]) == {"numpy": numpy.__version__}
+
+
+def test_packages_are_looked_through_again_when_one_is_installed(tmp_path):
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    kernel = {"argv": [str(tmp_path / "bin" / "python")]}
+    records = tmp_path / "records"
+    records.mkdir()
+
+    def install(version):
+        info = site / f"thing-{version}.dist-info"
+        info.mkdir(parents=True)
+        metadata = f"Metadata-Version: 2.1\nName: thing\nVersion: {version}\n"
+        (info / "METADATA").write_text(metadata)
+        (info / "RECORD").write_text("thing.py,,\n")
+        return info
+
+    info = install("1.0")
+    (site / "thing.py").touch()
+    assert Packages(records, kernel).versions(["thing"]) == {"thing": "1.0"}
+    (site / "notebook.ipynb").touch()
+    assert Packages(records, kernel).versions(["thing"]) == {"thing": "1.0"}
+    assert len([*records.iterdir()]) == 1
+    shutil.rmtree(info)
+    install("2.0")
+    assert Packages(records, kernel).versions(["thing"]) == {"thing": "2.0"}
 
 
 def test_changes_are_told_in_words_and_not_all_of_many():
