@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from functools import lru_cache
 from typing import Any
 
-from nbmlops._masking.assignments import assigned_spans
 from nbmlops._masking.names import MASK, Strength, is_secret, strength_of
-from nbmlops._masking.places import address_spans, header_spans, pem_spans
-from nbmlops._masking.tokens import Span, token_spans
+from nbmlops._masking.spans import Finds, spans_of
+from nbmlops._masking.tokens import Span
 from nbmlops.secrets import Secret, known_forms
 
 __all__ = [
@@ -29,7 +25,6 @@ __all__ = [
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _BINARY = re.compile(r"image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet)")
 _SHORTEST_ELSEWHERE = 8
-_SHORT = 200
 
 
 def mask(text: str, known: Iterable[str] = ()) -> str:
@@ -72,7 +67,7 @@ def _masked(text: str, known: Iterable[str]) -> str:
 
 def _masked_once(text: str, known: Iterable[str]) -> str:
     plain = _ANSI.sub("", text) if "\x1b[" in text else text
-    spans = sorted([*_spans(plain), *_known_spans(plain, known)])
+    spans = sorted([*spans_of(plain), *_known_spans(plain, known)])
     if not spans:
         return text
     pieces: list[str] = []
@@ -82,66 +77,6 @@ def _masked_once(text: str, known: Iterable[str]) -> str:
             pieces += [plain[at:start], MASK]
         at = max(at, end)
     return "".join([*pieces, plain[at:]])
-
-
-class Finds:
-    """Where secrets are in the long texts of a notebook that is masked repeatedly.
-
-    Texts are known by their content, and forgotten when they are in the notebook no
-    more: `turn` says that it is masked whole from here on.
-    """
-
-    def __init__(self) -> None:
-        self._new: dict[str, tuple[Span, ...]] = {}
-        self._old: dict[str, tuple[Span, ...]] = {}
-
-    def turn(self) -> None:
-        """Forget the texts that were not asked for since the last turn."""
-        self._old, self._new = self._new, {}
-
-    @contextmanager
-    def used(self) -> Iterator[None]:
-        """Let the functions of this module look here first."""
-        token = _finds.set(self)
-        try:
-            yield
-        finally:
-            _finds.reset(token)
-
-    def spans(self, text: str) -> tuple[Span, ...]:
-        """Return where the secrets of a text are."""
-        found = self._new.get(text, self._old.get(text))
-        if found is None:
-            found = tuple(_find_spans(text))
-        self._new[text] = found
-        return found
-
-
-_finds: ContextVar[Finds | None] = ContextVar("finds", default=None)
-
-
-def _spans(text: str) -> Iterable[Span]:
-    if len(text) <= _SHORT:
-        return _spans_of_short(text)
-    finds = _finds.get()
-    return _find_spans(text) if finds is None else finds.spans(text)
-
-
-@lru_cache(4096)
-def _spans_of_short(text: str) -> tuple[Span, ...]:
-    """Return the spans of a text that may well come again: a name, a time, a line."""
-    return tuple(_find_spans(text))
-
-
-def _find_spans(text: str) -> Iterator[Span]:
-    # What secrets are made of is ASCII; each other letter becomes one "?".
-    text = text.encode("ascii", "replace").decode("ascii")
-    lowered = text.lower()
-    yield from pem_spans(text)
-    yield from token_spans(text)
-    yield from address_spans(text)
-    yield from header_spans(text, lowered)
-    yield from assigned_spans(text, lowered)
 
 
 def _known_spans(text: str, known: Iterable[str]) -> Iterator[Span]:
@@ -303,7 +238,9 @@ def secrets_in(text: str) -> frozenset[str]:
         those that have several.
     """
     return frozenset(
-        value for start, end in _spans(text) for value in _recognizable(text[start:end])
+        value
+        for start, end in spans_of(text)
+        for value in _recognizable(text[start:end])
     )
 
 

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nbmlops import _masking
 from nbmlops._masking import (
     MASK,
     Finds,
@@ -20,6 +19,7 @@ from nbmlops._masking import (
     mask_notebook,
     mask_tree,
     recorded,
+    spans,
 )
 from nbmlops.secrets import Secret
 from tests.marked import marked
@@ -257,13 +257,13 @@ def test_ordinary_text_is_masked_at_tens_of_megabytes_a_second():
 
 def test_a_long_text_is_searched_once_while_it_is_in_the_notebook(monkeypatch):
     searched = []
-    search = _masking._find_spans
+    search = spans._find_spans
 
     def counted(text):
         searched.append(text)
         return search(text)
 
-    monkeypatch.setattr(_masking, "_find_spans", counted)
+    monkeypatch.setattr(spans, "_find_spans", counted)
     finds, said = Finds(), "password = 'l0velace'" + " and on" * 100
     for _ in range(3):
         finds.turn()
