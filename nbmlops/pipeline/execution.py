@@ -33,6 +33,7 @@ from nbmlops.secrets import NAMES_FILE, recall
 from nbmlops.store import runs, search
 from nbmlops.store.children import list_children
 from nbmlops.tracking import OpenRun
+from nbmlops.tracking.source import COMMIT
 from nbmlops.warm.homes import NotWarm
 
 _log = logging.getLogger(__name__)
@@ -201,9 +202,9 @@ class Execution:
             "mlflow.source.type": "NOTEBOOK",
             **place.context,
         }
-        commit = self.run.tags.get("mlflow.source.git.commit")
+        commit = self.run.tags.get(COMMIT)
         if commit:
-            context["mlflow.source.git.commit"] = commit
+            context[COMMIT] = commit
         inherited = {
             name: value for name, value in os.environ.items() if name not in _STEP_SAYS
         }

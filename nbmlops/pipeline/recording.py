@@ -26,7 +26,7 @@ from nbmlops.tracking.ending import status_of
 from nbmlops.tracking.leaving import LeftRun, send_beside
 from nbmlops.tracking.owner import Owner
 from nbmlops.tracking.sender import sender
-from nbmlops.tracking.source import relative, source_tags
+from nbmlops.tracking.source import COMMIT, relative, source_tags
 
 PIPELINE = "nbmlops.pipeline"
 """Tag of a pipeline's run and of those of its steps: the file."""
@@ -155,7 +155,8 @@ class Recording:
         cache : str
             Value of the tag ``nbmlops.cache``.
         """
-        return {
+        commit = self._tags.get(COMMIT)
+        return ({COMMIT: commit} if commit else {}) | {
             PARENT: self.run_id,
             self._file_tag: self._file,
             STEP: unit,

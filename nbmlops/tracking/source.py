@@ -13,6 +13,7 @@ from pathlib import Path
 from nbmlops._masking import recorded
 from nbmlops.errors import UsageError
 
+COMMIT = "mlflow.source.git.commit"
 _GIT_TIMEOUT_S = 5
 
 
@@ -54,10 +55,11 @@ def source_tags(
         "mlflow.source.type": kind,
         "mlflow.source.name": name,
     }
-    commit = git_commit(project)
+    told = _context(environ)
+    commit = None if COMMIT in told else git_commit(project)
     if commit:
-        tags["mlflow.source.git.commit"] = commit
-    return tags | _context(environ)
+        tags[COMMIT] = commit
+    return tags | told
 
 
 def relative(path: Path, project: Path) -> str:

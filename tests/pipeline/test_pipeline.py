@@ -49,6 +49,29 @@ def edit(path, index, source):
     nbformat.write(notebook, path)
 
 
+def test_all_runs_of_a_pipeline_tell_the_commit_that_it_began_at(store, project):
+    git = ["git", "-c", "user.name=n", "-c", "user.email=n@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    commit = ["commit", "-q", "--allow-empty", "-m", "x"]
+    subprocess.run([*git, *commit], check=True)
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    source = (
+        "import subprocess, nbmlops as nm\n"
+        f"subprocess.run({[*git, *commit]!r}, check=True)\n"
+        "with nm.track('inner'):\n    pass"
+    )
+    write_notebook(project / "train.ipynb", [source])
+    path = write_pipeline(project, "steps:\n  train: {notebook: train.ipynb}\n")
+    report = nm.Pipeline.load(path, store=store).run().report
+    step = search.get_run(store, report.step("train").run_id)
+    (inner,) = list_children(store, step.run_id)
+    above = search.get_run(store, report.run_id)
+    found = {run.tags["mlflow.source.git.commit"] for run in (above, step, inner)}
+    assert found == {head}
+
+
 def test_a_chain_runs_once_and_is_put_back_afterwards(store, project):
     path = write_chain(project)
     before = {each: each.read_bytes() for each in project.glob("*.ipynb")}
