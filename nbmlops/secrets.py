@@ -180,21 +180,30 @@ def _report(file: Path, name: str) -> None:
         return
 
 
-def recall(file: Path) -> None:
-    """Look up the secrets another process has read, so that they are masked here.
+class Recollection:
+    """The secrets another process has read, so that they are masked here.
 
     Parameters
     ----------
     file : Path
         What `NAMES_FILE` named for that process; it may not exist.
     """
-    if not file.exists():
-        return
-    for name in set(file.read_text("ascii", "replace").split()):
-        try:
-            secret(name)
-        except NbmlopsError:  # set in that process alone
-            continue
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._known: set[str] = set()
+
+    def look(self) -> None:
+        """Look up those that it has read since the last time."""
+        if not self._file.exists():
+            return
+        names = set(self._file.read_text("ascii", "replace").split())
+        for name in names - self._known:
+            try:
+                secret(name)
+            except NbmlopsError:  # set in that process alone
+                continue
+        self._known = names
 
 
 def remember(value: str) -> None:

@@ -128,6 +128,65 @@ def _fits_generic(base: str, inside: ast.expr, value: object) -> bool:
     return all(fits(inner[0], item) for item in value)
 
 
+def tupled(kind: ast.expr | None, value: object) -> object:
+    """Return a value with tuples for those lists that the type does not take.
+
+    YAML and JSON have no tuples.
+
+    Parameters
+    ----------
+    kind : ast.expr or None
+        What `parse` returned.
+    value : object
+        A value made of what JSON knows, and tuples.
+
+    Returns
+    -------
+    object
+        The value itself where that fits, or where no tuple would.
+
+    Examples
+    --------
+    >>> tupled(parse("dict[str, tuple[int, ...]]"), {"layers": [50, 50]})
+    {'layers': (50, 50)}
+    """
+    if not isinstance(value, list | tuple | dict) or fits(kind, value):
+        return value
+    match kind:
+        case ast.Constant(value=str(text)):
+            found = tupled(parse(text), value)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            found = _tupled_as_one_of([left, right], value)
+        case ast.Subscript(value=base, slice=inside):
+            found = _tupled_generic(_last_name(base), inside, value)
+        case _:
+            found = tuple(value) if isinstance(value, list) else value
+    return found if fits(kind, found) else value
+
+
+def _tupled_as_one_of(kinds: list[ast.expr], value: object) -> object:
+    found = [tupled(kind, value) for kind in kinds]
+    return next((v for k, v in zip(kinds, found, strict=True) if fits(k, v)), value)
+
+
+def _tupled_generic(
+    base: str,
+    inside: ast.expr,
+    value: list[object] | tuple[object, ...] | dict[str, object],
+) -> object:
+    inner = inside.elts if isinstance(inside, ast.Tuple) else [inside]
+    if base in ("Optional", "Union", "Annotated", "Final"):
+        return _tupled_as_one_of(inner, value)
+    if isinstance(value, dict):
+        return {key: tupled(inner[-1], item) for key, item in value.items()}
+    is_row = base in ("tuple", "Tuple") and _last_name(inner[-1]) != "..."
+    kinds = inner if is_row else [inner[0]] * len(value)
+    if len(kinds) != len(value):
+        return value
+    items = [tupled(each, item) for each, item in zip(kinds, value, strict=True)]
+    return tuple(items) if base in ("tuple", "Tuple") else items
+
+
 def choices(kind: ast.expr | None) -> list[object] | None:
     """Return the values that a type allows, when it lists them.
 

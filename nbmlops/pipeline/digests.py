@@ -57,11 +57,16 @@ def read_record(path: Path) -> Any | None:  # noqa: ANN401 - whatever was writte
         return None
 
 
+_BESIDE = {"__pycache__", ".ipynb_checkpoints"}
+"""Folders that Python and Jupyter make by themselves."""
+
+
 def files_below(path: Path) -> Iterator[Path]:
     """Yield a file itself, or of a folder all files below it, in order."""
     if path.is_dir():
         for name in sorted(os.listdir(path)):  # noqa: PTH208 - names alone
-            yield from files_below(path / name)
+            if name not in _BESIDE:
+                yield from files_below(path / name)
     elif path.is_file():
         yield path
 

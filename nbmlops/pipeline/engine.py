@@ -166,7 +166,6 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
             raise
         finally:
             self.nb_man.cell_complete(cell, index)
-            self.nb_man.keep_ended()
 
     def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:  # noqa: ANN401
         """Take what a kernel says as papermill does, less what no notebook may hold."""

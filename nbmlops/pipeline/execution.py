@@ -29,7 +29,7 @@ from nbmlops.pipeline.saving import Saver
 from nbmlops.pipeline.states import Keeper
 from nbmlops.pipeline.values import VALUES_FILE, read_values, record_values
 from nbmlops.pipeline.warm.choice import Client, warm_client, why_cold
-from nbmlops.secrets import NAMES_FILE, recall
+from nbmlops.secrets import NAMES_FILE, Recollection
 from nbmlops.store import runs, search
 from nbmlops.store.children import list_children
 from nbmlops.tracking import OpenRun
@@ -155,10 +155,14 @@ class Execution:
             names, values = Path(scratch, "names"), Path(scratch, "values")
             left = {NAMES_FILE: str(names), VALUES_FILE: str(values)}
             journal = self.run.spool.folder / JOURNAL
-            self._saver = Saver(
-                ready, target, journal=journal, masked=self._cover.masked
-            )
-            closing.callback(recall, names)
+            recall_new = Recollection(names).look
+
+            def masked(node: Any) -> Any:  # noqa: ANN401
+                recall_new()
+                return self._cover.masked(node)
+
+            self._saver = Saver(ready, target, journal=journal, masked=masked)
+            closing.callback(recall_new)
             keeper: Keeper = self._saver
             if on_progress is not None:
                 expected_s = self.run.expected_s
@@ -296,7 +300,9 @@ class Execution:
             kept = kept or f"nbmlops/notebook.ipynb of run {self.run.run_id}"
             title, folder = self._source.stem, self._source.parent
             page = to_html(self._executed, folder=folder, title=title)
-            self.run.log_bytes(page.encode(), "nbmlops/notebook.html")
+            self.run.log_bytes(
+                page.encode("utf-8", "backslashreplace"), "nbmlops/notebook.html"
+            )
         except NbmlopsError as error:
             failure = failure or error
         kept = kept or str(rescue(self._source.name, content) or "nowhere: disks full")

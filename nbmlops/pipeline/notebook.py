@@ -140,6 +140,7 @@ def parse_notebook(text: str, name: str) -> Any:  # noqa: ANN401 - as above
         node = reader.reads(text)  # type: ignore[no-untyped-call]
         node = nbformat.convert(node, to_version=4)  # type: ignore[no-untyped-call]
         node = nbformat.v4.upgrade(node)  # type: ignore[no-untyped-call]
+        node = nbformat.from_dict(node)  # type: ignore[no-untyped-call]
         _, node = nbformat.validator.normalize(node)
         nbformat.validate(node)
     except (

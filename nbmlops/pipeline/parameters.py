@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from nbmlops._masking import mask, mask_tree
 from nbmlops.errors import UsageError, did_you_mean
-from nbmlops.pipeline.annotations import fits, parse, wants_float
+from nbmlops.pipeline.annotations import fits, parse, tupled, wants_float
 from nbmlops.secrets import Secret, find_reference
 
 _MAX_DEPTH = 50
@@ -88,8 +88,8 @@ def check_parameters(
     Returns
     -------
     dict of str to object
-        The same values; a NumPy scalar has become the Python scalar, and a text
-        ``secret:NAME`` the secret of that name.
+        The same values; a NumPy scalar has become the Python scalar, a list a tuple
+        where one is declared, and a text ``secret:NAME`` the secret of that name.
 
     Raises
     ------
@@ -123,11 +123,12 @@ def check_parameters(
             )
             continue
         try:
-            values[name] = fit = plain(value)
+            fit = plain(value)
         except ValueError as error:
             problems[name] = f"Parameter {name!r} is {error}."
             continue
         kind = declared[name].type
+        values[name] = fit = tupled(parse(kind), fit)
         if not fits(parse(kind), fit):
             shown = _shorten(repr(mask_tree({name: fit})[name]))
             problems[name] = (
@@ -174,11 +175,7 @@ def parse_text(
         return text
     kind = parse(declared[name].type)
     for candidate in _readings(text):
-        value = (
-            tuple(candidate)
-            if isinstance(candidate, list) and not fits(kind, candidate)
-            else candidate
-        )
+        value = tupled(kind, candidate)
         if type(value) is int and wants_float(kind):
             value = float(value)
         if fits(kind, value):

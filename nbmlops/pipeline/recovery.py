@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nbmlops._masking import mask_notebook
 from nbmlops.config import Settings
 from nbmlops.errors import NbmlopsError
 from nbmlops.pipeline.ending import is_to_run
@@ -72,6 +73,8 @@ def recover_steps(settings: Settings) -> tuple[Path, ...]:
         with spool.locked() as is_mine, suppress(OSError, NbmlopsError):
             if is_mine and journal.exists():
                 notebook, path = _recover(journal)
+                # A cell may hold what only a later one made known as a secret.
+                notebook = mask_notebook(notebook)
                 _give(spool, notebook)
                 mended += _put(journal, notebook, path)
     return tuple(mended)

@@ -37,7 +37,6 @@ class States:
     def __init__(self, notebook: Any, keeper: Keeper | None = None) -> None:  # noqa: ANN401
         self.nb = notebook
         self._keeper = keeper
-        self._ended: list[int] = []
         self._started_at = datetime.now(UTC)
         self._cell_started_at = self._started_at
 
@@ -85,21 +84,15 @@ class States:
         self.nb.metadata.papermill["exception"] = True
 
     def cell_complete(self, cell: Any, index: int) -> None:  # noqa: ANN401
-        """Note that a cell has ended; `keep_ended` is to keep it."""
+        """Note that a cell has ended."""
         ended_at = datetime.now(UTC)
         record = cell.metadata.papermill
         record["end_time"] = ended_at.isoformat()
         record["duration"] = (ended_at - self._cell_started_at).total_seconds()
         if record["status"] != "failed":
             record["status"] = "completed"
-        self._ended.append(index)
-
-    def keep_ended(self) -> None:
-        """Keep the cells that have ended since the last time."""
-        ended, self._ended = self._ended, []
-        for index in ended:
-            if self._keeper is not None:
-                self._keeper.keep_cell(index)
+        if self._keeper is not None:
+            self._keeper.keep_cell(index)
 
     def autosave_cell(self) -> None:
         """Note that a cell has said something."""
@@ -108,7 +101,6 @@ class States:
 
     def notebook_complete(self) -> None:
         """Note that the notebook has ended; what has not run stays ``pending``."""
-        self.keep_ended()
         ended_at = datetime.now(UTC)
         self.nb.metadata.papermill.update(
             end_time=ended_at.isoformat(),

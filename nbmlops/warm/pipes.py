@@ -7,6 +7,7 @@ import json
 import os
 import select
 import shutil
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,13 @@ _READ = ("stdout", "stderr", "out", "end")
 _WRITTEN = ("life", "go")
 _CHUNK = 1 << 20
 Document = dict[str, Any]
+
+
+def kill_group(pid: int | None) -> None:
+    """Kill what is left of the group of a process that has died with its parent."""
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 class Pipes:

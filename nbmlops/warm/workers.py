@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from nbmlops.warm.homes import START_S, NotWarm, is_alive
 from nbmlops.warm.parents import Parent
+from nbmlops.warm.pipes import kill_group
 from nbmlops.warm.surroundings import surroundings
 
 _IDLE_S = 600.0
@@ -55,6 +56,7 @@ class Fork:
         self.returncode: int | None = None
         self._folder = folder
         self._said = b""
+        self._group: int | None = None
         self._fds: dict[str, int] = {}
         folder.mkdir(mode=0o700)
         (folder / "wanted.json").write_text(json.dumps(wanted))
@@ -165,8 +167,12 @@ class Fork:
             piece = os.read(self._fds["end"], 1 << 16)
             is_orphan = not piece and self.returncode is None
             *lines, self._said = (self._said + piece).split(b"\n")
-            yield from (json.loads(line) for line in lines)
+            for line in lines:
+                word = json.loads(line)
+                self._group = word.get("pid", self._group)
+                yield word
             if is_orphan and _has_hung_up(self._fds["end"]):
+                kill_group(self._group)
                 yield {"type": "ended", "code": -9}
 
 

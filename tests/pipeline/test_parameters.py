@@ -110,7 +110,7 @@ def test_a_value_that_could_not_arrive_unchanged_is_refused(value):
         ("bool", [True], [1, "true"]),
         ("str", ["", "a"], [1, None]),
         ("list", [[], [1]], [(1,), "a", {}]),
-        ("tuple", [(1, 2)], [[1, 2]]),
+        ("tuple", [(1, 2)], ["a", {}]),
         ("dict", [{}], [[]]),
         ("set", [], [[], None]),
         ("list[int]", [[1]], [["a"], [True]]),
@@ -133,6 +133,30 @@ def test_a_value_must_fit_the_annotation(kind, good, bad):
     for value in bad:
         with pytest.raises(UsageError, match="Parameter 'x' is"):
             check_parameters(declare(x=kind), {"x": value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "arrived"),
+    [
+        ("tuple", [1, [2]], (1, [2])),
+        ("tuple[int, ...] | None", [1, 2], (1, 2)),
+        ("'Tuple[str, float]'", ["a", 1], ("a", 1)),
+        ("list[tuple[int, int]]", [[1, 2], (3, 4)], [(1, 2), (3, 4)]),
+        ("Mapping[str, tuple[int, ...]]", {"a": [1]}, {"a": (1,)}),
+        ("Sequence[int]", [1], [1]),
+        ("list | tuple", [1], [1]),
+        ("", [1], [1]),
+    ],
+)
+def test_a_list_arrives_as_a_tuple_where_one_is_declared(kind, value, arrived):
+    found = check_parameters(declare(x=kind), {"x": value})["x"]
+    assert repr(found) == repr(arrived)
+
+
+@pytest.mark.parametrize("kind", ["tuple[int, int]", "tuple[str, ...]", "dict", "int"])
+def test_a_list_that_makes_no_tuple_of_the_type_is_refused_as_it_is(kind):
+    with pytest.raises(UsageError, match=r"is \[1, 2, 3\] \(list\), not"):
+        check_parameters(declare(x=kind), {"x": [1, 2, 3]})
 
 
 def test_all_that_is_wrong_is_said_at_once_with_the_near_match():

@@ -80,11 +80,16 @@ def test_without_an_output_file_the_journal_is_all(tmp_path):
 
 
 @pytest.mark.kernel
-def test_the_output_of_a_step_grows_without_its_secrets(store, write, project):
+def test_the_output_of_a_step_grows_without_its_secrets(
+    store, write, project, monkeypatch
+):
     from nbmlops.pipeline import run_notebook
 
+    monkeypatch.setenv("PLAIN_WORD", "abracadabra")
+
     path = write(
-        "key = 'AKIAIOSFODNN7EXAMPLE'\nprint('first')",
+        "import nbmlops as nm\nkey = 'AKIAIOSFODNN7EXAMPLE'\nprint('first')\n"
+        "print(str(nm.secret('PLAIN_WORD')))",
         "from pathlib import Path\nimport time\n"
         "while not Path('go').exists():\n    time.sleep(0.01)",
     )
@@ -100,5 +105,6 @@ def test_the_output_of_a_step_grows_without_its_secrets(store, write, project):
         future.result(60)
     assert "first" in told
     assert "AKIAIOSFODNN7EXAMPLE" not in told
+    assert "abracadabra" not in told
     assert not [*journals.glob(f"*/{JOURNAL}")]
-    assert nbformat.read(out, 4).cells[1].outputs[0].text == "first\n"
+    assert nbformat.read(out, 4).cells[1].outputs[0].text == "first\n[masked]\n"

@@ -172,6 +172,80 @@ def test_what_is_written_below_python_is_caught_in_its_cell(tmp_path):
     assert told.index("six") < told.index("seven")
 
 
+LOUD = """
+import signal
+
+class Late(Exception):
+    pass
+
+def raise_late(*_):
+    raise Late
+
+signal.signal(signal.SIGALRM, raise_late)
+n = 0
+for _ in range(20):
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
+    try:
+        while True:
+            print("z" * 90_000, flush=True)
+    except Late:
+        n += 1
+"""
+NESTED = """
+import gc, signal, time
+signal.signal(signal.SIGALRM, lambda *_: print("tick", flush=True))
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+
+class Loud:
+    def __init__(self):
+        self.me = self
+
+    def __del__(self):
+        print("gone", flush=True)
+
+gc.set_threshold(50)
+until = time.monotonic() + 1
+while time.monotonic() < until:
+    Loud()
+    print("z" * 300, flush=True)
+gc.set_threshold(700)
+signal.setitimer(signal.ITIMER_REAL, 0)
+"""
+FORKED = """
+import os
+if os.fork() == 0:
+    exit()
+if os.fork() == 0:
+    raise RuntimeError
+if os.fork() != 0:
+    os.wait(), os.wait(), os.wait()
+"""
+
+
+def test_what_interrupts_a_print_leaves_what_is_said_whole(tmp_path):
+    notebook = run(LOUD, "print(n)", folder=tmp_path)
+    assert set(text(notebook, 0)) == {"z", "\n"}
+    assert text(notebook, 1) == "20\n"
+
+
+def test_signal_handlers_and_finalizers_print_in_the_middle_of_a_print(tmp_path):
+    notebook = run(NESTED, "print('done')", folder=tmp_path)
+    told = text(notebook, 0)
+    assert "tick" in told
+    assert "gone" in told
+    assert text(notebook, 1) == "done\n"
+
+
+def test_what_a_cell_forks_takes_no_other_cells(tmp_path):
+    notebook = run(FORKED, "print('one')", "print('two')", folder=tmp_path)
+    assert [text(notebook, n) for n in (1, 2)] == ["one\n", "two\n"]
+
+
+def test_a_name_that_is_no_unicode_is_shown_as_a_kernel_shows_it(tmp_path):
+    assert_same(["print('f\\udcff.dat')", "print('caf\\xe9')"], tmp_path)
+    assert text(run(r"print('\ud800')", folder=tmp_path)) == "\\ud800\n"
+
+
 def test_runs_share_nothing_but_what_was_imported(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -333,6 +407,21 @@ def test_a_killed_parent_is_replaced_and_its_runs_have_died(tmp_path):
     assert parent_of(tmp_path) != before
 
 
+def test_what_a_run_began_dies_with_it_when_its_parent_is_killed(tmp_path):
+    notebook = made(
+        "import subprocess, time\n"
+        "print(subprocess.Popen(['sleep', '600']).pid, flush=True)\ntime.sleep(600)"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(warm(notebook, tmp_path).run)
+        wait_until(lambda: notebook.cells[0].outputs)
+        pid = int(text(notebook))
+        parent = psutil.Process(pid).parent().ppid()
+        psutil.Process(parent).kill()
+        assert future.result(30).how == "died"
+    wait_until(lambda: not psutil.pid_exists(pid))
+
+
 def test_two_callers_at_once_get_one_parent(tmp_path):
     stop_parents()
     wait_until(lambda: not list_parents())
@@ -407,6 +496,8 @@ def test_a_variable_that_imports_asked_for_must_be_the_same(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("source", "why"),
     [
+        ("import sys\nsys.path.insert(0, '../src')", "imports from other folders"),
+        ("import sys; sys.path[:0] = ['lib']", "imports from other folders"),
         ("import ipywidgets as w", "ipywidgets makes widgets"),
         ("from ipywidgets import interact", "ipywidgets makes widgets"),
         ("%gui qt", "needs an event loop"),
@@ -470,6 +561,7 @@ def n_open_files():
 
 def test_many_runs_leave_no_file_and_no_process(tmp_path, own_parents):
     run("1", folder=tmp_path)
+    wait_until(lambda: any(p.n_running == 0 for p in list_parents()))
     (parent,) = [p for p in list_parents() if p.n_running == 0][:1]
     before = n_open_files()
     threads = [

@@ -21,7 +21,7 @@ from nbmlops.pipeline.states import Keeper, States
 from nbmlops.pipeline.warm.outputs import Outputs
 from nbmlops.warm.homes import NotWarm, is_alive
 from nbmlops.warm.parents import Parent
-from nbmlops.warm.pipes import Document, Pipes
+from nbmlops.warm.pipes import Document, Pipes, kill_group
 from nbmlops.warm.surroundings import surroundings
 
 _TURN_S = 0.2
@@ -97,6 +97,7 @@ class WarmClient:
         self._code: int | None = None
         self._is_over = False
         self._is_leaving = False
+        self._group: int | None = None
 
     def run(self) -> Ending:
         """Run the notebook to its end, whatever that is.
@@ -156,6 +157,7 @@ class WarmClient:
             for document in pipes.read(_TURN_S):
                 match document["type"]:
                     case "accepted":
+                        self._group = document["pid"]
                         pipes.send(surroundings(self._env, str(self._folder)))
                     case "ready":
                         self.nb.metadata["language_info"] = document["language_info"]
@@ -190,11 +192,9 @@ class WarmClient:
                     self._run_cell(pipes, index, cell)
                 else:
                     self._states.cell_passed(cell, index)
-            self._states.keep_ended()
             self._outputs.finish()
             ending = Ending(how="finished")
         except Cut as cut:
-            self._states.keep_ended()
             ending = self._ending(cut, index, pipes)
             self._on_failure()
         finally:
@@ -211,7 +211,6 @@ class WarmClient:
         self._outputs.begin(index)
         try:
             pipes.send({"source": cell.source})
-            self._states.keep_ended()  # while this one runs
             reply = self._answer(pipes)
             self._outputs.end()
             _judge(cell, reply)
@@ -244,6 +243,8 @@ class WarmClient:
             match document["type"]:
                 case "ended" | "orphaned":
                     self._is_over = True
+                    if document["type"] == "orphaned":
+                        kill_group(self._group)
                     self._code = document.get("code")
                     raise Cut("died")
                 case "left":

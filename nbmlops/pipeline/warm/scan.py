@@ -19,6 +19,7 @@ _GUI = re.compile(
     re.MULTILINE,
 )
 _EXTENSION = re.compile(r"^[ \t]*%load_ext[ \t]+([\w.]+)", re.MULTILINE)
+_PATH = re.compile(r"\bsys\.path(?:\.insert\b|\[.*\]\s*=|\s*=(?!=))")
 _OURS = ("nbmlops.notebook.extension", "nbmlops.tracking", "mlflow")
 
 
@@ -39,6 +40,8 @@ def why_a_kernel(cells: Iterable[Any]) -> str:
         magic = _GUI.search(source)
         if magic:
             return f"{magic[0].strip()!r} needs an event loop"
+        if _PATH.search(source):
+            return "it imports from other folders first"
         for name in _imported(source):
             if name.partition(".")[0] in _WIDGETS:
                 return f"{name} makes widgets"

@@ -86,7 +86,12 @@ def run(app: App, imports: Imports, folder: Path) -> None:
     except BaseException:  # noqa: BLE001 - the last frame: nothing is to see the parent's
         sys.excepthook(*sys.exc_info())
     finally:
-        process.leave(code, lambda: WIRE.send({"type": "left"}))
+        process.leave(code, _say_goodbye)
+
+
+def _say_goodbye() -> None:
+    WIRE.send({"type": "left"})
+    WIRE.close()
 
 
 def _open(folder: Path) -> _Requests:
@@ -124,15 +129,25 @@ def _loop(app: App, requests: _Requests) -> None:
     try:
         loop.run_until_complete(_answer(app, requests))
     except RuntimeError:  # exit() stops a kernel's loop
+        _leave_if_forked()
         if not app.shell.exit_now:
             raise
         while "source" in requests.read():
             pass
 
 
+def _leave_if_forked() -> None:
+    """End a process that the cell forked: the cells behind it are not for that."""
+    if os.getpid() != WIRE.pid:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+
+
 async def _answer(app: App, requests: _Requests) -> None:
     app.kernel.io_loop = IOLoop.current()
     while source := (await requests.wait()).get("source"):
         await app.execute(source)
+        _leave_if_forked()
         process.LIBC.fflush(None)
         WIRE.send({"type": "executed"})

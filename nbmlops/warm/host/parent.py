@@ -235,7 +235,7 @@ class Parent:
             self._role.be(run.folder)
         self._runs[run.pid] = run
         self._n_runs += 1
-        _say(run, {"type": "accepted"})
+        _say(run, {"type": "accepted", "pid": run.pid})
         self._tell("ready")
         return run
 

@@ -8,36 +8,78 @@ import json
 import os
 import threading
 import time
-from typing import Any
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, cast
 
 from jupyter_client.session import Session
 
 _HELD_S = 0.1
 _FULL = 4096
+_PATIENCE_S = 10.0
 
 
 class Wire:
-    """The end of the run's pipe; in the parent there is none, and nothing is said."""
+    """The end of the run's pipe; in the parent there is none, and nothing is said.
+
+    A thread writes, as in a kernel: a signal handler that raises does so in the main
+    thread, and would cut a document there.
+    """
 
     def __init__(self) -> None:
         self.fd: int | None = None
         self.pid = 0
-        self._lock = threading.Lock()
+        self._waiting: SimpleQueue[bytes | threading.Event | None] = SimpleQueue()
+        self._writer: threading.Thread | None = None
 
     def open(self, path: str) -> None:
         """Write to the pipe at ``path``, as this process."""
         self.fd = os.open(path, os.O_WRONLY)
         self.pid = os.getpid()
-        self._lock = threading.Lock()
+        self._waiting = SimpleQueue()
+        self._writer = threading.Thread(
+            target=self._write, name="nbmlops-wire", daemon=True
+        )
+        self._writer.start()
 
     def send(self, document: dict[str, Any]) -> None:
-        """Write a document, whole."""
+        """Have a document written, whole and after those before it."""
         if self.fd is None or os.getpid() != self.pid:
             return  # a process that a cell forked: a kernel's are not heard either
-        data = memoryview(json.dumps(document, default=str).encode() + b"\n")
-        with self._lock:
-            while data:
-                data = data[os.write(self.fd, data) :]
+        self.put(encoded(document))
+
+    def put(self, data: bytes) -> None:
+        """Have what `encoded` returned written; nothing interrupts this."""
+        self._waiting.put(data)
+
+    def settle(self) -> None:
+        """Wait until what was sent is written: what comes next may end the process."""
+        if threading.current_thread() is not self._writer:
+            is_written = threading.Event()
+            self._waiting.put(is_written)
+            is_written.wait(_PATIENCE_S)
+
+    def close(self) -> None:
+        """Write what was sent, and no more."""
+        self._waiting.put(None)
+        if self._writer is not None:
+            self._writer.join()
+
+    def _write(self) -> None:
+        fd = cast("int", self.fd)
+        while (data := self._waiting.get()) is not None:
+            if isinstance(data, threading.Event):
+                data.set()
+                continue
+            left = memoryview(data)
+            with suppress(OSError):  # nobody reads any more
+                while left:
+                    left = left[os.write(fd, left) :]
+
+
+def encoded(document: dict[str, Any]) -> bytes:
+    """Return a document as a line."""
+    return json.dumps(document, default=str).encode() + b"\n"
 
 
 class WireSession(Session):
@@ -92,9 +134,10 @@ class OutStream(io.TextIOBase):
 
     def _renew(self) -> None:
         """Begin anew in a fork."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler prints in between, too
         self._text: list[str] = []
         self._flusher: threading.Thread | None = None
+        self._is_sending = False
 
     def fileno(self) -> int:
         """Return the file descriptor below, as a kernel's streams do."""
@@ -122,7 +165,7 @@ class OutStream(io.TextIOBase):
         """Have what is said last before a long silence be seen, too."""
         is_late = time.monotonic() - self._sent_at > _HELD_S
         if is_late or len(self._text) > _FULL or os.getpid() != self._wire.pid:
-            self.flush()
+            self._send()
             return
         with self._lock:
             if self._flusher is None:
@@ -132,25 +175,60 @@ class OutStream(io.TextIOBase):
                 self._flusher.start()
 
     def flush(self) -> None:
-        """Send what is held back."""
+        """Send what is held back, and wait until it is on its way."""
+        if self._send() and os.getpid() == self._wire.pid:
+            self._wire.settle()
+
+    def _send(self) -> bool:
+        """Send what is held back; return whether there was any."""
+        has_sent = False
         with self._lock:
-            n = len(self._text)  # more may be added meanwhile, without the lock
-            text = "".join(self._text[:n])
+            if self._is_sending:
+                return False  # further up in this thread, which sends this, too
+            self._is_sending = True
+            try:
+                for _ in range(2):  # again for what a handler printed meanwhile
+                    if n := len(self._text):
+                        has_sent = True
+                        self._send_first(n)
+                self._sent_at = time.monotonic()
+            finally:
+                self._is_sending = False
+        return has_sent
+
+    def _send_first(self, n: int) -> None:
+        text = "".join(self._text[:n])
+        is_ours = os.getpid() == self._wire.pid
+        if is_ours:
+            content = {"name": self.name, "text": _readable(text)}
+            data = encoded({"type": "stream", "content": content})
+        try:
+            if is_ours and text:
+                self._wire.put(data)
+            elif text:
+                os.write(self._fd, _bytes_of(text))
+        finally:  # an interrupt comes before or after it
             del self._text[:n]
-            self._sent_at = time.monotonic()
-            if not text:
-                return
-            if os.getpid() == self._wire.pid:
-                content = {"name": self.name, "text": text}
-                self._wire.send({"type": "stream", "content": content})
-            else:
-                os.write(self._fd, text.encode(errors="surrogateescape"))
 
     def _flush_later(self) -> None:
         while True:
             time.sleep(_HELD_S)
-            self.flush()
+            self._send()
             self._flusher = None
             if not self._text:
                 return
             self._flusher = threading.current_thread()
+
+
+def _readable(text: str) -> str:
+    """Return a text in which what is no Unicode is replaced."""
+    if text.isascii():
+        return text
+    return _bytes_of(text).decode("utf-8", "replace")
+
+
+def _bytes_of(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
