@@ -20,6 +20,7 @@ from nbmlops.pipeline.warm.choice import warm_client, why_cold
 from nbmlops.warm.homes import NotWarm
 
 _log = logging.getLogger(__name__)
+_papermill_log = logging.getLogger("papermill")
 _HOW = {
     "timed out": "took too long",
     "died": "lost its process",
@@ -55,6 +56,8 @@ class _Follower:
             "stdout": options.get("stdout_file"),
             "stderr": options.get("stderr_file"),
         }
+        self._running: int | None = None
+        self._told: list[int] = []
         from papermill.engines import NotebookExecutionManager
 
         shown = options.get("progress_bar", False)
@@ -71,21 +74,41 @@ class _Follower:
             self._saver.keep_cell(index)
         if self._bar is not None:
             self._bar.update(index + 1 - self._bar.n)
-        for output in self._notebook.cells[index].get("outputs", ()):
-            name = output.get("name", "stdout")
-            text = output.get("text") or output.get("data", {}).get("text/plain", "")
-            if self._is_logged and text:
-                level = logging.WARNING if name == "stderr" else logging.INFO
-                logging.getLogger("papermill").log(level, text)
-            file = self._files[name]
-            if file is not None and output.output_type == "stream":
-                file.write(text)
-                file.flush()
+        self._pass_on(index)
+        if self._is_logged:
+            _papermill_log.info(f"Ending Cell {index + 1:-<43}")
 
     def keep(self) -> None:
-        """Keep the notebook, if it is time."""
+        """Keep the notebook, if it is time, and show what a cell has written."""
         if self._saver is not None:
             self._saver.keep()
+        cells = self._notebook.cells
+        for index in range(self._running or 0, len(cells)):
+            if cells[index].metadata.papermill.get("status") == "running":
+                self._pass_on(index)
+                return
+
+    def _pass_on(self, index: int) -> None:
+        """Log and write what of a cell's outputs is new."""
+        if index != self._running:
+            self._running, self._told = index, []
+            if self._is_logged:
+                _papermill_log.info(f"Executing Cell {index + 1:-<40}")
+        outputs = self._notebook.cells[index].get("outputs", ())
+        if len(outputs) < len(self._told):
+            self._told = []  # they were cleared
+        for n, output in enumerate(outputs):
+            name = output.get("name", "stdout")
+            text = output.get("text") or output.get("data", {}).get("text/plain", "")
+            new = text[self._told[n] if n < len(self._told) else 0 :]
+            self._told[n : n + 1] = [len(text)]
+            if self._is_logged and new:
+                level = logging.WARNING if name == "stderr" else logging.INFO
+                _papermill_log.log(level, new)
+            file = self._files[name]
+            if file is not None and output.output_type == "stream":
+                file.write(new)
+                file.flush()
 
     def close(self) -> None:
         """Show that the notebook has ended."""

@@ -67,6 +67,25 @@ def test_it_runs_with_parameters_and_shows_what_papermill_shows(papermill):
 
 
 @pytest.mark.kernel
+def test_what_a_cell_says_is_passed_on_while_it_runs(papermill):
+    waits = (
+        "import time\nfrom pathlib import Path\nprint('first', flush=True)\n"
+        "until = time.monotonic() + 20\n"
+        "while 'first' not in Path('said').read_text():\n"
+        "    assert time.monotonic() < until\n    time.sleep(0.05)\n"
+        "print('last')"
+    )
+    options = ["--log-output", "--stdout-file", "said", "--cwd", "."]
+    done, cells = papermill(waits, "print('end')", options=options)
+    assert done.returncode == 0, done.stderr
+    assert cells[-2].outputs[0].text == "first\nlast\n"
+    told = [line for line in done.stderr.splitlines() if line.strip()]
+    heard = ["Executing Cell 2---", "first", "last", "Ending Cell 2---", "end"]
+    places = [next(n for n, t in enumerate(told) if t.startswith(x)) for x in heard]
+    assert places == sorted(places)
+
+
+@pytest.mark.kernel
 def test_a_cell_that_raises_is_papermills_error(papermill):
     done, cells = papermill("1 / 0", "2")
     assert done.returncode == 1
