@@ -155,6 +155,8 @@ class Cache:
         outputs: Mapping[str, Any] = entry["outputs"]
         missing = []
         for name, kept in outputs.items():
+            if kept is None:
+                return False  # it could not be written
             path = folder / name
             try:
                 is_there = (

@@ -80,7 +80,7 @@ def keep(
     notes = [f"{task.name}: {note}" for note in result.notes]
     key = task.key
     if task.step.notebook is not None:
-        now = keys.parts(task.step, task.params, upstream=task.upstream)
+        now = keys.parts(task.step, task.params, upstream=task.upstream, slot=task.slot)
         moved = changes(task.parts, now)
         if moved:
             notes.append(f"{task.name} is not kept: {moved} while it ran")

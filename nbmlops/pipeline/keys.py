@@ -36,6 +36,7 @@ _WORDS = {
     "outputs": "the declared outputs",
     "upstream": "step {}",
     "action": "{}",
+    "once": "its name",
 }
 
 
@@ -65,6 +66,7 @@ class Keys:
         upstream: Mapping[str, str],
         made: Mapping[str, str] | None = None,
         below: tuple[str, ...] = (),
+        slot: str = "",
     ) -> Parts:
         """Return the parts of a step's key.
 
@@ -81,6 +83,9 @@ class Keys:
             yet.
         below : tuple of str, default=()
             The outputs those declare: what is there of them on disk does not count.
+        slot : str, default=""
+            What names the unit among all of the project: an effect that is to be once
+            is its own, and that of no other step that does the same.
 
         Returns
         -------
@@ -109,6 +114,7 @@ class Keys:
                 "inputs": dict(sorted(self._inputs(step, made or {}, below))),
                 "outputs": dict.fromkeys(sorted(step.outputs), ""),
                 "upstream": dict(upstream),
+                **({"once": {"": slot}} if step.once else {}),
             }
         except FileNotFoundError as error:
             raise NotFoundError(

@@ -1,7 +1,8 @@
 """Effects that must not take place twice: meant before, and known to be done after.
 
-Before a step marked ``once`` begins, a record on disk says so; it goes when the result
-is kept, or when the notebook itself failed. A record that is found later is of a step
+Before a step marked ``once`` begins its first cell, a record on disk says so, and when
+its last one has ended, that it is done; it goes when the result is kept, or when the
+notebook itself failed. A record that is found later and does not say so is of a step
 that was killed in between, of which nobody knows whether its effect took place. When
 all its declared outputs were written since, they are the receipt: it is done. Else it
 is not begun again but by name.
@@ -11,13 +12,34 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from nbmlops._masking import mask_tree
 from nbmlops.entities import Step
 from nbmlops.errors import ConflictError
 from nbmlops.pipeline.digests import files_below, read_record, sharded, write_record
+from nbmlops.tracking.owner import Owner
 
 _CLOCK_S = 0.02  # the clock of files may run so far behind
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What is known of a step that was done, and its result not kept.
+
+    Attributes
+    ----------
+    run_id : str or None
+        Its run, where it came to its end.
+    values : Mapping of str to object
+        What it emitted, as far as that may be on disk.
+    """
+
+    run_id: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Intent:
@@ -36,7 +58,18 @@ class Intent:
 
     def declare(self) -> None:
         """Say, down to the disk, that the step begins."""
-        write_record(self._path, {"begun_at": time.time()})
+        owner = Owner.me()
+        record = {"begun_at": time.time(), "by": owner.kernel, "boot": owner.boot}
+        self._write(record)
+
+    def confirm(self, run_id: str, values: Mapping[str, Any]) -> None:
+        """Say that the step is done, whatever becomes of its result."""
+        plain = {k: v for k, v in values.items() if mask_tree({k: v}) == {k: v}}
+        done = {"run_id": run_id, "values": plain}
+        self._write({"begun_at": time.time(), "done": done})
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        write_record(self._path, record)
         for path in (self._path, self._path.parent):
             fd = os.open(path, os.O_RDONLY)
             try:
@@ -48,8 +81,17 @@ class Intent:
         """Say that it is known how the step ended."""
         self._path.unlink(missing_ok=True)
 
-    def was_done(self, step: Step, folder: Path) -> bool:
-        """Return whether the step was killed after it was done.
+    def is_under_way(self) -> bool:
+        """Return whether the process that has begun the step still lives."""
+        record = read_record(self._path)
+        if not isinstance(record, dict) or "by" not in record:
+            return False
+        owner = Owner.parse(str(record["by"]), str(record["boot"]))
+        now = time.time()
+        return owner is not None and not owner.is_dead(heard_at=now, now=now)
+
+    def effect(self, step: Step, folder: Path) -> Effect | None:
+        """Return what is known of the step, when it was done.
 
         Parameters
         ----------
@@ -60,25 +102,36 @@ class Intent:
 
         Returns
         -------
-        bool
-            False when it was never begun.
+        Effect or None
+            None when it was never begun.
 
         Raises
         ------
         ConflictError
-            It was begun, and whether its effect took place is not known.
+            It was begun, and whether its effect took place is not known; or it was
+            done and has not made its outputs.
         """
         if not self._path.exists():
-            return False
+            return None
         record = read_record(self._path)
-        begun_at = record["begun_at"] if isinstance(record, dict) else time.time()
-        receipts = [list(files_below(folder / output)) for output in step.outputs]
-        if receipts and all(
-            any(path.stat().st_mtime >= begun_at - _CLOCK_S for path in files)
-            for files in receipts
-        ):
-            return True
+        record = record if isinstance(record, dict) else {"begun_at": time.time()}
+        begun_at, done = record["begun_at"], record.get("done")
+        made = {out: list(files_below(folder / out)) for out in step.outputs}
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(begun_at))
+        if done is not None:
+            lacking = [repr(name) for name, files in made.items() if not files]
+            if not lacking:
+                return Effect(done["run_id"], done["values"])
+            raise ConflictError(
+                f"Step {step.name!r} is to be done once; it was done at {at}, and has "
+                f"not made its outputs: {', '.join(lacking)}.",
+                fix=f"Make them, or run it again with --force {step.name}.",
+            )
+        if made and all(
+            any(path.stat().st_mtime >= begun_at - _CLOCK_S for path in files)
+            for files in made.values()
+        ):
+            return Effect()
         raise ConflictError(
             f"Step {step.name!r} is to be done once; it was begun at {at} and killed, "
             "and whether its effect took place is not known.",

@@ -16,6 +16,7 @@ from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
 from nbmlops.pipeline.cache import Cache
 from nbmlops.pipeline.ground import Look
 from nbmlops.pipeline.keys import Keys, Parts, changes, key_of
+from nbmlops.pipeline.once import Intent
 from nbmlops.pipeline.parameters import check_parameters, told
 from nbmlops.pipeline.templates import render
 from nbmlops.pipeline.units import Unit, choose, units_of
@@ -88,7 +89,7 @@ class Planner:
         self.spec, self._looks, self._force = spec, looks, frozenset(force)
         self._only = only
         self.folder = Path(spec.path).parent
-        self.project = settings.project
+        self.project, self._home = settings.project, settings.home
         self.keys = Keys(self.folder, settings.project, settings.home)
         self.cache = Cache(settings.home, self.keys.digests, depot=settings.cache.url)
         self.done: dict[str, StepReport] = {}
@@ -126,6 +127,8 @@ class Planner:
             A step before has not made what it needs.
         NotFoundError
             An input is gone.
+        ConflictError
+            It is to be done once, and may have been.
         """
         step = unit.step
         params = self.params_of(unit) if step.notebook else {}
@@ -142,6 +145,7 @@ class Planner:
             upstream={name: self._key_of[name] for name in step.needs},
             made=made,
             below=below,
+            slot=self.slot(unit),
         )
         key = key_of(parts)
         entry = self.cache.find(key)
@@ -155,6 +159,9 @@ class Planner:
             entry, why = None, "its cache is off"
         elif entry is None:
             why = self._why(unit, key, parts)
+            intent = Intent(self._home, key)
+            if step.once and not intent.is_under_way():
+                intent.effect(step, self.folder)
         return Decision(
             unit=unit,
             params=params,
@@ -172,6 +179,13 @@ class Planner:
         if last["key"] == key:
             return "its result is not kept any more"
         return changes(last["parts"], parts) or "it was made by another version"
+
+    def remember(self, decision: Decision) -> None:
+        """Have the next run compare with this result, which is kept."""
+        slot = self.slot(decision.unit)
+        if (self.cache.last(slot) or {}).get("key") != decision.key:
+            took_s = (decision.entry or {}).get("duration_s", 0.0)
+            self.cache.set_last(slot, decision.key, decision.parts, took_s)
 
     def slot(self, unit: Unit) -> str:
         """Return what names a unit among all of the project."""

@@ -83,7 +83,7 @@ class Recording:
     Attributes
     ----------
     has_orphans : bool
-        Whether a worker went without ending its run.
+        Whether a worker, or an earlier run, went without ending its run.
     """
 
     def __init__(
@@ -103,10 +103,9 @@ class Recording:
             "mlflow.source.type": "PROJECT" if kind == "pipeline" else "NOTEBOOK",
             self._file_tag: self._file,
         }
-        self.has_orphans = False
         self._hits: list[LeftRun] = []
         self._state: Path | None = None
-        _clear_up(self.settings.home)
+        self.has_orphans = _clear_up(self.settings.home)
         self._run = LeftRun(
             store,
             name=spec.name,
@@ -244,11 +243,11 @@ def _scratch(home: Path, key: str) -> Path:
     return home / "pipelines" / "watched" / key
 
 
-def _clear_up(home: Path) -> None:
-    """Kill what runs that were killed have left running."""
+def _clear_up(home: Path) -> bool:
+    """Kill what runs that were killed have left running; return if there were any."""
     folder = _state_folder(home)
     if not folder.is_dir():
-        return
+        return False
     dead = []
     for path in folder.iterdir():
         record = read_record(path)
@@ -264,6 +263,7 @@ def _clear_up(home: Path) -> None:
         for path in dead:
             shutil.rmtree(_scratch(home, path.name), ignore_errors=True)
             path.unlink(missing_ok=True)
+    return bool(dead)
 
 
 def _state_folder(home: Path) -> Path:

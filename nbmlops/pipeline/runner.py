@@ -110,7 +110,7 @@ class Runner:
                 self._recording.abandon(error)
                 self._live.end(status_of(error), problem=str(error))
                 raise
-        self._recording.has_orphans = self._crew.has_lost
+        self._recording.has_orphans |= self._crew.has_lost
         return self._finish()
 
     def _loop(self) -> None:
@@ -175,6 +175,7 @@ class Runner:
             decisions.append(decision)
         for decision in decisions[n_before:]:
             if decision.entry is not None and self._put_back(decision):
+                self._planner.remember(decision)
                 report = self._planner.report_of(decision)
                 self._say(f"{report.step}: cached, {report.why}")
                 self._recording.hit(report, step.notebook, decision.key)
@@ -330,8 +331,9 @@ class Runner:
             entry, folder, step.outputs
         ):
             raise UsageError(
-                f"The files of {report.step!r}, the selected one, are gone.",
-                fix=f"Run it again with --force {step.name}.",
+                f"The files of {report.step!r}, the selected one, are not in the "
+                "cache.",
+                fix=f"See that it can be written, and run with --force {step.name}.",
             )
 
     def _finish(self) -> PipelineReport:

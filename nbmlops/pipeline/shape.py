@@ -52,6 +52,8 @@ class Draft:
         Where each param, grid axis and path of a step stands.
     triggers : list of Trigger
         Those that are right.
+    watched : dict of str to int
+        The paths that they name, and where.
     """
 
     name: str | None = None
@@ -63,6 +65,7 @@ class Draft:
     paths_of: dict[str, dict[str, int]] = field(default_factory=dict)
     lines_of: dict[str, dict[str, int]] = field(default_factory=dict)
     triggers: list[Trigger] = field(default_factory=list)
+    watched: dict[str, int] = field(default_factory=dict)
 
 
 class Shape:
@@ -301,6 +304,8 @@ class Shape:
                     )
             elif (value := self._forms.take(given, key, check)) is not None:
                 options[key] = value
+        if "paths" in options:
+            self.draft.watched |= _lines(given["paths"])
         if on == "performance" and not {"below", "above"} & set(given):
             self._forms.fault(
                 located.line, "The trigger on performance has no below or above."
@@ -315,10 +320,7 @@ class Shape:
         found: tuple[str, ...] = self._forms.take(body, key, self._forms.texts) or ()
         lines = self.draft.paths_of.setdefault(name, {})
         if key in body:
-            items = (
-                body[key].value if isinstance(body[key].value, list) else [body[key]]
-            )
-            lines |= {str(item.value): item.line for item in items}
+            lines |= _lines(body[key])
         for path in found:
             if has_template(path):
                 self._forms.fault(
@@ -327,3 +329,9 @@ class Shape:
             if found.count(path) > 1:
                 self._forms.fault(lines[path], f"{path!r} is twice among the {key}.")
         return tuple(dict.fromkeys(path for path in found if not has_template(path)))
+
+
+def _lines(located: Located) -> dict[str, int]:
+    """Return where each of some texts stands."""
+    items = located.value if isinstance(located.value, list) else [located]
+    return {str(item.value): item.line for item in items}

@@ -83,6 +83,11 @@ def choose(step: Step, reports: list[StepReport]) -> int:
     ]
     if not ranked:
         seen = {name for report in reports for name in report.metrics}
+        if metric in seen:
+            raise UsageError(
+                f"Metric {metric!r} is not a number in any run of step {step.name!r}.",
+                fix="Log a number, or select by another metric.",
+            )
         raise UsageError(
             f"No run of step {step.name!r} has metric {metric!r} to select by."
             f"{did_you_mean(metric, seen)}",

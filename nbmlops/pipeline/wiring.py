@@ -53,9 +53,8 @@ class Wiring:
             if step.name in self.looks:
                 self._params(step, self.looks[step.name])
         self._shared_params()
-        for trigger in self._ground.draft.triggers:
-            for path in trigger.options.get("paths", ()):  # type: ignore[attr-defined]
-                self._ground.inside(path, 1)
+        for path, line in self._ground.draft.watched.items():
+            self._ground.inside(path, line)
         return ordered
 
     def _look(self, step: Step) -> None:

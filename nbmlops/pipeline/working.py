@@ -14,7 +14,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from nbmlops.entities import StepReport
+from nbmlops.entities import CellProgress, StepReport
 from nbmlops.errors import NbmlopsError, NotebookError, StoreError
 from nbmlops.pipeline.cache import Cache
 from nbmlops.pipeline.keeping import Result, facts_of, keep, report_of
@@ -123,26 +123,21 @@ def _work(task: Task, keys: Keys, cache: Cache, act: Act) -> Reply:
     if entry is not None and cache.restore(entry, folder, step.outputs):
         return Reply(report=report_of(task, entry, "cached"), entry=entry)
     intent = Intent(task.settings.home, task.key) if step.once else None
-    if intent is not None and task.may_be_cached and intent.was_done(step, folder):
-        reply = keep(task, keys, cache, _killed(task), {})
-        intent.withdraw()
-        return reply
-    before = stamps(step, folder)
-    if intent is not None:
-        intent.declare()
     store = connect(task.settings)
-    try:
-        result = _execute(task, store, act)
+    effect = intent.effect(step, folder) if intent and task.may_be_cached else None
+    if effect is None:
+        before = stamps(step, folder)
+        result = _execute(task, store, act, intent)
         result.run_id = _arrived(store, result.run_id)
         _check_outputs(task, store, result.run_id, before)
-    except NbmlopsError as error:
-        how = getattr(error, "how", "raised")
-        if intent is not None and how in ("raised", "exited"):
-            intent.withdraw()  # the notebook itself said that it failed
-        raise
-    facts = facts_of(task, store, result.run_id) if step.notebook else {}
+    elif effect.run_id is None:
+        result = _killed(task)
+    else:
+        result = Result(_arrived(store, effect.run_id), 0.0, effect.values)
+    is_known = step.notebook and (effect is None or effect.run_id)
+    facts = facts_of(task, store, result.run_id) if is_known else {}
     reply = keep(task, keys, cache, result, facts)
-    if intent is not None:
+    if intent is not None and cache.find(task.key) is not None:
         intent.withdraw()
     return reply
 
@@ -156,9 +151,25 @@ def _killed(task: Task) -> Result:
     return Result(run_id, 0.0, {}, [note])
 
 
-def _execute(task: Task, store: Store, act: Act) -> Result:
+def _execute(task: Task, store: Store, act: Act, intent: Intent | None) -> Result:
+    """Do what the step is for; of what is to be once, tell before and after."""
+    if intent is None:
+        return _run(task, store, act, lambda: None)
+    try:
+        result = _run(task, store, act, intent.declare)
+    except NbmlopsError as error:
+        how = getattr(error, "how", "" if task.step.notebook else "raised")
+        if how in ("raised", "exited", "not started"):
+            intent.withdraw()  # the notebook itself said that it failed
+        raise
+    intent.confirm(result.run_id, result.values)
+    return result
+
+
+def _run(task: Task, store: Store, act: Act, declare: Callable[[], None]) -> Result:
     os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps({**task.context, KEY: task.key})
     if task.step.notebook is None:
+        declare()
         return _act(task, store, act)
     from nbmlops.pipeline.step import run_notebook
 
@@ -168,6 +179,14 @@ def _execute(task: Task, store: Store, act: Act) -> Result:
     live, output = task.live, None
     if live is not None and task.keeps_notebook:
         output = notebook_file(live, task.name)
+    tell = report_to(live, task.name) if live is not None else None
+
+    def follow(progress: CellProgress) -> None:
+        if progress.n_done == 0:
+            declare()
+        if tell is not None:
+            tell(progress)
+
     done = run_notebook(
         task.folder / task.step.notebook,
         params=task.params,
@@ -179,7 +198,7 @@ def _execute(task: Task, store: Store, act: Act) -> Result:
         store=store,
         give_up=_verdict(watch.folder / "verdict") if watch else None,
         output=output,
-        on_progress=report_to(live, task.name) if live is not None else None,
+        on_progress=follow,
     )
     return Result(done.run_id, done.duration_s, done.values, list(done.notes))
 

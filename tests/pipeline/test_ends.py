@@ -138,9 +138,63 @@ def test_an_intent_that_cannot_be_read_counts(project):
     path.write_bytes(b"")
     spec = nm.Pipeline.load(write_chain(project)).spec
     with pytest.raises(nm.ConflictError, match="is to be done once"):
-        intent.was_done(spec.steps[1], project)
+        intent.effect(spec.steps[1], project)
     intent.withdraw()
-    assert not intent.was_done(spec.steps[1], project)
+    assert intent.effect(spec.steps[1], project) is None
+
+
+SEND = "print('send', file=open('ledger.txt', 'a', buffering=1))\n"
+
+
+def test_an_effect_whose_outputs_were_not_made_is_not_repeated(store, project):
+    write_notebook(project / "send.ipynb", [SEND])
+    path = write_pipeline(
+        project,
+        "steps: {send: {notebook: send.ipynb, once: true, outputs: [sent.txt]}}",
+    )
+    for problem in ("did not make its outputs", "has not made its outputs"):
+        with pytest.raises(PipelineRunError, match=problem):
+            nm.Pipeline.load(path, store=store).run()
+    (planned,) = nm.Pipeline.load(path, store=store).plan().steps
+    assert "will fail: Step 'send' is to be done once; it was done at" in planned.why
+    (project / "sent.txt").touch()
+    report = nm.Pipeline.load(path, store=store).run().report
+    assert states(report) == {"send": "done"}
+    assert search.get_run(store, report.step("send").run_id).name == "send"
+    assert states(nm.Pipeline.load(path, store=store).run().report) == {
+        "send": "cached"
+    }
+    assert ledger(project) == ["send"]
+
+
+def test_an_effect_whose_result_cannot_be_kept_is_not_repeated(store, project):
+    source = SEND + (
+        "import nbmlops as nm\nnm.emit(n=1, api_token='ghp_' + 'a1B2c3D4e5F6' * 3)"
+    )
+    write_notebook(project / "send.ipynb", [source])
+    path = write_pipeline(project, "steps: {send: {notebook: send.ipynb, once: true}}")
+    entries = project / ".nbmlops" / "cache" / "entries"
+    entries.parent.mkdir(parents=True)
+    entries.write_text("in the way")
+    for _ in range(2):
+        report = nm.Pipeline.load(path, store=store).run().report
+        assert "is not kept" in report.notes[0]
+    entries.unlink()
+    report = nm.Pipeline.load(path, store=store).run().report
+    assert report.step("send").values == {"n": 1}
+    assert states(nm.Pipeline.load(path, store=store).run().report) == {
+        "send": "cached"
+    }
+    assert ledger(project) == ["send"]
+
+
+def test_equal_effects_of_two_steps_are_two(store, project):
+    write_notebook(project / "send.ipynb", [SEND])
+    step = "{notebook: send.ipynb, once: true}"
+    path = write_pipeline(project, f"steps: {{a: {step}, b: {step}}}")
+    report = nm.Pipeline.load(path, store=store).run(jobs=2).report
+    assert states(report) == {"a": "done", "b": "done"}
+    assert ledger(project) == ["send", "send"]
 
 
 def test_two_commands_at_once_share_the_cache(store, project):
