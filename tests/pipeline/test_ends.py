@@ -67,6 +67,19 @@ def test_two_interrupts_stop_the_running_steps(store, project):
     assert ledger(project) == ["began"]
 
 
+def test_the_run_of_a_killed_pipeline_is_ended_by_the_next(store, project):
+    path = write_sleeper(project, 120)
+    process = command(project, "pipeline", "run", path.name)
+    wait_until(lambda: ledger(project) == ["began"])
+    os.killpg(process.pid, signal.SIGKILL)
+    finish(process)
+    assert [run.name for run in search.list_running(store)] != []
+    write_sleeper(project, 0)
+    report = nm.Pipeline.load(path, store=store).run().report
+    assert states(report) == {"a": "done", "b": "done"}
+    assert search.list_running(store) == ()
+
+
 def write_once(project, outputs):
     write_notebook(
         project / "send.ipynb",

@@ -147,8 +147,8 @@ BAD = {
         "`share` is 30, not a share from 0 to 1",
     ),
     "trigger outside": (
-        "triggers: [{on: data, paths: [../x]}]\n" + STEP % "",
-        1,
+        STEP % "" + "\ntriggers:\n- on: data\n  paths: [../x]",
+        4,
         "outside of the project",
     ),
     "template step": (

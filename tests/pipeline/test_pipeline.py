@@ -72,6 +72,55 @@ def test_all_runs_of_a_pipeline_tell_the_commit_that_it_began_at(store, project)
     assert found == {head}
 
 
+def test_a_miss_tells_what_has_changed_since_the_last_run(store, project):
+    path = write_chain(project)
+    whole = nm.Pipeline.load(path, store=store)
+    whole.run()
+    whole.run(params={"prepare.times": 2})
+    assert states(whole.run().report) == {"prepare": "cached", "train": "cached"}
+    report = whole.run(params={"train.C": 3.0}).report
+    assert report.step("train").why == "param C changed"
+
+
+def test_what_python_puts_beside_an_input_is_none(store, project):
+    (project / "shapes").mkdir()
+    (project / "shapes" / "round.py").write_text("PI = 3\n")
+    source = "import sys\nsys.path.append('shapes')\nimport round"
+    write_notebook(project / "a.ipynb", [source])
+    path = write_pipeline(project, "steps: {a: {notebook: a.ipynb, inputs: [shapes]}}")
+    for state in ("done", "cached"):
+        report = nm.Pipeline.load(path, store=store).run().report
+        assert (states(report), report.notes) == ({"a": state}, ())
+    assert (project / "shapes" / "__pycache__").exists()
+
+
+def test_a_selected_result_that_could_not_be_kept_is_told_of(store, project):
+    write_notebook(
+        project / "a.ipynb",
+        ["import nbmlops as nm\nopen('out.txt', 'w').write(str(C))\nnm.emit(auc=C)"],
+        parameters="C: float = 1.0",
+    )
+    step = "notebook: a.ipynb, outputs: [out.txt], grid: {C: [0.1, 0.2]}"
+    path = write_pipeline(project, f"steps: {{a: {{{step}, select: {{metric: auc}}}}}}")
+    entries = project / ".nbmlops" / "cache" / "entries"
+    entries.parent.mkdir(parents=True)
+    entries.write_text("in the way")
+    with pytest.raises(PipelineRunError, match=r"are not in the cache\. See that"):
+        nm.Pipeline.load(path, store=store).run()
+
+
+def test_nothing_is_selected_by_what_is_no_number(store, project):
+    write_notebook(
+        project / "a.ipynb",
+        ["import nbmlops as nm\nnm.emit(auc=float('nan'))"],
+        parameters="C: float = 1.0",
+    )
+    step = "notebook: a.ipynb, grid: {C: [0.1, 0.2]}, select: {metric: auc}"
+    path = write_pipeline(project, f"steps: {{a: {{{step}}}}}")
+    with pytest.raises(PipelineRunError, match="'auc' is not a number in any run"):
+        nm.Pipeline.load(path, store=store).run()
+
+
 def test_a_chain_runs_once_and_is_put_back_afterwards(store, project):
     path = write_chain(project)
     before = {each: each.read_bytes() for each in project.glob("*.ipynb")}

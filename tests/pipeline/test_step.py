@@ -487,3 +487,26 @@ def test_importing_the_step_loads_nothing_heavy():
     root = Path(__file__).parents[2]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout == "[]\n"
+
+
+def test_a_notebook_of_an_old_format_runs(store, project):
+    cell = {
+        "cell_type": "code",
+        "input": ["print(3)"],
+        "outputs": [],
+        "language": "python",
+        "collapsed": False,
+        "metadata": {},
+        "prompt_number": 1,
+    }
+    old = {
+        "nbformat": 3,
+        "nbformat_minor": 0,
+        "metadata": {"name": "x"},
+        "worksheets": [{"metadata": {}, "cells": [cell]}],
+    }
+    path = project / "old.ipynb"
+    path.write_text(json.dumps(old))
+    out = project / "out.ipynb"
+    run_notebook(path, output=out, store=store)
+    assert nbformat.read(out, 4).cells[0].outputs[0].text == "3\n"
