@@ -20,6 +20,9 @@ from nbmlops.cli.output import CellLine, json_option, show, tell
 @click.option("-e", "--experiment", help="Experiment of the run.")
 @click.option("--name", help="The run's name; the notebook's by default.")
 @click.option("--timeout", "timeout_s", type=float, help="Seconds it may take.")
+@click.option(
+    "--cell-timeout", "cell_timeout_s", type=float, help="Seconds a cell may take."
+)
 @click.option("--kernel", "kernel_name", help="Kernel to use.")
 @click.option("--cold", is_flag=True, help="Start a kernel, even where a fork will do.")
 @json_option

@@ -79,6 +79,8 @@ class Step:
         Kernel to use instead of the notebook's.
     timeout_s : float or None
         Seconds a run may take.
+    cell_timeout_s : float or None
+        Seconds each cell of its notebook may take.
     retries : int
         How often a failed run is begun again, at least 0.
     retry_on : tuple of RetryKind
@@ -103,6 +105,7 @@ class Step:
     select: Select | None = None
     kernel: str | None = None
     timeout_s: float | None = None
+    cell_timeout_s: float | None = None
     retries: int = 0
     retry_on: tuple[RetryKind, ...] = ("died", "outage")
     retry_wait_s: float = 1.0

@@ -25,8 +25,8 @@ class Account:
         As it was read.
     executed : nbformat.NotebookNode
         As it was executed.
-    timeout_s : float or None
-        Seconds it was given.
+    timeout_s, cell_timeout_s : float or None
+        Seconds that it, and each of its cells, was given.
     """
 
     ending: Ending
@@ -34,6 +34,7 @@ class Account:
     notebook: Any
     executed: Any
     timeout_s: float | None
+    cell_timeout_s: float | None = None
 
     def error(self, kept: str, *, run_id: str) -> NotebookError:
         """Return why the step failed.
@@ -70,6 +71,14 @@ class Account:
         return own[before]
 
     @property
+    def _was_in_cell_too_long(self) -> bool:
+        index, limit_s = self.ending.cell_index, self.cell_timeout_s
+        if index is None or limit_s is None:
+            return False
+        took_s = self.executed.cells[index].metadata.papermill.duration
+        return bool(took_s and took_s >= limit_s)
+
+    @property
     def problem(self) -> str:
         """One sentence on where and why it ended; "" when it came to its end."""
         name, reason, index = self.source.name, self.ending.reason, self._source_index()
@@ -80,6 +89,9 @@ class Account:
             case "exited":
                 return f"In {cell} of {name} the notebook was left by {reason}."
             case "timed out":
+                if self._was_in_cell_too_long:
+                    limit = f"{self.cell_timeout_s:g} seconds"
+                    return f"{cell.capitalize()} of {name} did not end within {limit}."
                 limit = f"{self.timeout_s:g} seconds"
                 return f"{name} did not end within {limit}: it was in {cell}."
             case "died":

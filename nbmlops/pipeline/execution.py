@@ -83,6 +83,7 @@ class Execution:
         self._executed = notebook
         self._ending: Ending | None = None
         self._timeout_s: float | None = None
+        self._cell_timeout_s: float | None = None
         self._open_at_failure: tuple[str, ...] = ()
         self._cover = Cover()
         self._saver: Saver | None = None
@@ -101,6 +102,7 @@ class Execution:
             notebook=self._notebook,
             executed=self._executed,
             timeout_s=self._timeout_s,
+            cell_timeout_s=self._cell_timeout_s,
         )
 
     @property
@@ -114,6 +116,7 @@ class Execution:
         kernel_name: str,
         experiment: str,
         timeout_s: float | None,
+        cell_timeout_s: float | None,
         place: Place,
         cold: bool = False,
         jobs: int = 1,
@@ -133,6 +136,8 @@ class Execution:
             Experiment of the runs that the cells make.
         timeout_s : float or None
             Seconds it may take.
+        cell_timeout_s : float or None
+            Seconds each cell may take.
         place : Place
             Where its kernel runs.
         cold : bool, default=False
@@ -147,7 +152,7 @@ class Execution:
             Given a `CellProgress` whenever a cell begins.
         """
         self._executed = ready
-        self._timeout_s = timeout_s
+        self._timeout_s, self._cell_timeout_s = timeout_s, cell_timeout_s
         with (
             tempfile.TemporaryDirectory() as scratch,
             ExitStack() as closing,
@@ -173,6 +178,7 @@ class Execution:
                 "folder": place.folder or self._source.parent,
                 "env": self._environment(experiment, place) | left,
                 "timeout_s": timeout_s,
+                "cell_timeout_s": cell_timeout_s,
                 "on_failure": self._note_open_children,
                 "keeper": keeper,
             }

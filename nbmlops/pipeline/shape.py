@@ -19,7 +19,16 @@ from nbmlops.pipeline.templates import has_template
 
 _TOP = ("name", "experiment", "params", "steps", "triggers")
 _COMMON = ("needs", "cache", "once", "retries", "retry_on", "retry_wait_s", "timeout_s")
-_NOTEBOOK = ("notebook", "inputs", "outputs", "params", "grid", "select", "kernel")
+_NOTEBOOK = (
+    "notebook",
+    "inputs",
+    "outputs",
+    "params",
+    "grid",
+    "select",
+    "kernel",
+    "cell_timeout_s",
+)
 _ACTIONS = ("register", "deploy", "check")
 _OPTIONS = {
     "register": ("model", "from", "alias"),
@@ -166,6 +175,9 @@ class Shape:
             select=self._select(name, body, has_grid=bool(grid) or "grid" in body),
             kernel=self._forms.take(body, "kernel", self._forms.text),
             timeout_s=self._forms.take(body, "timeout_s", self._forms.seconds),
+            cell_timeout_s=self._forms.take(
+                body, "cell_timeout_s", self._forms.seconds
+            ),
             retries=retries or 0,
             retry_on=self._retry_on(body),
             retry_wait_s=1.0 if wait_s is None else wait_s,

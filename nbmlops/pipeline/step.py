@@ -72,6 +72,7 @@ def run_notebook(
     experiment: str | None = None,
     name: str | None = None,
     timeout_s: float | None = None,
+    cell_timeout_s: float | None = None,
     kernel_name: str | None = None,
     store: Store | None = None,
     place: Place | None = None,
@@ -102,6 +103,8 @@ def run_notebook(
         The run's name; the notebook's by default.
     timeout_s : float, optional
         Seconds the whole notebook may take, above 0; no limit by default.
+    cell_timeout_s : float, optional
+        Seconds each of its cells may take, likewise.
     kernel_name : str, optional
         Kernel to use instead of the one the notebook names.
     store : Store, optional
@@ -148,10 +151,12 @@ def run_notebook(
     values = check_parameters(declared, params or {})
     if jobs < 1:
         raise UsageError(f"There are {jobs} jobs.", fix="Give at least 1.")
-    if timeout_s is not None and not timeout_s > 0:
-        raise UsageError(
-            f"The limit is {timeout_s} seconds.", fix="Give a timeout_s above 0."
-        )
+    limits = {"timeout_s": timeout_s, "cell_timeout_s": cell_timeout_s}
+    for limit, given_s in limits.items():
+        if given_s is not None and not given_s > 0:
+            raise UsageError(
+                f"The limit is {given_s} seconds.", fix=f"Give a {limit} above 0."
+            )
     place = place or Place()
     kernel = _kernel(notebook, kernel_name, place)
 
@@ -193,6 +198,7 @@ def run_notebook(
                 kernel_name=kernel,
                 experiment=experiment,
                 timeout_s=timeout_s,
+                cell_timeout_s=cell_timeout_s,
                 place=place,
                 cold=cold,
                 jobs=jobs,

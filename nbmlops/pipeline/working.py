@@ -193,6 +193,7 @@ def _run(task: Task, store: Store, act: Act, declare: Callable[[], None]) -> Res
         experiment=task.experiment,
         name=task.name,
         timeout_s=task.step.timeout_s,
+        cell_timeout_s=task.step.cell_timeout_s,
         kernel_name=task.step.kernel,
         jobs=task.jobs,
         store=store,

@@ -40,14 +40,25 @@ class Pipes:
 
     def __init__(self, above: Path, wanted: Mapping[str, Any]) -> None:
         self.folder = above / uuid4().hex
-        self.folder.mkdir(mode=0o700)
-        (self.folder / "wanted.json").write_text(json.dumps(wanted))
         self._fds: dict[str, int] = {}
         self._rest = dict.fromkeys(_READ, b"")
         decoder = codecs.getincrementaldecoder("utf-8")
         self._decoders = {name: decoder("replace") for name in _READ[:2]}
         self._unsent = b""
         self._poll = select.poll()
+        self._open = set(_READ)
+        self._woken, self._waker = os.pipe()
+        os.set_blocking(self._woken, False)
+        self._poll.register(self._woken, select.POLLIN)
+        try:
+            self._make(wanted)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self, wanted: Mapping[str, Any]) -> None:
+        self.folder.mkdir(mode=0o700)
+        (self.folder / "wanted.json").write_text(json.dumps(wanted))
         # Held for reading, too, the pipes that are written never break.
         modes = dict.fromkeys(_READ, os.O_RDONLY) | dict.fromkeys(_WRITTEN, os.O_RDWR)
         for name, mode in modes.items():
@@ -55,10 +66,6 @@ class Pipes:
             self._fds[name] = os.open(self.folder / name, mode | os.O_NONBLOCK)
             if name in _READ:
                 self._poll.register(self._fds[name], select.POLLIN)
-        self._woken, self._waker = os.pipe()
-        os.set_blocking(self._woken, False)
-        self._poll.register(self._woken, select.POLLIN)
-        self._open = set(_READ)
 
     def close(self) -> None:
         """Let go of the run, which ends it, and remove the folder."""

@@ -58,6 +58,14 @@ class Fork:
         self._said = b""
         self._group: int | None = None
         self._fds: dict[str, int] = {}
+        try:
+            self._make(wanted)
+        except BaseException:
+            self.close()
+            raise
+
+    def _make(self, wanted: Mapping[str, Any]) -> None:
+        folder = self._folder
         folder.mkdir(mode=0o700)
         (folder / "wanted.json").write_text(json.dumps(wanted))
         self.log = (folder / "words").open("w+b")

@@ -127,6 +127,7 @@ BAD = {
     "retries true": (STEP % "retries: true", 1, "`retries` is True, not a whole number"),
     "retry_on": (STEP % "retry_on: [dead]", 1, "No end of a step is called 'dead'"),
     "timeout_s": (STEP % "timeout_s: 0", 1, "`timeout_s` is 0, not seconds above 0"),
+    "cell": (STEP % "cell_timeout_s: a", 1, "`cell_timeout_s` is 'a'"),
     "cache": (STEP % "cache: 'no'", 1, "`cache` is 'no', not true or false"),
     "once without cache": (STEP % "cache: false, once: true", 1, "its cache is off"),
     "cron": (

@@ -226,6 +226,7 @@ def with_package(monkeypatch):
         ("train.ipynb", {"output": "/proc/x/a.ipynb"}, UsageError, "Cannot write"),
         ("train.ipynb", {"timeout_s": 0}, UsageError, "limit"),
         ("train.ipynb", {"timeout_s": float("nan")}, UsageError, "limit"),
+        ("train.ipynb", {"cell_timeout_s": -1}, UsageError, "limit"),
         ("train.ipynb", {"kernel_name": "pyhton3"}, NotFoundError, "'python3'"),
         ("trian.ipynb", {}, NotFoundError, "Did you mean 'train.ipynb'"),
     ],
@@ -321,6 +322,20 @@ def test_the_time_limit_is_for_the_whole_notebook_and_tells_where_it_hung(
     assert found.count("failed") == 1
     assert found == sorted(found, key=["completed", "failed", "pending"].index)
     assert found[-1] == "pending"
+
+
+@pytest.mark.parametrize("cold", [False, True])
+@pytest.mark.parametrize("timeout_s", [None, 300])
+def test_a_cell_has_a_time_limit_of_its_own(store, write, executed, cold, timeout_s):
+    nap = "import time\ntime.sleep(0.7)"
+    path = write(nap, nap, nap, "time.sleep(60)", nap)
+    limits = {"timeout_s": timeout_s, "cell_timeout_s": 2}
+    problem = r"Cell 4 of .* did not end within 2 seconds\."
+    with pytest.raises(NotebookError, match=problem) as caught:
+        run_notebook(path, **limits, cold=cold, store=store)
+    assert caught.value.how == "timed out"
+    found = [state for state, _ in states(executed(caught.value.run_id))]
+    assert found[-2:] == ["failed", "pending"]
 
 
 def test_a_cell_that_will_not_be_interrupted_ends_with_all_its_processes(

@@ -1,5 +1,6 @@
 """Runs in forks: the same as in a kernel, each by itself, and gone at the end."""
 
+import errno
 import gc
 import os
 import re
@@ -557,6 +558,23 @@ def test_a_folder_that_others_can_write_to_is_refused(tmp_path, monkeypatch):
 
 def n_open_files():
     return len([*Path("/proc/self/fd").iterdir()])
+
+
+def test_a_full_disk_is_a_reason_for_a_kernel_and_leaves_nothing(
+    tmp_path, own_parents, monkeypatch
+):
+    run("1", folder=tmp_path)
+    before = n_open_files()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "mkfifo", full)
+    with pytest.raises(NotWarm, match="No space left"):
+        warm(made("1"), tmp_path).run()
+    monkeypatch.undo()
+    assert n_open_files() == before
+    wait_until(lambda: not [*own_parents.glob("nbmlops/warm/*/runs/*")])
 
 
 def test_many_runs_leave_no_file_and_no_process(tmp_path, own_parents):
