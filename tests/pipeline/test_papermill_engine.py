@@ -71,7 +71,7 @@ def test_what_a_cell_says_is_passed_on_while_it_runs(papermill):
     waits = (
         "import time\nfrom pathlib import Path\nprint('first', flush=True)\n"
         "until = time.monotonic() + 20\n"
-        "while 'first' not in Path('said').read_text():\n"
+        "while not Path('said').exists() or 'first' not in Path('said').read_text():\n"
         "    assert time.monotonic() < until\n    time.sleep(0.05)\n"
         "print('last')"
     )

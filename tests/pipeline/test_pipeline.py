@@ -85,7 +85,10 @@ def test_a_miss_tells_what_has_changed_since_the_last_run(store, project):
 def test_what_python_puts_beside_an_input_is_none(store, project):
     (project / "shapes").mkdir()
     (project / "shapes" / "round.py").write_text("PI = 3\n")
-    source = "import sys\nsys.path.append('shapes')\nimport round"
+    source = (
+        "from pathlib import Path\nbeside = Path('shapes', '__pycache__')\n"
+        "beside.mkdir(exist_ok=True)\n(beside / 'round.pyc').touch()"
+    )
     write_notebook(project / "a.ipynb", [source])
     path = write_pipeline(project, "steps: {a: {notebook: a.ipynb, inputs: [shapes]}}")
     for state in ("done", "cached"):

@@ -573,7 +573,7 @@ def test_a_full_disk_is_a_reason_for_a_kernel_and_leaves_nothing(
     with pytest.raises(NotWarm, match="No space left"):
         warm(made("1"), tmp_path).run()
     monkeypatch.undo()
-    assert n_open_files() == before
+    assert n_open_files() <= before
     wait_until(lambda: not [*own_parents.glob("nbmlops/warm/*/runs/*")])
 
 

@@ -8,8 +8,9 @@ import json
 import os
 import threading
 import time
+from collections import deque
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, cast
 
 from jupyter_client.session import Session
@@ -24,13 +25,29 @@ class Wire:
 
     A thread writes, as in a kernel: a signal handler that raises does so in the main
     thread, and would cut a document there.
+
+    Attributes
+    ----------
+    lock : RLock
+        Held by who makes documents of what was printed. A signal handler or a finalizer
+        may print in the middle of that, and so in the same thread.
+    is_sending : bool
+        Whether somebody does.
     """
 
     def __init__(self) -> None:
         self.fd: int | None = None
         self.pid = 0
-        self._waiting: SimpleQueue[bytes | threading.Event | None] = SimpleQueue()
+        self._waiting: SimpleQueue[bytes | threading.Event | OutStream | None]
+        self._waiting = SimpleQueue()
         self._writer: threading.Thread | None = None
+        self._renew()
+        os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        """Begin anew in a fork."""
+        self.lock, self.is_sending = threading.RLock(), False
+        self._settling: set[int] = set()
 
     def open(self, path: str) -> None:
         """Write to the pipe at ``path``, as this process."""
@@ -48,16 +65,25 @@ class Wire:
             return  # a process that a cell forked: a kernel's are not heard either
         self.put(encoded(document))
 
-    def put(self, data: bytes) -> None:
-        """Have what `encoded` returned written; nothing interrupts this."""
-        self._waiting.put(data)
+    def put(self, what: bytes | OutStream) -> None:
+        """Have what `encoded` returned written, or soon what a stream holds.
+
+        Nothing interrupts this.
+        """
+        self._waiting.put(what)
 
     def settle(self) -> None:
         """Wait until what was sent is written: what comes next may end the process."""
-        if threading.current_thread() is not self._writer:
+        me = threading.get_ident()
+        if me in self._settling:  # a signal's handler, while this thread waits
+            return
+        self._settling.add(me)
+        try:
             is_written = threading.Event()
             self._waiting.put(is_written)
             is_written.wait(_PATIENCE_S)
+        finally:
+            self._settling.discard(me)
 
     def close(self) -> None:
         """Write what was sent, and no more."""
@@ -66,15 +92,32 @@ class Wire:
             self._writer.join()
 
     def _write(self) -> None:
-        fd = cast("int", self.fd)
-        while (data := self._waiting.get()) is not None:
-            if isinstance(data, threading.Event):
-                data.set()
+        self._settling.add(threading.get_ident())  # which can wait for nobody
+        holding: deque[tuple[float, OutStream]] = deque()
+        while True:
+            left_s = holding[0][0] - time.monotonic() if holding else None
+            if left_s is not None and left_s <= 0:
+                holding.popleft()[1].send_held()
                 continue
-            left = memoryview(data)
-            with suppress(OSError):  # nobody reads any more
-                while left:
-                    left = left[os.write(fd, left) :]
+            try:
+                what = self._waiting.get(timeout=left_s)
+            except Empty:
+                continue
+            match what:
+                case None:
+                    return
+                case bytes():
+                    self._write_whole(what)
+                case OutStream():
+                    holding.append((time.monotonic() + _HELD_S, what))
+                case _:
+                    what.set()
+
+    def _write_whole(self, data: bytes) -> None:
+        left = memoryview(data)
+        with suppress(OSError):  # nobody reads any more
+            while left:
+                left = left[os.write(cast("int", self.fd), left) :]
 
 
 def encoded(document: dict[str, Any]) -> bytes:
@@ -134,10 +177,8 @@ class OutStream(io.TextIOBase):
 
     def _renew(self) -> None:
         """Begin anew in a fork."""
-        self._lock = threading.RLock()  # a signal's handler prints in between, too
         self._text: list[str] = []
-        self._flusher: threading.Thread | None = None
-        self._is_sending = False
+        self._is_held = False
 
     def fileno(self) -> int:
         """Return the file descriptor below, as a kernel's streams do."""
@@ -157,22 +198,27 @@ class OutStream(io.TextIOBase):
             raise TypeError(f"write() argument must be str, not {type(text)}")
         held = self._text
         held.append(text)
-        if self._flusher is None or len(held) > _FULL:
+        if not self._is_held or len(held) > _FULL:
             self._send_or_hold()
         return len(text)
 
     def _send_or_hold(self) -> None:
-        """Have what is said last before a long silence be seen, too."""
         is_late = time.monotonic() - self._sent_at > _HELD_S
         if is_late or len(self._text) > _FULL or os.getpid() != self._wire.pid:
             self._send()
-            return
-        with self._lock:
-            if self._flusher is None:
-                self._flusher = threading.Thread(
-                    target=self._flush_later, name="nbmlops-stream", daemon=True
-                )
-                self._flusher.start()
+        else:
+            self._hold()
+
+    def _hold(self) -> None:
+        """Have what is said last before a long silence be seen, too."""
+        if not self._is_held:
+            self._is_held = True
+            self._wire.put(self)
+
+    def send_held(self) -> None:
+        """Send what is held back, in the wire's thread."""
+        self._is_held = False  # what is written from now on is held anew
+        self._send()
 
     def flush(self) -> None:
         """Send what is held back, and wait until it is on its way."""
@@ -182,10 +228,11 @@ class OutStream(io.TextIOBase):
     def _send(self) -> bool:
         """Send what is held back; return whether there was any."""
         has_sent = False
-        with self._lock:
-            if self._is_sending:
-                return False  # further up in this thread, which sends this, too
-            self._is_sending = True
+        with self._wire.lock:
+            if self._wire.is_sending:  # further up in this thread
+                self._hold()
+                return False
+            self._wire.is_sending = True
             try:
                 for _ in range(2):  # again for what a handler printed meanwhile
                     if n := len(self._text):
@@ -193,7 +240,7 @@ class OutStream(io.TextIOBase):
                         self._send_first(n)
                 self._sent_at = time.monotonic()
             finally:
-                self._is_sending = False
+                self._wire.is_sending = False
         return has_sent
 
     def _send_first(self, n: int) -> None:
@@ -209,15 +256,6 @@ class OutStream(io.TextIOBase):
                 os.write(self._fd, _bytes_of(text))
         finally:  # an interrupt comes before or after it
             del self._text[:n]
-
-    def _flush_later(self) -> None:
-        while True:
-            time.sleep(_HELD_S)
-            self._send()
-            self._flusher = None
-            if not self._text:
-                return
-            self._flusher = threading.current_thread()
 
 
 def _readable(text: str) -> str:
