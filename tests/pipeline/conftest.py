@@ -51,6 +51,13 @@ def _no_kernel_is_left():
     left = [
         process
         for process in psutil.Process().children(recursive=True)
-        if process.pid not in before and process.status() != psutil.STATUS_ZOMBIE
+        if process.pid not in before and is_alive(process)
     ]
     assert not left
+
+
+def is_alive(process):
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
