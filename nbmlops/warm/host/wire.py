@@ -211,8 +211,8 @@ class OutStream(io.TextIOBase):
 
     def _hold(self) -> None:
         """Have what is said last before a long silence be seen, too."""
-        if not self._is_held:
-            self._is_held = True
+        if not self._is_held and os.getpid() == self._wire.pid:
+            self._is_held = True  # a process that a cell forked has nobody to do so
             self._wire.put(self)
 
     def send_held(self) -> None:
