@@ -38,9 +38,10 @@ def run(
     from nbmlops.pipeline import run_notebook
     from nbmlops.pipeline.notebook import find_notebook, parameters, read_notebook
     from nbmlops.pipeline.parameters import parse_text
+    from nbmlops.pipeline.parameters_file import read_parameters
 
     declared = parameters(read_notebook(find_notebook(notebook)))
-    given = _read_params(file) if file else {}
+    given = read_parameters(Path(file)) if file else {}
     given |= {name: parse_text(declared, name, text) for name, text in params}
     tell(f"running {notebook}")
     with CellLine() as line:
@@ -52,27 +53,6 @@ def run(
         f"{len(result.run_ids)} tracked in it"
     )
     show(result, as_json=as_json, text="\n".join([text, *result.notes]))
-
-
-def _read_params(file: str) -> dict[str, object]:
-    import yaml
-
-    from nbmlops.errors import NotFoundError, UsageError
-
-    path = Path(file)
-    if not path.is_file():
-        raise NotFoundError(f"No parameter file {file!r}.", fix="Check the path.")
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"{file} is not YAML: {' '.join(str(error).split())}.", fix="Mend the file."
-        ) from error
-    if not isinstance(found, dict):
-        raise UsageError(
-            f"{file} is not a mapping.", fix="Write a line NAME: VALUE a parameter."
-        )
-    return found
 
 
 @click.command()

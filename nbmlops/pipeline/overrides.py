@@ -8,7 +8,7 @@ from dataclasses import replace
 from nbmlops.entities import PipelineSpec
 from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
 from nbmlops.pipeline.ground import Look
-from nbmlops.pipeline.parameters import check_parameters
+from nbmlops.pipeline.parameters import check_parameters, refuse_other
 
 
 def override(
@@ -36,6 +36,7 @@ def override(
     UsageError
         A step or a parameter is unknown, or a value is of another type. Names all.
     """
+    refuse_other(params)
     problems: list[str] = []
     steps = {step.name: step for step in spec.steps}
     shared = dict(spec.params)

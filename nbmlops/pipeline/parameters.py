@@ -73,6 +73,26 @@ class ParametersError(UsageError):
         self.fields = dict(faults)
 
 
+def refuse_other(given: object) -> None:
+    """Refuse what gives no values by name.
+
+    Parameters
+    ----------
+    given : object
+        What was given as parameters.
+
+    Raises
+    ------
+    UsageError
+        It is no mapping.
+    """
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"The parameters are {given!r:.60}, not a mapping of names to values.",
+            fix="Give a dict, such as {'C': 0.5}.",
+        )
+
+
 def check_parameters(
     declared: Mapping[str, Parameter] | None, given: Mapping[str, object]
 ) -> dict[str, object]:
@@ -107,6 +127,7 @@ def check_parameters(
     >>> check_parameters(known, {"C": 2})
     {'C': 2}
     """
+    refuse_other(given)
     if declared is None and given:
         raise UsageError(
             "Parameters are given, but no cell of the notebook is tagged 'parameters'.",

@@ -83,7 +83,7 @@ class Planner:
             known = [step.name for step in spec.steps]
             if name not in (*known, "*"):
                 raise UsageError(
-                    f"No step {name!r} to force.{did_you_mean(name, known)}",
+                    f"No step {name!r}.{did_you_mean(name, known)}",
                     fix=f"The steps are: {', '.join(known)}.",
                 )
         self.spec, self._looks, self._force = spec, looks, frozenset(force)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +154,9 @@ def run_notebook(
         raise UsageError(f"There are {jobs} jobs.", fix="Give at least 1.")
     limits = {"timeout_s": timeout_s, "cell_timeout_s": cell_timeout_s}
     for limit, given_s in limits.items():
-        if given_s is not None and not given_s > 0:
+        if given_s is not None and not (isinstance(given_s, Real) and given_s > 0):
             raise UsageError(
-                f"The limit is {given_s} seconds.", fix=f"Give a {limit} above 0."
+                f"The limit is {given_s!r} seconds.", fix=f"Give a {limit} above 0."
             )
     place = place or Place()
     kernel = _kernel(notebook, kernel_name, place)

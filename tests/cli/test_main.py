@@ -93,6 +93,26 @@ def test_run_takes_parameters_by_option_and_file(project, capsys):
     assert (project / "out" / "step.ipynb").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("C: 1\nname: a\nC: 2\n", "line 3: The key 'C' is there twice"),
+        ("- C\n", "line 1: The file is a list, not a mapping"),
+        ("", "line 1: The file is empty, not a mapping"),
+        ("C: [1\n", "This is not YAML"),
+        (None, "No parameter file 'q.yaml'. Did you mean 'p.yaml'?"),
+    ],
+)
+def test_a_parameter_file_that_is_none_is_refused_with_its_line(
+    project, capsys, content, told
+):
+    write_notebook(project / "step.ipynb", ["C"], parameters="C: float = 1.0")
+    name = "q.yaml" if content is None else "p.yaml"
+    (project / "p.yaml").write_text(content or "", encoding="utf-8")
+    assert invoke(["run", "step.ipynb", "-f", name]) == 2
+    assert told in capsys.readouterr().err
+
+
 @pytest.mark.kernel
 def test_failing_notebook_is_exit_code_1_and_names_its_cell(project, capsys):
     write_notebook(project / "step.ipynb", ["x = 1", "1 / 0"])

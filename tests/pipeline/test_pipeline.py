@@ -484,7 +484,13 @@ def test_what_is_asked_wrongly_is_refused_before_anything_runs(store, project):
     assert "No parameter 'c'" in caught.value.problem
     assert "'trian.C': write STEP.NAME. Did you mean 'train.C'?" in caught.value.problem
     assert "'C' is 'x' (str), not float" in caught.value.problem
-    for options in ({"engine": "lcoal"}, {"jobs": 0}, {"force": "trian"}):
+    for options in (
+        {"engine": "lcoal"},
+        {"jobs": 0},
+        {"force": "trian"},
+        {"from_step": "trian"},
+        {"params": ["C"]},
+    ):
         with pytest.raises(UsageError):
             pipeline.run(**options)
     with pytest.raises(NotFoundError, match="was not run yet"):

@@ -13,6 +13,7 @@ from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
 from nbmlops.pipeline.glance import glance, kernel_of, read_kernel
 from nbmlops.pipeline.ground import Ground, Look, iter_input
 from nbmlops.pipeline.notebook import find_notebook, parameters
+from nbmlops.pipeline.parameters import refuse_other
 from nbmlops.pipeline.shape import Draft
 from nbmlops.pipeline.sweeps.checking import Checker
 from nbmlops.pipeline.sweeps.listed import Combo, Given, of_grid, of_list
@@ -117,6 +118,7 @@ def ask(path: str | Path, request: Request, settings: Settings) -> Asked:
             f"The sweep has {' and '.join(kinds) or 'no grid, sets or space'}.",
             fix="Give one of grid, sets and space.",
         )
+    refuse_other(request.params)
     notebook = glance(source)
     checker = Checker(parameters(notebook))
     _check_numbers(request, checker)

@@ -40,6 +40,9 @@ def of_grid(
         Told what is wrong.
     """
     axes: dict[str, list[object]] = {}
+    if not isinstance(grid, Mapping):
+        checker.fault(f"The grid is {grid!r:.60}, not lists of values by name.")
+        return []
     for name, values in grid.items():
         if isinstance(values, str | bytes | Mapping | set) or not isinstance(
             values, Iterable
