@@ -1,9 +1,10 @@
 """What a pipeline with nothing to do takes, with few and with many kept results.
 
-Ten notebooks run as a pipeline; the same command again, n times, and the same in one
-session of Python, as in a notebook; then with 100 and 100,000 results in the cache,
-interleaved. With ``kills N`` it kills N pipelines at
-random points instead, and runs the same command again.
+Ten notebooks that add one run as a pipeline; the same command again, n times, and the
+same in one session of Python, as in a notebook; then with 100 and 100,000 results in
+the cache, interleaved. Last, ten notebooks that each cross-validate a forest. With
+``kills N`` it kills N pipelines at random points instead, and runs the same command
+again.
 
     python benchmarks/pipelines.py [ROUNDS] [ENTRIES]
     python benchmarks/pipelines.py kills [N] [SEED]
@@ -37,10 +38,19 @@ ENV = {
 ENV.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
-def write_chain(folder: Path, n: int = 10) -> None:
+FIT = """
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import cross_val_score
+forest = RandomForestClassifier(200, random_state=x)
+print(cross_val_score(forest, *load_digits(return_X_y=True)).mean())
+"""
+
+
+def write_chain(folder: Path, n: int = 10, work: str = "") -> None:
     """Write a pipeline of ``n`` notebooks, each with a value from the one before."""
     (folder / ".nbmlops").mkdir(parents=True)
-    cell = "import pandas as pd, nbmlops as nm\nnm.emit(y=x + 1)"
+    cell = f"import pandas as pd, nbmlops as nm\nnm.emit(y=x + 1){work}"
     steps = []
     for i in range(n):
         write_notebook(folder / f"s{i}.ipynb", [cell], parameters="x: int = 0")
@@ -155,6 +165,12 @@ def main() -> None:
                 f"{word:8} with 100 and {n_entries:,} results kept: {a:.3g} and "
                 f"{b:.3g} {unit}, {b / a:.2f}x"
             )
+        forests = Path(scratch, "forests")
+        write_chain(forests, work=FIT)
+        run_s = timed(forests, "run")
+        again = statistics.median(timed(forests, "run") for _ in range(rounds))
+        print(f"10 steps that fit forests, run  {run_s:.2f} s")
+        print(f"nothing changed, run    {again:.2f} s, {run_s / again:.0f}x faster")
 
 
 if __name__ == "__main__":

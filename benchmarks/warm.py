@@ -4,6 +4,7 @@ Each round runs every contestant once, one after the other; times are medians of
 rounds, the ratio is papermill's time to ours. ``engine`` is papermill by our engine,
 ``tracked`` is `nm.run_notebook`: with a run, and notebook and page in the store.
 ``sweep`` is `nm.sweep`, which also looks for kept results and keeps its own.
+``command`` is each as typed in a shell, with all that it has to import.
 The floor forks a process that has imported and executes the bare cells, two at a time.
 Parents, the store and papermill itself are warm: a first round is not counted.
 
@@ -24,6 +25,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -144,6 +146,25 @@ def single(rounds: int, names: list[str]) -> None:
         show(name, times, {"engine": WANTED[name], "tracked": WANTED[name]})
 
 
+def commands(rounds: int) -> None:
+    """Compare the commands for the trivial notebook."""
+    write(Path("trivial.ipynb"), NOTEBOOKS["trivial"])
+    words = {
+        "papermill": ["papermill", "trivial.ipynb", "pm.ipynb"],
+        "engine": ["papermill", "--engine", "nbmlops", "trivial.ipynb", "ours.ipynb"],
+        "tracked": ["nbmlops", "run", "trivial.ipynb", "tracked.ipynb"],
+    }
+    times: dict[str, list[float]] = {who: [] for who in words}
+    for turn in range(rounds + 1):
+        for who, (name, *rest) in words.items():
+            line = [str(Path(sys.executable).with_name(name)), *rest]
+            run = partial(subprocess.run, line, check=True, capture_output=True)
+            took = timed(run)
+            if turn:
+                times[who].append(took)
+    show("command", times, {})
+
+
 def batch(rounds: int, n_sets: int) -> None:
     """Compare a batch of parameter sets, two at a time."""
     from nbmlops.pipeline import run_notebook
@@ -216,7 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sets", type=int, default=20)
-    parser.add_argument("--only", choices=[*NOTEBOOKS, "batch"])
+    parser.add_argument("--only", choices=[*NOTEBOOKS, "command", "batch"])
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger().setLevel(logging.ERROR)
@@ -225,6 +246,8 @@ def main() -> None:
         Path(".nbmlops").mkdir()
         names = [name for name in NOTEBOOKS if asked.only in (None, name)]
         single(asked.rounds, names)
+        if asked.only in (None, "command"):
+            commands(asked.rounds)
         if asked.only in (None, "batch"):
             batch(asked.rounds, asked.sets)
         os.chdir("/")

@@ -35,18 +35,23 @@ def run(
     **options: Any,
 ) -> None:
     """Run NOTEBOOK as one tracked step; write it, executed, to OUTPUT."""
-    from nbmlops.pipeline import run_notebook
-    from nbmlops.pipeline.notebook import find_notebook, parameters, read_notebook
+    from nbmlops.pipeline.beside import run_beside
+    from nbmlops.pipeline.glance import glance
+    from nbmlops.pipeline.notebook import find_notebook, parameters
     from nbmlops.pipeline.parameters import parse_text
     from nbmlops.pipeline.parameters_file import read_parameters
 
-    declared = parameters(read_notebook(find_notebook(notebook)))
+    declared = parameters(glance(find_notebook(notebook)))
     given = read_parameters(Path(file)) if file else {}
     given |= {name: parse_text(declared, name, text) for name, text in params}
     tell(f"running {notebook}")
     with CellLine() as line:
-        result = run_notebook(
-            notebook, params=given, output=output, on_progress=line, **options
+        result = run_beside(
+            notebook,
+            params=given,
+            output=output,
+            on_progress=line,
+            **options,
         )
     text = (
         f"{result.status} in {result.duration_s:.1f} s: run {result.run_id}, "

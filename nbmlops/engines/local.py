@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,13 @@ class Process:
         Variables to add to its environment.
     folder : str, optional
         Its working folder; that of this process by default.
+    must_fork : bool, default=False
+        Whether there is to be none that has yet to import what it needs.
+
+    Raises
+    ------
+    NotWarm
+        It must be forked, and cannot be.
 
     Attributes
     ----------
@@ -56,11 +64,16 @@ class Process:
     """
 
     def __init__(
-        self, module: str, env: Mapping[str, str], *, folder: str | None = None
+        self,
+        module: str,
+        env: Mapping[str, str],
+        *,
+        folder: str | None = None,
+        must_fork: bool = False,
     ) -> None:
         self.token = uuid4().hex
         self._process, self._log = _begin(
-            module, {**os.environ, **env, OF_WORKER: self.token}, folder
+            module, {**os.environ, **env, OF_WORKER: self.token}, folder, must_fork
         )
         self.task: object | None = None
         self.was_late = False
@@ -99,6 +112,11 @@ class Process:
         if self._stop_at is not None and now > self._stop_at:
             self.kill()
 
+    def interrupt(self) -> None:
+        """Send it what Ctrl-C would, and its group."""
+        with contextlib.suppress(OSError):
+            self._process.send_signal(signal.SIGINT)
+
     def stop(self) -> None:
         """Have it interrupt its task, end what that has begun, and end."""
         if self._stop_at is None:
@@ -131,12 +149,14 @@ class Process:
 
 
 def _begin(
-    module: str, env: Mapping[str, str], folder: str | None
+    module: str, env: Mapping[str, str], folder: str | None, must_fork: bool
 ) -> tuple[subprocess.Popen[bytes] | Fork, IO[bytes]]:
     """Return a process that runs a module, and what it writes to stderr."""
     try:
         forked = fork(module, env, folder)
     except NotWarm as reason:
+        if must_fork:
+            raise
         _log.info("%s is started anew: %s.", module, reason)
     else:
         return forked, forked.log
@@ -200,16 +220,16 @@ if TYPE_CHECKING:
     _: type[Engine] = LocalEngine
 
 
-def serve(work: Callable[[Any], object]) -> None:
+def serve(work: Callable[[Any, Callable[[object], None]], object]) -> None:
     """Do what stdin asks for, and answer on stdout, until stdin ends.
 
     Parameters
     ----------
     work : callable
-        Given a task, returns the answer; it does not raise.
+        Given a task and what answers beforehand, returns the last answer; it does not
+        raise.
     """
     import queue
-    import signal
     import threading
 
     answers = os.fdopen(os.dup(1), "wb")
@@ -227,13 +247,14 @@ def serve(work: Callable[[Any], object]) -> None:
             if is_busy.is_set():  # the runner is gone: nobody waits for the answer
                 os.kill(os.getpid(), signal.SIGTERM)
 
+    def answer(document: object) -> None:
+        with contextlib.suppress(OSError):  # who asked is gone, of which `read` hears
+            pickle.dump(document, answers)
+            answers.flush()
+
     threading.Thread(target=read, name="nbmlops-tasks", daemon=True).start()
     while (task := tasks.get()) is not None:
         is_busy.set()
-        reply = work(task)
+        reply = work(task, answer)
         is_busy.clear()
-        try:
-            pickle.dump(reply, answers)
-            answers.flush()
-        except OSError:
-            return
+        answer(reply)

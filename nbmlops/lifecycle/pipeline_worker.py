@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from nbmlops.engines.local import serve
 from nbmlops.errors import UsageError
-from nbmlops.pipeline.tasks import Reply, Task
+from nbmlops.pipeline.beside import Errand, run_errand
+from nbmlops.pipeline.tasks import Task
 from nbmlops.pipeline.working import work
 from nbmlops.store import Store
 
@@ -76,7 +77,9 @@ def prepare() -> None:
     installed()
 
 
-def _work(task: Task) -> Reply:
+def _work(task: Task | Errand, tell: Callable[[object], None]) -> object:
+    if isinstance(task, Errand):
+        return run_errand(task, tell)
     return work(task, act=act)
 
 

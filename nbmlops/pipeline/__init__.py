@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nbmlops.pipeline.cache import Cache
     from nbmlops.pipeline.pipeline import Pipeline
-    from nbmlops.pipeline.step import StepResult, run_notebook
+    from nbmlops.pipeline.result import StepResult
+    from nbmlops.pipeline.step import run_notebook
     from nbmlops.pipeline.sweeps.sweeping import sweep
     from nbmlops.pipeline.values import emit
 
 _HOME_OF = {
     "Cache": "cache",
     "Pipeline": "pipeline",
-    "StepResult": "step",
+    "StepResult": "result",
     "emit": "values",
     "run_notebook": "step",
     "sweep": "sweeps.sweeping",

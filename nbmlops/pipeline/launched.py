@@ -14,6 +14,7 @@ from typing import Any
 from nbmlops.entities import StepReport
 from nbmlops.entities.pipeline import StepState
 from nbmlops.errors import NbmlopsError, NotebookError
+from nbmlops.pipeline.beside import run_beside
 from nbmlops.pipeline.live import Live, notebook_file, report_to
 from nbmlops.pipeline.pipeline import Pipeline
 
@@ -57,8 +58,6 @@ def main() -> None:
 
 
 def _run_step(file: Path, live: Live, options: dict[str, Any]) -> None:
-    from nbmlops.pipeline.step import run_notebook
-
     name = file.stem
     live.start(name, "")
 
@@ -66,7 +65,7 @@ def _run_step(file: Path, live: Live, options: dict[str, Any]) -> None:
         live.settle(StepReport(step=name, state=state, why=why, run_id=run_id))
 
     try:
-        done = run_notebook(
+        done = run_beside(
             file,
             output=notebook_file(live.folder, name),
             on_progress=report_to(live.folder, name),

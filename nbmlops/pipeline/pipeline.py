@@ -20,14 +20,13 @@ from nbmlops.pipeline.parameters import parse_text
 from nbmlops.pipeline.planning import Planner
 from nbmlops.pipeline.runner import Runner
 from nbmlops.pipeline.single import single
+from nbmlops.pipeline.tasks import WORKER
 from nbmlops.render.pipelines import Graph, PlanView, ReportView, StatusView
 from nbmlops.store import Store
 from nbmlops.tracking.replaying import refuse_in_replay
 
 if TYPE_CHECKING:
     from nbmlops.pipeline.live import Live
-
-WORKER = "nbmlops.lifecycle.pipeline_worker"  # where the areas meet
 
 
 class Pipeline:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from nbmlops._hashing import code_hash
 from nbmlops._masking import mask_tree
-from nbmlops.entities import CellProgress, RunStatus, to_json
+from nbmlops.entities import CellProgress, to_json
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.pipeline.execution import Execution
 from nbmlops.pipeline.interrupts import GiveUp, terminable
@@ -25,44 +24,11 @@ from nbmlops.pipeline.notebook import (
 from nbmlops.pipeline.output import check_output
 from nbmlops.pipeline.place import Place
 from nbmlops.pipeline.recovery import recover_steps
+from nbmlops.pipeline.result import StepResult
 from nbmlops.pipeline.showing import CellsBelow
 from nbmlops.store import Store, connect, fluent
 from nbmlops.tracking import open_run
 from nbmlops.tracking.source import relative
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepResult:
-    """What a step came to.
-
-    Attributes
-    ----------
-    run_id : str
-        The step's run.
-    status : RunStatus
-        ``FINISHED``: any other end is raised.
-    notebook : str
-        Path of the notebook that was run; it is as it was.
-    output : str or None
-        Path of the executed notebook, where one was asked for.
-    duration_s : float
-        Seconds from the call to the end of the run.
-    run_ids : tuple of str
-        Runs that the notebook's cells made, the oldest first.
-    notes : tuple of str
-        What the store has not taken yet, and where it is kept.
-    values : Mapping of str to object
-        What its cells emitted.
-    """
-
-    run_id: str
-    status: RunStatus
-    notebook: str
-    output: str | None
-    duration_s: float
-    run_ids: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_notebook(

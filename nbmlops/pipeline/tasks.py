@@ -11,6 +11,8 @@ from nbmlops.config import Settings
 from nbmlops.entities import Step, StepReport
 from nbmlops.pipeline.keys import Parts
 
+WORKER = "nbmlops.lifecycle.pipeline_worker"
+"""What workers run, as ``python -m`` does: there the areas meet."""
 KEY = "nbmlops.cache_key"
 """Tag of a step's run: the key of its result."""
 Failure = Literal["died", "outage", "timeout", "error", "usage"]

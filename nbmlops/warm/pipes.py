@@ -27,6 +27,32 @@ def kill_group(pid: int | None) -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
+def set_up(
+    folder: Path,
+    wanted: Mapping[str, Any],
+    modes: Mapping[str, int],
+    fds: dict[str, int],
+) -> None:
+    """Make the folder of a fork, and open the client's ends of its pipes.
+
+    Parameters
+    ----------
+    folder : Path
+        Where; it is not there yet.
+    wanted : Mapping of str to object
+        What the parent is to know before it forks.
+    modes : Mapping of str to int
+        How each pipe is opened.
+    fds : dict of str to int
+        What is opened is added here, also when not all can be.
+    """
+    folder.mkdir(mode=0o700)
+    (folder / "wanted.json").write_text(json.dumps(wanted))
+    for name, mode in modes.items():
+        os.mkfifo(folder / name, 0o600)
+        fds[name] = os.open(folder / name, mode | os.O_NONBLOCK)
+
+
 class Pipes:
     """The folder of a run and what goes through it; gone when it is closed.
 
@@ -50,22 +76,15 @@ class Pipes:
         self._woken, self._waker = os.pipe()
         os.set_blocking(self._woken, False)
         self._poll.register(self._woken, select.POLLIN)
+        # Held for reading, too, the pipes that are written never break.
+        modes = dict.fromkeys(_READ, os.O_RDONLY) | dict.fromkeys(_WRITTEN, os.O_RDWR)
         try:
-            self._make(wanted)
+            set_up(self.folder, wanted, modes, self._fds)
         except BaseException:
             self.close()
             raise
-
-    def _make(self, wanted: Mapping[str, Any]) -> None:
-        self.folder.mkdir(mode=0o700)
-        (self.folder / "wanted.json").write_text(json.dumps(wanted))
-        # Held for reading, too, the pipes that are written never break.
-        modes = dict.fromkeys(_READ, os.O_RDONLY) | dict.fromkeys(_WRITTEN, os.O_RDWR)
-        for name, mode in modes.items():
-            os.mkfifo(self.folder / name, 0o600)
-            self._fds[name] = os.open(self.folder / name, mode | os.O_NONBLOCK)
-            if name in _READ:
-                self._poll.register(self._fds[name], select.POLLIN)
+        for name in _READ:
+            self._poll.register(self._fds[name], select.POLLIN)
 
     def close(self) -> None:
         """Let go of the run, which ends it, and remove the folder."""

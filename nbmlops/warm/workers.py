@@ -6,6 +6,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -17,12 +18,19 @@ from uuid import uuid4
 
 from nbmlops.warm.homes import START_S, NotWarm, is_alive
 from nbmlops.warm.parents import Parent
-from nbmlops.warm.pipes import kill_group
+from nbmlops.warm.pipes import kill_group, set_up
 from nbmlops.warm.surroundings import surroundings
 
 _IDLE_S = 600.0
 _ATTEMPTS = 3
 _TURN_S = 0.2
+_MODES = {
+    "go": os.O_RDWR,
+    "out": os.O_RDONLY,
+    "end": os.O_RDONLY,
+    "life": os.O_RDWR,
+}
+_ASKED = {signal.SIGINT: b"i", signal.SIGTERM: b"t", signal.SIGKILL: b"k"}
 _WIDTHS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
 
@@ -59,24 +67,11 @@ class Fork:
         self._group: int | None = None
         self._fds: dict[str, int] = {}
         try:
-            self._make(wanted)
+            set_up(folder, wanted, _MODES, self._fds)
+            self.log = (folder / "words").open("w+b")
         except BaseException:
             self.close()
             raise
-
-    def _make(self, wanted: Mapping[str, Any]) -> None:
-        folder = self._folder
-        folder.mkdir(mode=0o700)
-        (folder / "wanted.json").write_text(json.dumps(wanted))
-        self.log = (folder / "words").open("w+b")
-        for name, mode in (
-            ("go", os.O_RDWR),
-            ("out", os.O_RDONLY),
-            ("end", os.O_RDONLY),
-            ("life", os.O_RDWR),
-        ):
-            os.mkfifo(folder / name, 0o600)
-            self._fds[name] = os.open(folder / name, mode | os.O_NONBLOCK)
 
     def begin(self, parent: Parent) -> str:
         """Wait until it is there; return why another parent is to be asked, or "".
@@ -133,13 +128,17 @@ class Fork:
         os.set_blocking(out, True)
         self.stdout = os.fdopen(out, "rb")
 
+    def send_signal(self, number: int) -> None:
+        """Send it SIGTERM; or SIGINT or SIGKILL, and its group, too."""
+        os.write(self._fds["life"], _ASKED[signal.Signals(number)])
+
     def terminate(self) -> None:
         """Send it SIGTERM."""
-        os.write(self._fds["life"], b"t")
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """Kill it and its group."""
-        os.write(self._fds["life"], b"k")
+        self.send_signal(signal.SIGKILL)
 
     def wait(self, timeout: float | None = None) -> int:
         """Return its exit code when it has ended, as `subprocess.Popen.wait` does."""

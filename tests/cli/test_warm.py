@@ -24,11 +24,12 @@ def test_status_names_the_parent_of_a_run_and_stop_ends_it(
     assert invoke(["run", "a.ipynb"]) == 0
     capfd.readouterr()
     assert invoke(["warm", "status", "--json"]) == 0
-    (parent,) = json.loads(capfd.readouterr().out)
-    assert parent["n_runs"] == 1
-    assert psutil.pid_exists(parent["pid"])
+    parents = json.loads(capfd.readouterr().out)  # of the command, and of the notebook
+    assert [each["n_runs"] for each in parents] == [1, 1]
+    assert all(psutil.pid_exists(each["pid"]) for each in parents)
     assert invoke(["warm", "stop"]) == 0
-    assert str(parent["pid"]) in capfd.readouterr().out
-    wait_until(lambda: not psutil.pid_exists(parent["pid"]))
+    told = capfd.readouterr().out
+    assert all(str(each["pid"]) in told for each in parents)
+    wait_until(lambda: not any(psutil.pid_exists(each["pid"]) for each in parents))
     assert invoke(["warm", "stop"]) == 0
     assert "No process is warm" in capfd.readouterr().out

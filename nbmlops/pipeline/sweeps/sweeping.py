@@ -16,7 +16,6 @@ from nbmlops.pipeline.digests import sharded
 from nbmlops.pipeline.file import settings_of
 from nbmlops.pipeline.keys import key_of
 from nbmlops.pipeline.parameters import check_parameters
-from nbmlops.pipeline.pipeline import WORKER
 from nbmlops.pipeline.planning import Planner
 from nbmlops.pipeline.recording import Outcome, Recording
 from nbmlops.pipeline.runner import Runner
@@ -26,6 +25,7 @@ from nbmlops.pipeline.sweeps.listed import Given, Listed
 from nbmlops.pipeline.sweeps.memory import Memory
 from nbmlops.pipeline.sweeps.search import Search
 from nbmlops.pipeline.sweeps.tally import Tally
+from nbmlops.pipeline.tasks import WORKER
 from nbmlops.render.sweeps import SweepView
 from nbmlops.tracking.below import Below
 from nbmlops.tracking.replaying import refuse_in_replay

@@ -1,0 +1,146 @@
+"""A notebook run by a process that has loaded all it takes, for one that has not.
+
+To load MLflow takes a shell command longer than to run a notebook. The processes that
+workers of pipelines are forked from have loaded it.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbmlops.engines.local import Process
+from nbmlops.entities import CellProgress
+from nbmlops.errors import NbmlopsError, NotebookError
+from nbmlops.pipeline.interrupts import terminable
+from nbmlops.pipeline.live import OnProgress
+from nbmlops.pipeline.result import StepResult
+from nbmlops.pipeline.tasks import WORKER
+from nbmlops.warm.homes import NotWarm
+
+_LOOK_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """A notebook to run.
+
+    Attributes
+    ----------
+    path : str
+        The notebook.
+    options : Mapping of str to object
+        As of `run_notebook`.
+    """
+
+    path: str
+    options: Mapping[str, Any]
+
+
+def run_beside(
+    path: str | Path, *, on_progress: OnProgress, cold: bool = False, **options: Any
+) -> StepResult:
+    """Run a notebook as `run_notebook` does, in a forked process where there is one.
+
+    Parameters
+    ----------
+    path : str or Path
+        The notebook.
+    on_progress : callable
+        As of `run_notebook`.
+    cold : bool, default=False
+        As of `run_notebook`; nor is there a process beside this one then.
+    **options : dict
+        As of `run_notebook`; they can be pickled.
+
+    Returns
+    -------
+    StepResult
+        As of `run_notebook`, and so are the errors.
+    """
+    with terminable():
+        process = None if cold else _forked()
+        if process is None:
+            from nbmlops.pipeline.step import run_notebook
+
+            return run_notebook(path, on_progress=on_progress, cold=cold, **options)
+        try:
+            process.give(Errand(path=str(path), options=options))
+            answer = _wait(process, on_progress)
+        finally:
+            words = process.close()
+    if isinstance(answer, NbmlopsError):
+        raise answer
+    if not isinstance(answer, StepResult):
+        raise NotebookError(
+            f"The process that ran {str(path)!r} ended: {words}.",
+            fix="Run it again; `nbmlops doctor --fix` ends the run it has left.",
+            notebook=str(path),
+            how="died",
+        )
+    return answer
+
+
+def _forked() -> Process | None:
+    with suppress(NotWarm):
+        return Process(WORKER, {}, must_fork=True)
+    return None
+
+
+def _wait(process: Process, on_progress: OnProgress) -> object:
+    """Return the answer, None when there is none; what comes before is progress."""
+    interrupt: KeyboardInterrupt | None = None
+    while True:
+        try:
+            process.look_at_clock()
+            if not select.select([process], [], [], _LOOK_S)[0]:
+                continue
+            found = process.answer()
+            if not isinstance(found, CellProgress):
+                break
+            on_progress(found)
+        except KeyboardInterrupt as error:
+            # Said twice, or by a signal to go away, it is not to take long.
+            is_first = interrupt is None and not error.args
+            (process.interrupt if is_first else process.stop)()
+            interrupt = interrupt or error
+    if interrupt is not None:
+        raise interrupt
+    return found
+
+
+def run_errand(
+    errand: Errand, tell: Callable[[object], None]
+) -> StepResult | NbmlopsError | None:
+    """Do an errand, in the process that was forked for it.
+
+    Parameters
+    ----------
+    errand : Errand
+        What to run.
+    tell : callable
+        Given its progress.
+
+    Returns
+    -------
+    StepResult, NbmlopsError or None
+        What `run_notebook` returned, or raised; None when it was interrupted.
+    """
+    from nbmlops.pipeline.step import run_notebook
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return run_notebook(errand.path, on_progress=tell, **errand.options)
+    except NbmlopsError as error:
+        error.add_note("".join(traceback.format_exception(error)))
+        return error
+    except KeyboardInterrupt:
+        return None
+    finally:
+        signal.signal(signal.SIGINT, before)
