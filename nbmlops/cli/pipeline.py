@@ -46,7 +46,7 @@ def pipeline() -> None:
 
 
 @pipeline.command()
-@click.argument("file")
+@click.argument("file", required=False)
 @_params
 @_force
 @_from_step
@@ -57,31 +57,55 @@ def pipeline() -> None:
 @click.option("--no-retries", is_flag=True, help="Leave with 75 where one is due.")
 @json_option
 def run(
-    file: str, params: Pairs, as_json: bool, no_retries: bool, **options: Any
+    file: str | None,
+    force: tuple[str, ...],
+    params: Pairs,
+    as_json: bool,
+    no_retries: bool,
+    **options: Any,
 ) -> None:
     """Run the steps of FILE whose results are not kept."""
     from nbmlops.entities import to_json
     from nbmlops.pipeline import Pipeline
 
+    file, force = _apart(file, force)
     loaded = Pipeline.load(file)
     given = loaded.parse(params)
-    view = loaded.run(params=given, retries=not no_retries, say=tell, **options)
+    view = loaded.run(
+        params=given, force=force, retries=not no_retries, say=tell, **options
+    )
     show(mask_tree(to_json(view.report)), as_json=as_json, text=view)
 
 
 @pipeline.command()
-@click.argument("file")
+@click.argument("file", required=False)
 @_params
 @_force
 @_from_step
 @json_option
-def plan(file: str, params: Pairs, as_json: bool, **options: Any) -> None:
+def plan(
+    file: str | None,
+    force: tuple[str, ...],
+    params: Pairs,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Say for each step of FILE whether it would run, and why."""
     from nbmlops.pipeline import Pipeline
 
+    file, force = _apart(file, force)
     loaded = Pipeline.load(file)
-    view = loaded.plan(params=loaded.parse(params), **options)
+    view = loaded.plan(params=loaded.parse(params), force=force, **options)
     show(view.steps, as_json=as_json, text=view)
+
+
+def _apart(file: str | None, force: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return FILE, which ``--force`` before it takes for its step."""
+    if file is None and force and force[-1] != _ALL:
+        return force[-1], (*force[:-1], _ALL)
+    if file is None:
+        raise click.MissingParameter(param_type="argument", param_hint="'FILE'")
+    return file, force
 
 
 @pipeline.command()

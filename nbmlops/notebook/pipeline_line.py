@@ -42,7 +42,7 @@ def pipeline(line: str) -> Shown:
     from nbmlops.pipeline import Pipeline
 
     parser = LineParser(f"%pipeline {word}")
-    parser.add_argument("file", metavar="FILE")
+    parser.add_argument("file", metavar="FILE", nargs="?")
     if word in ("run", "plan"):
         parser.add_argument(
             "-p", action="append", default=[], metavar="STEP.NAME=VALUE"
@@ -57,7 +57,11 @@ def pipeline(line: str) -> Shown:
         parser.add_argument("--keep-going", action="store_true")
         parser.add_argument("--step")
     found = vars(parser.parse_line(rest))
-    path = found.pop("file")
+    path, force = found.pop("file"), found.get("force")
+    if path is None and force and force[-1] != "*":  # it took FILE for its step
+        path, force[-1] = force[-1], "*"
+    if path is None:
+        parser.error("the following arguments are required: FILE")
     loaded = Pipeline.load(path)
     if word in ("graph", "status"):
         shown: Shown = loaded.graph() if word == "graph" else loaded.status()

@@ -1,5 +1,6 @@
 import pytest
 
+from nbmlops.cli.main import invoke
 from nbmlops.errors import UsageError
 from nbmlops.notebook.pipeline_line import pipeline
 from tests.kernels import kernel
@@ -21,6 +22,18 @@ def test_the_magic_runs_a_pipeline_and_shows_how_it_goes(project):
         assert "<svg" in str(reply.outputs)
         assert "FINISHED" in k.run("%pipeline status pipeline.yaml").text
     assert ledger(project) == ["prepare", "train"]
+
+
+def test_force_may_stand_before_the_file(project, capsys):
+    write_chain(project)
+    for words in (["--force"], ["--force", "train", "--force"]):
+        plan = pipeline(" ".join(["plan", *words, "pipeline.yaml"]))
+        assert [step.state for step in plan.steps] == ["run", "run"]
+        assert plan.steps[0].why == "forced"
+        assert invoke(["pipeline", "plan", *words, "pipeline.yaml"]) == 0
+        assert "forced" in capsys.readouterr().out
+    assert invoke(["pipeline", "plan", "--force"]) == 2
+    assert "Missing argument 'FILE'." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
