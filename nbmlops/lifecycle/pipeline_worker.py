@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from nbmlops.engines.local import serve
 from nbmlops.errors import UsageError
 from nbmlops.pipeline.beside import Errand, run_errand
+from nbmlops.pipeline.courier import Letter, deliver
 from nbmlops.pipeline.tasks import Task
 from nbmlops.pipeline.working import work
 from nbmlops.store import Store
@@ -77,9 +78,12 @@ def prepare() -> None:
     installed()
 
 
-def _work(task: Task | Errand, tell: Callable[[object], None]) -> object:
-    if isinstance(task, Errand):
-        return run_errand(task, tell)
+def _work(task: Task | Errand | Letter, tell: Callable[[object], None]) -> object:
+    match task:
+        case Errand():
+            return run_errand(task, tell)
+        case Letter():
+            return deliver(task)
     return work(task, act=act)
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -18,6 +18,7 @@ from nbmlops.config import Settings
 from nbmlops.engines.local import OF_RUN, sweep
 from nbmlops.entities import PipelineReport, PipelineSpec, StepReport, to_json
 from nbmlops.errors import NbmlopsError, StoreError
+from nbmlops.pipeline.courier import Courier
 from nbmlops.pipeline.digests import read_record, write_record
 from nbmlops.pipeline.tasks import KEY
 from nbmlops.store import Store
@@ -103,7 +104,9 @@ class Recording:
             "mlflow.source.type": "PROJECT" if kind == "pipeline" else "NOTEBOOK",
             self._file_tag: self._file,
         }
-        self._hits: list[LeftRun] = []
+        self._hits: list[LeftRun] = []  # that are not on their way yet
+        self._courier = Courier(store, self.environment)
+        self._is_open = False
         self._state: Path | None = None
         self.has_orphans = _clear_up(self.settings.home)
         self._run = LeftRun(
@@ -130,10 +133,23 @@ class Recording:
 
     def open(self) -> None:
         """Have the run made in the store, since a step is about to run."""
-        if not self._run.is_sent:
+        if self._is_open:
+            return
+        self._is_open = True
+        if not self._courier.send(self._run):
             self._run.send()
-            for hit in self._hits:
-                hit.ship()
+            self._ship_hits()
+
+    def _ship_hits(self) -> None:
+        while self._hits:
+            self._hits.pop(0).ship()
+
+    def tend(self) -> None:
+        """Do what is to be done now and then while steps run."""
+        if self._is_open and not self._run.is_sent:
+            self._run.beat()
+            if self._hits and self._courier.send(self._hits[0]):
+                self._hits.pop(0)
 
     def environment(self) -> dict[str, str]:
         """Return what the processes of this run are told from others by."""
@@ -184,7 +200,7 @@ class Recording:
             run.end("FINISHED")
         self._hits.append(run)
         if self._run.is_sent:
-            run.ship()
+            self._ship_hits()
 
     def select(self, step: str, report: StepReport) -> None:
         """Record which run of a grid the steps behind it see."""
@@ -200,6 +216,7 @@ class Recording:
         with suppress(NbmlopsError):
             self._run.end(status_of(error), because=f"{type(error).__name__}: {error}")
         self._clear()
+        self._courier.close()
         if not self._run.is_sent:
             send_beside(self.settings)
 
@@ -222,9 +239,13 @@ class Recording:
             because = "KeyboardInterrupt: it was interrupted"
         kept = self._run.end(report.status, because=because)
         self._clear()
-        if not self._run.is_sent:
+        if not self._is_open:
             send_beside(self.settings)
             return ()
+        if not self._run.is_sent and not all(map(self._courier.send, self._left())):
+            self._ship_hits()
+            kept = self._run.send()
+        self._courier.close()
         sender().flush_all()
         if self.has_orphans:
             from nbmlops.pipeline.recovery import reap
@@ -232,6 +253,13 @@ class Recording:
             with suppress(StoreError):
                 reap(self._store)
         return (str(kept),) if kept else ()
+
+    def _left(self) -> Iterator[LeftRun]:
+        """Yield the runs that are not on their way yet, the pipeline's last."""
+        while self._hits:
+            yield self._hits[0]
+            self._hits.pop(0)
+        yield self._run
 
     def _clear(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

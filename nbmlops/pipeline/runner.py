@@ -118,6 +118,7 @@ class Runner:
             self._expand()
             self._dispatch()
             self._live.flush()
+            self._recording.tend()
             has_left = self._ready or self._retries
             if not self._crew.n_busy and (self._is_ending or not has_left):
                 return

@@ -78,13 +78,22 @@ class LeftRun(RunLog):
         super().__init__(journal, opening)
         self._store = store
         self._shipment: Shipment | None = None
+        self._made = self.key
         self.log_params(**(params or {}))
 
     @property
     def run_id(self) -> str:
-        """MLflow's run id where this process has sent it; else the run's key."""
+        """MLflow's run id where this process knows it; else the run's key."""
         made = self._shipment.run if self._shipment else None
-        return self.key if made is None else str(made.info.run_id)
+        return self._made if made is None else str(made.info.run_id)
+
+    def note_made(self, run_id: str) -> None:
+        """Take the id of the run that another process has made in the store."""
+        self._made = run_id
+
+    def beat(self) -> None:
+        """Say that the run's owner lives; to be called every second or so."""
+        self._journal.spool.beat()
 
     @property
     def is_sent(self) -> bool:

@@ -90,7 +90,7 @@ def sync(store: Store | None = None) -> SyncReport:
         The embedded store cannot be made.
     """
     store = store or connect(must_answer=False)
-    sent = (_send(store, spool) for spool in journals_of(store))
+    sent = (send_journal(store, spool) for spool in journals_of(store))
     return SyncReport(tuple(run for run in sent if run is not None))
 
 
@@ -107,7 +107,7 @@ def sync_below(store: Store, run_id: str) -> None:
     for spool in journals_of(store):
         with suppress(FileNotFoundError):
             if spool.opening().tags.get(PARENT) == run_id:
-                _send(store, spool)
+                send_journal(store, spool)
 
 
 def journals_of(store: Store) -> list[Spool]:
@@ -138,8 +138,8 @@ def owner_of(spool: Spool) -> Owner | None:
     return Owner.parse(opening.kernel, opening.boot)
 
 
-def _send(store: Store, spool: Spool) -> Synced | None:
-    """Send a journal; None when its owner has sent all of it meanwhile."""
+def send_journal(store: Store, spool: Spool) -> Synced | None:
+    """Send what a journal holds; None when its owner has sent all of it meanwhile."""
     try:
         opening, state = spool.opening(), spool.state()
         delivery = Delivery(store, spool)

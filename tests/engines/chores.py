@@ -11,7 +11,7 @@ from nbmlops.engines.local import serve
 FLAVOUR = os.environ.get("FLAVOUR")
 
 
-def do(task):
+def do(task, _tell):
     """Do a chore, a tuple of its name and what it needs."""
     match task:
         case ("add", a, b):

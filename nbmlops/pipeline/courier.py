@@ -1,0 +1,132 @@
+"""Journals brought into the store by a process that has loaded what that takes.
+
+A pipeline that has one step to run is not to wait for MLflow to load, which takes
+longer than most steps. The processes that its workers are forked from have loaded it.
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from nbmlops.config import Settings
+from nbmlops.engines.local import Process
+from nbmlops.errors import NbmlopsError
+from nbmlops.pipeline.tasks import WORKER
+from nbmlops.store import Store, connect
+from nbmlops.tracking.leaving import LeftRun
+from nbmlops.warm.homes import NotWarm
+
+_PATIENCE_S = 5.0
+_PATIENCE_WITH_TABLES_S = 120.0  # MLflow makes those of a database on first use
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """The journal of a run, to be sent.
+
+    Attributes
+    ----------
+    settings : Settings
+        The project's.
+    key : str
+        The run's.
+    """
+
+    settings: Settings
+    key: str
+
+
+class Courier:
+    """Has what runs are given sent by a process beside this one.
+
+    There is none where this process has loaded MLflow itself, or cannot have another
+    forked.
+
+    Parameters
+    ----------
+    store : Store
+        Where to.
+    environment : callable
+        Returns the variables to add to the environment of that process.
+    """
+
+    def __init__(
+        self, store: Store, environment: Callable[[], Mapping[str, str]]
+    ) -> None:
+        self._store, self._environment = store, environment
+        self._process: Process | None = None
+        self._is_given_up = False
+
+    def send(self, run: LeftRun) -> bool:
+        """Have all sent that a run was given so far, and wait for it.
+
+        Parameters
+        ----------
+        run : LeftRun
+            It is told its id.
+
+        Returns
+        -------
+        bool
+            False when it was not: from then on the caller is to see to that.
+        """
+        process = self._process or self._begin()
+        if process is None:
+            return False
+        process.give(Letter(settings=self._store.settings, key=run.key))
+        limit_s = _PATIENCE_S if self._store.is_served else _PATIENCE_WITH_TABLES_S
+        answer = None
+        if select.select([process], [], [], limit_s)[0]:
+            answer = process.answer()
+        if not answer:  # it was killed, or the store keeps silent, or refuses
+            self.close()
+            return False
+        run.note_made(str(answer))
+        return True
+
+    def _begin(self) -> Process | None:
+        if "mlflow" not in sys.modules and not self._is_given_up:
+            with suppress(NotWarm):
+                self._process = Process(WORKER, self._environment(), must_fork=True)
+        return self._process
+
+    def close(self) -> None:
+        """Let that process end; there is no other."""
+        self._is_given_up = True
+        if self._process is not None:
+            if self._process.task is not None:
+                self._process.kill()
+            self._process.close()
+            self._process = None
+
+
+def deliver(letter: Letter) -> str:
+    """Send a journal, in the process that was forked for it.
+
+    Parameters
+    ----------
+    letter : Letter
+        Which.
+
+    Returns
+    -------
+    str
+        The run's id, or its key where another process has sent all of it; "" when not
+        all could be sent.
+    """
+    from nbmlops.tracking.disks import places
+    from nbmlops.tracking.spool import Spool
+    from nbmlops.tracking.syncing import send_journal
+
+    try:
+        store = connect(letter.settings, must_answer=False)
+        sent = send_journal(store, Spool(letter.key, places(letter.settings.home)))
+    except NbmlopsError:
+        return ""
+    if sent is None:
+        return letter.key
+    return "" if sent.state == "kept" or sent.n_kept else sent.run_id
