@@ -22,7 +22,7 @@ _EVERY_S = 0.2
 _LONGEST_SHARE = 0.1
 STATE = "state.json"
 OnProgress = Callable[[CellProgress], None]
-"""Given how far a notebook has come, whenever a cell begins."""
+"""Given how far a notebook has come, at its start and whenever a cell begins."""
 
 
 def folder_of(home: Path, live_id: str) -> Path:

@@ -46,26 +46,33 @@ class Follower:
         self._expected_s = expected_s
 
     def begin(self) -> None:
-        """Tell that the first cell is next."""
+        """Tell that there is a process to come, for the first cell."""
         if self._keeper is not None:
             self._keeper.begin()
-        self._say()
+        self._say("")
+
+    def begin_cell(self, index: int) -> None:
+        """Tell that the first cell begins; of the others was told by then."""
+        if self._keeper is not None:
+            self._keeper.begin_cell(index)
+        if self._cells and index == self._cells[0][0]:
+            self._say(self._cells[0][1].source)
 
     def keep_cell(self, index: int) -> None:
         """Tell that the cell behind this one is next."""
         self._n_done = sum(at <= index for at, _ in self._cells)
         if self._keeper is not None:
             self._keeper.keep_cell(index)
-        self._say()
+        is_last = self._n_done == len(self._cells)
+        self._say("" if is_last else self._cells[self._n_done][1].source)
 
     def keep(self) -> None:
         """Pass on that a cell has said something."""
         if self._keeper is not None:
             self._keeper.keep()
 
-    def _say(self) -> None:
+    def _say(self, source: str) -> None:
         n = len(self._cells)
-        source = self._cells[self._n_done][1].source if self._n_done < n else ""
         line = next((x for x in source.splitlines() if x.strip()), "")
         cell = mask(line.strip())[:_LONGEST]
         self._tell(

@@ -73,6 +73,9 @@ class Saver:
             if self._path is not None:
                 self._write(whole)
 
+    def begin_cell(self, index: int) -> None:
+        """Keep nothing: what a cell was before it began is kept."""
+
     def keep_cell(self, index: int) -> None:
         """Keep a cell that has ended."""
         if self._keep_all() or self._journal is None:

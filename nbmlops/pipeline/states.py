@@ -14,6 +14,9 @@ class Keeper(Protocol):
     def begin(self) -> None:
         """Keep the notebook as it is before its first cell."""
 
+    def begin_cell(self, index: int) -> None:
+        """Take note of a cell that is given to its process next."""
+
     def keep_cell(self, index: int) -> None:
         """Keep a cell that has ended."""
 
@@ -69,7 +72,7 @@ class States:
             self.cell_start(cell, index)
             self.cell_complete(cell, index)
 
-    def cell_start(self, cell: Any, _index: int | None = None) -> None:  # noqa: ANN401
+    def cell_start(self, cell: Any, index: int) -> None:  # noqa: ANN401
         """Note that a cell begins."""
         self._cell_started_at = datetime.now(UTC)
         cell.metadata.papermill.update(
@@ -77,6 +80,8 @@ class States:
             status="running",
             exception=False,
         )
+        if self._keeper is not None:
+            self._keeper.begin_cell(index)
 
     def cell_exception(self, cell: Any, _index: int | None = None) -> None:  # noqa: ANN401
         """Note that the notebook ends in a cell."""

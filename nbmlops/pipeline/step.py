@@ -87,8 +87,9 @@ def run_notebook(
         Asked several times a second; a text other than "" is why the notebook is not
         to go on. It is interrupted then, and its run is ``KILLED``.
     on_progress : callable, optional
-        Given a `CellProgress` whenever a cell begins: cells done, cells in all, and the
-        first line of the one that runs. By default a bar below the cell of a notebook.
+        Given a `CellProgress` at the start and whenever a cell begins: cells done, and
+        in all, and the first line of the one that runs. By default a bar below the
+        cell of a notebook.
 
     Returns
     -------

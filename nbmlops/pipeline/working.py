@@ -182,7 +182,7 @@ def _run(task: Task, store: Store, act: Act, declare: Callable[[], None]) -> Res
     tell = report_to(live, task.name) if live is not None else None
 
     def follow(progress: CellProgress) -> None:
-        if progress.n_done == 0:
+        if progress.n_done == 0 and progress.cell:  # its first cell is next
             declare()
         if tell is not None:
             tell(progress)

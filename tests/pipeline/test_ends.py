@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import psutil
 import pytest
 
 import nbmlops as nm
@@ -14,6 +15,7 @@ from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
     command,
     finish,
+    kill_group,
     ledger,
     states,
     wait_for_senders,
@@ -114,6 +116,32 @@ def test_an_effect_with_a_receipt_is_not_repeated(store, project):
         "send": "cached"
     }
     assert ledger(project) == ["send"]
+
+
+def test_a_step_killed_before_its_first_cell_was_not_begun(
+    store, project, tmp_path, monkeypatch
+):
+    silent = ["sleep", f"613.{os.getpid()}"]
+    spec = tmp_path / "jupyter" / "kernels" / "silent" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(json.dumps({"argv": silent, "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    write_once(project, [])
+    path = write_pipeline(
+        project, "steps: {send: {notebook: send.ipynb, once: true, kernel: silent}}"
+    )
+    process = command(project, "pipeline", "run", path.name)
+
+    def kernels():
+        known = psutil.process_iter(["cmdline"])
+        return [each for each in known if each.info["cmdline"] == silent]
+
+    wait_until(kernels)
+    kill_group(process)
+    for kernel in kernels():  # which the next command would have done
+        kernel.kill()
+    once = project / ".nbmlops" / "pipelines" / "once"
+    assert not [each for each in once.rglob("*") if each.is_file()]
 
 
 def test_an_effect_without_a_receipt_is_refused_until_it_is_named(store, project):
