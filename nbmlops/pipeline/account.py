@@ -97,7 +97,8 @@ class Account:
             case "died":
                 return f"The kernel of {name} died in {cell}."
             case "interrupted":
-                return f"{name} was interrupted in {cell}."
+                where = "before its first cell" if index is None else f"in {cell}"
+                return f"{name} was interrupted {where}."
             case "given up":
                 return f"{name} was {reason}."
             case "not started":

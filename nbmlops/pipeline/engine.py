@@ -95,6 +95,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         self._deadline: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_stopped = False
+        self._has_given = False
         self._stopped = asyncio.Event()
         self._is_answering = True
         self._group: int | None = None
@@ -134,7 +135,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
                 self.set_widgets_metadata()
                 ending = Ending(how="finished")
             except (Cut, CellExecutionError, TimeoutError, RuntimeError, OSError) as e:
-                ending = self._ending(e, index, words)
+                ending = self._ending(e, index if self._has_given else None, words)
                 self._on_failure()
             finally:
                 await self._end_kernel()
@@ -160,6 +161,8 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         self._check_time()
         self.nb_man.cell_start(cell, index)
         try:
+            self._check_time()  # whoever was told that it begins may have taken some
+            self._has_given = True
             await self._within(self.async_execute_cell(cell, index), interrupt=True)
         except BaseException:
             self.nb_man.cell_exception(cell, index)
@@ -175,7 +178,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
 
     def _check_time(self) -> float | None:
         """Return the seconds left, or cut the notebook off."""
-        if self._stopped.is_set():
+        if self._is_stopped:
             raise Cut("interrupted")
         if self._deadline is None:
             return None

@@ -179,7 +179,7 @@ def run_notebook(
             run.close(error)
             raise
         if execution.interrupt is not None:
-            raise execution.interrupt
+            raise execution.interrupt from problem
         if problem is not None:
             raise problem
     return StepResult(

@@ -157,13 +157,21 @@ def _execute(task: Task, store: Store, act: Act, intent: Intent | None) -> Resul
         return _run(task, store, act, lambda: None)
     try:
         result = _run(task, store, act, intent.declare)
-    except NbmlopsError as error:
-        how = getattr(error, "how", "" if task.step.notebook else "raised")
-        if how in ("raised", "exited", "not started"):
-            intent.withdraw()  # the notebook itself said that it failed
+    except (NbmlopsError, KeyboardInterrupt) as error:
+        if _is_known_to_fail(task, error):
+            intent.withdraw()
         raise
     intent.confirm(result.run_id, result.values)
     return result
+
+
+def _is_known_to_fail(task: Task, error: BaseException) -> bool:
+    """Return whether no cell was begun, or the code itself said that it failed."""
+    told = error.__cause__ if isinstance(error, KeyboardInterrupt) else error
+    if isinstance(told, NotebookError):
+        has_begun = told.cell_index is not None
+        return not has_begun or told.how in ("raised", "exited", "not started")
+    return isinstance(told, NbmlopsError) and task.step.notebook is None
 
 
 def _run(task: Task, store: Store, act: Act, declare: Callable[[], None]) -> Result:

@@ -3,12 +3,16 @@
 import json
 import os
 import signal
+import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 import nbmlops as nm
-from nbmlops.errors import PipelineRunError
+from nbmlops.entities import Step
+from nbmlops.errors import NotebookError, PipelineRunError
+from nbmlops.pipeline import working
 from nbmlops.pipeline.once import Intent
 from nbmlops.store import search
 from tests.notebooks import write_notebook
@@ -142,6 +146,60 @@ def test_a_step_killed_before_its_first_cell_was_not_begun(
         kernel.kill()
     once = project / ".nbmlops" / "pipelines" / "once"
     assert not [each for each in once.rglob("*") if each.is_file()]
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_a_cell_is_not_given_any_more_when_an_interrupt_came_first(
+    store, project, cold
+):
+    path = write_notebook(
+        project / "a.ipynb", ["print('began', file=open('ledger.txt', 'a'))"]
+    )
+
+    def tell(progress):
+        if progress.cell:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        nm.run_notebook(path, store=store, on_progress=tell, cold=cold)
+    told = caught.value.__cause__
+    assert told.cell_index is None
+    assert told.problem == "a.ipynb was interrupted before its first cell."
+    assert ledger(project) == []
+    assert next(iter(search.list_runs(store))).status == "KILLED"
+
+
+@pytest.mark.parametrize(
+    ("how", "cell_index", "is_left"),
+    [
+        ("interrupted", 0, True),
+        ("interrupted", None, False),
+        ("died", 1, True),
+        ("timed out", None, False),
+        ("raised", 2, False),
+    ],
+)
+@pytest.mark.parametrize("is_raised_itself", [False, True])
+def test_an_intent_goes_when_it_is_known_that_nothing_took_place(
+    tmp_path, monkeypatch, how, cell_index, is_left, is_raised_itself
+):
+    error = NotebookError(
+        "so", fix="", notebook="a.ipynb", how=how, cell_index=cell_index
+    )
+
+    def run(task, store, act, declare):
+        declare()
+        if is_raised_itself:
+            raise error
+        raise KeyboardInterrupt from error
+
+    monkeypatch.setattr(working, "_run", run)
+    intent = Intent(tmp_path, "ab" * 32)
+    step = Step(name="a", line=1, notebook="a.ipynb")
+    with pytest.raises((NotebookError, KeyboardInterrupt)):
+        working._execute(SimpleNamespace(step=step), None, None, intent)
+    assert intent.is_under_way() == is_left
 
 
 def test_an_effect_without_a_receipt_is_refused_until_it_is_named(store, project):

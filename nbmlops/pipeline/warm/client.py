@@ -93,6 +93,7 @@ class WarmClient:
         self._deadline: float | None = None
         self._end = 0.0
         self._is_stopped = False
+        self._has_given = False
         self._pipes: Pipes | None = None
         self._code: int | None = None
         self._is_over = False
@@ -195,7 +196,7 @@ class WarmClient:
             self._outputs.finish()
             ending = Ending(how="finished")
         except Cut as cut:
-            ending = self._ending(cut, index, pipes)
+            ending = self._ending(cut, index if self._has_given else None, pipes)
             self._on_failure()
         finally:
             self._leave(pipes)
@@ -210,6 +211,8 @@ class WarmClient:
         self._states.cell_start(cell, index)
         self._outputs.begin(index)
         try:
+            self._check_time()  # whoever was told that it begins may have taken some
+            self._has_given = True
             pipes.send({"source": cell.source})
             reply = self._answer(pipes)
             self._outputs.end()
