@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -172,7 +172,7 @@ def _begin(
     return process, log
 
 
-def sweep(variable: str, values: Sequence[str]) -> None:
+def sweep(variable: str, values: Sequence[str], *, grace_s: float = 0.0) -> None:
     """Kill the processes that carry a variable: kernels of workers that are gone.
 
     Parameters
@@ -181,12 +181,22 @@ def sweep(variable: str, values: Sequence[str]) -> None:
         Name of the variable.
     values : sequence of str
         Its values.
+    grace_s : float, default=0
+        Seconds in which they may end by themselves, as workers do whose runner is gone.
     """
+    if grace_s:
+        psutil.wait_procs(list(_carrying(variable, values)), timeout=grace_s)
+    for process in _carrying(variable, values):
+        with contextlib.suppress(psutil.Error, OSError):
+            process.kill()
+
+
+def _carrying(variable: str, values: Sequence[str]) -> Iterator[psutil.Process]:
     me = os.getpid()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.pid != me and process.environ().get(variable) in values:
-                process.kill()
+                yield process
 
 
 class LocalEngine:

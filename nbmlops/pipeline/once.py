@@ -2,10 +2,10 @@
 
 Before a step marked ``once`` begins its first cell, a record on disk says so, and when
 its last one has ended, that it is done; it goes when the result is kept, when the
-notebook itself failed, or when no cell was given to its process after all. A record that is found later and does not say so is of a step
-that was killed in between, of which nobody knows whether its effect took place. When
-all its declared outputs were written since, they are the receipt: it is done. Else it
-is not begun again but by name.
+notebook itself failed, or when no cell was given to its process after all. A record
+that is found later and does not say so is of a step that was killed in between, of
+which nobody knows whether its effect took place. When all its declared outputs were
+written since, they are the receipt: it is done. Else it is not begun again but by name.
 """
 
 from __future__ import annotations

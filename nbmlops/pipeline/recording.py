@@ -36,6 +36,7 @@ CACHED_RUN = "nbmlops.cached_run"
 SELECTED = "nbmlops.selected."
 TOLD = "nbmlops.failed."
 """Tags of a pipeline's run: the selected run of a grid; what failed with no run."""
+_GRACE_S = 2.0  # in which workers end what they do when their runner was killed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +273,7 @@ def _scratch(home: Path, key: str) -> Path:
 
 
 def _clear_up(home: Path) -> bool:
-    """Kill what runs that were killed have left running; return if there were any."""
+    """End what runs that were killed have left running; return if there were any."""
     folder = _state_folder(home)
     if not folder.is_dir():
         return False
@@ -287,7 +288,7 @@ def _clear_up(home: Path) -> bool:
         ):
             dead.append(path)
     if dead:
-        sweep(OF_RUN, [path.name for path in dead])
+        sweep(OF_RUN, [path.name for path in dead], grace_s=_GRACE_S)
         for path in dead:
             shutil.rmtree(_scratch(home, path.name), ignore_errors=True)
             path.unlink(missing_ok=True)
