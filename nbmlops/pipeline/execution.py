@@ -193,6 +193,7 @@ class Execution:
                     why = str(reason)
             if why:
                 _log.info("%s runs in a kernel: %s.", self._source.name, why)
+                self.run.log_tags({"nbmlops.kernel_because": why[:500]})
                 from nbmlops.pipeline.engine import StepClient
 
                 cold_client = StepClient(

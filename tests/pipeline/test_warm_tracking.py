@@ -76,6 +76,9 @@ def test_a_fork_records_the_same_as_a_kernel(store, write, executed, caplog, nam
     forked = run_notebook(path, store=store)
     assert not [r for r in caplog.records if "runs in a kernel" in r.getMessage()]
     cold = run_notebook(path, store=store, cold=True)
+    tags = [search.get_run(store, run.run_id).tags for run in (forked, cold)]
+    because = [each.get("nbmlops.kernel_because") for each in tags]
+    assert because == [None, "it was asked for"]
     assert told(store, forked.run_id) == told(store, cold.run_id)
     assert forked.values == cold.values
     assert len(forked.run_ids) == len(cold.run_ids)
