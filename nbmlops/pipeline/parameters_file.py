@@ -31,18 +31,7 @@ def read_parameters(path: Path) -> dict[str, object]:
         It cannot be read, is no mapping, or gives a name twice; all that is wrong is
         said, each with its line.
     """
-    if not path.is_file():
-        there = [each.name for each in path.parent.glob("*.*")]
-        raise NotFoundError(
-            f"No parameter file {str(path)!r}.{did_you_mean(path.name, there)}",
-            fix="Check the path; it is relative to the working folder.",
-        )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"Cannot read {str(path)!r}: {error}.", fix="Save it as text in UTF-8."
-        ) from error
+    text = read_text(path, "parameter file")
     faults: list[Fault] = []
     found = read_located(text, faults)
     if not faults and (found is None or not isinstance(found.value, dict)):
@@ -52,3 +41,39 @@ def read_parameters(path: Path) -> dict[str, object]:
         told = " ".join(map(str, sorted(faults)))
         raise UsageError(f"{path}, {told}", fix=f"Mend {path}; nothing was run.")
     return {name: each.plain() for name, each in found.value.items()}
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return the text of a file that somebody has named.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What it is to be, in an error.
+
+    Returns
+    -------
+    str
+        Without the mark that some editors begin a file with.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    UsageError
+        It cannot be read.
+    """
+    if not path.is_file():
+        there = [each.name for each in path.parent.glob("*.*")]
+        raise NotFoundError(
+            f"No {what} {str(path)!r}.{did_you_mean(path.name, there)}",
+            fix="Check the path; it is relative to the working folder.",
+        )
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"Cannot read {str(path)!r}: {error}.", fix="Save it as text in UTF-8."
+        ) from error

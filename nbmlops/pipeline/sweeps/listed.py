@@ -11,10 +11,11 @@ from itertools import product
 from pathlib import Path
 
 from nbmlops.entities import Step, StepReport
-from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.errors import UsageError, did_you_mean
 from nbmlops.pipeline.faults import Fault
 from nbmlops.pipeline.located import read_located
 from nbmlops.pipeline.parameters import parse_text
+from nbmlops.pipeline.parameters_file import read_text
 from nbmlops.pipeline.sweeps.checking import Checker
 from nbmlops.pipeline.sweeps.tally import Tally
 from nbmlops.pipeline.units import Unit
@@ -126,18 +127,7 @@ def _read(
             f"{str(path)!r} is no file of sets.",
             fix=f"Name one that ends in {', '.join(_SUFFIXES)}.",
         )
-    if not path.is_file():
-        there = [each.name for each in path.parent.glob("*.*")]
-        raise NotFoundError(
-            f"No file {str(path)!r}.{did_you_mean(path.name, there)}",
-            fix="Check the path; it is relative to the working folder.",
-        )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"Cannot read {str(path)!r}: {error}.", fix="Save it as text in UTF-8."
-        ) from error
+    text = read_text(path, "file")
     if path.suffix.lower() == ".csv":
         yield from _read_csv(text, checker)
         return
