@@ -68,6 +68,10 @@ class _Follower:
         if self._saver is not None:
             self._saver.begin()
 
+    def begin_cell(self, index: int) -> None:
+        """Show that a cell begins."""
+        self._pass_on(index)
+
     def keep_cell(self, index: int) -> None:
         """Show that a cell has ended, and what it wrote."""
         if self._saver is not None:
@@ -82,11 +86,8 @@ class _Follower:
         """Keep the notebook, if it is time, and show what a cell has written."""
         if self._saver is not None:
             self._saver.keep()
-        cells = self._notebook.cells
-        for index in range(self._running or 0, len(cells)):
-            if cells[index].metadata.papermill.get("status") == "running":
-                self._pass_on(index)
-                return
+        if self._running is not None:
+            self._pass_on(self._running)
 
     def _pass_on(self, index: int) -> None:
         """Log and write what of a cell's outputs is new."""
