@@ -236,7 +236,8 @@ def test_no_line_takes_more_than_linear_time(hard):
 
     whole = cost(LONG)
     assert whole < 10
-    assert whole < 0.2 or whole / cost(LONG // 4) < 10  # 4 when linear, 16 when not
+    # 4 when linear, 16 when not; what disturbs one measure does not disturb all.
+    assert whole < 0.2 or min(cost(LONG) / cost(LONG // 4) for _ in range(3)) < 10
 
 
 def test_ordinary_text_is_masked_at_tens_of_megabytes_a_second():
