@@ -27,12 +27,12 @@ export namespace Deployment {
   }
 }
 
-/** Register, set the alias, deploy and wait; what is done is not done again. */
+/** Register, deploy, wait for an answer, then move the alias; what is done is not done again. */
 export class Deployment implements IDeployment {
   constructor(private readonly _options: Deployment.IOptions) {
     const { run_id, version, alias } = _options.plan;
     this._version = version ?? 0;
-    const names: StepName[] = ['register', 'alias', 'deploy', 'ready'];
+    const names: StepName[] = ['register', 'deploy', 'ready', 'alias'];
     this._steps = names
       .filter(name => name !== 'register' || run_id !== undefined)
       .filter(name => name !== 'alias' || alias !== '')
@@ -100,17 +100,10 @@ export class Deployment implements IDeployment {
     return trans.__('%1 version %2', plan.model, version);
   }
 
-  protected async alias(): Promise<string> {
-    const { plan, scope, trans } = this._options;
-    const { model, alias } = plan;
-    await api.setAlias(scope, model, alias, { version: this._version });
-    return trans.__('%1 stands on version %2', alias, this._version);
-  }
-
   protected async deploy(): Promise<string> {
     const { plan, scope } = this._options;
-    const { model, alias } = plan;
-    const target = alias ? { model, alias } : { model, version: this._version };
+    const { model } = plan;
+    const target = { model, version: this._version };
     this._endpoint = await api.putEndpoint(scope, model, target);
     return this._endpoint.name;
   }
@@ -140,6 +133,14 @@ export class Deployment implements IDeployment {
       );
     }
     return trans.__('version %1 answers', endpoint.version);
+  }
+
+  protected async alias(): Promise<string> {
+    const { plan, scope, trans } = this._options;
+    const { model, alias } = plan;
+    await api.setAlias(scope, model, alias, { version: this._version });
+    this._endpoint = await api.putEndpoint(scope, model, { model, alias });
+    return trans.__('%1 stands on version %2', alias, this._version);
   }
 
   /** The step to go on with; an endpoint that is not ready is deployed again. */

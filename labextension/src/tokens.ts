@@ -36,7 +36,7 @@ export interface IModelVersion {
   version: number;
   aliases: string[];
   created_at: string;
-  run_id: string;
+  run_id: string | null;
   metrics: Record<string, Metric>;
   params: Record<string, string>;
   source: string | null;
@@ -115,13 +115,13 @@ export interface IListing<T> {
 /** What to deploy: a run still to be registered, or a version that stands. */
 export interface IDeploymentPlan {
   model: string;
-  /** Moved to the version and deployed by; empty deploys the version itself. */
+  /** Moved to the version once its endpoint answers; empty leaves all as they are. */
   alias: string;
   run_id?: string;
   version?: number;
 }
 
-export type StepName = 'register' | 'alias' | 'deploy' | 'ready';
+export type StepName = 'register' | 'deploy' | 'ready' | 'alias';
 
 export interface IStep {
   readonly name: StepName;

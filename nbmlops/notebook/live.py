@@ -220,7 +220,7 @@ class Live:
             value = self._shell.user_ns.get(expression)
             is_set = value is not self._before[name]
             is_set |= expression not in self._tracked.assigned()
-            if value is not None and is_set and isinstance(value, _PLAIN):
+            if value is not None and is_set and issubclass(type(value), _PLAIN):
                 found[name] = str(value)
         return found
 

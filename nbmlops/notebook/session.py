@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.notebook.cell import blank_track_line, python_of, split_track
 from nbmlops.notebook.options import TrackOptions, parse_track
 from nbmlops.tracking.cells import Ending, History
+from nbmlops.tracking.failures import error_text, write_trace
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import (
@@ -109,6 +112,27 @@ class Session:
 
     def pre_run_cell(self, info: ExecutionInfo) -> None:
         """Open the run of a ``%%track`` cell, or have the cell raise why not."""
+        with self._reported("begin"):
+            self._begin_cell(info)
+
+    def post_run_cell(self, result: ExecutionResult | None) -> None:
+        """End the run of a ``%%track`` cell with the status the cell has earned."""
+        with self._reported("end"):
+            self._end_cell(result)
+
+    @contextmanager
+    def _reported(self, when: str) -> Iterator[None]:
+        """Report a fault of nbmlops in one line; IPython would print its trace."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:  # noqa: BLE001
+            trace = write_trace(error)
+            text = error_text(error).partition("\n")[0][:200]
+            sys.stderr.write(
+                f"nbmlops could not record the {when} of this cell: {text} ({trace})\n"
+            )
+
+    def _begin_cell(self, info: ExecutionInfo) -> None:
         self._show_shell()
         _settle()
         self._gate.refusal = None
@@ -155,8 +179,7 @@ class Session:
         if refusal is not None:
             raise refusal
 
-    def post_run_cell(self, result: ExecutionResult | None) -> None:
-        """End the run of a ``%%track`` cell with the status the cell has earned."""
+    def _end_cell(self, result: ExecutionResult | None) -> None:
         self._show_shell()
         error = _error_of(result)
         self._note_end(result, error)
@@ -181,7 +204,8 @@ class Session:
     ) -> None:
         problem = tracked.finish(error)
         if error is not None:  # the cell has told what went wrong with it
-            if tracked.run.notes and not tracked.live.is_shown:
+            notes = (*tracked.run.notes, *tracked.failures.notes)
+            if notes and not tracked.live.is_shown:
                 self._show(tracked)
         elif problem is not None and result is not None:
             self._fail(problem, result)

@@ -15,6 +15,7 @@ from nbmlops.notebook.options import TrackOptions
 from nbmlops.render import RunLine, number
 from nbmlops.store.chatter import Chatter
 from nbmlops.tracking.autolog import Recorder
+from nbmlops.tracking.failures import Failures, error_text
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -53,6 +54,7 @@ class Tracked:
         self.options = options
         self.sources = [source]
         self.notes: list[str] = []
+        self.failures = Failures()
         self.is_running = False
         self._shell = shell
         self._guard = guard
@@ -125,7 +127,7 @@ class Tracked:
             run.name[:80],
             run.run_id,
             facts,
-            [*self.notes, *run.notes],
+            [*self.notes, *self.failures.notes, *run.notes],
             order_note=self._order.note if self._order else None,
         )
 
@@ -155,9 +157,7 @@ class Tracked:
         self.run.note_error(error)
         problem: NbmlopsError | None = None
         try:
-            order = self._keep_cells()
-            tags = {"nbmlops.code_hash": code_hash(self.sources), **order.tags()}
-            self.run.log_tags(tags)
+            self._record_source()
             problem = self._collect(is_whole=error is None)
         except NbmlopsError as failure:
             problem = failure
@@ -184,6 +184,14 @@ class Tracked:
             self._chatter.release()
             self.live.end(status, self._reason)
 
+    def _record_source(self) -> None:
+        """Record what ran and in which order; of a syntax error nothing ran."""
+        with self.failures.caught("the code"):
+            self.run.log_tags({"nbmlops.code_hash": code_hash(self.sources)})
+        if self._first < len(self._history.cells):
+            with self.failures.caught("the order of the cells"):
+                self.run.log_tags(self._keep_cells().tags())
+
     def _keep_cells(self) -> Order:
         from nbmlops.tracking.origin import keep_cells
 
@@ -201,33 +209,30 @@ class Tracked:
         return self._order
 
     def _collect(self, *, is_whole: bool) -> NbmlopsError | None:
-        from nbmlops.tracking.values import to_number
-
+        """Log what the line asks for, each by itself, and return the first refusal."""
         run, options = self.run, self.options
         problems: list[NbmlopsError] = []
-
-        def values(
-            pairs: Pairs, log: Callable[[str, Any], object] | None = None
-        ) -> dict[str, Any]:
-            found = {}
+        asked: list[tuple[str, Pairs, Callable[[str, Any], object]]] = [
+            ("param", options.params, lambda key, v: run.log_params(**{key: v})),
+            ("metric", options.metrics, lambda key, v: run.log_metrics({key: v})),
+            ("dataset", options.datasets, lambda key, v: run.log_dataset(v, name=key)),
+        ]
+        for kind, pairs, log in asked:
             for name, expression in pairs:
                 try:
-                    value = evaluate(self._shell, expression)
-                    found[name] = log(name, value) if log else value
+                    with self.failures.caught(f"{kind} {name!r}"):
+                        log(name, evaluate(self._shell, expression))
                 except UsageError as problem:
                     problems.append(problem)
-            return found
-
-        run.log_params(**values(options.params))
-        run.log_metrics(values(options.metrics, to_number))
-        values(options.datasets, lambda name, data: run.log_dataset(data, name=name))
         for name, content in self._figures.figures:
             run.log_bytes(content, f"figures/{name}")
         if self._chatter.warnings:
             text = "\n".join([*self._chatter.warnings, ""])
             run.log_bytes(text.encode(), _WARNINGS)
         if options.has_autolog:
-            self._autolog(is_whole=is_whole)
+            with self.failures.caught("what was fitted"):
+                self._autolog(is_whole=is_whole)
+        self.failures.log(run)
         return problems[0] if problems else None
 
     def _autolog(self, *, is_whole: bool) -> None:
@@ -249,7 +254,8 @@ class Tracked:
             recorded = self.run.recorded()
             has_model = recorded is not None and recorded.model_id is not None
         if is_whole and not has_model:
-            self._log_model(assigned_names(source), data)
+            with self.failures.caught("the model"):
+                self._log_model(assigned_names(source), data)
 
     def _log_model(self, names: Sequence[str], data: Sequence[str]) -> None:
         from nbmlops.tracking.autolog import model_of
@@ -302,7 +308,7 @@ def evaluate(shell: InteractiveShell, expression: str) -> Any:  # noqa: ANN401
         return eval(expression, shell.user_global_ns, shell.user_ns)  # noqa: S307
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         raise UsageError(
-            f"{expression!r} could not be looked up: {type(error).__name__}: {error}.",
+            f"{expression!r} could not be looked up: {error_text(error)}.",
             fix="Set it in the cell, or give it as NAME=EXPR.",
         ) from None
 

@@ -169,7 +169,8 @@ def is_fitted_estimator(value: object) -> bool:
         and one that never has any state.
     """
     base = sys.modules.get("sklearn.base")
-    if base is None or not isinstance(value, base.BaseEstimator):
+    # Not isinstance, which asks the object for its class: it may raise.
+    if base is None or not issubclass(type(value), base.BaseEstimator):
         return False
     from sklearn.utils import get_tags
     from sklearn.utils.validation import check_is_fitted

@@ -18,6 +18,7 @@ from nbmlops.tracking.attempts import Facts
 from nbmlops.tracking.cost import Meter
 from nbmlops.tracking.curves import Curves
 from nbmlops.tracking.ending import status_of, uncaught
+from nbmlops.tracking.failures import error_text
 from nbmlops.tracking.journal import Journal
 from nbmlops.tracking.run_log import RunLog
 from nbmlops.tracking.sender import Kept, sender
@@ -210,8 +211,7 @@ class OpenRun(RunLog):
         if self._digests:
             tags["nbmlops.data_hash"] = set_hash(self._digests)
         if error is not None:
-            reason = f"{type(error).__name__}: {error}{because}"
-            tags["nbmlops.ended_because"] = mask(reason)[:500]
+            tags["nbmlops.ended_because"] = mask(error_text(error) + because)[:500]
         self.log_tags(tags)
         self.log_tags(self._compared())
         self._is_open = False

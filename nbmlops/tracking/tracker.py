@@ -19,6 +19,7 @@ from nbmlops.store import Store
 from nbmlops.tracking.autolog import Recorder, log_fits, model_of
 from nbmlops.tracking.budget import parse_budget
 from nbmlops.tracking.capture import find_example
+from nbmlops.tracking.failures import Failures
 from nbmlops.tracking.guard import Guard, RunKilled, RunKilledForGood, stack
 from nbmlops.tracking.opening import open_run
 from nbmlops.tracking.origin import keep_running_code
@@ -73,10 +74,17 @@ class Tracker:
         reason = guard.leave() if guard else None
         problem: NbmlopsError | None = None
         try:
+            failures = Failures()
             if recorder:
                 recorder.stop()
-                _log_fits(run, recorder, sys._getframe(1), has_models=error is None)
-            keep_running_code(run, params=self._options["params"] or ())
+                frame = sys._getframe(1)
+                with failures.caught("what was fitted"):
+                    _log_fits(run, recorder, frame, has_models=error is None)
+            with failures.caught("the code"):
+                keep_running_code(run, params=self._options["params"] or ())
+            failures.log(run)
+            for note in failures.notes:
+                _log.warning("run %s: %s", run.name, note)
         except NbmlopsError as failure:
             problem = failure
         except BaseException as failure:

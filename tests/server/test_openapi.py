@@ -7,6 +7,7 @@ from nbmlops.server.routes import ROUTES
 
 from .conftest import nbmlops_rules
 
+TOKENS = Path(__file__).parents[2] / "labextension/src/tokens.ts"
 PAGE = Path(__file__).parents[2] / "docs/rest.md"
 
 
@@ -50,3 +51,23 @@ def test_the_page_of_the_documentation_names_every_route_and_parameter():
         assert re.findall(r"(\w+)=", row) == list(route.query), route
         for name in route.body or ():
             assert name in row
+
+
+async def test_what_may_be_null_on_the_wire_may_be_null_in_typescript(call):
+    _, document = await call("GET", "openapi.json")
+    schemas = document["components"]["schemas"]
+    interfaces = re.findall(
+        r"^export interface I(\w+)(?: extends \w+)? \{\n(.*?)^\}",
+        TOKENS.read_text(),
+        re.M | re.S,
+    )
+    compared = 0
+    for name, body in interfaces:
+        schema = schemas.get(name)
+        for field, type_ in re.findall(r"^  (\w+): (.*);$", body, re.M):
+            found = (schema or {}).get("properties", {}).get(field)
+            if found is not None:
+                compared += 1
+                may_be_null = "null" in str(found)
+                assert may_be_null == ("null" in type_), f"{name}.{field}: {type_}"
+    assert compared > 40

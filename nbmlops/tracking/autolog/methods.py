@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import sys
+from contextlib import suppress
 from functools import lru_cache
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,7 +22,7 @@ PREDICTIONS = frozenset(
 
 
 class Listener(Protocol):
-    """What is told of calls; none of it may raise."""
+    """What is told of calls; what it raises is dropped."""
 
     def expects(self, method: str, estimator: object, caller: FrameType) -> bool | None:
         """Return whether a method's call counts as the user's fit, None to ignore."""
@@ -74,17 +75,20 @@ def _stand_in(watched: Watched, *, is_counted: bool) -> Any:  # noqa: ANN401
         bound = original.__get__(estimator, type(estimator))
         listener, call = watch.listener, None
         if listener is not None:
-            call = listener.begin(method, estimator, args, kwargs, is_counted)
+            with suppress(Exception):  # the user's objects may raise anything
+                call = listener.begin(method, estimator, args, kwargs, is_counted)
         try:
             result = bound(*args, **kwargs)
         except BaseException as error:
             if listener is not None and call is not None:
-                listener.end(call, error=error)
+                with suppress(Exception):
+                    listener.end(call, error=error)
             # The user's traceback is that of the bare call.
             error.__traceback__ = error.__traceback__.tb_next  # type: ignore[union-attr]
             raise
         if listener is not None and call is not None:
-            listener.end(call, result)
+            with suppress(Exception):
+                listener.end(call, result)
         return result
 
     return unseen(around)

@@ -27,6 +27,7 @@ from nbmlops.tracking.autolog.texts import (
 )
 from nbmlops.tracking.autolog.watch import WATCH
 from nbmlops.tracking.ending import status_of
+from nbmlops.tracking.failures import error_text
 
 MAX_FITS = 20
 """Fits that are recorded, of models and of other estimators each."""
@@ -131,7 +132,7 @@ class Recorder:
             fit.status = status_of(error)
         if error is not None:
             if call.method in FITS:
-                fit.reason = _reason(error)
+                fit.reason = error_text(error)
                 self._forget(call.estimator, fit)
             return
         if call.method == "score":
@@ -279,13 +280,6 @@ def _reference(estimator: object) -> Callable[[], Any]:
         return weakref.ref(estimator)
     except TypeError:
         return lambda: None
-
-
-def _reason(error: BaseException) -> str:
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 - the text of the user's exception
-        return type(error).__name__
 
 
 def _name_of(value: object, caller: FrameType) -> str:

@@ -158,7 +158,8 @@ class Watch:
                 raise
             listener = self.listener
             if listener is not None:
-                listener.measured(original.__name__, args, kwargs, result)
+                with contextlib.suppress(Exception):
+                    listener.measured(original.__name__, args, kwargs, result)
             return result
 
         def undo() -> None:
