@@ -16,6 +16,10 @@ class Feed(Protocol):
     def units(self) -> Sequence[Unit]:
         """Those to report on, in order; each has a name of its own."""
 
+    @property
+    def is_late(self) -> bool:
+        """Whether the time was up, so that those not begun are not to be."""
+
     def next(self) -> Unit | None:
         """Return what is to begin now that there is room; None when nothing is."""
 

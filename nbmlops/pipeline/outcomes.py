@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from itertools import chain
 
 from nbmlops.entities import PipelineSpec, Step, StepReport
 from nbmlops.entities.pipeline import StepState
@@ -39,32 +39,44 @@ class Outcomes:
         return [self._found[step.name][unit.name] for unit in units_of(step)]
 
     def of_all(
-        self, units: Iterable[Unit] | None = None, *, was_interrupted: bool
+        self, units: Iterable[Unit], *, was_interrupted: bool
     ) -> tuple[StepReport, ...]:
         """Return a report of every unit, in order.
 
         Parameters
         ----------
-        units : iterable of Unit, optional
-            By default all of the file, in its order.
+        units : iterable of Unit
+            All that there were to be.
         was_interrupted : bool
             Why those are missing that nothing else kept from running.
         """
-        if units is None:
-            units = chain.from_iterable(map(units_of, self._spec.steps))
         return tuple(
-            self._found.get(unit.step.name, {}).get(unit.name)
-            or self._not_run(unit, was_interrupted)
-            for unit in units
+            self._find(unit) or self._not_run(unit, was_interrupted) for unit in units
         )
 
-    def _not_run(self, unit: Unit, was_interrupted: bool) -> StepReport:
-        bad = {
+    def lost(self, units: Iterable[Unit]) -> list[Unit]:
+        """Return the units with no report of their own that no failure explains."""
+        names = Counter(unit.name for unit in units)
+        return [
+            unit
+            for unit in units
+            if names[unit.name] > 1
+            or (self._find(unit) is None and not self._failed_before(unit))
+        ]
+
+    def _find(self, unit: Unit) -> StepReport | None:
+        return self._found.get(unit.step.name, {}).get(unit.name)
+
+    def _failed_before(self, unit: Unit) -> list[str]:
+        """Return the steps that failed, or were stopped, which a unit needs."""
+        return [
             name
-            for name, found in self._found.items()
-            if any(each.state in ("failed", "stopped") for each in found.values())
-        }
-        before = [n for n in bad if unit.step.name in self._spec.behind({n})]
+            for name in self._spec.before({unit.step.name})
+            if not self.is_good(self._spec.step(name))
+        ]
+
+    def _not_run(self, unit: Unit, was_interrupted: bool) -> StepReport:
+        before = self._failed_before(unit)
         why = "interrupted" if was_interrupted else "another step failed"
         if before:
             why = f"it needs {', '.join(map(repr, sorted(before)))}, which failed"

@@ -102,10 +102,11 @@ class Runner:
     def run(self) -> PipelineReport:
         """Run all that has to run, and return what became of each step."""
         if self._feed is None:
-            self._live.expect(u.name for s in self._spec.steps for u in units_of(s))
+            self._live.expect(unit.name for unit in self._units())
         with self._crew:
             try:
                 self._loop()
+                self._account()
             except BaseException as error:
                 self._recording.abandon(error)
                 self._live.end(status_of(error), problem=str(error))
@@ -128,6 +129,27 @@ class Runner:
             self._tell_of_interrupt()
             if self._feed is not None:
                 self._feed.look()
+
+    def _account(self) -> None:
+        """Fail the units that had to run and of which nothing is known.
+
+        There are none, unless the runner itself is wrong; then it must not be silent.
+        """
+        is_late = self._feed is not None and self._feed.is_late
+        if self._is_ending or is_late:
+            return
+        for unit in self._outcomes.lost(self._units()):
+            self._fail(
+                unit,
+                "It was not run, though nothing kept it from that: this is a fault of "
+                "nbmlops. Run the same command again.",
+            )
+
+    def _units(self) -> list[Unit]:
+        """Return all that there were to be, in order."""
+        if self._feed is not None:
+            return list(self._feed.units)
+        return [unit for step in self._spec.steps for unit in units_of(step)]
 
     def _tell_of_interrupt(self) -> None:
         n = self._crew.n_busy
@@ -301,9 +323,9 @@ class Runner:
 
     def _settle(self, step: Step) -> None:
         """Let the steps behind a step see what it came to."""
-        decisions = self._decisions[step.name]
         if step.name in self._planner.done or not self._outcomes.is_good(step):
             return
+        decisions = self._decisions[step.name]
         if len(decisions) < step.n_runs:
             return
         ordered = self._outcomes.of_step(step)
@@ -341,8 +363,9 @@ class Runner:
         status: RunStatus = "FAILED" if self._has_failed else "FINISHED"
         if self.was_interrupted:
             status = "KILLED"
-        units = self._feed.units if self._feed else None
-        steps = self._outcomes.of_all(units, was_interrupted=self.was_interrupted)
+        steps = self._outcomes.of_all(
+            self._units(), was_interrupted=self.was_interrupted
+        )
         report = PipelineReport(
             pipeline=self._spec.name,
             run_id=self._recording.run_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -10,6 +11,8 @@ from itertools import product
 from nbmlops.entities import Step, StepReport
 from nbmlops.errors import UsageError, did_you_mean
 from nbmlops.pipeline.tasks import Watch
+
+_WORD = re.compile(r"[^\s'\"=,()\[\]{}\\]+(?: [^\s'\"=,()\[\]{}\\]+)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +38,38 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """The step's name, and of a grid its values: ``train[C=1]``."""
-        values = (f"{name}={value}" for name, value in self.combo.items())
+        """The step's name, and of a grid its values: ``train[C=1]``.
+
+        No two combinations of values have the same name.
+        """
+        values = (f"{name}={printed(value)}" for name, value in self.combo.items())
         told = self.label or ",".join(values)
         if not told:
             return self.step.name
-        is_short = len(told) < 120 and told.isprintable()
-        short = told if is_short else sha256(told.encode()).hexdigest()[:12]
+        short = told if len(told) < 120 else sha256(told.encode()).hexdigest()[:12]
         return f"{self.step.name}[{short}]"
+
+
+def printed(value: object) -> str:
+    """Return a value as no other one is printed: a text in quotes unless it is a word.
+
+    Examples
+    --------
+    >>> [printed(value) for value in (1, "1", 1.0, True, "true", None, "a", "a,b=1")]
+    ['1', "'1'", '1.0', 'True', "'true'", 'None', 'a', "'a,b=1'"]
+    """
+    if isinstance(value, str) and value.isprintable() and _WORD.fullmatch(value):
+        return repr(value) if _is_other(value) else value
+    return repr(value)
+
+
+def _is_other(word: str) -> bool:
+    """Return whether a word reads like a value that is no text."""
+    try:
+        float(word)
+    except ValueError:
+        return word.lower() in ("true", "false", "none", "null", "~")
+    return True
 
 
 def units_of(step: Step) -> Iterator[Unit]:

@@ -19,6 +19,7 @@ from nbmlops.pipeline.sweeps.checking import Checker
 from nbmlops.pipeline.sweeps.listed import Combo, Given, of_grid, of_list
 from nbmlops.pipeline.sweeps.search import PRUNERS, Plan
 from nbmlops.pipeline.sweeps.space import Space, read_space
+from nbmlops.pipeline.units import printed
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -199,7 +200,7 @@ def _described(combos: Iterable[Combo]) -> dict[str, str]:
     values: dict[str, dict[str, None]] = {}
     for combo in combos:
         for name, value in combo.items():
-            values.setdefault(name, {})[str(value)] = None
+            values.setdefault(name, {})[printed(value)] = None
     return {name: ", ".join(seen) for name, seen in values.items()}
 
 

@@ -213,14 +213,10 @@ class Listed:
         tally: Tally,
         time_s: float | None,
     ) -> None:
-        self.units: list[Unit] = []
-        names: set[str] = set()
-        for n, combo in enumerate(combos, 1):
-            unit = Unit(step=step, combo=combo)
-            if unit.name in names or not combo:  # 1 and "1" look the same
-                unit = Unit(step=step, combo=combo, label=f"set {n}")
-            names.add(unit.name)
-            self.units.append(unit)
+        self.units = [
+            Unit(step=step, combo=combo, label="" if combo else f"set {n}")
+            for n, combo in enumerate(combos, 1)
+        ]
         self.pruned_before: tuple[StepReport, ...] = ()
         self.is_late = False
         self._left = deque(self.units)
