@@ -342,7 +342,12 @@ class Pipeline:
             behind = (spec.step(name) for name in spec.behind({from_step}))
             names |= {from_step, *(step.name for step in behind if not step.once)}
         make = partial(
-            Planner, looks=self._looks, settings=self._settings, force=names, only=only
+            Planner,
+            looks=self._looks,
+            settings=self._settings,
+            force=names,
+            only=only,
+            store=self._store,
         )
         return make(spec) if only is None else single(spec, only, make)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from nbmlops.pipeline.ground import Look
 from nbmlops.pipeline.keys import Keys, Parts, changes, key_of
 from nbmlops.pipeline.once import Intent
 from nbmlops.pipeline.parameters import check_parameters, told
+from nbmlops.pipeline.tasks import ACTIONS
 from nbmlops.pipeline.templates import render
 from nbmlops.pipeline.units import Unit, choose, units_of
+from nbmlops.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,8 @@ class Planner:
         Steps to run whatever is kept; ``*`` for all.
     only : str, optional
         The step that may run; the others are what is kept of them.
+    store : Store, optional
+        Where models are registered; the project's store by default.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class Planner:
         *,
         force: Collection[str] = (),
         only: str | None = None,
+        store: Store | None = None,
     ) -> None:
         for name in force:
             known = [step.name for step in spec.steps]
@@ -87,7 +93,7 @@ class Planner:
                     fix=f"The steps are: {', '.join(known)}.",
                 )
         self.spec, self._looks, self._force = spec, looks, frozenset(force)
-        self._only = only
+        self._only, self._settings, self._store = only, settings, store
         self.folder = Path(spec.path).parent
         self.project, self._home = settings.project, settings.home
         self.keys = Keys(self.folder, settings.project, settings.home)
@@ -157,6 +163,8 @@ class Planner:
             entry, why = None, "forced"
         elif not step.cache and not is_given:
             entry, why = None, "its cache is off"
+        elif entry is not None and (gap := self._gap(step, entry)):
+            entry, why, is_forced = None, gap, True
         elif entry is None:
             why = self._why(unit, key, parts)
             intent = Intent(self._home, key)
@@ -171,6 +179,17 @@ class Planner:
             entry=entry,
             is_forced=is_forced,
         )
+
+    def _gap(self, step: Step, entry: Mapping[str, Any]) -> str:
+        """Return what is not as a step left it outside of files, or ""."""
+        if step.action is None or step.once:
+            return ""
+        source = self.done[step.action.source] if step.action.source else None
+        values = entry.get("values", {})
+        found: str = import_module(ACTIONS).gap(
+            step.action, source, values, self._settings, self._store
+        )
+        return found
 
     def _why(self, unit: Unit, key: str, parts: Parts) -> str:
         last = self.cache.last(self.slot(unit))

@@ -12,7 +12,9 @@ from nbmlops.entities import Step, StepReport
 from nbmlops.pipeline.keys import Parts
 
 WORKER = "nbmlops.lifecycle.pipeline_worker"
-"""What workers run, as ``python -m`` does: there the areas meet."""
+ACTIONS = "nbmlops.lifecycle.pipeline_actions"
+"""What workers run, as ``python -m`` does, and what tells whether an effect stands:
+there the areas meet."""
 KEY = "nbmlops.cache_key"
 """Tag of a step's run: the key of its result."""
 Failure = Literal["died", "outage", "timeout", "error", "usage"]

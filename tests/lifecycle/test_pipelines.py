@@ -20,6 +20,12 @@ with nm.track("fit") as run:
 """
 
 
+def why(path, store):
+    """Return why each step would run that would."""
+    steps = nm.Pipeline.load(path, store=store).plan().steps
+    return {each.step: each.why for each in steps if each.state == "run"}
+
+
 @pytest.mark.kernel
 @pytest.mark.server
 def test_the_best_model_is_registered_and_deployed_once(store, project):
@@ -52,6 +58,41 @@ def test_the_best_model_is_registered_and_deployed_once(store, project):
         assert set(states(again).values()) == {"cached"}
         forced = nm.Pipeline.load(path, store=store).run(force="register").report
         assert forced.step("register").values == {"model": "churn", "version": 1}
+
+        # What others did to the registry and the endpoint since is done again.
+        nm.undeploy("churn", store=store)
+        assert why(path, store)["deploy"] == "endpoint 'churn' does not answer"
+        report = nm.Pipeline.load(path, store=store).run().report
+        assert [n for n, state in states(report).items() if state == "done"] == [
+            "deploy"
+        ]
+        assert nm.endpoint("churn", store=store).status().state == "ready"
+
+        other = next(
+            each.model_run_id for each in report.steps if each.step == "train[C=0.1]"
+        )
+        nm.register("churn", run=other, alias="champion", store=store)
+        assert why(path, store)["register"] == "alias 'champion' is at version 2"
+        assert (
+            nm.Pipeline.load(path, store=store)
+            .run()
+            .report.step("register")
+            .why.startswith("alias 'champion' is at version 2")
+        )
+        assert versions.get_version(store, "churn", 1).aliases == ("champion",)
+
+        nm.deploy("churn/2", name="churn", store=store)
+        assert why(path, store) == {
+            "deploy": "endpoint 'churn' answers with churn/2, not churn/1"
+        }
+        store.client.delete_registered_model_alias("churn", "champion")
+        assert why(path, store)["register"] == "alias 'champion' is not set"
+        store.client.delete_model_version("churn", "1")
+        assert why(path, store)["register"] == "version 1 of 'churn' is gone"
+        report = nm.Pipeline.load(path, store=store).run().report
+        assert report.step("register").values == {"model": "churn", "version": 3}
+        assert nm.endpoint("churn", store=store).version == 3
+        assert versions.get_version(store, "churn", 3).aliases == ("champion",)
     finally:
         for each in nm.endpoints(store=store):
             nm.undeploy(each.name, store=store)

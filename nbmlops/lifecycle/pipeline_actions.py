@@ -1,0 +1,145 @@
+"""What steps that register and deploy do, and whether it still stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nbmlops.config import Settings
+from nbmlops.deployment.local import get_endpoint
+from nbmlops.entities import Action, StepReport
+from nbmlops.errors import NotFoundError, StoreError, UsageError
+from nbmlops.lifecycle.deploy import deploy
+from nbmlops.lifecycle.register import register
+from nbmlops.pipeline.tasks import Task
+from nbmlops.store import Store, connect
+from nbmlops.store.registry import get_model
+from nbmlops.store.search import get_run
+from nbmlops.store.versions import get_version, resolve_version
+
+
+def act(task: Task, store: Store) -> Mapping[str, object]:
+    """Do what a step without a notebook is for.
+
+    Parameters
+    ----------
+    task : Task
+        Its step has an action, and ``source`` is the step that it is about.
+    store : Store
+        Where the model is.
+
+    Returns
+    -------
+    Mapping of str to object
+        The step's values: ``model`` and ``version``, for a deploy ``url``, too.
+    """
+    action, source = task.step.action, task.source
+    assert action is not None  # noqa: S101
+    options = dict(action.options)
+    if action.kind == "register":
+        if source is None or source.model_run_id is None:
+            raise UsageError(
+                f"Step {action.source!r} logged no model to register.",
+                fix="Log one in its notebook: run.log_model(model, X).",
+            )
+        run = get_run(store, source.model_run_id)
+        alias = options.get("alias")
+        version = register(
+            str(options["model"]),
+            run=run,
+            alias=None if alias is None else str(alias),
+            store=store,
+        )
+        return {"model": version.model, "version": version.version}
+    target = options.get("model")
+    if source is not None:
+        target = f"{source.values['model']}/{source.values['version']}"
+    port = options.get("port")
+    handle = deploy(
+        str(target),
+        name=str(options["endpoint"]),
+        port=port if isinstance(port, int) else None,
+        store=store,
+    )
+    return {"model": str(target), "url": handle.url}
+
+
+def gap(
+    action: Action,
+    source: StepReport | None,
+    values: Mapping[str, object],
+    settings: Settings,
+    store: Store | None,
+) -> str:
+    """Return what is not any more as a step that registers or deploys left it, or "".
+
+    Parameters
+    ----------
+    action : Action
+        What the step does.
+    source : StepReport or None
+        The step that it is about, as it is now.
+    values : Mapping of str to object
+        What the step had come to.
+    settings : Settings
+        The project's.
+    store : Store or None
+        The project's store by default.
+    """
+    try:
+        if action.kind == "register":
+            return _registry_gap(action, source, values, store or connect(settings))
+        return _endpoint_gap(action, source, values, settings, store)
+    except StoreError as error:
+        return f"whether it still stands is not known: {error.problem}"
+
+
+def _registry_gap(
+    action: Action,
+    source: StepReport | None,
+    values: Mapping[str, object],
+    store: Store,
+) -> str:
+    name, number = str(values.get("model")), values.get("version")
+    alias = action.options.get("alias")
+    try:
+        if not isinstance(number, int):
+            raise NotFoundError("No version is known.", fix="")
+        found = get_version(store, name, number)
+    except NotFoundError:
+        return f"version {number} of {name!r} is gone"
+    if source is not None and found.model_id != source.model_id:
+        return f"version {number} of {name!r} is another model"
+    if alias is None or alias in found.aliases:
+        return ""
+    at = get_model(store, name).aliases.get(str(alias))
+    return f"alias {alias!r} is {'not set' if at is None else f'at version {at}'}"
+
+
+def _endpoint_gap(
+    action: Action,
+    source: StepReport | None,
+    values: Mapping[str, object],
+    settings: Settings,
+    store: Store | None,
+) -> str:
+    name = str(action.options["endpoint"])
+    try:
+        endpoint = get_endpoint(settings, name)
+    except NotFoundError:
+        return f"endpoint {name!r} does not answer"
+    if endpoint.state != "ready":
+        return f"endpoint {name!r} does not answer"
+    if source is not None:
+        wanted = f"{source.values.get('model')}/{source.values.get('version')}"
+    else:
+        target = str(action.options["model"])
+        try:
+            version, _ = resolve_version(store or connect(settings), target)
+        except NotFoundError as error:
+            return error.problem.rstrip(".")
+        wanted = f"{version.model}/{version.version}"
+    if (served := f"{endpoint.model}/{endpoint.version}") != wanted:
+        return f"endpoint {name!r} answers with {served}, not {wanted}"
+    if endpoint.url != values.get("url"):
+        return f"endpoint {name!r} is at {endpoint.url} now"
+    return ""
