@@ -8,12 +8,13 @@ read: `nbmlops.store.trusted_types` decides.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,15 @@ def pins(types: Iterable[str], example: Rows = None) -> list[str]:
     names |= {TRUSTED_TYPES[name] for name in types} - {""}
     if hasattr(example, "iloc"):
         names.add("pandas")
-    return [f"{name}=={_version(name)}" for name in sorted(names)]
+    return [pin(name) for name in sorted(names)]
+
+
+def pin(name: str) -> str:
+    """Return a requirement of a distribution at the version installed here."""
+    if name == "xgboost":  # the same package without CUDA goes by another name
+        with contextlib.suppress(PackageNotFoundError):
+            return f"xgboost-cpu=={_version('xgboost-cpu')}"
+    return f"{name}=={_version(name)}"
 
 
 _version = cache(version)  # that of the code that is loaded, read once

@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import Column, Signature
@@ -176,7 +177,10 @@ def _quiet(model: Any) -> Iterator[None]:  # noqa: ANN401
     loud = {
         key: value
         for key, value in params.items()
-        if value and key.rpartition("__")[2] == "verbose"
+        # A param may be an array or an unfitted forest, which have no truth value.
+        if key.rpartition("__")[2] == "verbose"
+        and isinstance(value, Real)
+        and float(value) > 0
     }
     if loud:
         model.set_params(**dict.fromkeys(loud, 0))

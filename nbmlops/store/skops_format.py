@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,6 @@ from nbmlops.store.trusted_types import TRUSTED_TYPES
 LOG_AGAIN = "Log it again with nbmlops: in a %%track cell, or by run.log_model(model)."
 
 _NOT_WRITABLE = (TypeError, ValueError, AttributeError, ImportError, RecursionError)
-_NOT_READABLE = (
-    *_NOT_WRITABLE,
-    LookupError,
-    AssertionError,
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def dump(model: object) -> tuple[bytes, list[str], Any]:
@@ -141,7 +132,7 @@ def load(path: Path) -> Any:  # noqa: ANN401 - an estimator of any class
             "code when it is loaded.",
             fix=LOG_AGAIN,
         ) from error
-    except _NOT_READABLE as error:
+    except Exception as error:  # each package's parts have errors of their own
         raise UsageError(
             f"The model {path} cannot be read: {type(error).__name__}: {error}.",
             fix=LOG_AGAIN,

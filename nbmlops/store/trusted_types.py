@@ -16,7 +16,9 @@ from collections.abc import Mapping
 
 _STANDARD_LIBRARY = {
     # What a selector by dtype asks for; the category check of HistGradientBoosting.
+    # The dictionaries of LightGBM's scores.
     "builtins": "object",
+    "collections": "OrderedDict",
     "functools": "partial",
 }
 _NUMPY = {
@@ -107,6 +109,56 @@ _SCIKIT_LEARN = {
         mutual_info_classif mutual_info_regression""",
 }
 
+_IMBALANCED_LEARN = {
+    # A pipeline of it passes over its samplers when it predicts; they are state only.
+    # FunctionSampler calls the function it holds when it is fitted, not before.
+    "imblearn.base": "FunctionSampler",
+    "imblearn.combine._smote_enn": "SMOTEENN",
+    "imblearn.combine._smote_tomek": "SMOTETomek",
+    "imblearn.ensemble._bagging": "BalancedBaggingClassifier",
+    "imblearn.ensemble._easy_ensemble": "EasyEnsembleClassifier",
+    "imblearn.ensemble._forest": "BalancedRandomForestClassifier",
+    "imblearn.ensemble._weight_boosting": "RUSBoostClassifier",
+    "imblearn.metrics.pairwise": "ValueDifferenceMetric",
+    "imblearn.over_sampling._adasyn": "ADASYN",
+    "imblearn.over_sampling._random_over_sampler": "RandomOverSampler",
+    "imblearn.over_sampling._smote.base": "SMOTE SMOTEN SMOTENC",
+    "imblearn.over_sampling._smote.cluster": "KMeansSMOTE",
+    "imblearn.over_sampling._smote.filter": "BorderlineSMOTE SVMSMOTE",
+    "imblearn.pipeline": "Pipeline",
+    "imblearn.under_sampling._prototype_generation._cluster_centroids": """
+        ClusterCentroids""",
+    "imblearn.under_sampling._prototype_selection._condensed_nearest_neighbour": """
+        CondensedNearestNeighbour""",
+    "imblearn.under_sampling._prototype_selection._edited_nearest_neighbours": """
+        AllKNN EditedNearestNeighbours RepeatedEditedNearestNeighbours""",
+    "imblearn.under_sampling._prototype_selection._instance_hardness_threshold": """
+        InstanceHardnessThreshold""",
+    "imblearn.under_sampling._prototype_selection._nearmiss": "NearMiss",
+    "imblearn.under_sampling._prototype_selection._neighbourhood_cleaning_rule": """
+        NeighbourhoodCleaningRule""",
+    "imblearn.under_sampling._prototype_selection._one_sided_selection": """
+        OneSidedSelection""",
+    "imblearn.under_sampling._prototype_selection._random_under_sampler": """
+        RandomUnderSampler""",
+    "imblearn.under_sampling._prototype_selection._tomek_links": "TomekLinks",
+}
+# Boosters: their state is the native library's own format, a text or a buffer that
+# its C++ parses; the rest are params. No pickle is in it.
+_XGBOOST = {
+    "xgboost.core": "Booster",
+    "xgboost.callback": "EarlyStopping",
+    "xgboost.sklearn": """
+        XGBClassifier XGBModel XGBRFClassifier XGBRFRegressor XGBRanker XGBRegressor""",
+}
+_LIGHTGBM = {
+    "lightgbm.basic": "Booster",
+    "lightgbm.sklearn": "LGBMClassifier LGBMModel LGBMRanker LGBMRegressor",
+}
+_CATBOOST = {
+    "catboost.core": "CatBoost CatBoostClassifier CatBoostRanker CatBoostRegressor",
+}
+
 TRUSTED_TYPES: Mapping[str, str] = {
     f"{module}.{name}": distribution
     for distribution, area in (
@@ -114,6 +166,10 @@ TRUSTED_TYPES: Mapping[str, str] = {
         ("numpy", _NUMPY),
         ("scipy", _SCIPY),
         ("scikit-learn", _SCIKIT_LEARN),
+        ("imbalanced-learn", _IMBALANCED_LEARN),
+        ("xgboost", _XGBOOST),
+        ("lightgbm", _LIGHTGBM),
+        ("catboost", _CATBOOST),
     )
     for module, names in area.items()
     for name in names.split()

@@ -1,6 +1,5 @@
 """Every estimator of scikit-learn: logged, read back without pickle, or refused."""
 
-import pickle
 import threading
 import warnings
 from collections.abc import Iterator
@@ -9,8 +8,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import cloudpickle
-import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -215,20 +212,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 @pytest.fixture
 def run_id(store: Store) -> str:
     return store.client.create_run("0").info.run_id
-
-
-@pytest.fixture
-def no_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise AssertionError("something was unpickled")
-
-    for module, names in (
-        (pickle, ("load", "loads", "Unpickler", "_Unpickler")),
-        (cloudpickle, ("load", "loads")),
-        (joblib, ("load",)),
-    ):
-        for name in names:
-            monkeypatch.setattr(module, name, refuse)
 
 
 def folder_of(store: Store, model_id: str) -> Path:
