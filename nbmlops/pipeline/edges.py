@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 
 from nbmlops.entities import Step
 from nbmlops.errors import did_you_mean
-from nbmlops.pipeline.ground import GLOB, Ground, Look, iter_input
+from nbmlops.pipeline.globs import GLOB, PathPattern
+from nbmlops.pipeline.ground import Ground, Look
 from nbmlops.pipeline.templates import has_template, references
 
 
@@ -30,6 +30,7 @@ class Edges:
     def __init__(self, ground: Ground, looks: Mapping[str, Look]) -> None:
         self._ground, self._looks = ground, looks
         self._steps = ground.draft.steps
+        self._folders: set[Path] = set()  # outputs that say so by a slash at the end
 
     def order(self) -> tuple[Step, ...]:
         """Return the steps in an order they can run in, their needs complete."""
@@ -62,7 +63,7 @@ class Edges:
                     self._ground.fault(
                         line, f"{output!r} is not to be written by a step."
                     )
-                if GLOB.search(output) and not path.exists():
+                if GLOB.search(output):
                     self._ground.fault(
                         line, f"Output {output!r} is a pattern, not a file."
                     )
@@ -78,6 +79,8 @@ class Edges:
                         f"Steps {other!r} and {step.name!r} both write {output!r}.",
                     )
                 made_by.setdefault(path, step.name)
+                if output.endswith("/"):
+                    self._folders.add(path)
         return made_by
 
     def _needs(self, step: Step, made_by: Mapping[Path, str]) -> list[str]:
@@ -113,34 +116,41 @@ class Edges:
         path = self._ground.inside(text, line)
         if path is None:
             return []
-        makers = [
-            maker
-            for made, maker in made_by.items()
-            if path == made
-            or path.is_relative_to(made)
-            or made.is_relative_to(path)
-            or (GLOB.search(text) and fnmatchcase(str(made), str(path)))
-        ]
+        pattern = PathPattern(self._ground.folder, text)
+        makers: dict[str, None] = {}
+        possible: dict[str, None] = {}
+        for made, maker in made_by.items():
+            is_near = pattern.may_fit_below(made)
+            is_sure = pattern.base.is_relative_to(made) or pattern.fits(made)
+            if is_sure or (is_near and made in self._folders):
+                makers[maker] = None
+            elif is_near and not made.suffix:  # a folder, as far as its name says
+                possible[maker] = None
+            elif is_near and made.is_dir():
+                self._ground.fault(
+                    line,
+                    f"{text!r} may fit files below {made.name!r}, a folder with a "
+                    f"suffix that {maker!r} writes: end that output with a slash.",
+                )
         if step.name in makers:
             self._ground.fault(
                 line, f"Step {step.name!r} reads {text!r}, which it writes."
             )
-        others = [name for name in dict.fromkeys(makers) if name != step.name]
-        for maker in map(self._steps.__getitem__, others):
-            if maker.grid and maker.select is None:
+        for other in map(self._steps.__getitem__, makers):
+            if other.grid and other.select is None and other.name != step.name:
                 self._ground.fault(
                     line,
-                    f"{text!r} is written by each run of the grid of {maker.name!r}: "
+                    f"{text!r} is written by each run of the grid of {other.name!r}: "
                     "it needs a select.",
                 )
-        if not makers and next(iter_input(self._ground.folder, text), None) is None:
+        if not (makers or possible or any(pattern.files())):
             near = did_you_mean(
                 path.name,
                 [p.name for p in (*_siblings(path), *made_by)],
             )
-            what = "No file fits" if GLOB.search(text) else "No file"
+            what = "No file fits" if pattern.is_glob else "No file"
             self._ground.fault(line, f"{what} {text!r}.{near}")
-        return others
+        return [name for name in makers | possible if name != step.name]
 
     def _action_source(self, step: Step) -> str | None:
         action = step.action

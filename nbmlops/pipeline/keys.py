@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from nbmlops.entities import Step
 from nbmlops.errors import NotFoundError
 from nbmlops.pipeline.digests import Digests
 from nbmlops.pipeline.glance import glance, kernel_of, read_kernel
-from nbmlops.pipeline.ground import iter_input
+from nbmlops.pipeline.globs import PathPattern
 from nbmlops.pipeline.imports import read_imports
 from nbmlops.pipeline.notebook import code_sources, language
 from nbmlops.pipeline.packages import Packages
@@ -156,22 +155,25 @@ class Keys:
             self._kernels[name] = (spec, Packages(folder, spec))
         return self._kernels[name]
 
+    def _path(self, name: str) -> Path:
+        return Path(os.path.normpath(self._folder / name))
+
     def _named(self, path: Path) -> str:
         return Path(os.path.relpath(path, self._folder)).as_posix()
 
     def _inputs(
         self, step: Step, made: Mapping[str, str], below: tuple[str, ...]
     ) -> Iterator[tuple[str, str]]:
+        paths = {name: self._path(name) for name in made}
+        outputs = [self._path(each) for each in below]
         for text in step.inputs:
-            wanted = Path(os.path.normpath(text))
-            for name, digest in made.items():
-                path = Path(name)
-                if path.is_relative_to(wanted) or fnmatchcase(name, str(wanted)):
-                    yield name, digest
-            for file in iter_input(self._folder, text):
-                name = self._named(file)
-                if not any(Path(name).is_relative_to(each) for each in below):
-                    yield name, self.digests.sha256(file)
+            pattern = PathPattern(self._folder, text, made=paths.values())
+            for name, path in paths.items():
+                if pattern.fits(path):
+                    yield name, made[name]
+            for file in pattern.files():
+                if not any(file.is_relative_to(each) for each in outputs):
+                    yield self._named(file), self.digests.sha256(file)
 
 
 def key_of(parts: Parts) -> str:

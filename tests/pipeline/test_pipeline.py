@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -475,6 +476,45 @@ def test_a_cache_that_is_off_and_a_folder_as_an_output(store, project):
     assert report.step("count").values == {"n": 3}
     assert ledger(project) == ["count", "count"]
     assert plan_of(path)["count"] == ("run", "its cache is off")
+
+
+def test_a_glob_that_looks_into_folders_orders_steps_and_decides_what_runs(
+    store, project
+):
+    write_notebook(
+        project / "make.ipynb",
+        ["from pathlib import Path\nbuild = Path('build')\n"
+         "(build / 'sub').mkdir(parents=True, exist_ok=True)\n"
+         "for name in ('a.csv', 'sub/b.csv'):\n    (build / name).write_text(str(n))"],
+        parameters="n: int = 1",
+    )  # fmt: skip
+    write_notebook(
+        project / "read.ipynb",
+        ["from pathlib import Path\nprint('read', file=open('ledger.txt', 'a'))\n"
+         "text = ''.join(p.read_text() for p in Path('build').glob(glob))\n"
+         "Path(to).write_text(text)"],
+        parameters="glob: str = ''\nto: str = ''",
+    )  # fmt: skip
+    path = write_pipeline(
+        project,
+        """\
+        steps:
+          deep: {notebook: read.ipynb, inputs: ["build/**/*.csv"], outputs: [deep.txt],
+                 params: {glob: "**/*.csv", to: deep.txt}}
+          flat: {notebook: read.ipynb, inputs: ["build/*.csv"], outputs: [flat.txt],
+                 params: {glob: "*.csv", to: flat.txt}}
+          make: {notebook: make.ipynb, outputs: [build]}
+        """,
+    )
+    report = nm.Pipeline.load(path, store=store).run(jobs=2).report
+    assert report.status == "FINISHED"
+    assert (project / "deep.txt").read_text() == "11"
+    assert (project / "flat.txt").read_text() == "1"
+    shutil.rmtree(project / "build")
+    plan = {each.step: each.state for each in nm.Pipeline.load(path).plan().steps}
+    report = nm.Pipeline.load(path, store=store).run().report
+    assert plan == states(report) == dict.fromkeys(("make", "deep", "flat"), "cached")
+    assert ledger(project) == ["read", "read"]
 
 
 def test_what_is_asked_wrongly_is_refused_before_anything_runs(store, project):

@@ -11,7 +11,8 @@ from nbmlops.config import Settings
 from nbmlops.entities import Mode, Step
 from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
 from nbmlops.pipeline.glance import glance, kernel_of, read_kernel
-from nbmlops.pipeline.ground import Ground, Look, iter_input
+from nbmlops.pipeline.globs import PathPattern
+from nbmlops.pipeline.ground import Ground, Look
 from nbmlops.pipeline.notebook import find_notebook, parameters
 from nbmlops.pipeline.parameters import refuse_other
 from nbmlops.pipeline.shape import Draft
@@ -255,7 +256,7 @@ def _check_inputs(
     ground = Ground(path=source, project=settings.project, draft=Draft(), faults=[])
     for text in inputs:
         is_inside = ground.inside(text, 1) is not None
-        if is_inside and next(iter_input(source.parent, text), None) is None:
+        if is_inside and not any(PathPattern(source.parent, text).files()):
             checker.fault(
                 f"Input {text!r} is not there; it is relative to the notebook."
             )
