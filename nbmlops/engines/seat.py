@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import select
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ from uuid import uuid4
 
 from nbmlops.engines.errand import Errand, Outcome, began_at, call, do, stop_of
 from nbmlops.errors import EngineError
+from nbmlops.warm.waiting import readable
 
 if TYPE_CHECKING:
     from nbmlops.engines._protocol import Worker
@@ -109,7 +109,7 @@ class Seat:
     def close(self) -> str:
         """Wait for the end of the task, and return its last words."""
         if self._future is not None:
-            if not select.select([self._ear], [], [], _END_S)[0]:
+            if not readable([self._ear], _END_S):
                 self._give_up("the Dask worker did not stop it")
             self.answer()
         self._ear.close()

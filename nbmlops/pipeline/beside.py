@@ -6,7 +6,6 @@ workers of pipelines are forked from have loaded it.
 
 from __future__ import annotations
 
-import select
 import signal
 import traceback
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from nbmlops.pipeline.live import OnProgress
 from nbmlops.pipeline.result import StepResult
 from nbmlops.pipeline.tasks import WORKER
 from nbmlops.warm.homes import NotWarm
+from nbmlops.warm.waiting import readable
 
 _LOOK_S = 0.5
 
@@ -99,7 +99,7 @@ def _wait(process: Process, on_progress: OnProgress) -> object:
     while True:
         try:
             process.look_at_clock()
-            if not select.select([process], [], [], _LOOK_S)[0]:
+            if not readable([process], _LOOK_S):
                 continue
             found = process.answer()
             if not isinstance(found, CellProgress):

@@ -6,7 +6,6 @@ longer than most steps. The processes that its workers are forked from have load
 
 from __future__ import annotations
 
-import select
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from nbmlops.pipeline.tasks import WORKER
 from nbmlops.store import Store, connect
 from nbmlops.tracking.leaving import LeftRun
 from nbmlops.warm.homes import NotWarm
+from nbmlops.warm.waiting import readable
 
 _PATIENCE_S = 5.0
 _PATIENCE_WITH_TABLES_S = 120.0  # MLflow makes those of a database on first use
@@ -80,7 +80,7 @@ class Courier:
         process.give(Letter(settings=self._store.settings, key=run.key))
         limit_s = _PATIENCE_S if self._store.is_served else _PATIENCE_WITH_TABLES_S
         answer = None
-        if select.select([process], [], [], limit_s)[0]:
+        if readable([process], limit_s):
             answer = process.answer()
         if not answer:  # it was killed, or the store keeps silent, or refuses
             self.close()

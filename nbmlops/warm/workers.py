@@ -20,6 +20,7 @@ from nbmlops.warm.homes import START_S, NotWarm, is_alive
 from nbmlops.warm.parents import Parent
 from nbmlops.warm.pipes import kill_group, set_up
 from nbmlops.warm.surroundings import surroundings
+from nbmlops.warm.waiting import readable
 
 _IDLE_S = 600.0
 _ATTEMPTS = 3
@@ -84,9 +85,7 @@ class Fork:
         parent.ask(self._folder)
         until = time.monotonic() + START_S
         while time.monotonic() < until:
-            ready, _, _ = select.select(
-                [self._fds["out"], self._fds["end"]], [], [], _TURN_S
-            )
+            ready = readable([self._fds["out"], self._fds["end"]], _TURN_S)
             if self._fds["out"] in ready and os.read(self._fds["out"], 1):
                 self._connect()
                 return ""
@@ -147,7 +146,7 @@ class Fork:
             left = _TURN_S if until is None else until - time.monotonic()
             if left <= 0:
                 raise subprocess.TimeoutExpired(str(self._folder), timeout or 0.0)
-            if select.select([self._fds["end"]], [], [], min(left, _TURN_S))[0]:
+            if readable([self._fds["end"]], min(left, _TURN_S)):
                 for word in self._heard():
                     self.returncode = word.get("code", self.returncode)
         self.close()

@@ -2,10 +2,10 @@
 
 import importlib
 import os
-import select
+import resource
 import sys
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from nbmlops.engines import ENGINES, get_engine
 from nbmlops.engines.sight import find_fault, look
 from nbmlops.warm import parents
 from nbmlops.warm.homes import NotWarm, home_of
+from nbmlops.warm.waiting import readable
 from tests.engines.clusters import dask_cluster, kill_busy_worker
 from tests.pipeline.pipelines import ROOT, wait_until
 
@@ -68,10 +69,29 @@ def start(engine):
 
 def answer(worker, limit_s=120):
     deadline = time.monotonic() + limit_s
-    while not select.select([worker], [], [], 0.2)[0]:
+    while not readable([worker], 0.2):
         worker.look_at_clock()
         assert time.monotonic() < deadline
     return worker.answer()
+
+
+@pytest.fixture
+def many_files():
+    """Hold more files open than `select.select` can tell apart."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    with ExitStack() as held:
+        for _ in range(1100):
+            held.enter_context(open(os.devnull))  # noqa: PTH123
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_process_with_many_open_files_has_workers(start, many_files):
+    worker = start()
+    worker.give(("add", 1, 2))
+    assert answer(worker) == 3
+    worker.close()
 
 
 def began(path):
@@ -147,7 +167,7 @@ def test_two_workers_work_at_once(start, tmp_path):
     began(tmp_path / "began")
     quick.give(("add", "a", "b"))
     assert answer(quick) == "ab"
-    assert not select.select([slow], [], [], 0)[0]
+    assert not readable([slow], 0)
     assert quick.close().startswith("exit code 0")
 
 

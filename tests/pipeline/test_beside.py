@@ -10,7 +10,14 @@ import pytest
 from nbmlops.store import search
 from nbmlops.warm.homes import NotWarm
 from tests.notebooks import write_notebook
-from tests.pipeline.pipelines import ROOT, command, finish, ledger, wait_until
+from tests.pipeline.pipelines import (
+    ROOT,
+    command,
+    finish,
+    ledger,
+    wait_until,
+    write_chain,
+)
 
 pytestmark = pytest.mark.kernel
 
@@ -54,6 +61,27 @@ def test_the_command_itself_loads_nothing_heavy(store, project):
     assert run.run_id in done.stdout
     assert (run.status, run.params) == ("FINISHED", {"x": "1"})
     assert (project / "out.ipynb").exists()
+
+
+MANY = """
+import os, resource, sys
+from nbmlops.cli.main import invoke
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+held = [open(os.devnull) for _ in range(1100)]
+code = invoke(["run", "prepare.ipynb"]) or invoke(["pipeline", "run", "pipeline.yaml"])
+assert "mlflow" not in sys.modules
+sys.exit(code)
+"""
+
+
+def test_a_process_with_many_open_files_runs_notebooks_and_pipelines(store, project):
+    write_chain(project)
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-c", MANY]
+    done = subprocess.run(words, cwd=project, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ledger(project) == ["prepare", "prepare", "train"]
 
 
 def test_an_error_is_told_as_it_was_raised_with_its_traceback_for_debugging(

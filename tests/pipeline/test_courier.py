@@ -1,7 +1,6 @@
 """A pipeline whose runs are sent by a process beside its runner."""
 
 import os
-import select
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ from nbmlops.pipeline.courier import Courier
 from nbmlops.store import artifacts, search
 from nbmlops.tracking.leaving import LeftRun
 from nbmlops.tracking.spool import list_journals
+from nbmlops.warm.waiting import readable
 from tests.pipeline.pipelines import (
     ROOT,
     ledger,
@@ -103,7 +103,7 @@ def test_when_the_process_beside_is_killed_the_runner_goes_on_itself(
     def send(self, run, really=Courier.send):
         if sent:
             self._process.kill()
-            assert select.select([self._process], [], [], 30)[0]
+            assert readable([self._process], 30)
         sent.append(really(self, run))
         return sent[-1]
 
