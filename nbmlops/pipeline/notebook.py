@@ -128,10 +128,13 @@ def parse_notebook(text: str, name: str) -> Any:  # noqa: ANN401 - as above
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _not_a_notebook(name, f"it is not JSON ({error})") from error
-    if not isinstance(document, dict) or not isinstance(document.get("nbformat"), int):
+    version = document.get("nbformat") if isinstance(document, dict) else None
+    if type(version) is not int:
         raise _not_a_notebook(name, "it has no field 'nbformat'")
-    if document["nbformat"] > 4:
-        raise _not_a_notebook(name, f"its format {document['nbformat']} is too new")
+    if version > 4:
+        raise _not_a_notebook(name, f"its format {version} is too new")
+    if version == 1:
+        _check_kinds(document, name)
 
     import nbformat
     from nbformat import reader
@@ -145,15 +148,29 @@ def parse_notebook(text: str, name: str) -> Any:  # noqa: ANN401 - as above
         nbformat.validate(node)
     except (
         nbformat.ValidationError,
-        reader.NotJSONError,
-        AttributeError,
-        KeyError,
-        TypeError,
         ValueError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        NameError,  # of nbformat's own, for what an old format does not have
+        RuntimeError,
+        TypeError,
     ) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise _not_a_notebook(name, reason) from error
+        is_told = isinstance(error, nbformat.ValidationError | ValueError)
+        reason = str(error).partition("\n")[0] if is_told else ""
+        raise _not_a_notebook(
+            name, reason or f"it does not follow format {version}"
+        ) from error
     return node
+
+
+def _check_kinds(document: dict[str, Any], name: str) -> None:
+    """Refuse cells that format 1 does not have: nbformat repeats the one before."""
+    cells = document.get("cells")
+    for cell in cells if isinstance(cells, list) else ():
+        kind = cell.get("cell_type") if isinstance(cell, dict) else None
+        if kind not in ("code", "text"):
+            raise _not_a_notebook(name, f"its format 1 has no {kind!r} cells")
 
 
 def _not_a_notebook(name: str, why: str) -> UsageError:

@@ -8,11 +8,20 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from nbmlops.warm.homes import POLL_S, START_S, folders, is_alive, locked, say
+from nbmlops.errors import UsageError
+from nbmlops.warm.homes import (
+    POLL_S,
+    START_S,
+    NotWarm,
+    folders,
+    is_alive,
+    locked,
+    say,
+)
 
 MOST = 4
 """Parents that live at once; those that have runs stay, however many they are."""
@@ -57,25 +66,51 @@ def list_parents() -> tuple[ParentState, ...]:
     -------
     tuple of ParentState
         The oldest first.
+
+    Raises
+    ------
+    UsageError
+        Others can write to the folder in which they are, or it is none.
     """
-    found = []
-    for folder in folders():
-        if not is_alive(folder):
-            continue
-        wanted = json.loads((folder / "wanted.json").read_text())
-        about: dict[str, Any] = {
-            "pid": 0,
-            "state": "starting",
-            "python": sys.executable,
-            "n_runs": 0,
-            "n_running": 0,
-            "modules": (),
-        }
-        with suppress(OSError, ValueError):
-            about |= json.loads((folder / "about.json").read_text())
-        about["started_at"] = datetime.fromisoformat(wanted["started_at"])
-        found.append(ParentState(**about | {"modules": tuple(about["modules"])}))
-    return tuple(sorted(found, key=lambda parent: parent.started_at))
+    found = [_state_of(folder) for folder in _folders() if is_alive(folder)]
+    return tuple(sorted(found, key=lambda parent: parent.started_at.timestamp()))
+
+
+def _folders() -> tuple[Path, ...]:
+    try:
+        return folders()
+    except (NotWarm, OSError) as error:
+        raise UsageError(
+            f"The folder of warm processes cannot be used: {error}.",
+            fix="Remove what is there, or set XDG_RUNTIME_DIR to a folder of yours.",
+        ) from error
+
+
+def _state_of(folder: Path) -> ParentState:
+    """Return what a parent that lives says of itself, as far as it has said it."""
+    wanted, about = _read(folder / "wanted.json"), _read(folder / "about.json")
+    try:
+        started_at = datetime.fromisoformat(str(wanted.get("started_at")))
+    except ValueError:
+        started_at = datetime.now(UTC)  # its folder is being made, or removed
+    return ParentState(
+        pid=int(about.get("pid", 0)),
+        state=str(about.get("state", "starting")),
+        python=str(about.get("python", sys.executable)),
+        started_at=started_at,
+        n_runs=int(about.get("n_runs", 0)),
+        n_running=int(about.get("n_running", 0)),
+        modules=tuple(map(str, about.get("modules", ()))),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a parent has written; nothing while it is not whole."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def stop_parents() -> tuple[ParentState, ...]:
@@ -85,10 +120,15 @@ def stop_parents() -> tuple[ParentState, ...]:
     -------
     tuple of ParentState
         Those that were told to.
+
+    Raises
+    ------
+    UsageError
+        As of `list_parents`.
     """
     told = list_parents()
     until = time.monotonic() + START_S
-    for folder in folders():
+    for folder in _folders():
         while is_alive(folder) and time.monotonic() < until:
             say(folder, b"stop\n")
             time.sleep(POLL_S)
@@ -132,10 +172,9 @@ def make_room(home: Path, coming: Path, *, most: int = MOST) -> None:
 
 def _idle_since(folder: Path) -> float:
     """Return when a parent had its last run; 0 while it has one, or starts."""
-    try:
-        about = json.loads((folder / "about.json").read_text())
-        changed_at = (folder / "about.json").stat().st_mtime
-    except (OSError, ValueError):
+    about = _read(folder / "about.json")
+    if about.get("state") != "ready" or about.get("n_running"):
         return 0.0
-    is_idle = about["state"] == "ready" and not about["n_running"]
-    return changed_at if is_idle else 0.0
+    with suppress(OSError):
+        return (folder / "about.json").stat().st_mtime
+    return 0.0

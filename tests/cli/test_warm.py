@@ -1,4 +1,6 @@
+import fcntl
 import json
+import os
 
 import nbformat
 import psutil
@@ -6,6 +8,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from nbmlops.cli.main import invoke
+from nbmlops.warm import homes
 from tests.pipeline.test_warm import wait_until
 
 
@@ -33,3 +36,49 @@ def test_status_names_the_parent_of_a_run_and_stop_ends_it(
     wait_until(lambda: not any(psutil.pid_exists(each["pid"]) for each in parents))
     assert invoke(["warm", "stop"]) == 0
     assert "No process is warm" in capfd.readouterr().out
+
+
+@pytest.fixture
+def parent(tmp_path, monkeypatch):
+    """Return the folder of a parent that lives, as far as its lock tells."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (folder := homes.home_of(os.environ) / "0123456789abcdef").mkdir()
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder
+
+
+@pytest.mark.parametrize(
+    ("wanted", "about"),
+    [
+        (None, None),
+        ("", ""),
+        ("[]", "[]"),
+        ('{"started_at": "now"}', '{"pid": 7'),
+        ('{"started_at": null}', '{"pid": 7, "state": "ready", "since": 1}'),
+        ('{"started_at": "2026-01-02T03:04:05+00:00"}', None),
+    ],
+)
+def test_a_parent_that_has_said_half_of_it_is_listed(parent, capfd, wanted, about):
+    for name, text in (("wanted.json", wanted), ("about.json", about)):
+        if text is not None:
+            (parent / name).write_text(text)
+    assert invoke(["warm", "status"]) == 0
+    assert invoke(["warm", "status", "--json"]) == 0
+    assert '"state": ' in capfd.readouterr().out
+
+
+def test_a_folder_that_others_can_write_to_is_refused_in_two_lines(parent, capfd):
+    parent.parent.chmod(0o777)
+    for word in ("status", "stop"):
+        assert invoke(["warm", word]) == 2
+        problem, fix = capfd.readouterr().err.splitlines()
+        assert "is not a folder that only you can write to" in problem
+        assert "XDG_RUNTIME_DIR" in fix
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "nbmlops").touch()
+    assert invoke(["warm", "status"]) == 2
+    assert len(capfd.readouterr().err.splitlines()) == 2

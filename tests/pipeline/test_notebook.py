@@ -1,8 +1,11 @@
 import json
 import warnings
+from contextlib import suppress
 
 import nbformat
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 
 from nbmlops.errors import NotFoundError, UsageError
@@ -10,6 +13,7 @@ from nbmlops.pipeline.notebook import (
     code_sources,
     find_notebook,
     parameters,
+    parse_notebook,
     read_notebook,
 )
 
@@ -125,6 +129,70 @@ def test_an_old_notebook_is_brought_up_to_date_without_a_warning(tmp_path):
         warnings.simplefilter("error")
         node = read_notebook(path)
     assert (node.nbformat, node.cells[0].source) == (4, "a = 1\nb = 2")
+
+
+CODE = {"cell_type": "code", "input": "a = 1", "outputs": [], "language": "python"}
+SHEET = {"cells": [{"cell_type": "markdown", "source": ["# Title"]}, CODE]}
+OLD = {
+    1: {
+        "cells": [
+            {"cell_type": "text", "text": "# Title"},
+            {"cell_type": "code", "code": "a = 1"},
+        ]
+    },
+    2: {"metadata": {"name": ""}, "worksheets": [SHEET]},
+    3: {"metadata": {"name": ""}, "worksheets": [SHEET]},
+}
+
+
+@pytest.mark.parametrize("version", OLD)
+def test_each_old_format_is_brought_up_to_date(version):
+    document = {"nbformat": version, "nbformat_minor": 0, **OLD[version]}
+    node = parse_notebook(json.dumps(document), "old.ipynb")
+    found = [(cell.cell_type, cell.source) for cell in node.cells]
+    assert found == [("markdown", "# Title"), ("code", "a = 1")]
+
+
+@pytest.mark.parametrize("kinds", [["markdown"], ["code", "markdown"], [None]])
+def test_a_cell_that_format_1_does_not_have_is_refused(kinds):
+    cells = [{"cell_type": kind, "code": "a", "source": "b"} for kind in kinds]
+    text = json.dumps({"nbformat": 1, "cells": cells})
+    with pytest.raises(UsageError, match=f"its format 1 has no {kinds[-1]!r} cells"):
+        parse_notebook(text, "old.ipynb")
+
+
+odd = st.sampled_from([None, 1, "", "a = 1", ["a = 1\n", "b"], [None], {}, {"a": 1}])
+KINDS = ["pyout", "pyerr", "stream", "display_data", "error", "execute_result", 1]
+outputs = st.lists(
+    st.fixed_dictionaries(
+        {"output_type": st.sampled_from(KINDS)},
+        optional=dict.fromkeys(("text", "png", "json", "data", "stream"), odd),
+    ),
+    max_size=2,
+)
+CELLS = ["code", "text", "markdown", "html", "heading", "raw", "odd", None]
+NAMES = ["code", "text", "input", "source", "level", "metadata", "prompt_number"]
+cells = st.lists(
+    st.fixed_dictionaries(
+        {"cell_type": st.sampled_from(CELLS)},
+        optional={"outputs": outputs | odd, **dict.fromkeys(NAMES, odd)},
+    )
+    | odd,
+    max_size=3,
+)
+sheets = st.lists(st.fixed_dictionaries({"cells": cells | odd}) | odd, max_size=2)
+
+
+@pytest.mark.filterwarnings("ignore")  # nbformat warns of what it mends
+@settings(max_examples=300)
+@given(version=st.integers(0, 5), cells=cells, sheets=sheets | odd, metadata=odd)
+def test_any_document_of_any_format_is_a_notebook_or_refused(
+    version, cells, sheets, metadata
+):
+    document = {"nbformat": version, "cells": cells, "worksheets": sheets}
+    document |= {"nbformat_minor": 0, "metadata": metadata}
+    with suppress(UsageError):
+        assert parse_notebook(json.dumps(document), "any.ipynb").nbformat == 4
 
 
 @pytest.mark.parametrize(
