@@ -10,6 +10,7 @@ from typing import Any
 from nbmlops.errors import did_you_mean
 from nbmlops.pipeline.faults import Fault
 from nbmlops.pipeline.located import Located
+from nbmlops.pipeline.templates import has_template
 
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
@@ -78,6 +79,8 @@ class Forms:
         """Return a text that is not blank, or None with a fault."""
         text = located.value
         if isinstance(text, str) and text.strip() and "\0" not in text:
+            if has_template(text):
+                self.fault(located.line, f"{what} has a template; params alone can.")
             return text
         self.form(located, what, "a text")
         return None

@@ -15,7 +15,7 @@ from nbmlops.entities import Exported, PipelineReport, PipelineSpec
 from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
 from nbmlops.pipeline.file import read_pipeline, settings_of
 from nbmlops.pipeline.ground import Look
-from nbmlops.pipeline.overrides import override
+from nbmlops.pipeline.overrides import override, takers_of
 from nbmlops.pipeline.parameters import parse_text
 from nbmlops.pipeline.planning import Planner
 from nbmlops.pipeline.runner import Runner
@@ -119,17 +119,24 @@ class Pipeline:
         found: dict[str, object] = {}
         for name, text in params:
             step, dot, param = name.partition(".")
-            looks = [self._looks[step]] if step in self._looks else []
-            if not dot:
-                param = name
-                looks = [
-                    each
-                    for each in self._looks.values()
-                    if name in (each.declared or ())
-                ][:1]
-            declared = looks[0].declared if looks else None
-            found[name] = parse_text(declared, param, text)
+            takers = (
+                [step] if dot else list(takers_of(name, self.spec.steps, self._looks))
+            )
+            looks = [self._looks[each] for each in takers if each in self._looks]
+            read = [parse_text(each.declared, param or step, text) for each in looks]
+            # Of what each step would read, the first that all of them can take.
+            found[name] = next(
+                (value for value in read if self._is_fit(name, value)),
+                read[0] if read else text,
+            )
         return found
+
+    def _is_fit(self, name: str, value: object) -> bool:
+        try:
+            override(self.spec, self._looks, {name: value})
+        except UsageError:
+            return False
+        return True
 
     def plan(
         self,

@@ -105,7 +105,7 @@ class Shape:
         draft.experiment = self._forms.take(top, "experiment", self._forms.run_name)
         draft.params = self._forms.take(top, "params", self._forms.named) or {}
         for name, each in draft.params.items():
-            if any(has_template(scalar.value) for scalar in each.scalars()):
+            if has_template(each.plain()):
                 self._forms.fault(
                     each.line, f"Param {name!r} has a template; a step can."
                 )
@@ -194,7 +194,7 @@ class Shape:
             if not isinstance(values, list) or not values:
                 shown = "empty" if values in ([], None) else said(values)
                 self._forms.fault(each.line, f"Grid {axis!r} is {shown}, not a list.")
-            elif any(has_template(scalar.value) for scalar in each.scalars()):
+            elif has_template(each.plain()):
                 self._forms.fault(
                     each.line, f"Grid {axis!r} has a template; params can."
                 )

@@ -68,9 +68,16 @@ def references(text: str) -> Iterator[Reference]:
         yield Reference(inside, *(match.groups("") if match else ()))
 
 
-def has_template(text: object) -> bool:
-    """Return whether a value is a text with the beginning of a template."""
-    return isinstance(text, str) and "${{" in text
+def has_template(value: object) -> bool:
+    """Return whether the beginning of a template is in a text, or in a text of many."""
+    match value:
+        case str():
+            return "${{" in value
+        case list() | tuple():
+            return any(map(has_template, value))
+        case dict():
+            return any(map(has_template, value.values()))
+    return False
 
 
 def render(value: object, done: Mapping[str, StepReport]) -> object:
@@ -95,7 +102,7 @@ def render(value: object, done: Mapping[str, StepReport]) -> object:
         A step has no such value.
     """
     match value:
-        case str() if has_template(value):
+        case str() if "${{" in value:
             if (whole := _TEMPLATE.fullmatch(value.strip())) is not None:
                 return look_up(next(references(whole[0])), done)
             return _TEMPLATE.sub(
@@ -116,7 +123,13 @@ def look_up(reference: Reference, done: Mapping[str, StepReport]) -> object:
     UsageError
         The step has no such value.
     """
-    report = done[reference.step]
+    report = done.get(reference.step)
+    if report is None:
+        raise UsageError(
+            f"No step {reference.step!r} is done, which the template "
+            f"{reference.text!r} names.{did_you_mean(reference.step, done)}",
+            fix=f"Name one that comes before: {', '.join(done) or 'none does'}.",
+        )
     if reference.kind in PLAIN:
         found = getattr(report, reference.kind)
         if found is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from nbmlops.entities import Step
 from nbmlops.errors import NbmlopsError, did_you_mean
@@ -106,7 +105,7 @@ class Wiring:
         }
         for name, (line, values) in given.items():
             for value in values:
-                open_ended = _is_open(value)
+                open_ended = has_template(value)  # known when the steps before ran
                 if open_ended and name in optional:
                     continue
                 try:
@@ -140,15 +139,3 @@ class Wiring:
                 self._ground.fault(
                     located.line, f"No step has a parameter {name!r}.{near}"
                 )
-
-
-def _is_open(value: Any) -> bool:  # noqa: ANN401
-    """Return whether a value is known only when the steps before have run."""
-    match value:
-        case str():
-            return has_template(value)
-        case list():
-            return any(map(_is_open, value))
-        case dict():
-            return any(map(_is_open, value.values()))
-    return False

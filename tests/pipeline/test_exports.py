@@ -105,8 +105,11 @@ def test_a_workflow_says_what_the_pipeline_says(full):
         words = ["pipeline", "run", full.name, "-p", "a.text", NASTY, "--step", name]
         assert shown.split("\0")[:-1] == words
     assert not (full.parent / "owned").exists()
+    folder = full.parent / "${{ secrets.X }}"
+    write_notebook(folder / "a.ipynb", ["1"])
+    other = write_pipeline(folder, "{name: a, steps: {a: {notebook: a.ipynb}}}")
     with pytest.raises(nm.UsageError, match="GitHub replaces"):
-        nm.Pipeline.load(full).export("github", params={"a.text": "${{ secrets.X }}"})
+        nm.Pipeline.load(other).export("github")
     with pytest.raises(nm.UsageError, match="looks like a secret"):
         nm.Pipeline.load(full).export("github", params={"a.text": "ghp_" + "a1B2" * 9})
     with pytest.raises(nm.UsageError, match="Did you mean 'github'"):

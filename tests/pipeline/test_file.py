@@ -178,6 +178,15 @@ BAD = {
     "template form": (STEP % "params: {C: '${{ b }}'}", 1, "cannot be read"),
     "template open": (STEP % "params: {C: '${{ steps.a.run_id'}", 1, "has no end"),
     "template in an input": (STEP % "inputs: '${{ steps.a.run_id }}'", 1, "a template"),
+    "template elsewhere": (
+        "steps:\n  a: {notebook: train.ipynb}\n  b:\n    register:\n"
+        "      from: a\n      model: '${{ steps.a.values.score }}'",
+        6,
+        "`model` has a template; params alone can.",
+    ),
+    "template in a list of the grid": (
+        STEP % "grid: {n: [1, ['${{ steps.a.run_id }}']]}", 1, "Grid 'n' has a template"
+    ),
     "outside": (STEP % "inputs: ../x", 1, "'../x' is outside of the project"),
     "outside, absolute": (STEP % "outputs: /tmp/x", 1, "outside of the project"),
     "notebook outside": ("steps: {a: {notebook: ../a.ipynb}}", 1, "outside of the project"),

@@ -524,6 +524,11 @@ def test_what_is_asked_wrongly_is_refused_before_anything_runs(store, project):
     assert "No parameter 'c'" in caught.value.problem
     assert "'trian.C': write STEP.NAME. Did you mean 'train.C'?" in caught.value.problem
     assert "'C' is 'x' (str), not float" in caught.value.problem
+    with pytest.raises(UsageError) as caught:
+        pipeline.run(params={"train.C": ["${{ steps.nobody.values.x }}"]})
+    assert caught.value.problem == (
+        "Parameter 'train.C' has a template; in the file it can."
+    )
     for options in (
         {"engine": "lcoal"},
         {"jobs": 0},
@@ -646,3 +651,36 @@ def test_a_runner_that_cannot_go_on_ends_its_run(store, project):
     status = pipeline.status().report
     assert status.status == "FAILED"
     assert not search.list_running(store)
+
+
+def test_a_param_of_the_file_is_checked_for_each_step_that_takes_it(project, capsys):
+    for name, parameters in (
+        ("a", "seed: int = 0\nlabel: str = ''"),
+        ("b", "seed: float = 0\nlabel = None"),
+        ("c", "seed: str = ''"),
+    ):
+        write_notebook(project / f"{name}.ipynb", ["1"], parameters=parameters)
+    path = write_pipeline(
+        project,
+        """\
+        params: {seed: 1, label: x}
+        steps:
+          b: {notebook: b.ipynb}
+          a: {notebook: a.ipynb}
+          c: {notebook: c.ipynb, params: {seed: own}}
+        """,
+    )
+    pipeline = nm.Pipeline.load(path)
+    pipeline.plan(params={"seed": 2})
+    with pytest.raises(UsageError) as caught:
+        pipeline.plan(params={"seed": "two", "label": 3})
+    assert caught.value.problem == (
+        "Step 'b': Parameter 'seed' is 'two' (str), not float. "
+        "Step 'a': Parameter 'seed' is 'two' (str), not int. "
+        "Step 'a': Parameter 'label' is 3 (int), not str."
+    )
+    pipeline.plan(params={"seed": 1.5, "a.seed": 1})
+    # What is typed becomes what all of them can take.
+    assert pipeline.parse([("seed", "2"), ("label", "3")]) == {"seed": 2, "label": "3"}
+    assert invoke(["pipeline", "plan", "pipeline.yaml", "-p", "seed", "1.5"]) == 2
+    assert "'seed' is 1.5 (float), not int" in capsys.readouterr().err

@@ -100,6 +100,7 @@ def test_all_faults_of_a_sweep_are_said_at_once_and_nothing_runs(train, store):
         ({"grid": {"C": {1, 2}}}, "not a list of values"),
         ({"grid": {"C": range(200), "n": range(200)}}, "40,000 runs, above 10,000"),
         ({"grid": {"C": ["${{ steps.a.values.b }}"]}}, "has a template"),
+        ({"grid": {"C": [["${{ steps.a.values.b }}"]]}}, "has a template"),
         ({"grid": [{"C": 1}]}, "not lists of values by name"),
         ({"grid": {"C": [1]}, "params": ["n"]}, "not a mapping of names"),
         ({"sets": []}, "There are no sets"),

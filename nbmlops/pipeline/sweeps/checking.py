@@ -53,7 +53,7 @@ class Checker:
         where : str, default=""
             Where it stands.
         """
-        if isinstance(value, str) and has_template(value):
+        if has_template(value):
             self.fault(f"Parameter {name!r} has a template; pipelines can.", where)
             return value
         try:
