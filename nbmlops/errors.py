@@ -184,7 +184,7 @@ class DeployError(NbmlopsError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the nearest known name, else "".
+    """Return " Did you mean 'x'?" for the nearest other known name, else "".
 
     Examples
     --------
@@ -194,10 +194,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     ''
     >>> did_you_mean("c", ["n", "C"])
     " Did you mean 'C'?"
+    >>> did_you_mean("score", ["score"])
+    ''
     """
     import difflib
 
-    names = list(known)
+    names = [each for each in known if each != name]
     same = [each for each in names if each.lower() == name.lower()]
     near = difflib.get_close_matches(name, names, n=1) or same[:1]
     return f" Did you mean {near[0]!r}?" if near else ""

@@ -64,7 +64,7 @@ def run(
 @click.option("-e", "--experiment", help="By default the project's.")
 @click.option("--filter", default="", help='Such as "metrics.auc > 0.8".')
 @click.option("--by", metavar="METRIC", help="Order by a metric, the best first.")
-@click.option("--asc", is_flag=True, help="The smallest first.")
+@click.option("--asc/--desc", default=None, help="The smallest, or the largest first.")
 @click.option(
     "-n", "limit", type=click.IntRange(1, 1000), default=20, show_default=True
 )
@@ -84,7 +84,10 @@ def runs(as_json: bool, **query: Any) -> None:
 @click.option("-e", "--experiment", help="Where latest and best: look.")
 @json_option
 def compare(runs: tuple[str, ...], experiment: str | None, as_json: bool) -> None:
-    """Show what differs between runs: ids, their first digits, latest, best:METRIC."""
+    """Show what differs between runs.
+
+    RUN is an id, its first characters, latest, best:METRIC or best:METRIC:min|max.
+    """
     from nbmlops import lifecycle
 
     view = lifecycle.compare(*runs, experiment=experiment)
@@ -98,7 +101,7 @@ def compare(runs: tuple[str, ...], experiment: str | None, as_json: bool) -> Non
     default="latest",
     show_default=True,
     metavar="RUN",
-    help="A run id, its first digits, latest or best:METRIC.",
+    help="A run id, its first characters, latest or best:METRIC[:min|max].",
 )
 @click.option("--alias", help="Alias to set on the version, such as champion.")
 @click.option("-e", "--experiment", help="Where latest and best: look.")

@@ -16,6 +16,7 @@ from nbmlops.entities.comparison import (
 from nbmlops.entities.dataset import DatasetVersion
 from nbmlops.entities.endpoint import Endpoint, EndpointState
 from nbmlops.entities.live import CellProgress, LiveRun, LiveState, LiveStep
+from nbmlops.entities.metric import Mode, mode_of, parse_best, unknown_mode
 from nbmlops.entities.model import Column, ModelVersion, RegisteredModel, Signature
 from nbmlops.entities.order import ORDER, ORDER_CELLS, Order
 from nbmlops.entities.page import Page, to_json
@@ -40,7 +41,7 @@ from nbmlops.entities.replay import (
     Verdict,
 )
 from nbmlops.entities.run import FoldedRuns, Run, RunStatus, check_key
-from nbmlops.entities.sweep import Mode, SweepReport, ranked
+from nbmlops.entities.sweep import SweepReport, ranked
 
 __all__ = [
     "ORDER",
@@ -93,7 +94,10 @@ __all__ = [
     "Trigger",
     "Verdict",
     "check_key",
+    "mode_of",
+    "parse_best",
     "parse_columns",
     "ranked",
     "to_json",
+    "unknown_mode",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from nbmlops.entities.metric import Mode
 from nbmlops.entities.model import Column
 
 CellChange = Literal["added", "removed", "changed"]
@@ -77,7 +78,8 @@ class History:
     last_step : int
         That step.
     best : float or None
-        The best finite value; None when there is none.
+        The best finite value; None when there is none, or when the metric's name
+        does not tell whether a small or a large one is better.
     best_step : int or None
         The first step that had it.
     points : tuple of (int, float)
@@ -104,14 +106,14 @@ class MetricDifference:
     ----------
     name : str
         The metric's name.
-    is_lower_better : bool
-        True for losses and errors.
+    mode : {"max", "min"} or None
+        Which value is the best; None when the metric's name does not tell.
     histories : tuple of History or None
         One a run; None where the run has no such metric.
     """
 
     name: str
-    is_lower_better: bool
+    mode: Mode | None
     histories: tuple[History | None, ...]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nbmlops.entities.metric import Mode
 from nbmlops.entities.run import RunStatus
 
 RetryKind = Literal["died", "outage", "timeout", "error"]
@@ -29,7 +30,7 @@ class Select:
     """
 
     metric: str
-    mode: Literal["max", "min"]
+    mode: Mode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

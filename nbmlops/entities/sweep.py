@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
+from nbmlops.entities.metric import Mode
 from nbmlops.entities.pipeline import StepReport
 from nbmlops.entities.run import RunStatus
-
-Mode = Literal["max", "min"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from nbmlops.entities import (
     LoggedDataset,
     MetricDifference,
     Run,
+    mode_of,
 )
 from nbmlops.errors import StoreError, UsageError
 from nbmlops.lifecycle.comparison_view import ComparisonView
@@ -24,7 +25,7 @@ from nbmlops.lifecycle.recorded import RecordedFiles, diff_code
 from nbmlops.store import Store, connect
 from nbmlops.store.datasets import list_datasets
 from nbmlops.store.histories import list_histories
-from nbmlops.store.selection import is_lower_better, resolve_run
+from nbmlops.store.selection import resolve_run
 from nbmlops.tracking import OpenRun
 from nbmlops.tracking.sender import settle
 
@@ -52,12 +53,12 @@ def compare(
     Parameters
     ----------
     *runs : str, Run or OpenRun
-        2 to 8 runs, each a run id, 6 or more of its first digits, ``latest`` or
-        ``best:METRIC``, or the run itself. The first is what the others are held
-        against.
+        2 to 8 runs, each a run id, 6 or more of its first characters, ``latest``,
+        ``best:METRIC`` or ``best:METRIC:min|max``, or the run itself. The first is what
+        the others are held against.
     experiment : str, optional
-        Where ``latest`` and ``best:`` look; by default the one chosen with
-        ``mlflow.set_experiment``, else the project's.
+        Where ``latest`` and ``best:`` look; by default the one this process tracked
+        into last, else the one set with ``mlflow.set_experiment``, else the project's.
     store : Store, optional
         The project's store by default.
 
@@ -186,11 +187,7 @@ def _metrics(
             equal[name] = histories[0].last
         else:
             items.append(
-                MetricDifference(
-                    name=name,
-                    is_lower_better=is_lower_better(name),
-                    histories=histories,
-                )
+                MetricDifference(name=name, mode=mode_of(name), histories=histories)
             )
     return tuple(items), equal
 

@@ -207,14 +207,14 @@ def _metric_rows(metric: MetricDifference) -> Iterator[tuple[str, ...]]:
     is_stepped = any(len(each.points) > 1 for each in histories if each)
     last = [None if each is None else (each.last, each.last_step) for each in histories]
     yield _numbers(shortened(metric.name), last, with_step=is_stepped)
-    if is_stepped:
+    if is_stepped and metric.mode is not None:
         best = [
             None
             if each is None or each.best is None or each.best_step is None
             else (each.best, each.best_step)
             for each in histories
         ]
-        word = "lowest" if metric.is_lower_better else "highest"
+        word = "lowest" if metric.mode == "min" else "highest"
         is_whole = all(each.is_whole for each in histories if each)
         label = f"· {word}" if is_whole else f"· {word} of those read"
         yield _numbers(label, best, with_step=True)

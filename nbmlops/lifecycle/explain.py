@@ -56,7 +56,8 @@ def explain(
     timeout_s : float, optional
         Seconds each replay may take, above 0; no limit by default.
     experiment : str, optional
-        Where ``latest`` and ``best:`` look; the project's own by default.
+        Where ``latest`` and ``best:`` look; by default the one this process tracked
+        into last, else the one set with ``mlflow.set_experiment``, else the project's.
     store : Store, optional
         The project's store by default.
 

@@ -26,12 +26,14 @@ def register(
     model : str
         Name of the registered model, made when missing.
     run : str or Run, default="latest"
-        A run id, 6 or more of its first digits, ``latest`` (the newest run with a
-        model) or ``best:METRIC`` (the best finished run with a model).
+        A run id, 6 or more of its first characters, ``latest`` (the newest run with a
+        model), or ``best:METRIC``, ``best:METRIC:min`` or ``best:METRIC:max`` (the
+        best finished run with a model).
     alias : str, optional
         Such as ``champion``; it moves to the new version.
     experiment : str, optional
-        Where ``latest`` and ``best:`` look; the project's own by default.
+        Where ``latest`` and ``best:`` look; by default the one this process tracked
+        into last, else the one set with ``mlflow.set_experiment``, else the project's.
     store : Store, optional
         The project's store by default.
 

@@ -39,7 +39,8 @@ def replay(
     Parameters
     ----------
     run : str or Run, default="latest"
-        A run id, 6 or more of its first digits, ``latest`` or ``best:METRIC``.
+        A run id, 6 or more of its first characters, ``latest``, ``best:METRIC`` or
+        ``best:METRIC:min|max``.
     in_env : bool, default=False
         Whether to make a virtual environment of the run's own packages for it.
     tolerance : float, default=0.0
@@ -48,7 +49,8 @@ def replay(
     timeout_s : float, optional
         Seconds the cells may take, above 0; no limit by default.
     experiment : str, optional
-        Where ``latest`` and ``best:`` look; the project's own by default.
+        Where ``latest`` and ``best:`` look; by default the one this process tracked
+        into last, else the one set with ``mlflow.set_experiment``, else the project's.
     store : Store, optional
         The project's store by default.
 

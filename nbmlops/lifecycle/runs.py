@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nbmlops.entities import AskedColumns, RunColumn, parse_columns
-from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.entities import AskedColumns, RunColumn, mode_of, parse_columns
+from nbmlops.errors import UsageError
 from nbmlops.render import RunsTable
 from nbmlops.store import Store, connect, fluent
 from nbmlops.store.connection import answering
 from nbmlops.store.listing import RunListing
+from nbmlops.store.missing import no_metric, no_runs
 from nbmlops.store.reading import RunQuery
 from nbmlops.store.search import backticked, experiment_ids
-from nbmlops.store.selection import is_lower_better
 from nbmlops.tracking.sender import settle
 
 _LARGEST_PAGE = 1000
@@ -38,14 +38,16 @@ def runs(
     Parameters
     ----------
     experiment : str, optional
-        By default the one chosen with ``mlflow.set_experiment``, else the project's.
+        By default the one this process tracked into last, else the one set with
+        ``mlflow.set_experiment``, else the project's.
     filter : str, default=""
         In MLflow's search language, such as ``metrics.auc > 0.8``.
     by : str, optional
         The metric to order by, its best value first: the smallest of a loss or an
-        error, the largest of any other. NaN, infinities and runs without it are last.
+        error, the largest of a score. Where the name does not tell which it is, the
+        largest is first. NaN, infinities and runs without it are last.
     asc : bool, optional
-        True puts the smallest value first whatever the metric.
+        True puts the smallest value first, False the largest, whatever the metric.
     limit : int, default=20
         At most so many, 1 to 100,000; more than 1000 are for ``.frame()``.
     columns : str or sequence of str, optional
@@ -79,7 +81,7 @@ def runs(
         asked = AskedColumns(columns=tuple(dict.fromkeys((*keep, *asked.columns))))
     order = None
     if by is not None:
-        is_ascending = asc or is_lower_better(by)
+        is_ascending = mode_of(by) == "min" if asc is None else asc
         order = f"metrics.{backticked(by)} {'ASC' if is_ascending else 'DESC'}"
     store = store or connect()
     experiment = experiment or fluent.current_experiment(store)
@@ -96,11 +98,13 @@ def runs(
         size=min(limit, _LARGEST_PAGE),
         columns=asked,
     )
-    table = RunsTable(listing, experiment=experiment, limit=limit, keep=keep)
-    if by is not None and table.page.items and by not in table.page.items[0].metrics:
-        raise NotFoundError(
-            f"No run of experiment {experiment!r} has metric {by!r}."
-            f"{did_you_mean(by, listing.names(table.page.items[0]))}",
-            fix="See the metrics with %runs, or name another experiment.",
-        )
+    said = [f"Whether a small or a large {by!r} is better is not known: the largest is "
+            "first, with --asc the smallest."]  # fmt: skip
+    is_unsaid = by is not None and asc is None and mode_of(by) is None
+    table = RunsTable(listing, limit=limit, keep=keep, notes=said if is_unsaid else ())
+    if not table.page.items:
+        table.empty = "No run fits." if filter else no_runs(store, experiment)
+    elif by is not None and by not in table.page.items[0].metrics:
+        seen = listing.names(table.page.items[0])
+        raise no_metric(store, by, experiment, seen)
     return table

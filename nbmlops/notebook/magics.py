@@ -94,7 +94,7 @@ class NbmlopsMagics(Magics):
     def runs(self, line: str) -> Any:  # noqa: ANN401 - a table or a frame
         """List the runs of an experiment.
 
-        ``%runs [-e EXPERIMENT] [--filter EXPR] [--by METRIC] [--asc] [-n 20]
+        ``%runs [-e EXPERIMENT] [--filter EXPR] [--by METRIC] [--asc|--desc] [-n 20]
         [--columns A,B,...] [--all] [--frame]``
 
         Parameters
@@ -113,7 +113,8 @@ class NbmlopsMagics(Magics):
         parser.add_argument("-e", "--experiment")
         parser.add_argument("--filter", default="")
         parser.add_argument("--by", metavar="METRIC")
-        parser.add_argument("--asc", action="store_true")
+        parser.add_argument("--asc", action="store_true", default=None)
+        parser.add_argument("--desc", dest="asc", action="store_false", default=None)
         parser.add_argument("-n", dest="limit", type=int, default=20)
         parser.add_argument("--columns", metavar="A,B,...")
         parser.add_argument("--all", action="store_true")
@@ -141,7 +142,9 @@ class NbmlopsMagics(Magics):
         from nbmlops import lifecycle
 
         parser = LineParser("%compare")
-        parser.add_argument("runs", nargs="*", metavar="RUN|latest|best:METRIC")
+        parser.add_argument(
+            "runs", nargs="*", metavar="RUN|latest|best:METRIC[:min|max]"
+        )
         parser.add_argument("-e", "--experiment")
         found = parser.parse_line(line)
         return lifecycle.compare(*found.runs, experiment=found.experiment)
@@ -166,7 +169,9 @@ class NbmlopsMagics(Magics):
 
         parser = LineParser("%register")
         parser.add_argument("model", metavar="MODEL")
-        parser.add_argument("--run", default="latest", metavar="RUN|latest|best:METRIC")
+        parser.add_argument(
+            "--run", default="latest", metavar="RUN|latest|best:METRIC[:min|max]"
+        )
         parser.add_argument("--alias")
         parser.add_argument("-e", "--experiment")
         return version_table(lifecycle.register(**vars(parser.parse_line(line))))
@@ -303,7 +308,10 @@ class NbmlopsMagics(Magics):
 
         parser = LineParser("%replay")
         parser.add_argument(
-            "run", nargs="?", default="latest", metavar="RUN|latest|best:METRIC"
+            "run",
+            nargs="?",
+            default="latest",
+            metavar="RUN|latest|best:METRIC[:min|max]",
         )
         parser.add_argument("-e", "--experiment")
         parser.add_argument("--in-env", action="store_true")

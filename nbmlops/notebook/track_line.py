@@ -18,9 +18,10 @@ def status(session: Session) -> Table:
     store = connect()
     tracked = session.cell or session.lasting
     run = f"{tracked.run.name} ({tracked.run.run_id})" if tracked else "none open"
+    experiment = tracked.run.experiment if tracked else fluent.default_experiment(store)
     rows = [
         ("run", run),
-        ("experiment", fluent.current_experiment(store)),
+        ("experiment", experiment),
         ("store", store.shown_uri),
         ("project", str(store.settings.project)),
     ]

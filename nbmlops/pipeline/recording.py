@@ -21,7 +21,7 @@ from nbmlops.errors import NbmlopsError, StoreError
 from nbmlops.pipeline.courier import Courier
 from nbmlops.pipeline.digests import read_record, write_record
 from nbmlops.pipeline.tasks import KEY
-from nbmlops.store import Store
+from nbmlops.store import Store, fluent
 from nbmlops.store.runs import PARENT
 from nbmlops.tracking.ending import status_of
 from nbmlops.tracking.leaving import LeftRun, send_beside
@@ -119,6 +119,7 @@ class Recording:
             tags={k: v for k, v in self._tags.items() if k != "mlflow.source.name"},
             params={**spec.params, **given},
         )
+        fluent.note_experiment(store, spec.experiment)
         if kind == "pipeline":
             self._run.log_artifact(spec.path, "nbmlops")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from nbmlops.entities import Action, Select, Step, Trigger
+from nbmlops.entities import Action, Select, Step, Trigger, mode_of, unknown_mode
 from nbmlops.entities.pipeline import RetryKind
 from nbmlops.errors import did_you_mean
 from nbmlops.pipeline.cron import cron_fault
@@ -235,10 +235,12 @@ class Shape:
             )
         if metric is None:
             return None
-        from nbmlops.store.selection import is_lower_better
-
-        default = "min" if is_lower_better(metric) else "max"
-        return Select(metric=metric, mode=mode or default)  # type: ignore[arg-type]
+        mode = mode or mode_of(metric)
+        if mode is None:
+            error = unknown_mode(metric, small="mode: min", large="mode: max")
+            self._forms.fault(given["metric"].line, str(error))
+            return None
+        return Select(metric=metric, mode=mode)
 
     def _action(self, body: Mapping[str, Located], kind: str) -> Action | None:
         if kind not in _OPTIONS:

@@ -134,7 +134,7 @@ def run_notebook(
     target = None if output is None else check_output(output, source)
     store = store or connect()
     recover_steps(store.settings)
-    experiment = experiment or fluent.current_experiment(store)
+    experiment = experiment or fluent.default_experiment(store)
     source_name = place.source or relative(source, store.settings.project)
     ready.metadata.papermill.update(
         input_path=source_name, parameters=to_json(mask_tree(values)), output_path=None

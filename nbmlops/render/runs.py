@@ -46,15 +46,17 @@ class RunsTable(Shown):
     ----------
     listing : Listing
         Where the rows come from; its first page is read at once.
-    experiment : str
-        Where they are from.
     limit : int
         Rows of the frame; the table has those of the first page.
     keep : sequence of RunColumn, default=()
         Columns to show also when all rows have the same value.
+    notes : sequence of str, default=()
+        What else to say below the table.
 
     Attributes
     ----------
+    empty : str
+        What to say when there are no rows.
     listing : Listing
         Where the rows come from.
     keep : tuple of RunColumn
@@ -69,21 +71,22 @@ class RunsTable(Shown):
         self,
         listing: Listing,
         *,
-        experiment: str,
         limit: int,
         keep: Sequence[RunColumn] = (),
+        notes: Sequence[str] = (),
     ) -> None:
+        self.empty = "There are no runs."
         self.listing, self.keep = listing, tuple(keep)
         self.page = listing.page()
         self.columns = RunColumns(self.page.items, listing.columns, keep=keep)
-        self._experiment, self._limit, self._is_cut = experiment, limit, listing.is_cut
+        self._limit, self._is_cut, self._said = limit, listing.is_cut, notes
 
     def __len__(self) -> int:
         return len(self.page)
 
     def __repr__(self) -> str:
         if not self.page.items:
-            return self._empty
+            return self.empty
         shown = self.columns.shown
         header = [self.columns.title(column) for column in shown]
         rows = [[self._text(run, column) for column in shown] for run in self.page]
@@ -92,7 +95,7 @@ class RunsTable(Shown):
     def _repr_html_(self) -> str:
         runs, shown = self.page.items[:_MOST_ROWS], self.columns.shown
         if not runs:
-            return f"<p>{escape(self._empty)}</p>"
+            return f"<p>{escape(self.empty)}</p>"
         curves = read_curves(self.listing, runs, shown)
         head = "".join(
             f"<th{_side(column)}>{escape(self.columns.title(column))}</th>"
@@ -128,17 +131,14 @@ class RunsTable(Shown):
 
         return frame(self.listing.blocks(self._limit), self.listing.columns)
 
-    @property
-    def _empty(self) -> str:
-        return f"Experiment {self._experiment!r} has no runs yet: begin with %%track."
-
     @cached_property
     def _folded(self) -> Mapping[str, FoldedRuns]:
         return self.listing.folded(self.page.items)
 
     @cached_property
     def _notes(self) -> list[str]:
-        return notes(self.listing, self.page, self.columns, is_cut=self._is_cut)
+        own = notes(self.listing, self.page, self.columns, is_cut=self._is_cut)
+        return [*self._said, *own]
 
     def _text(self, run: Run, column: RunColumn) -> str:
         if column != NAME:

@@ -198,7 +198,7 @@ class RunLine(Shown):
     name : str
         The run's name.
     run_id : str
-        Its id, of which the first digits are shown.
+        Its id, of which the first characters are shown.
     facts : sequence of str
         What else to say on the line.
     notes : sequence of str, default=()

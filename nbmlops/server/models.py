@@ -7,6 +7,7 @@ from nbmlops.entities import ModelVersion, Page, RegisteredModel
 from nbmlops.server._request import Request
 from nbmlops.store import registry, versions
 from nbmlops.store.search import get_run
+from nbmlops.store.selection import resolve_run
 
 
 def list_models(request: Request) -> Page[RegisteredModel]:
@@ -38,7 +39,11 @@ def list_versions(request: Request) -> Page[ModelVersion]:
 
 def create_version(request: Request) -> ModelVersion:
     """Register the model of a run, and set an alias on the version."""
-    run = get_run(request.store, request.body["run_id"])
+    spec, experiment = request.body["run_id"], request.body["experiment"]
+    if spec == "latest" or spec.startswith("best:"):
+        run = resolve_run(request.store, spec, experiment=experiment, with_model=True)
+    else:
+        run = get_run(request.store, spec)
     return lifecycle.register(
         *request.names, run=run, alias=request.body["alias"], store=request.store
     )

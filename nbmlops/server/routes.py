@@ -68,7 +68,7 @@ ROUTES = (
         summary="Register the model of a run.",
         work=models.create_version,
         action="write",
-        body={"run_id": str, "alias": str | None},
+        body={"run_id": str, "alias": str | None, "experiment": str | None},
         answers=ModelVersion,
         status=201,
     ),

@@ -20,18 +20,27 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
+_tracked_into: dict[str, str] = {}
+"""The experiment of the run that this process opened last, by the store's URI."""
+
+
+def note_experiment(store: Store, experiment: str) -> None:
+    """Make an experiment the current one: a run was opened in it."""
+    _tracked_into[store.uri] = experiment
+
+
 def current_experiment(store: Store) -> str:
-    """Return the experiment of what names none.
+    """Return the experiment in which runs are looked for when none is named.
 
-    Parameters
-    ----------
-    store : Store
-        The project's.
+    It is the one this process tracked into last, else that of `default_experiment`.
+    """
+    return _tracked_into.get(store.uri) or default_experiment(store)
 
-    Returns
-    -------
-    str
-        The one chosen by ``mlflow.set_experiment``, else the project's own.
+
+def default_experiment(store: Store) -> str:
+    """Return the experiment of a new run that names none.
+
+    It is the one chosen by ``mlflow.set_experiment``, else the project's own.
     """
     fluent = sys.modules.get("mlflow.tracking.fluent")
     chosen = getattr(fluent, "_active_experiment_id", None)

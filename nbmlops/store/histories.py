@@ -9,11 +9,10 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.entities import History
+from nbmlops.entities import History, mode_of
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.search import as_logged
-from nbmlops.store.selection import is_lower_better
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -172,14 +171,16 @@ def _fold(
     latest: Metric, values: Iterable[tuple[int, float]], *, is_whole: bool = True
 ) -> History:
     """Return a history, its values read once and an even choice of them kept."""
-    sign = -1 if is_lower_better(latest.key) else 1
+    mode = mode_of(latest.key)
+    sign = -1 if mode == "min" else 1
     kept: list[tuple[int, tuple[int, float]]] = []
     best = end = None
     stride = 1
     for entry in enumerate(values):
         end = entry
         index, (_, value) = entry
-        if math.isfinite(value) and (best is None or sign * value > sign * best[1][1]):
+        is_candidate = mode is not None and math.isfinite(value)
+        if is_candidate and (best is None or sign * value > sign * best[1][1]):
             best = entry
         if index % stride == 0:
             kept.append(entry)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nbmlops.entities import Page, RegisteredModel
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.search import quoted, to_utc, token_of
+from nbmlops.store.search import listed, quoted, to_utc, token_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel as MlflowModel
@@ -78,9 +78,11 @@ def get_model(store: Store, name: str) -> RegisteredModel:
             return _to_model(store.client.get_registered_model(name))
     except (NotFoundError, UsageError) as error:
         known = [model.name for model in list_models(store, limit=1000)]
+        near = did_you_mean(name, known)
         raise NotFoundError(
-            f"No registered model {name!r}.{did_you_mean(name, known)}",
-            fix=f"Register one with: %register {name or 'MODEL'} --run latest.",
+            f"No registered model {name!r}.{near}",
+            fix=f"Register one with: %register {name or 'MODEL'} --run latest."
+            + (f" There are {listed(known)}." if known and not near else ""),
         ) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from nbmlops.entities import Order, Page, Run
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store.connection import Store, answering
+from nbmlops.store.fluent import current_experiment
 from nbmlops.store.runs import PARENT, SOURCE
 
 if TYPE_CHECKING:
@@ -216,14 +217,28 @@ def experiment_ids(store: Store, name: str | None) -> list[str]:
                 return ids
     found = client.get_experiment_by_name(name)
     if found is None:
-        if name == store.settings.experiment:
-            return []
+        if name in (store.settings.experiment, current_experiment(store)):
+            return []  # its runs are on their way
         names = [item.name for item in client.search_experiments(max_results=1000)]
         raise NotFoundError(
             f"No experiment {name!r}.{did_you_mean(name, names)}",
-            fix="Name one of those that `mlflow experiments search` lists.",
+            fix=f"Name one of: {listed(names)}.",
         )
     return [found.experiment_id]
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Return the first names, quoted, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], most=2)
+    "'a', 'b' and 1 more"
+    """
+    quoted_names = [repr(name) for name in names]
+    more = len(quoted_names) - most
+    shown = ", ".join(quoted_names[:most])
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def experiment_names(store: Store, runs: Sequence[MlflowRun]) -> Mapping[str, str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 
-from nbmlops.entities import Run
+from nbmlops.entities import Run, parse_best, unknown_mode
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.store import missing
 from nbmlops.store.connection import Store
 from nbmlops.store.fluent import current_experiment
 from nbmlops.store.runs import KEY, KEY_FORM
@@ -16,6 +17,12 @@ from nbmlops.store.search import (
     get_run,
     iterate_runs,
     list_runs,
+    quoted,
+)
+
+_HOW = (
+    "Give a run id, 6 or more of its first characters, latest, best:METRIC or "
+    "best:METRIC:min|max."
 )
 
 
@@ -29,8 +36,9 @@ def resolve_run(
     store : Store
         Where to look.
     spec : str
-        A run id, a unique prefix of 6 or more digits, ``latest`` or ``best:METRIC``,
-        which pass over replays.
+        A run id, a unique prefix of 6 or more characters, or ``latest``,
+        ``best:METRIC``, ``best:METRIC:min`` or ``best:METRIC:max``, which pass over
+        replays.
     experiment : str, optional
         Where ``latest`` and ``best:`` look; by default that of `current_experiment`.
     with_model : bool, default=False
@@ -46,7 +54,8 @@ def resolve_run(
     NotFoundError
         No run fits.
     UsageError
-        The spec cannot be read, or fits several runs.
+        The spec cannot be read, fits several runs, or names a metric of which nobody
+        knows whether a small or a large value is better.
     """
     experiment = experiment or current_experiment(store)
     if spec == "latest":
@@ -58,11 +67,7 @@ def resolve_run(
         )
         found = next((run for run in own if run.model_id or not with_model), None)
         if found is None:
-            what = "run with a model" if with_model else "run"
-            raise NotFoundError(
-                f"Experiment {experiment!r} has no {what} yet.",
-                fix="Run a %%track cell that fits a model, or name another experiment.",
-            )
+            raise missing.no_latest(store, experiment, with_model=with_model)
         return found
     if spec.startswith("best:"):
         return _best(store, spec[5:], experiment, with_model=with_model)
@@ -79,62 +84,51 @@ def _by_prefix(store: Store, spec: str) -> Run:
         raise NotFoundError(
             f"The store has no run of key {spec!r} yet.", fix="Run: nbmlops sync"
         )
-    if not re.fullmatch(r"[0-9a-f]{6,31}", spec):
-        raise UsageError(
-            f"{spec!r} is not a run.",
-            fix="Give a run id, 6 or more of its first digits, latest or best:METRIC.",
-        )
-    page = list_runs(store, filter=f"attributes.run_id LIKE '{spec}%'", limit=2)
+    is_prefix = re.fullmatch(r"[0-9a-f]{6,31}", spec)
+    page = list_runs(
+        store,
+        filter=f"attributes.run_id LIKE '{spec}%'"
+        if is_prefix
+        else f"attributes.run_name = {quoted(spec)}",
+        limit=3,
+    )
+    if not is_prefix:
+        runs = ", ".join(run.run_id[:8] for run in page)
+        what = f"the name of a run, not its id: {runs}" if runs else "not a run"
+        raise UsageError(f"{spec!r} is {what}.", fix=_HOW)
     if not page.items:
+        newest = [run.run_id[: len(spec)] for run in list_runs(store, limit=200)]
         raise NotFoundError(
-            f"No run id begins with {spec!r}.", fix="List them with %runs."
+            f"No run id begins with {spec!r}.{did_you_mean(spec, newest)}",
+            fix="List them with %runs.",
         )
     if len(page) > 1:
+        runs = ", ".join(f"{run.run_id[:12]} ({run.name[:40]})" for run in page)
         raise UsageError(
-            f"More than one run id begins with {spec!r}.", fix="Give more digits."
+            f"More than one run id begins with {spec!r}: {runs}.",
+            fix="Give more of its characters.",
         )
     return page.items[0]
 
 
-def _best(store: Store, metric: str, experiment: str, *, with_model: bool) -> Run:
-    order = "ASC" if is_lower_better(metric) else "DESC"
-    seen: set[str] = set()
+def _best(store: Store, text: str, experiment: str, *, with_model: bool) -> Run:
+    metric, mode = parse_best(text)
+    if not metric:
+        raise UsageError(f"'best:{text}' names no metric.", fix=_HOW)
     for run in iterate_runs(
         store,
         experiment=experiment,
         filter="attributes.status = 'FINISHED'",
-        order_by=[f"metrics.{backticked(metric)} {order}"],
+        order_by=[f"metrics.{backticked(metric)} {'ASC' if mode == 'min' else 'DESC'}"],
     ):
-        seen.update(run.metrics)
-        value = run.metrics.get(metric, math.nan)
+        value = run.metrics.get(metric)
+        if value is None:  # so have all runs behind it
+            break
+        if mode is None:
+            raise unknown_mode(
+                metric, small=f"best:{metric}:min", large=f"best:{metric}:max"
+            )
         is_own = REPLAY_OF not in run.tags
         if is_own and math.isfinite(value) and (run.model_id or not with_model):
             return run
-    what = " with a model" if with_model else ""
-    raise NotFoundError(
-        f"No finished run{what} in experiment {experiment!r} has a finite metric "
-        f"{metric!r}.{did_you_mean(metric, seen)}",
-        fix="See the metrics with %runs, or name another experiment.",
-    )
-
-
-def is_lower_better(metric: str) -> bool:
-    """Return whether a smaller value of the metric is the better one.
-
-    Parameters
-    ----------
-    metric : str
-        The metric's name.
-
-    Returns
-    -------
-    bool
-        True for losses and errors.
-
-    Examples
-    --------
-    >>> is_lower_better("log_loss"), is_lower_better("roc_auc")
-    (True, False)
-    """
-    words = set(re.split(r"[^a-z0-9]+", metric.lower()))
-    return bool(words & {"loss", "error", "rmse", "mae", "mse", "mape"})
+    raise missing.no_best(store, metric, experiment, with_model=with_model)

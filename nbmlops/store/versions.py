@@ -11,9 +11,10 @@ from nbmlops.entities import Column, ModelVersion, Page, Run, Signature
 from nbmlops.errors import NotFoundError, StoreError, UsageError, did_you_mean
 from nbmlops.store.backend import registry
 from nbmlops.store.connection import Store, answering
+from nbmlops.store.missing import no_model
 from nbmlops.store.models import signature_at
 from nbmlops.store.registry import check_names, create_model, get_model
-from nbmlops.store.search import list_runs, quoted, to_utc, token_of
+from nbmlops.store.search import list_runs, listed, quoted, to_utc, token_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
@@ -125,7 +126,8 @@ def resolve_version(store: Store, target: str) -> tuple[ModelVersion, str | None
         if alias not in aliases:
             raise NotFoundError(
                 f"Registered model {name!r} has no alias {alias!r}."
-                + did_you_mean(alias, aliases),
+                + did_you_mean(alias, aliases)
+                + (f" It has {listed(aliases)}." if aliases else ""),
                 fix=f"Set it with: %register {name} --run latest --alias {alias}.",
             )
         return get_version(store, name, aliases[alias]), alias
@@ -171,10 +173,7 @@ def create_version(store: Store, name: str, run: Run) -> ModelVersion:
     """
     check_names(name)
     if run.model_id is None:
-        raise UsageError(
-            f"Run {run.name!r} ({run.run_id[:8]}) has no model.",
-            fix="Fit an estimator in a %%track cell, or call run.log_model(model, X).",
-        )
+        raise no_model(store, run)
     for is_last in (*[False] * _RETRIES, True):
         try:
             number = _find_version(store, name, run) or _create_once(store, name, run)

@@ -15,6 +15,7 @@ from nbmlops.errors import StoreError
 from nbmlops.store import Store, connect, embedded, fluent
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering, probe
+from nbmlops.store.search import REPLAY_OF
 from nbmlops.tracking.attempts import group_of
 from nbmlops.tracking.environment import installed
 from nbmlops.tracking.journal import Journal
@@ -82,7 +83,7 @@ def open_run(
     store = store or connect(must_answer=False)
     if experiment is not None:
         check_name("an experiment", experiment)
-    experiment = experiment or fluent.current_experiment(store)
+    experiment = experiment or fluent.default_experiment(store)
     packages = installed()
     opening = opening_of(
         store,
@@ -110,6 +111,8 @@ def open_run(
     if not store.is_served:
         _make_tables(store)
     run.begin()
+    if REPLAY_OF not in opening.tags:  # a replay is looked at, not worked in
+        fluent.note_experiment(store, experiment)
     try:
         run.log_tags(later)
         run.log_params(**(params or {}))

@@ -70,7 +70,7 @@ def test_same_last_value_with_another_best_or_curve_is_a_difference(project):
     b = _run(curves={"loss": [3.0, 2.0, 1.0], "same": [1.0, 2.0], "wave": [0, 5, 0]})
     view = nm.compare(a, b)
     (metric,) = view.comparison.metrics
-    assert metric.is_lower_better
+    assert metric.mode == "min"
     assert [(h.best, h.best_step) for h in metric.histories] == [(0.5, 1), (1.0, 2)]
     assert re.search(r"· lowest +0\.5 at step 1 +1 at step 2 +\+0\.5", str(view))
     assert view.comparison.equal_metrics == {"same": 2.0, "wave": 0.0}

@@ -1,3 +1,4 @@
+import mlflow
 import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -38,6 +39,39 @@ def test_latest_is_the_newest_run_with_a_model(project):
     with_model = _fit(0.7)
     _fit(0.9, has_model=False)
     assert nm.register("churn").run_id == with_model
+
+
+def test_runs_are_looked_for_where_this_process_tracked_last(project):
+    mlflow.set_tracking_uri(connect().uri)
+    mlflow.set_experiment("chosen")
+    with nm.track("a", experiment="churn") as run:
+        run.log(auc=0.9)
+        run.log_model(LogisticRegression().fit(X, y), X)
+    for spec in ("latest", "best:auc", "best:auc:max"):
+        assert nm.register("churn", run=spec).run_id == run.run_id
+    assert [each.run_id for each in nm.runs().page] == [run.run_id]
+    other = _fit(0.5)  # where mlflow.set_experiment says
+    assert connect().client.get_run(other).info.experiment_id != (
+        connect().client.get_run(run.run_id).info.experiment_id
+    )
+    assert [each.run_id for each in nm.runs().page] == [other]
+    assert nm.register("churn").run_id == other
+
+
+def test_where_models_are_is_said_when_the_experiment_has_none(project):
+    with_model = _fit(0.7)
+    with nm.track("b", experiment="empty") as run:
+        run.log(score=0.9)
+    with pytest.raises(NotFoundError, match="'empty' has no run with a mod") as caught:
+        nm.register("churn")
+    assert "'my project' has a run with a model: look there with -e" in caught.value.fix
+    without = _fit(0.8, has_model=False)
+    with pytest.raises(UsageError, match="has no model") as caught:
+        nm.register("churn", run=without)
+    assert with_model[:8] in caught.value.fix
+    nm.register("churn", run=with_model)
+    with pytest.raises(NotFoundError, match="There are 'churn'"):
+        registry.get_model(connect(), "fraud")
 
 
 def test_same_run_again_is_the_same_version(project):

@@ -118,6 +118,12 @@ BAD = {
         1,
         "names no metric",
     ),
+    "select of a metric that does not tell": (
+        STEP % "grid: {C: [1.0]}, select: {metric: area}",
+        1,
+        "'area' does not tell whether a small or a large value is better. "
+        "Say so: mode: min or mode: max.",
+    ),
     "select mode": (
         STEP % "grid: {C: [1.0]}, select: {metric: a, mode: maxx}",
         1,

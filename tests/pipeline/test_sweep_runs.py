@@ -136,7 +136,7 @@ def test_a_search_draws_goes_on_and_names_the_best(store, train, project, capsys
     assert len(ledger(project)) == 3
     assert sweep_run(store).params["C"] == "0.01..10.0:log"
     with pytest.raises(UsageError, match=r"no metric 'acu'"):
-        nm.sweep(train, space=space, metric="acu", trials=9, jobs=1, store=store)
+        nm.sweep(train, space=space, metric="acu", mode="max", trials=9, store=store)
     assert len(ledger(project)) == 3  # it was seen at the first, which was kept
     wait_for_senders()
     assert sweep_run(store).status == "FAILED"

@@ -261,7 +261,7 @@ def test_a_range_that_does_not_fit_is_refused(checker, name, given, part):
 def test_without_optuna_a_search_names_the_extra(train, store, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(DependencyError, match=r"nbmlops\[sweep\]"):
-        nm.sweep(train, space={"C": (0, 1)}, metric="a", trials=1, store=store)
+        nm.sweep(train, space={"C": (0, 1)}, metric="auc", trials=1, store=store)
 
 
 def test_typed_grids_and_spaces_are_of_the_declared_types():
@@ -292,7 +292,8 @@ def test_typed_grids_and_spaces_are_of_the_declared_types():
         (["--grid", "c=1"], "Did you mean 'C'?"),
         (["--grid", "C"], "'C' gives no values."),
         (["--grid", "C=1", "--sets", "a.csv"], "has grid and sets"),
-        (["--space", "C=0..x", "--metric", "a", "--trials", "2"], "(0.0, 'x')"),
+        (["--space", "C=0..x", "--metric", "auc", "--trials", "2"], "(0.0, 'x')"),
+        (["--grid", "C=1", "--metric", "area"], "Say so: mode min or mode max."),
         (["--grid", "C=1", "--mode", "best"], "mode"),
         (["--grid", "C=1,1.0"], "Grid 'C' has 1.0 twice"),
         ([], "has no grid, sets or space"),

@@ -98,6 +98,20 @@ def test_asked_columns_are_shown_as_asked_and_a_wrong_one_names_the_nearest(stor
             nm.runs(columns=wrong)
 
 
+@pytest.mark.parametrize(
+    ("metric", "asc", "first"),
+    [("loss", None, 1), ("loss", True, 1), ("loss", False, 3),
+     ("auc", None, 3), ("auc", True, 1), ("area", None, 3), ("area", True, 1)],
+)  # fmt: skip
+def test_the_best_is_first_unless_asc_says_otherwise(store, metric, asc, first):
+    for value in (2, 1, 3):
+        make(store, **{metric: value})
+    table = nm.runs(by=metric, asc=asc)
+    assert table.page.items[0].metrics[metric] == first
+    is_unknown = metric == "area" and asc is None
+    assert ("with --asc the smallest" in repr(table)) == is_unknown
+
+
 def test_an_unknown_metric_to_order_by_names_the_nearest(store):
     make(store, accuracy=0.9)
     with pytest.raises(NotFoundError, match="Did you mean 'accuracy'"):

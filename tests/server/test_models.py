@@ -1,5 +1,7 @@
 """``models``."""
 
+import pytest
+
 
 async def test_models_come_by_name_with_aliases_and_newest_version(
     call, recorded, keep_sample
@@ -91,6 +93,19 @@ async def test_a_run_is_registered_once_and_gets_its_alias(call, recorded, keep_
     _, again = await call("POST", "models/new/versions", body)
     assert again["version"] == 1
     keep_sample("version", version)
+
+
+@pytest.mark.parametrize(
+    ("spec", "run"),
+    [("latest", "second"), ("best:roc_auc", "second"), ("best:roc_auc:min", "first")],
+)
+async def test_a_run_may_be_the_latest_or_the_best(call, recorded, spec, run):
+    body = {"run_id": spec, "experiment": "main"}
+    status, version = await call("POST", "models/new/versions", body)
+    assert (status, version["run_id"]) == (201, getattr(recorded, run).run_id)
+    body = {"run_id": "best:roc_auc"}  # not in the project's own experiment
+    status, error = await call("POST", "models/new/versions", body)
+    assert (status, "'main' has a run with a model" in error["fix"]) == (404, True)
 
 
 async def test_an_alias_moves(call, recorded):

@@ -1,5 +1,6 @@
 import pytest
 
+import nbmlops as nm
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import Store, runs
 from nbmlops.store.children import list_children
@@ -35,7 +36,7 @@ def test_pages_go_through_all_runs_once(store):
     assert seen == made[::-1]
 
 
-def test_prefix_of_six_digits_finds_the_run(store):
+def test_prefix_of_six_characters_finds_the_run(store):
     run_id = _run(store, "it")
     assert resolve_run(store, run_id[:6]).run_id == run_id
     assert resolve_run(store, run_id).run_id == run_id
@@ -64,11 +65,53 @@ def test_best_passes_over_what_is_not_finished_or_not_finite(store):
     assert resolve_run(store, "best:auc", experiment="other").name == "elsewhere"
 
 
-@pytest.mark.parametrize("metric", ["log_loss", "test_error", "val_rmse", "loss"])
-def test_best_of_a_loss_is_the_smallest(store, metric):
+def test_best_of_a_loss_is_the_smallest_unless_it_is_said_otherwise(store):
+    metrics = ("val_logloss", "valLoss", "perplexity", "poisson_deviance", "test_error")
     for name, value in (("high", 3.0), ("low", 1.0), ("mid", 2.0)):
-        _run(store, name, **{metric: value})
-    assert resolve_run(store, f"best:{metric}").name == "low"
+        _run(store, name, area=value, **dict.fromkeys(metrics, value))
+    assert {resolve_run(store, f"best:{each}").name for each in metrics} == {"low"}
+    assert resolve_run(store, "best:valLoss:max").name == "high"
+    with pytest.raises(UsageError, match="small or a large") as caught:
+        resolve_run(store, "best:area")
+    for how, name in (("best:area:min", "low"), ("best:area:max", "high")):
+        assert how in caught.value.fix
+        assert resolve_run(store, how).name == name
+    with pytest.raises(UsageError, match="names no metric"):
+        resolve_run(store, "best:")
+
+
+def test_why_no_run_is_the_best_is_said_of_the_run_that_has_the_metric(store):
+    failed = _run(store, "failed", status="FAILED", score=0.9)
+    with pytest.raises(NotFoundError, match=f"^Run {failed[:8]} has 'score', but is F"):
+        resolve_run(store, "best:score")
+    no_model = _run(store, "no model", score=0.5)
+    with pytest.raises(NotFoundError) as caught:
+        resolve_run(store, "best:score", with_model=True)
+    begins = f"Run {no_model[:8]} has 'score', but no model: "
+    assert caught.value.problem.startswith(begins)
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_experiments_that_have_what_was_asked_for_are_named(store):
+    for experiment in ("churn", "fraud"):
+        _run(store, "it", experiment=experiment, score=0.5)
+    _run(store, "other", loss=1.0)
+    for ask in (
+        lambda: resolve_run(store, "best:score"),
+        lambda: nm.runs(by="score", store=store),
+    ):
+        with pytest.raises(NotFoundError) as caught:
+            ask()
+        assert "'fraud', 'churn' have a run with 'score'" in caught.value.fix
+
+
+def test_a_run_named_or_typed_wrongly_is_told_from_one_that_is_not_there(store):
+    run_id = _run(store, "baseline")
+    with pytest.raises(UsageError, match=f"the name of a run, .* {run_id[:8]}"):
+        resolve_run(store, "baseline")
+    wrong = run_id[:9] + ("0" if run_id[9] != "0" else "1")
+    with pytest.raises(NotFoundError, match=f"Did you mean '{run_id[:10]}'"):
+        resolve_run(store, wrong)
 
 
 def test_unknown_metric_names_the_nearest(store):

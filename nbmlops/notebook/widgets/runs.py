@@ -10,7 +10,7 @@ from typing import Any
 
 import ipywidgets as ipw
 
-from nbmlops.entities import FoldedRuns, Run, RunColumn
+from nbmlops.entities import FoldedRuns, Run, RunColumn, mode_of
 from nbmlops.errors import NbmlopsError
 from nbmlops.notebook.widgets.grid import STYLE, Row, RunsGrid, close_all
 from nbmlops.render.run_cells import clip, notes, read_curves
@@ -18,7 +18,6 @@ from nbmlops.render.run_columns import RunColumns
 from nbmlops.store.listing import RunListing
 from nbmlops.store.runs import SOURCE
 from nbmlops.store.search import backticked, quoted
-from nbmlops.store.selection import is_lower_better
 
 _MOST_ROWS = 50
 _ATTRIBUTES = {
@@ -161,7 +160,7 @@ class RunsBrowser:
 
     def _sort(self, column: RunColumn) -> None:
         """Order by a column, then the other way round, then as at the start."""
-        is_largest_first = column.kind == "metrics" and not is_lower_better(column.name)
+        is_largest_first = column.kind == "metrics" and mode_of(column.name) != "min"
         if self._sorted is None or self._sorted[0] != column:
             self._sorted = column, is_largest_first
         elif self._sorted[1] == is_largest_first:

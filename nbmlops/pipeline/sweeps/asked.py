@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.config import Settings
-from nbmlops.entities import Mode, Step
+from nbmlops.entities import Mode, Step, mode_of, unknown_mode
 from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
 from nbmlops.pipeline.glance import glance, kernel_of, read_kernel
 from nbmlops.pipeline.globs import PathPattern
@@ -168,13 +168,6 @@ def ask(path: str | Path, request: Request, settings: Settings) -> Asked:
     )
 
 
-def mode_of(metric: str) -> Mode:
-    """Return whether a metric is to be large or small, going by its name."""
-    from nbmlops.store.selection import is_lower_better
-
-    return "min" if is_lower_better(metric) else "max"
-
-
 def _mode(request: Request) -> Mode | None:
     if request.mode is not None:
         return "min" if request.mode == "min" else "max"
@@ -241,6 +234,8 @@ def _check_metric(request: Request, checker: Checker) -> None:
         checker.fault(f"The mode is {mode!r}, not max or min.{near}")
     elif mode is not None and metric is None:
         checker.fault("A mode is given, but no metric.")
+    elif mode is None and metric is not None and mode_of(metric) is None:
+        checker.fault(str(unknown_mode(metric, small="mode min", large="mode max")))
     if isinstance(pruner, str) and pruner not in PRUNERS:
         near = did_you_mean(pruner, PRUNERS)
         checker.fault(f"No pruner {pruner!r}: there is {', '.join(PRUNERS)}.{near}")

@@ -11,12 +11,14 @@ from nbmlops.entities import (
     PipelineReport,
     StepReport,
     SweepReport,
+    mode_of,
     ranked,
     to_json,
+    unknown_mode,
 )
 from nbmlops.errors import did_you_mean
 from nbmlops.pipeline.recording import Outcome
-from nbmlops.pipeline.sweeps.asked import Asked, mode_of
+from nbmlops.pipeline.sweeps.asked import Asked
 from nbmlops.pipeline.sweeps.listed import Listed
 from nbmlops.pipeline.sweeps.search import Search
 from nbmlops.render.sweeps import sweep_csv
@@ -48,6 +50,9 @@ def reported(
     metric, notes = _metric(asked, runs)
     mode = None if metric is None else asked.mode or mode_of(metric)
     best = ranked(runs, metric, mode) if metric and mode else []
+    if metric and mode is None:
+        error = unknown_mode(metric, small="mode min", large="mode max")
+        notes.append(f"{error}")
     if feed.is_late:
         notes.append(f"the time was up after {asked.time_s:g} s")
     chosen = best[0].step if best else None

@@ -180,7 +180,7 @@ def sweep(
     spec = PipelineSpec(
         name=name or asked.source.stem,
         path=str(asked.source),
-        experiment=experiment or fluent.current_experiment(store),
+        experiment=experiment or fluent.default_experiment(store),
         params={},
         steps=(asked.step,),
     )
