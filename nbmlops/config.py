@@ -86,6 +86,12 @@ class Dask:
     workers: int | None = None
 
 
+class Folders(tuple[str, ...]):
+    """Paths of folders, as given."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What nbmlops needs to know about where it runs.
@@ -102,6 +108,8 @@ class Settings:
         Seconds an endpoint may take to answer its first request, above 0.
     max_request_bytes : int
         Largest request body an endpoint reads, in bytes, above 0.
+    data_folders : Folders
+        Folders outside of the project that steps may read from, relative to it.
     cost : Prices
         What runs cost, as far as it is known.
     warm : Warm
@@ -117,6 +125,7 @@ class Settings:
     experiment: str = ""
     deploy_timeout_s: float = 60.0
     max_request_bytes: int = 10_000_000
+    data_folders: Folders = field(default_factory=Folders)
     cost: Prices = field(default_factory=Prices)
     warm: Warm = field(default_factory=Warm)
     cache: Shared = field(default_factory=Shared)
@@ -127,13 +136,20 @@ class Settings:
         """The folder of all that nbmlops itself keeps for this project."""
         return self.project / ".nbmlops"
 
+    @property
+    def readable(self) -> tuple[Path, ...]:
+        """The project, and the other folders that steps may read from."""
+        others = (self.project / Path(each).expanduser() for each in self.data_folders)
+        return (self.project, *(Path(os.path.normpath(each)) for each in others))
 
-Kind = type[float] | type[int] | type[str] | type[tuple[str, ...]]
+
+Kind = type[float] | type[int] | type[str] | type[tuple[str, ...]] | type[Folders]
 Value = float | int | str | tuple[str, ...]
 Options = Mapping[str, Kind]
 """Names of settings, and what their values are."""
 
 _KINDS: dict[str, Kind] = {"float": float, "int": int, "str": str, "tuple": tuple}
+_KINDS["Folders"] = Folders
 _TABLES: dict[str, type] = {"cost": Prices, "warm": Warm, "cache": Shared, "dask": Dask}
 
 
@@ -316,6 +332,8 @@ def _read_table(pyproject: Path) -> dict[str, object]:
 def _convert(kind: Kind, value: Any, source: str) -> Value:  # noqa: ANN401
     if kind is tuple:
         return _names(value, source)
+    if kind is Folders:
+        return _folders(value, source)
     try:
         converted: Value = kind(value)
         if isinstance(converted, (int, float)) and not converted > 0:
@@ -338,4 +356,15 @@ def _names(value: object, source: str) -> tuple[str, ...]:
     raise UsageError(
         f"{source} is {value!r}, not a list of modules.",
         fix=f'Set {source} to a list such as ["pandas", "sklearn.ensemble"].',
+    )
+
+
+def _folders(value: object, source: str) -> Folders:
+    """Return the folders in a list, or in a variable as in ``PATH``."""
+    paths = value.split(os.pathsep) if isinstance(value, str) else value
+    if isinstance(paths, list) and all(isinstance(each, str) for each in paths):
+        return Folders(each.strip() for each in paths if each.strip())
+    raise UsageError(
+        f"{source} is {value!r}, not a list of folders.",
+        fix=f'Set {source} to a list such as ["../shared"].',
     )

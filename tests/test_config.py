@@ -45,6 +45,17 @@ def test_setting_of_a_wrong_type_says_where_it_came_from(project, value):
         load_settings(project, environ={"NBMLOPS_DEPLOY_TIMEOUT_S": value})
 
 
+@pytest.mark.parametrize("value", ['"../shared"', "[1]", "true"])
+def test_data_folders_are_a_list_of_texts(project, value):
+    (project / "pyproject.toml").write_text(f"[tool.nbmlops]\ndata_folders = {value}")
+    if value.startswith('"'):
+        found = load_settings(project, environ={})
+        assert found.readable == (project, project.parent / "shared")
+    else:
+        with pytest.raises(UsageError, match=r"data_folders is .*, not a list of fold"):
+            load_settings(project, environ={})
+
+
 def test_broken_toml_is_named(project):
     (project / "pyproject.toml").write_text("[tool", encoding="utf-8")
     with pytest.raises(UsageError, match=r"pyproject\.toml"):

@@ -113,7 +113,7 @@ class Edges:
     def _makers(self, step: Step, text: str, made_by: Mapping[Path, str]) -> list[str]:
         """Return the steps that make an input; a fault when nothing is there."""
         line = self._ground.draft.paths_of[step.name][text]
-        path = self._ground.inside(text, line)
+        path = self._ground.inside(text, line, is_input=True)
         if path is None:
             return []
         pattern = PathPattern(self._ground.folder, text)

@@ -59,7 +59,7 @@ def read_pipeline(
         raise PipelineFileError(str(path), faults)
     draft = Shape(faults).read(document)
     digests = Digests(settings.home / "cache" / "digests")
-    ground = Ground(path=found, project=settings.project, draft=draft, faults=faults)
+    ground = Ground(path=found, readable=settings.readable, draft=draft, faults=faults)
     wiring = Wiring(ground, digests)
     steps = wiring.check()
     if faults:

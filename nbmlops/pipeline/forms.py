@@ -65,7 +65,11 @@ class Forms:
         found = self.mapping(located, what)
         for name, each in (found or {}).items():
             if not _IDENTIFIER.fullmatch(name):
-                self.fault(each.line, f"{name[:60]!r} is no name of a parameter.")
+                self.fault(
+                    each.line,
+                    f"{name[:60]!r} is no name of a parameter: begin with a letter or "
+                    "_, and go on with letters, digits and _.",
+                )
         return found and {k: v for k, v in found.items() if _IDENTIFIER.fullmatch(k)}
 
     def list(self, located: Located, what: str) -> list[Located] | None:

@@ -40,8 +40,8 @@ class Ground:
     ----------
     path : Path
         The pipeline file.
-    project : Path
-        The project's folder.
+    readable : tuple of Path
+        The project's folder, and others that inputs may be in.
     draft : Draft
         What the file says.
     faults : list of Fault
@@ -49,9 +49,14 @@ class Ground:
     """
 
     path: Path
-    project: Path
+    readable: tuple[Path, ...]
     draft: Draft
     faults: list[Fault]
+
+    @property
+    def project(self) -> Path:
+        """The project's folder."""
+        return self.readable[0]
 
     @property
     def folder(self) -> Path:
@@ -66,16 +71,33 @@ class Ground:
         """Return where a key of a step stands."""
         return self.draft.lines_of[step.name].get(key, step.line)
 
-    def inside(self, path: str, line: int) -> Path | None:
-        """Return the path, which is inside of the project, or None."""
+    def inside(self, path: str, line: int, *, is_input: bool = False) -> Path | None:
+        """Return the path, which is inside of the project, or None with a fault.
+
+        An input may be in one of the other folders, too.
+        """
         if _URL.match(path):
             self.fault(line, f"{path!r} is a URL, not a file of the project.")
             return None
         pattern = PathPattern(self.folder, path)
-        whole, root = pattern.path, self.project.resolve()
-        for seen in (whole, pattern.base.resolve()):
-            is_inside = seen.is_relative_to(self.project) or seen.is_relative_to(root)
-            if not is_inside:
-                self.fault(line, f"{path!r} is outside of the project.")
+        folders = self.readable if is_input else self.readable[:1]
+        roots = {root for each in folders for root in (each, each.resolve())}
+        for seen in (pattern.path, pattern.base.resolve()):
+            if not any(map(seen.is_relative_to, roots)):
+                link = "" if seen == pattern.path else self._link_on(pattern.base)
+                told = f"{path!r} is {link}outside of the project"
+                more = (
+                    ": inputs may be in a folder that data_folders of [tool.nbmlops] "
+                    "in pyproject.toml names"
+                )
+                self.fault(line, f"{told}{more if is_input else ''}.")
                 return None
-        return whole
+        return pattern.path
+
+    def _link_on(self, path: Path) -> str:
+        """Return which link of the project leads elsewhere, and where to."""
+        for each in reversed((path, *path.parents)):
+            if each.is_relative_to(self.project) and each.is_symlink():
+                name = "a link" if each == path else f"behind the link {each.name!r}"
+                return f"{name} to {str(each.resolve())!r}, "
+        return ""

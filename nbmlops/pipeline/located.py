@@ -131,10 +131,13 @@ class _Walk:
 
     def _mapping(self, pairs: list[Any], depth: int) -> dict[str, Located]:
         found: dict[str, Located] = {}
+        merged: dict[str, Located] = {}
         for key, value in pairs:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 self._faults.append(Fault(line, "A key is not a plain word."))
+            elif key.value == "<<" and key.style is None:
+                merged = self._merged(value, line, depth) | merged
             elif key.value in found:
                 first = found[key.value].line
                 problem = (
@@ -143,6 +146,18 @@ class _Walk:
                 self._faults.append(Fault(line, problem))
             else:
                 found[key.value] = self.located(value, line, depth + 1)
+        return merged | found
+
+    def _merged(self, node: Any, line: int, depth: int) -> dict[str, Located]:  # noqa: ANN401
+        """Return what YAML's ``<<`` adds to a mapping: the first of several wins."""
+        value = self.located(node, line, depth + 1).value
+        found: dict[str, Located] = {}
+        for each in value if isinstance(value, list) else [Located(value, line)]:
+            if isinstance(each.value, dict):
+                found = each.value | found
+            else:
+                problem = "`<<` is not a mapping, nor a list of mappings."
+                self._faults.append(Fault(line, problem))
         return found
 
     def _scalar(self, node: Any, line: int) -> object:  # noqa: ANN401

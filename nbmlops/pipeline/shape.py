@@ -124,7 +124,8 @@ class Shape:
         if not _NAME.fullmatch(name):
             self._forms.fault(
                 line,
-                f"A step cannot be named {name[:60]!r}: use letters, digits, _ and -.",
+                f"A step cannot be named {name[:60]!r}: begin with a letter or "
+                "_, and go on with letters, digits, _ and -; 100 at most.",
             )
         body = self._forms.mapping(located, f"step {name!r}")
         if body is None:

@@ -53,7 +53,7 @@ class Wiring:
                 self._params(step, self.looks[step.name])
         self._shared_params()
         for path, line in self._ground.draft.watched.items():
-            self._ground.inside(path, line)
+            self._ground.inside(path, line, is_input=True)
         return ordered
 
     def _look(self, step: Step) -> None:

@@ -1,13 +1,17 @@
 # ruff: noqa: E501 - a table of short files
+import os
 import textwrap
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from nbmlops.config import load_settings
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.pipeline.faults import PipelineFileError
 from nbmlops.pipeline.file import read_pipeline
+from nbmlops.pipeline.planning import Planner
+from nbmlops.pipeline.units import Unit
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import write_chain, write_pipeline
 
@@ -54,6 +58,24 @@ BAD = {
         "'metrik' of select. Did you mean 'metric'?",
     ),
     "a name": ("steps: {a b: {notebook: train.ipynb}}", 1, "cannot be named 'a b'"),
+    "a number": (
+        "steps: {1: {notebook: train.ipynb}}",
+        1,
+        "cannot be named '1': begin with a letter or _, and go on with letters, digits, _ and -",
+    ),
+    "a parameter that is a number": (STEP % "params: {1: a}", 1, "begin with a letter or _"),
+    "a merge of no mapping": ("steps: {a: {<<: 1, notebook: train.ipynb}}", 1, "`<<` is not"),
+    "a merge of a mapping and a text": (
+        "steps: {a: &a {notebook: train.ipynb}, b: {<<: [*a, b]}}",
+        1,
+        "`<<` is not a mapping, nor a list of mappings",
+    ),
+    "a merge that is wrong where it stands": (
+        "steps:\n  a: &a\n    notebook: train.ipynb\n    retires: 1\n  b:\n    <<: *a",
+        4,
+        "'retires' of step 'b'. Did you mean 'retries'?",
+    ),
+    "a merge into itself": ("steps: {a: &a {<<: *a, notebook: train.ipynb}}", 1, "nested too deep"),
     "unknown step": (STEP % "needs: [b]", 1, "'b', which is no step"),
     "unknown parameter": (STEP % "params: {c: 1}", 1, "No parameter 'c'"),
     "mistyped parameter": (STEP % "params: {C: x}", 1, "'C' is 'x' (str), not float"),
@@ -273,11 +295,67 @@ def test_a_missing_file_names_the_nearest(notebooks):
         read_pipeline("pipelin.yaml")
 
 
-def test_a_link_out_of_the_project_is_outside(notebooks, tmp_path):
+def test_a_link_out_of_the_project_is_outside_and_told_where_to(notebooks, tmp_path):
     (tmp_path / "secret.csv").write_text("x", encoding="utf-8")
     (notebooks / "link.csv").symlink_to(tmp_path / "secret.csv")
     ((_, problem),) = faults_of(notebooks, STEP % "inputs: link.csv")
-    assert "outside of the project" in problem
+    target = str(tmp_path / "secret.csv")
+    assert f"'link.csv' is a link to {target!r}, outside of the project" in problem
+    assert "data_folders of [tool.nbmlops]" in problem
+    (notebooks / "linked").symlink_to(tmp_path)
+    ((_, problem),) = faults_of(notebooks, STEP % "outputs: linked/new.csv")
+    behind = f"is behind the link 'linked' to {str(tmp_path)!r}, outside"
+    assert behind in problem
+    assert "data_folders" not in problem  # what is written stays inside
+    ((_, problem),) = faults_of(notebooks, STEP % "inputs: linked/*.csv")
+    assert f"is a link to {str(tmp_path)!r}, outside" in problem
+
+
+@pytest.mark.parametrize("by", ["file", "variable"])
+def test_inputs_may_be_in_data_folders_and_their_content_counts(
+    notebooks, tmp_path, monkeypatch, by
+):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "x.csv").write_text("1", encoding="utf-8")
+    (notebooks / "linked").symlink_to(shared)
+    if by == "file":
+        (notebooks / "pyproject.toml").write_text(
+            '[tool.nbmlops]\ndata_folders = ["../shared"]\n', encoding="utf-8"
+        )
+    else:
+        monkeypatch.setenv("NBMLOPS_DATA_FOLDERS", f"/nowhere{os.pathsep}{shared}")
+    texts = ["linked", "linked/*.csv", "../shared/x.csv", str(shared)]
+    for text in texts:
+        path = write_pipeline(notebooks, STEP % f"inputs: ['{text}']")
+        seen = []
+        for content in ("1", "2", "1"):
+            (shared / "x.csv").write_text(content, encoding="utf-8")
+            spec, looks = read_pipeline(path)
+            planner = Planner(spec, looks, load_settings())
+            seen.append(planner.decide(Unit(step=spec.steps[0])).parts["inputs"])
+        assert len(seen[0]) == 1
+        assert seen[0] == seen[2] != seen[1]
+    for text in ("outputs: ../shared/y", "inputs: ../other", "outputs: linked/y"):
+        ((_, problem),) = faults_of(notebooks, STEP % text)
+        assert "outside of the project" in problem
+
+
+def test_keys_are_merged_and_those_of_the_step_win(notebooks):
+    path = write_pipeline(
+        notebooks,
+        """\
+        steps:
+          a: &a {notebook: train.ipynb, timeout_s: 60, retries: 1}
+          b: {<<: *a, needs: [a], retries: 2}
+          c: {<<: [{retries: 3, cache: false}, *a]}
+        """,
+    )
+    found = {step.name: step for step in read_pipeline(path)[0].steps}
+    assert [found[n].timeout_s for n in "abc"] == [60, 60, 60]
+    assert [found[n].retries for n in "abc"] == [1, 2, 3]
+    assert [found[n].cache for n in "abc"] == [True, True, False]
+    assert found["b"].needs == ("a",)
 
 
 def test_steps_come_behind_what_they_need_in_the_order_of_the_file(notebooks):

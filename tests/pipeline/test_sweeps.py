@@ -83,7 +83,7 @@ def test_all_faults_of_a_sweep_are_said_at_once_and_nothing_runs(train, store):
         "The mode is 'mx', not max or min. Did you mean 'max'?",
         "jobs is 0, not 1 or more.",
         "Input 'data/*.csv' is not there",
-        "'../../other.csv' is outside of the project.",
+        "'../../other.csv' is outside of the project: inputs may be in",
         "No kernel 'pyton3' is installed. Did you mean 'python3'?",
         "trials is given, but no space to search.",
     ):

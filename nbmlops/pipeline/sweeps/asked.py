@@ -248,9 +248,9 @@ def _check_metric(request: Request, checker: Checker) -> None:
 def _check_inputs(
     source: Path, inputs: tuple[str, ...], settings: Settings, checker: Checker
 ) -> None:
-    ground = Ground(path=source, project=settings.project, draft=Draft(), faults=[])
+    ground = Ground(path=source, readable=settings.readable, draft=Draft(), faults=[])
     for text in inputs:
-        is_inside = ground.inside(text, 1) is not None
+        is_inside = ground.inside(text, 1, is_input=True) is not None
         if is_inside and not any(PathPattern(source.parent, text).files()):
             checker.fault(
                 f"Input {text!r} is not there; it is relative to the notebook."
