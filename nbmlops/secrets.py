@@ -113,7 +113,8 @@ def secret(name: str) -> Secret:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UsageError(
             f"{str(name)[:80]!r} cannot name a secret.",
-            fix="Use up to 128 letters, digits, '_', '.' and '-', a letter or '_' first.",
+            fix="Use up to 128 letters, digits, '_', '.' and '-', a letter or '_' "
+            "first.",
         )
     value = os.environ.get(name) or _from_keyring(name)
     if (file := os.environ.get(NAMES_FILE)) is not None:
