@@ -16,8 +16,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from ast import literal_eval
+from collections.abc import Iterable, Mapping
+from shlex import quote
 from typing import Any
+
+_OPTION = re.compile(
+    r"(?<![\w.-])(?P<name>[a-z]\w*)="
+    r"(?P<value>True\b|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|(?![\w'\"=(\[{]))"
+)
 
 
 class NbmlopsError(Exception):
@@ -28,7 +36,8 @@ class NbmlopsError(Exception):
     problem : str
         What is wrong, with the offending value in quotes.
     fix : str
-        What to do about it, naming the command or option.
+        What to do about it. Commands are named as magics, options as in Python:
+        ``%runs``, ``port=``; each door says them in its own words.
     """
 
     status = 500
@@ -181,6 +190,32 @@ class DeployError(NbmlopsError):
     """The endpoint's process did not come up or did not answer."""
 
     status = 502
+
+
+def in_words(fix: str, options: Mapping[str, str]) -> str:
+    """Return a fix with the options as a door has them, which are written as in Python.
+
+    Parameters
+    ----------
+    fix : str
+        Such as ``Give port=, or is_open=True.``
+    options : Mapping of str to str
+        By their names in Python.
+
+    Examples
+    --------
+    >>> in_words("Run it with step='a b' or force=True.", {"step": "--step"})
+    "Run it with --step 'a b' or force=True."
+    """
+
+    def said(found: re.Match[str]) -> str:
+        name, value = found["name"], found["value"] or ""
+        if name not in options:
+            return found[0]
+        given = "" if value in ("", "True") else f" {quote(literal_eval(value))}"
+        return f"{options[name]}{given}"
+
+    return _OPTION.sub(said, fix)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -14,7 +14,7 @@ from nbmlops._masking import mask, secrets_in
 from nbmlops.cli.care import doctor, sync
 from nbmlops.cli.demo import demo
 from nbmlops.cli.endpoints import deploy, endpoints, predict, undeploy
-from nbmlops.cli.output import in_shell
+from nbmlops.cli.output import in_shell, option_words
 from nbmlops.cli.pipeline import cache, pipeline
 from nbmlops.cli.replay import explain, replay
 from nbmlops.cli.runs import compare, register, run, runs
@@ -27,6 +27,7 @@ from nbmlops.errors import (
     NotFoundError,
     UsageError,
     did_you_mean,
+    in_words,
 )
 
 _MAY_PASS = 75  # EX_TEMPFAIL of sysexits.h
@@ -105,7 +106,8 @@ def invoke(words: Sequence[str]) -> int:
 def _report(error: NbmlopsError, words: Sequence[str]) -> int:
     # A message may quote a part of a word, where nothing tells that it is a secret.
     typed = secrets_in("\n".join(words))
-    problem, fix = (in_shell(mask(t, typed)) for t in (error.problem, error.fix))
+    words_of = in_words(error.fix, option_words(cli))
+    problem, fix = (in_shell(mask(t, typed)) for t in (error.problem, words_of))
     if "--debug" in words:
         trace = "".join(traceback.format_exception(error))
         print(mask(trace, typed), end="", file=sys.stderr)

@@ -71,6 +71,19 @@ def in_shell(text: str) -> str:
     return re.sub(rf"(?<!%)%({'|'.join(_COMMANDS)})\b", r"nbmlops \1", text)
 
 
+def option_words(command: click.Command) -> dict[str, str]:
+    """Return how a command, and those below it, spell what has a name in Python."""
+    found = {
+        str(each.name): max(each.opts, key=len)
+        for each in command.params
+        if isinstance(each, click.Option)
+    }
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            found = option_words(below) | found
+    return found
+
+
 class CellLine:
     """A terminal's last line while a notebook runs; nothing where there is none."""
 

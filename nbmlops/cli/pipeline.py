@@ -122,18 +122,18 @@ def graph(file: str, as_json: bool) -> None:
 @pipeline.command()
 @click.argument("to", metavar="airflow|github")
 @click.argument("file")
-@click.option("-o", "out", metavar="OUT", help="Where to write; stdout by default.")
+@click.option("-o", "path", metavar="OUT", help="Where to write; stdout by default.")
 @_params
 @click.option("--force", is_flag=True, help="Overwrite a file that was not exported.")
 @json_option
 def export(
-    to: str, file: str, params: Pairs, as_json: bool, out: str | None, force: bool
+    to: str, file: str, params: Pairs, as_json: bool, path: str | None, force: bool
 ) -> None:
     """Write an Airflow DAG, or a GitHub workflow, that runs the steps of FILE."""
     from nbmlops.pipeline import Pipeline
 
     loaded = Pipeline.load(file)
-    made = loaded.export(to, params=loaded.parse(params), path=out, force=force)
+    made = loaded.export(to, params=loaded.parse(params), path=path, force=force)
     for note in made.notes:
         tell(note)
     show(made, as_json=as_json, text=made.path or made.text)

@@ -8,6 +8,16 @@ from typing import Any
 import click
 
 from nbmlops.cli.output import CellLine, json_option, show, tell
+from nbmlops.errors import UsageError
+
+
+def _refuse_folder(_: click.Context, __: click.Parameter, folder: str | None) -> None:
+    """Say what papermill's option of this name would be here."""
+    if folder is not None:
+        raise UsageError(
+            "The working folder is the notebook's own.",
+            fix="Leave --cwd out, or move the notebook.",
+        )
 
 
 @click.command()
@@ -25,6 +35,7 @@ from nbmlops.cli.output import CellLine, json_option, show, tell
 )
 @click.option("--kernel", "kernel_name", help="Kernel to use.")
 @click.option("--cold", is_flag=True, help="Start a kernel, even where a fork will do.")
+@click.option("--cwd", hidden=True, expose_value=False, callback=_refuse_folder)
 @json_option
 def run(
     notebook: str,

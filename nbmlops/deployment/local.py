@@ -73,7 +73,7 @@ def deploy(
             if before.model != version.model:
                 raise ConflictError(
                     f"Endpoint {name!r} serves {before.model}/{before.version}.",
-                    fix=f"Choose another name with --name, or remove it first: "
+                    fix=f"Choose another with name=, or remove it first: "
                     f"%undeploy {name}.",
                 )
             if endpoint.state == "ready" and _is_as_asked(

@@ -54,11 +54,11 @@ def listen(port: int | None) -> socket.socket:
         if getattr(error, "errno", None) == errno.EADDRINUSE:
             raise ConflictError(
                 f"Port {port} is in use.",
-                fix="Choose another with --port, or leave it out for a free one.",
+                fix="Choose another with port=, or leave it out for a free one.",
             ) from error
         raise UsageError(
             f"No endpoint can listen on port {port}: {error}.",
-            fix="Choose one from 1024 to 65535 with --port, or leave it out.",
+            fix="Choose one from 1024 to 65535 with port=, or leave it out.",
         ) from error
     return listener
 

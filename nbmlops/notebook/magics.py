@@ -121,7 +121,8 @@ class NbmlopsMagics(Magics):
         parser.add_argument("--frame", action="store_true")
         found = vars(parser.parse_line(line))
         wants_frame = found.pop("frame")
-        table = lifecycle.runs(**found)
+        with parser.speaking():
+            table = lifecycle.runs(**found)
         return table.frame() if wants_frame else table
 
     @no_var_expand
@@ -147,7 +148,8 @@ class NbmlopsMagics(Magics):
         )
         parser.add_argument("-e", "--experiment")
         found = parser.parse_line(line)
-        return lifecycle.compare(*found.runs, experiment=found.experiment)
+        with parser.speaking():
+            return lifecycle.compare(*found.runs, experiment=found.experiment)
 
     @no_var_expand
     @line_magic
@@ -174,7 +176,8 @@ class NbmlopsMagics(Magics):
         )
         parser.add_argument("--alias")
         parser.add_argument("-e", "--experiment")
-        return version_table(lifecycle.register(**vars(parser.parse_line(line))))
+        with parser.speaking():
+            return version_table(lifecycle.register(**vars(parser.parse_line(line))))
 
     @no_var_expand
     @line_magic
@@ -200,7 +203,8 @@ class NbmlopsMagics(Magics):
         parser.add_argument("--name", metavar="ENDPOINT")
         parser.add_argument("--port", type=int)
         parser.add_argument("--no-auth", dest="is_open", action="store_true")
-        return lifecycle.deploy(**vars(parser.parse_line(line)))
+        with parser.speaking():
+            return lifecycle.deploy(**vars(parser.parse_line(line)))
 
     @no_var_expand
     @line_magic
@@ -317,7 +321,8 @@ class NbmlopsMagics(Magics):
         parser.add_argument("--in-env", action="store_true")
         parser.add_argument("--tolerance", type=float, default=0.0)
         parser.add_argument("--timeout", dest="timeout_s", type=float)
-        return replay_table(lifecycle.replay(**vars(parser.parse_line(line))))
+        with parser.speaking():
+            return replay_table(lifecycle.replay(**vars(parser.parse_line(line))))
 
     @no_var_expand
     @line_magic
@@ -345,4 +350,6 @@ class NbmlopsMagics(Magics):
         parser.add_argument("--metric")
         parser.add_argument("-e", "--experiment")
         parser.add_argument("--timeout", dest="timeout_s", type=float)
-        return explanation_table(lifecycle.explain(**vars(parser.parse_line(line))))
+        found = vars(parser.parse_line(line))
+        with parser.speaking():
+            return explanation_table(lifecycle.explain(**found))

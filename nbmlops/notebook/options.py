@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from nbmlops.errors import UsageError
+from nbmlops.errors import NbmlopsError, UsageError, in_words
 
 if TYPE_CHECKING:
     from nbmlops.tracking.budget import Budget
@@ -94,6 +95,17 @@ class LineParser(argparse.ArgumentParser):
             The line cannot be parsed.
         """
         return self.parse_args(self.split(line))
+
+    @contextmanager
+    def speaking(self) -> Iterator[None]:
+        """Have the errors inside name the options as they are in the line."""
+        options = {each.dest: each.option_strings for each in self._actions}
+        words = {name: max(each, key=len) for name, each in options.items() if each}
+        try:
+            yield
+        except NbmlopsError as error:
+            error.fix = in_words(error.fix, words)
+            raise
 
     def split(self, line: str) -> list[str]:
         """Return the words of a line; quotes around a whole word are dropped."""

@@ -62,14 +62,15 @@ def pipeline(line: str) -> Shown:
         path, force[-1] = force[-1], "*"
     if path is None:
         parser.error("the following arguments are required: FILE")
-    loaded = Pipeline.load(path)
-    if word in ("graph", "status"):
-        shown: Shown = loaded.graph() if word == "graph" else loaded.status()
-        return shown
-    given = loaded.parse(_pair(each) for each in found.pop("p"))
-    if word == "plan":
-        return loaded.plan(params=given, **found)
-    return _run(loaded, path, given, **found)
+    with parser.speaking():
+        loaded = Pipeline.load(path)
+        if word in ("graph", "status"):
+            shown: Shown = loaded.graph() if word == "graph" else loaded.status()
+            return shown
+        given = loaded.parse(_pair(each) for each in found.pop("p"))
+        if word == "plan":
+            return loaded.plan(params=given, **found)
+        return _run(loaded, path, given, **found)
 
 
 def _run(

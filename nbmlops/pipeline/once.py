@@ -125,7 +125,7 @@ class Intent:
             raise ConflictError(
                 f"Step {step.name!r} is to be done once; it was done at {at}, and has "
                 f"not made its outputs: {', '.join(lacking)}.",
-                fix=f"Make them, or run it again with --force {step.name}.",
+                fix=f"Make them, or force step {step.name!r}.",
             )
         if made and all(
             any(path.stat().st_mtime >= begun_at - _CLOCK_S for path in files)
@@ -135,5 +135,5 @@ class Intent:
         raise ConflictError(
             f"Step {step.name!r} is to be done once; it was begun at {at} and killed, "
             "and whether its effect took place is not known.",
-            fix=f"Look, then run it again with --force {step.name} if it did not.",
+            fix=f"Look, then force step {step.name!r} if it did not.",
         )

@@ -356,7 +356,7 @@ class Runner:
             raise UsageError(
                 f"The files of {report.step!r}, the selected one, are not in the "
                 "cache.",
-                fix=f"See that it can be written, and run with --force {step.name}.",
+                fix=f"See that it can be written, then force step {step.name!r}.",
             )
 
     def _finish(self) -> PipelineReport:

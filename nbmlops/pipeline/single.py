@@ -44,6 +44,6 @@ def single(
             raise UsageError(
                 f"Step {only!r} needs {planned.step!r}, which is not done: "
                 f"{planned.why}.",
-                fix=f"Run that first: --step {name}.",
+                fix=f"Run that first, with step={name!r}.",
             )
     return make(spec)

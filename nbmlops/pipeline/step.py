@@ -123,7 +123,8 @@ def run_notebook(
     for limit, given_s in limits.items():
         if given_s is not None and not (isinstance(given_s, Real) and given_s > 0):
             raise UsageError(
-                f"The limit is {given_s!r} seconds.", fix=f"Give a {limit} above 0."
+                f"The limit is {given_s!r} seconds.",
+                fix=f"Give {limit}= a number above 0.",
             )
     place = place or Place()
     kernel = _kernel(notebook, kernel_name, place)
@@ -206,6 +207,8 @@ def _kernel(notebook: Any, kernel_name: str | None, place: Place) -> str:  # noq
         known = sorted(manager.find_kernel_specs())
         raise NotFoundError(
             f"No kernel {name!r} is installed.{did_you_mean(name, known)}",
-            fix=f"Give kernel_name, one of: {', '.join(known)}.",
+            fix=f"Give kernel_name={known[0]!r}."
+            if len(known) == 1
+            else f"Give kernel_name= one of: {', '.join(known)}.",
         ) from error
     return str(name)

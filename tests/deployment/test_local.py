@@ -120,7 +120,7 @@ def test_another_models_live_endpoint_is_not_taken(store, versions, register, mo
     endpoint, _ = local.deploy(store, versions[0], name="shop")
     with pytest.raises(ConflictError, match="'shop' serves credit/1") as refused:
         local.deploy(store, other, name="shop")
-    assert "--name" in refused.value.fix
+    assert "with name=" in refused.value.fix
     assert "%undeploy shop" in refused.value.fix
     assert local.get_endpoint(store.settings, "shop") == endpoint
     os.kill(endpoint.pid, signal.SIGKILL)

@@ -113,7 +113,7 @@ def test_all_faults_of_a_sweep_are_said_at_once_and_nothing_runs(train, store):
         ({"space": {"C": (0, 1)}, "metric": "auc"}, "has no end"),
         ({"space": {"C": (0, 1)}, "metric": "a", "trials": True}, "trials is True"),
         ({"grid": {"C": [1]}, "mode": "min"}, "A mode is given, but no metric"),
-        ({"grid": {"C": [1]}, "timeout_s": 0}, "timeout_s is 0, not above 0"),
+        ({"grid": {"C": [1]}, "timeout_s": 0}, "timeout is 0, not above 0"),
         ({"space": {"C": (0, 1)}, "pruner": "medan"}, "Did you mean 'median'"),
         ({"space": {"C": (0, 1)}, "sampler": 3}, "The sampler is 3"),
         ({"grid": {"C": [object()]}}, "Parameter 'C' is a object"),

@@ -72,7 +72,7 @@ def export(
         if not force and not _is_ours(path):
             raise ConflictError(
                 f"{path} was not exported, or was edited since.",
-                fix="Choose another path with -o, or overwrite it with --force.",
+                fix="Choose another with path=, or overwrite it with force=True.",
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text.encode())

@@ -34,7 +34,7 @@ def words_of(spec: PipelineSpec, params: Mapping[str, object]) -> list[str]:
         if mask(text) != text:
             raise UsageError(
                 f"The value of {name!r} looks like a secret.",
-                fix=f"Store it, and give its name: -p {name} secret:NAME.",
+                fix="Store it, and give its name for a value: secret:NAME.",
             )
         words += ["-p", name, text]
     return words

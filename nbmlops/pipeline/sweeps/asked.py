@@ -118,7 +118,7 @@ def ask(path: str | Path, request: Request, settings: Settings) -> Asked:
     if len(kinds) != 1:
         raise UsageError(
             f"The sweep has {' and '.join(kinds) or 'no grid, sets or space'}.",
-            fix="Give one of grid, sets and space.",
+            fix="Give one of grid=, sets= and space=.",
         )
     refuse_other(request.params)
     notebook = glance(source)
@@ -216,13 +216,13 @@ def _check_numbers(request: Request, checker: Checker) -> None:
         )
         if not is_enough:
             words = f"above {low}" if float in types else f"{low} or more"
-            checker.fault(f"{name} is {value!r}, not {words}.")
+            checker.fault(f"{name.removesuffix('_s')} is {value!r}, not {words}.")
     if request.space is None:
         for name in _OF_SPACE:
             if getattr(request, name) is not None:
                 checker.fault(f"{name} is given, but no space to search.")
     elif request.trials is None and request.time_s is None:
-        checker.fault("The search has no end: give trials or time_s.")
+        checker.fault("The search has no end: give a number of trials or a time.")
 
 
 def _check_metric(request: Request, checker: Checker) -> None:

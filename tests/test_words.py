@@ -1,0 +1,141 @@
+"""Messages in the words of the door they are read at: the command, a magic, Python."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import nbmlops as nm
+from nbmlops.cli.main import cli, invoke
+from nbmlops.cli.output import option_words
+from nbmlops.errors import UsageError, in_words
+from nbmlops.notebook.options import LineParser
+from tests.notebooks import write_notebook
+
+ROOT = Path(nm.__file__).parent
+OPTIONS = option_words(cli)
+CODE = re.compile(
+    r"nm\.\w+\(.*\)|`[^`]*`|nbmlops \w+( --\w+)*|%\w+.*|(mlflow|pip|ps|mkdir) .*"
+)
+"""What is to be typed as it stands: Python, another tool, or a command of its own."""
+DOORS = ("cli", "notebook", "server", "serving")
+IN_PYTHON = {name for name in OPTIONS if "_" in name}
+
+
+def texts(node):
+    """Yield the texts of a node, with ``'x'`` for what is filled in."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.JoinedStr(values=parts):
+            is_text = [isinstance(part, ast.Constant) for part in parts]
+            pairs = zip(parts, is_text, strict=True)
+            yield "".join(part.value if is_it else "'x'" for part, is_it in pairs)
+        case _:
+            for child in ast.iter_child_nodes(node):
+                yield from texts(child)
+
+
+def messages():
+    """Yield where each error is made, its problem, its fix, and each fault."""
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                fixes = [each.value for each in node.keywords if each.arg == "fix"]
+                where = f"{path.relative_to(ROOT)}:{node.lineno}"
+                is_fault = getattr(node.func, "attr", "") == "fault"
+                problems = node.args if fixes or is_fault else []
+                for kind, nodes in (("problem", problems), ("fix", fixes)):
+                    for each in nodes:
+                        yield from ((where, kind, text) for text in texts(each))
+
+
+MESSAGES = list(messages())
+
+
+def test_there_are_messages_to_look_at():
+    assert len([each for each in MESSAGES if each[1] == "fix"]) > 200
+
+
+@pytest.mark.parametrize("name", sorted(IN_PYTHON))
+def test_an_option_is_named_so_that_each_door_can_say_it(name):
+    told = [
+        (where, text)
+        for where, kind, text in MESSAGES
+        if re.search(rf"\b{name}\b", CODE.sub("", text))
+        and not (kind == "fix" and in_words(text, OPTIONS) != text)
+    ]
+    assert not told
+
+
+def test_no_option_of_the_command_is_in_a_message_for_all_doors():
+    told = [
+        (where, text)
+        for where, _, text in MESSAGES
+        if not where.startswith(DOORS)
+        and re.search(r"(^|[\s(])--?[a-z]", CODE.sub("", text))
+    ]
+    assert not told
+
+
+def test_every_option_that_a_fix_names_is_one_of_the_command():
+    named = {
+        found
+        for where, kind, text in MESSAGES
+        if kind == "fix" and not where.startswith(DOORS)
+        for found in re.findall(r"(?<![\w.-])([a-z]\w*)=", CODE.sub("", text))
+    }
+    assert {"kernel_name", "name", "port", "path"} <= named
+    assert named <= OPTIONS.keys()
+
+
+def test_the_kernel_is_chosen_in_the_words_of_each_door(project, capsys):
+    notebook = write_notebook(project / "a.ipynb", ["1"])
+    text = notebook.read_text().replace('"name": "python3"', '"name": "py39_new"')
+    notebook.write_text(text)
+    with pytest.raises(nm.NotFoundError) as caught:
+        nm.run_notebook(notebook)
+    assert caught.value.problem == "No kernel 'py39_new' is installed."
+    assert re.match(r"Give kernel_name=('python3'\.| one of: )", caught.value.fix)
+    assert invoke(["run", "a.ipynb", "o.ipynb", "--cold"]) == 2
+    problem, fix = capsys.readouterr().err.splitlines()[-2:]
+    assert problem == "No kernel 'py39_new' is installed."
+    assert re.match(r"Give --kernel (python3\.|one of: )", fix)
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        (
+            ["run", "a.ipynb", "--cold", "--timeout", "0"],
+            "Give --timeout a number above 0.",
+        ),
+        (
+            ["run", "a.ipynb", "--cold", "--cell-timeout", "-1"],
+            "Give --cell-timeout a number",
+        ),
+        (["run", "a.ipynb", "o.ipynb", "--cwd", ".."], "Leave --cwd out, or move"),
+        (["sweep", "a.ipynb"], "Give one of --grid, --sets and --space."),
+    ],
+)
+def test_the_command_is_told_its_options(project, store, capsys, words, fix):
+    write_notebook(project / "a.ipynb", ["1"])
+    assert invoke(words) == 2
+    assert fix in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_magic_is_told_its_options():
+    parser = LineParser("%deploy")
+    parser.add_argument("-p", "--port", type=int)
+    parser.add_argument("--no-auth", dest="is_open", action="store_true")
+    with pytest.raises(UsageError) as caught, parser.speaking():
+        raise UsageError("a", fix="Choose port=, is_open=True or name='x'.")
+    assert caught.value.fix == "Choose --port, --no-auth or name='x'."
+
+
+@pytest.mark.parametrize(
+    "text", ["x.port=1", "port==1", "port=1", "--port=x", "report=", "port=(1)"]
+)
+def test_what_is_no_option_stays(text):
+    assert in_words(text, {"port": "--port"}) == text
