@@ -136,7 +136,7 @@ def _say(text: str) -> None:
 
 def _lab_command(notebook: Path) -> list[str]:
     root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    return [_near(sys.executable), "-m", "jupyterlab", _near(notebook), *root]
+    return [_near(sys.executable), "-P", "-m", "jupyterlab", _near(notebook), *root]
 
 
 def _near(path: str | Path) -> str:

@@ -7,8 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-import sysconfig
 import threading
 import time
 from contextlib import suppress
@@ -17,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from nbmlops.errors import ConflictError, DeployError, UsageError
+from nbmlops.processes import python_command, python_environ
 from nbmlops.store.embedded import writing
 
 _STOP_S = 12.0
@@ -83,23 +82,18 @@ def start(
         In a session of its own: it outlives the process that started it.
     """
     fd = listener.fileno()
-    command = [sys.executable, "-P", "-m", "nbmlops.serving", str(folder)]
-    command += ["--fd", str(fd), "--wait", *(["--no-auth"] if is_open else [])]
+    words = [str(folder), "--fd", str(fd), "--wait"]
+    words += ["--no-auth"] if is_open else []
     # An endpoint outlives the pipeline whose step deployed it.
     environ = {k: v for k, v in os.environ.items() if not k.startswith(_OF_PIPELINE)}
-    package_root = str(Path(__file__).parents[2])
-    if package_root != sysconfig.get_path("purelib"):
-        # Not installed, or as a source tree: the process must find the same one.
-        known = [environ["PYTHONPATH"]] if environ.get("PYTHONPATH") else []
-        environ["PYTHONPATH"] = os.pathsep.join([package_root, *known])
     with writing(folder), (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - our own module
-            command,
+            python_command("nbmlops.serving", *words),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             cwd=folder,
-            env=environ,
+            env=python_environ(environ, folder),
             pass_fds=(fd,),
             start_new_session=True,
         )

@@ -12,11 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import psutil
 
+from nbmlops.processes import python_command, python_environ
 from nbmlops.warm.homes import NotWarm
 from nbmlops.warm.workers import Fork, expect, fork
 
@@ -162,11 +164,11 @@ def _begin(
         return forked, forked.log
     log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
     process = subprocess.Popen(  # noqa: S603 - fixed arguments
-        [sys.executable, "-P", "-m", module],
+        python_command(module),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
-        env=env,
+        env=python_environ(env, folder or Path.cwd()),
         cwd=folder,
     )
     return process, log

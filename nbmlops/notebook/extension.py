@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.errors import NbmlopsError
 from nbmlops.notebook.magics import NbmlopsMagics
 from nbmlops.notebook.session import Session
 from nbmlops.notebook.show_runs import RunsDisplay
@@ -34,19 +33,24 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(NbmlopsMagics(shell, session))
     if hasattr(shell, "kernel"):
         _displays(shell).for_type_by_name(*_TABLE.rsplit(".", 1), RunsDisplay(shell))
-    threading.Thread(target=_reap, name="nbmlops reaper", daemon=True).start()
+    _start_reaper()
 
 
-def _reap() -> None:
-    """End the runs that earlier kernels left behind."""
-    from nbmlops.config import load_settings
+def _start_reaper() -> None:
+    """Have a process end the runs that earlier kernels left behind.
 
-    with suppress(NbmlopsError, OSError):  # told when something is tracked
-        settings = load_settings()
-        if any((settings.home / "journal").glob("*/state")):
-            from nbmlops.tracking.reaper import reap_beside
+    This kernel may end at once, so nothing is left to a thread of it.
+    """
+    with suppress(OSError):
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            home = folder / ".nbmlops"
+            if home.is_dir():
+                if any((home / "journal").iterdir()):
+                    from nbmlops.processes import start_process
 
-            reap_beside(settings)
+                    start_process("nbmlops.lifecycle.reaper_process", folder=folder)
+                break
 
 
 def unload(shell: InteractiveShell) -> None:

@@ -90,7 +90,10 @@ def _exporter() -> Any:  # noqa: ANN401
 
     make: Any = Page
     exporter = make(
-        raw_template=_TEMPLATE, embed_images=True, optimistic_validation=True
+        raw_template=_TEMPLATE,
+        embed_images=True,
+        optimistic_validation=True,
+        extra_template_basedirs=[],  # not the working folder: templates are code
     )
     exporter.register_filter("clean_html", _cleaned)
     shown = exporter.config.NbConvertBase.display_data_priority

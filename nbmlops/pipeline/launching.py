@@ -10,7 +10,6 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,6 +24,7 @@ from nbmlops.entities import LiveRun
 from nbmlops.errors import ConflictError
 from nbmlops.pipeline import watching
 from nbmlops.pipeline.live import Live, folder_of
+from nbmlops.processes import python_command, python_environ
 from nbmlops.tracking.owner import Owner
 
 _MODULE = "nbmlops.pipeline.launched"
@@ -70,11 +70,12 @@ def launch(
     folder.mkdir(parents=True)
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-P", "-m", _MODULE],
+            python_command(_MODULE),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             cwd=settings.project,
+            env=python_environ(os.environ, settings.project),
             start_new_session=True,  # Ctrl-C at the server is the server's to pass on
         )
     # Someone has to take note when it ends, and to hold the pipe until then.

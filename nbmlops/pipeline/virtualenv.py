@@ -80,8 +80,8 @@ def _make(folder: Path, pins: Sequence[str], python: str) -> None:
         _run([uv, "venv", "--quiet", "--python", python or own, str(folder)])
         install = [uv, "pip", "install", "--quiet", "--python", str(interpreter)]
     elif python in ("", own):
-        _run([sys.executable, "-m", "venv", str(folder)])
-        install = [str(interpreter), "-m", "pip", "install", "--quiet"]
+        _run([sys.executable, "-I", "-m", "venv", str(folder)])
+        install = [str(interpreter), "-I", "-m", "pip", "install", "--quiet"]
     else:
         raise DependencyError(
             f"The run had Python {python}, and this is Python {own}.",
@@ -121,7 +121,7 @@ def _copy(distribution: Distribution, target: Path) -> None:
 
 def _site_packages(interpreter: Path) -> Path:
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    return Path(_run([str(interpreter), "-c", code]).strip())
+    return Path(_run([str(interpreter), "-I", "-c", code]).strip())
 
 
 def _run(command: Sequence[str]) -> str:

@@ -64,15 +64,19 @@ class Handler(APIHandler):
         method = self.request.method or ""
         route = self._routes.get(method)
         action = route.action if route else "read" if method == "GET" else "write"
-        if not await ensure_async(
-            self.authorizer.is_authorized(
-                self, self.current_user, action, self.auth_resource
-            )
-        ):
+        if not await self.may(action):
             raise web.HTTPError(403)
         if route is None:
             raise web.HTTPError(405 if self._routes else 404)
         return route
+
+    async def may(self, action: str) -> bool:
+        """Return whether Jupyter's authorizer lets the user do this."""
+        return await ensure_async(
+            self.authorizer.is_authorized(
+                self, self.current_user, action, self.auth_resource
+            )
+        )
 
     async def answer(self, route: Route, names: tuple[str, ...]) -> None:
         """Do the route's work in a thread and write what it returns."""

@@ -47,7 +47,8 @@ class EventsHandler(Handler):
             partial(locate, self.read(route, ())),
             timeout_s=route.timeout_s,
         )
-        with self._watchers.listen(settings) as listener:
+        may_write = await self.may("write")
+        with self._watchers.listen(settings, may_write=may_write) as listener:
             self._listener = listener
             self.set_header("Content-Type", "text/event-stream")
             self.set_header("Cache-Control", "no-store")

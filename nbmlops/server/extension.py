@@ -27,7 +27,7 @@ class Extension(ExtensionApp):
         self.threads = Threads()
         self.watchers = Watchers()
         root = Path(self.settings["server_root_dir"]).expanduser()
-        self.reaper = Reaper(lambda: [root, *self.watchers.projects])
+        self.reaper = Reaper(lambda: [root, *self.watchers.writable_projects])
         by_path = {route.path: route for route in ROUTES}
         for path in by_path:
             routes = {route.method: route for route in ROUTES if route.path == path}

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from nbmlops.config import load_settings
 from nbmlops.errors import NbmlopsError
-from nbmlops.tracking.reaper import reap_beside
+from nbmlops.processes import start_process
+from nbmlops.tracking.reaper import find_dead
 
 _PERIOD_S = 20.0
 
@@ -41,7 +42,11 @@ class Reaper:
         while not self._stopping.is_set():
             for project in set(self._projects()):
                 try:
-                    reap_beside(load_settings(project))
+                    settings = load_settings(project)
+                    if find_dead(settings):
+                        start_process(
+                            "nbmlops.lifecycle.reaper_process", folder=settings.project
+                        )
                 except (NbmlopsError, OSError):
                     continue  # shown where the project is opened
             self._stopping.wait(_PERIOD_S)

@@ -19,7 +19,8 @@ _MAX_LISTENERS = 64
 class Listener:
     """One reader of a project's changes; made and waited for on the event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_write: bool = False) -> None:
+        self.may_write = may_write
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self._topics: set[str] = set()
@@ -63,14 +64,26 @@ class Watchers:
         """The projects that are watched now."""
         return [settings.project for settings in self._listeners]
 
+    @property
+    def writable_projects(self) -> list[Path]:
+        """Those that are watched by a user who may write to them."""
+        with self._lock:
+            return [
+                settings.project
+                for settings, listeners in self._listeners.items()
+                if any(listener.may_write for listener in listeners)
+            ]
+
     @contextmanager
-    def listen(self, settings: Settings) -> Iterator[Listener]:
+    def listen(self, settings: Settings, *, may_write: bool) -> Iterator[Listener]:
         """Yield a listener to a project's changes.
 
         Parameters
         ----------
         settings : Settings
             The project's.
+        may_write : bool
+            Whether the user may have runs ended there.
 
         Yields
         ------
@@ -82,7 +95,7 @@ class Watchers:
         BusyError
             Too many listen already.
         """
-        listener = Listener()
+        listener = Listener(may_write=may_write)
         with self._lock:
             if sum(map(len, self._listeners.values())) >= _MAX_LISTENERS:
                 raise BusyError(

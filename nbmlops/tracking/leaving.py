@@ -6,13 +6,11 @@ this process when it has loaded MLflow anyway, else by one beside it.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import threading
 from collections.abc import Mapping
 
 from nbmlops.config import Settings
 from nbmlops.entities import RunStatus
+from nbmlops.processes import start_process
 from nbmlops.store import Store, embedded
 from nbmlops.tracking.journal import Journal
 from nbmlops.tracking.opening import Kind, opening_of
@@ -158,12 +156,4 @@ def send_beside(settings: Settings) -> None:
     settings : Settings
         The project's.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "nbmlops.cli", "sync"],
-        cwd=settings.project,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    threading.Thread(target=process.wait, name="nbmlops sync", daemon=True).start()
+    start_process("nbmlops.cli", "sync", folder=settings.project)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -149,36 +146,3 @@ def _end_run(store: Store, run: Run, owner: Owner) -> Reaped:
 def _reason(owner: Owner, last_step: int | None) -> str:
     step = "" if last_step is None else f"; its last step was {last_step}"
     return f"process {owner.pid} on {owner.host} ended without a word{step}."
-
-
-def reap_beside(settings: Settings) -> bool:
-    """Reap in a process of its own when a journal's process is gone.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-
-    Returns
-    -------
-    bool
-        Whether there was anything to do; it is done without waiting for it.
-    """
-    if not find_dead(settings):
-        return False
-    words = [sys.executable, "-m", "nbmlops.cli", "doctor", "--fix"]
-    threading.Thread(
-        target=subprocess.run,
-        args=(words,),
-        kwargs={
-            "cwd": settings.project,
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.DEVNULL,
-            "stderr": subprocess.DEVNULL,
-            "start_new_session": True,
-            "check": False,
-        },
-        name="nbmlops reaper",
-        daemon=True,
-    ).start()
-    return True

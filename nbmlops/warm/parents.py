@@ -15,6 +15,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nbmlops.processes import python_environ
 from nbmlops.warm.fleet import make_room
 from nbmlops.warm.homes import (
     POLL_S,
@@ -112,8 +113,11 @@ class Parent:
             for name in ("about.json", "control"):  # of one that was killed
                 (self.folder / name).unlink(missing_ok=True)
             subprocess.run(  # noqa: S603
+                # Without -P, which IPython asks for in each fork, to import or not
+                # from its notebook's folder. What Python puts on the path is _HOST.
                 [sys.executable, str(_HOST), str(self.folder)],
                 env=_of_parent(self._environ),
+                cwd="/",
                 stdin=subprocess.DEVNULL,
                 check=False,
             )
@@ -172,5 +176,6 @@ def _of_parent(environ: Mapping[str, str]) -> dict[str, str]:
     of_a_run = ("NBMLOPS_", "MLFLOW_", "JPY_", "MPLBACKEND")
     kept = {k: v for k, v in environ.items() if not k.startswith(of_a_run)}
     kept["MLFLOW_DISABLE_TELEMETRY"] = "true"  # a thread; each run decides anew
+    kept = python_environ(kept, Path.cwd())
     backend = environ.get("MPLBACKEND") or _PRELOAD["MPLBACKEND"]
     return kept | _PRELOAD | {"MPLBACKEND": backend}

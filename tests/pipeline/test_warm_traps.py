@@ -362,3 +362,17 @@ def test_what_a_task_says_later_is_not_lost(tmp_path):
 @pytest.mark.parametrize("name", TRAPS)
 def test_a_fork_falls_into_no_trap(tmp_path, name):
     assert_same(TRAPS[name], tmp_path)
+
+
+@pytest.mark.parametrize("given", ["lib:{project}/lib:", "{project}/lib", ".:/"])
+def test_the_path_of_imports_is_a_kernels(project, monkeypatch, given):
+    (project / "lib").mkdir()
+    (project / "lib" / "mine.py").write_text("value = 3", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", given.format(project=project))
+    cells = (
+        "import os, sys\nsys.path, os.environ['PYTHONPATH']",
+        "import mine\nmine.value" if "lib" in given else "1",
+        "import subprocess\nsubprocess.run([sys.executable, '-c', 'import sys;"
+        " print(sys.path)'], capture_output=True, text=True).stdout",
+    )
+    assert_same(cells, project)

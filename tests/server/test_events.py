@@ -137,6 +137,26 @@ async def test_one_thread_watches_a_project_and_ends_with_its_last_reader(
     await until(lambda: not watchers.projects)
 
 
+async def test_a_reader_who_may_not_write_has_no_runs_ended_by_opening_a_folder(
+    listen, watchers, project, jp_serverapp, monkeypatch
+):
+    (project / "inner/.nbmlops").mkdir(parents=True)
+    async with listen("?path=inner") as event:
+        await event()
+        assert watchers.writable_projects == [project / "inner"]
+    await until(lambda: not watchers.projects)
+
+    async def may_read(handler, user, action, resource):
+        return action == "read"
+
+    authorizer = jp_serverapp.web_app.settings["authorizer"]
+    monkeypatch.setattr(authorizer, "is_authorized", may_read)
+    async with listen("?path=inner") as event:
+        await event()
+        assert watchers.projects == [project / "inner"]
+        assert watchers.writable_projects == []
+
+
 async def test_streams_end_when_the_server_stops(
     listen, watchers, project, jp_serverapp
 ):

@@ -15,7 +15,7 @@ import nbmlops as nm
 from nbmlops.store import runs
 from nbmlops.store.search import get_run, list_runs
 from nbmlops.tracking.owner import SILENT_S, Owner
-from nbmlops.tracking.reaper import find_dead, reap, reap_beside
+from nbmlops.tracking.reaper import find_dead, reap
 from nbmlops.tracking.spool import list_journals
 
 _TRACKS = """
@@ -135,13 +135,31 @@ def test_owner_survives_its_tags():
     assert Owner.parse("not ours", "") is None
 
 
-def test_reaping_beside_needs_a_dead_run_and_then_ends_it(store, tracking):
+_ENDS_AT_ONCE = """
+import os
+from IPython.core.interactiveshell import InteractiveShell
+InteractiveShell.instance().run_line_magic("load_ext", "nbmlops")
+os._exit(0)
+"""
+
+
+def test_a_kernel_that_ends_at_once_leaves_who_ends_the_runs_of_dead_ones(
+    store, tracking
+):
     process, run_id = tracking
-    assert not reap_beside(store.settings)
     process.kill()
     process.wait()
-    assert reap_beside(store.settings)
+    subprocess.run([sys.executable, "-c", _ENDS_AT_ONCE], check=True)
     deadline = time.monotonic() + 60
     while get_run(store, run_id).status == "RUNNING" and time.monotonic() < deadline:
         time.sleep(0.2)
     assert get_run(store, run_id).status == "KILLED"
+
+
+def test_the_process_of_a_reaper_asks_no_store_while_no_run_is_dead(store, tracking):
+    asked = "import sys\nprint('mlflow' in sys.modules)"
+    code = f"from nbmlops.lifecycle.reaper_process import main\nmain()\n{asked}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "False\n"

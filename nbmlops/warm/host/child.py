@@ -74,6 +74,7 @@ def run(app: App, imports: Imports, folder: Path) -> None:
             WIRE.send({"type": "refused", "why": f"{other} was another at imports"})
         elif request:
             process.settle(request, imports.added)
+            _complete_path(os.environ.get("PYTHONPATH", ""))
             launcher = sys.modules["ipykernel"].__path__[0] + "_launcher.py"
             sys.argv = [launcher, "-f", str(folder / "kernel.json"), NO_HISTORY]
             app.begin(Path(request["folder"]))
@@ -87,6 +88,12 @@ def run(app: App, imports: Imports, folder: Path) -> None:
         sys.excepthook(*sys.exc_info())
     finally:
         process.leave(code, _say_goodbye)
+
+
+def _complete_path(given: str) -> None:
+    """Add what the parent started without: entries in the project of the run."""
+    entries = [os.path.abspath(e) for e in given.split(os.pathsep) if given]  # noqa: PTH100 - as `site` does
+    sys.path[:] = dict.fromkeys([*entries, *sys.path])
 
 
 def _say_goodbye() -> None:

@@ -85,10 +85,13 @@ class Runs:
 
     def why_not(self, wanted: dict[str, Any]) -> str:
         """Return what in the notebook's folder would be imported instead."""
-        hidden = self._imports.hidden_by(Path(wanted["folder"]))
-        if not hidden:
-            return ""
-        return f"{hidden} in the notebook's folder goes before an installed module"
+        left_out = os.environ.get("_NBMLOPS_PYTHONPATH", "").split(os.pathsep)
+        for entry in ("", *left_out):
+            hidden = self._imports.hidden_by(Path(wanted["folder"], entry))
+            if hidden:
+                where = entry or "the notebook's folder"
+                return f"{hidden} in {where} goes before an installed module"
+        return ""
 
     def be(self, folder: Path) -> None:
         """Be a run."""
