@@ -288,8 +288,10 @@ def _find(start: Path | None, environ: Mapping[str, str]) -> tuple[Path, Found]:
         where = f"tool.nbmlops.{prefix}"[:-1]
         for name, value in _checked(given, options, where, project).items():
             found[prefix + name] = (value, "pyproject.toml")
+    # MLflow exports the address that it is given: the embedded store's is the default.
+    own = f"sqlite:///{(project / '.nbmlops' / 'mlflow.db').as_posix()}"
     for name in ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"):
-        if environ.get(name):
+        if environ.get(name) and environ[name] != own:
             known = name.removeprefix("MLFLOW_").removesuffix("_NAME").lower()
             found[known] = (environ[name], name)
     for prefix, options in _OPTIONS.items():

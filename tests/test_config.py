@@ -1,6 +1,6 @@
 import pytest
 
-from nbmlops.config import find_project, load_settings
+from nbmlops.config import explain_settings, find_project, load_settings
 from nbmlops.errors import UsageError
 
 
@@ -83,3 +83,14 @@ def test_prices_that_cannot_be_are_named(project, text, words):
     (project / "pyproject.toml").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=words):
         load_settings(project, environ={})
+
+
+def test_address_that_mlflow_exports_is_the_default(tmp_path):
+    (tmp_path / ".nbmlops").mkdir()
+    own = f"sqlite:///{(tmp_path / '.nbmlops/mlflow.db').as_posix()}"
+    settings = explain_settings(tmp_path, environ={"MLFLOW_TRACKING_URI": own})
+    origins = {name: origin for name, _, origin in settings}
+    assert origins["tracking_uri"] == "default"
+    assert load_settings(tmp_path, environ={"MLFLOW_TRACKING_URI": own}).home == (
+        tmp_path / ".nbmlops"
+    )

@@ -63,7 +63,7 @@ export function setAlias(
 
 export function listRuns(
   scope: IScope,
-  query: { notebook: string; with_model: boolean; limit: number }
+  query: { notebook: string; kernel?: string; with_model: boolean; limit: number }
 ): Promise<IPage<IRun>> {
   return request(scope, 'runs', { query });
 }
@@ -79,7 +79,7 @@ export function getEndpoint(scope: IScope, name: string): Promise<IEndpointDetai
 export function putEndpoint(
   scope: IScope,
   name: string,
-  body: { model: string; alias: string } | { model: string; version: number }
+  body: { model: string; version: number; alias?: string }
 ): Promise<IEndpointDetail> {
   return request(scope, `endpoints/${at(name)}`, { method: 'PUT', body });
 }

@@ -58,6 +58,9 @@ export function addCommands(options: ICommandOptions): void {
   const { app, registry, trans, tracker, state } = options;
   const { commands } = app;
   const current = () => tracker?.currentWidget?.context.path;
+  const kernelOf = (path: string) =>
+    tracker?.find(({ context }) => context.path === path)?.sessionContext.session
+      ?.kernel?.id;
   const failed = (title: string) => (error: unknown) => {
     const { problem, fix } = registry.explain(error);
     return showErrorMessage(title, `${problem} ${fix}`.trim());
@@ -85,6 +88,7 @@ export function addCommands(options: ICommandOptions): void {
       await showDeployDialog({
         registry,
         notebook,
+        kernel: kernelOf(path),
         choice: { model: toName(notebook), alias: DEFAULT_ALIAS, ...last },
         onChosen: choice => void state?.save(key, { ...choice }),
         onCopy: Clipboard.copyToSystem,

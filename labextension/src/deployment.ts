@@ -27,15 +27,14 @@ export namespace Deployment {
   }
 }
 
-/** Register, deploy, wait for an answer, then move the alias; what is done is not done again. */
+/** Register, deploy and wait; what is done is not done again. */
 export class Deployment implements IDeployment {
   constructor(private readonly _options: Deployment.IOptions) {
-    const { run_id, version, alias } = _options.plan;
+    const { run_id, version } = _options.plan;
     this._version = version ?? 0;
-    const names: StepName[] = ['register', 'deploy', 'ready', 'alias'];
+    const names: StepName[] = ['register', 'deploy', 'ready'];
     this._steps = names
       .filter(name => name !== 'register' || run_id !== undefined)
-      .filter(name => name !== 'alias' || alias !== '')
       .map(name => ({ name, state: 'waiting', detail: '' }));
   }
 
@@ -101,11 +100,12 @@ export class Deployment implements IDeployment {
   }
 
   protected async deploy(): Promise<string> {
-    const { plan, scope } = this._options;
-    const { model } = plan;
-    const target = { model, version: this._version };
+    const { plan, scope, trans } = this._options;
+    const { model, alias } = plan;
+    const target = { model, version: this._version, ...(alias && { alias }) };
     this._endpoint = await api.putEndpoint(scope, model, target);
-    return this._endpoint.name;
+    const { name } = this._endpoint;
+    return alias ? trans.__('%1, as %2', name, alias) : name;
   }
 
   protected async ready(): Promise<string> {
@@ -133,14 +133,6 @@ export class Deployment implements IDeployment {
       );
     }
     return trans.__('version %1 answers', endpoint.version);
-  }
-
-  protected async alias(): Promise<string> {
-    const { plan, scope, trans } = this._options;
-    const { model, alias } = plan;
-    await api.setAlias(scope, model, alias, { version: this._version });
-    this._endpoint = await api.putEndpoint(scope, model, { model, alias });
-    return trans.__('%1 stands on version %2', alias, this._version);
   }
 
   /** The step to go on with; an endpoint that is not ready is deployed again. */

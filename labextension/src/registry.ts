@@ -122,8 +122,8 @@ export class ModelRegistry implements IModelRegistry {
     }
   }
 
-  async findRun(notebook: string): Promise<IRun | null> {
-    const query = { notebook, with_model: true, limit: 1 };
+  async findRun(notebook: string, kernel?: string): Promise<IRun | null> {
+    const query = { notebook, kernel, with_model: true, limit: 1 };
     const { items } = await api.listRuns(this._at(notebook), query);
     return items[0] ?? null;
   }

@@ -121,7 +121,7 @@ export interface IDeploymentPlan {
   version?: number;
 }
 
-export type StepName = 'register' | 'deploy' | 'ready' | 'alias';
+export type StepName = 'register' | 'deploy' | 'ready';
 
 export interface IStep {
   readonly name: StepName;
@@ -162,8 +162,8 @@ export interface IModelRegistry extends IDisposable {
   resume(): void;
   pause(): void;
   refresh(): Promise<void>;
-  /** The newest run of a notebook that logged a model, null when there is none. */
-  findRun(notebook: string): Promise<IRun | null>;
+  /** The newest run of a notebook, or of its kernel, that logged a model. */
+  findRun(notebook: string, kernel?: string): Promise<IRun | null>;
   setAlias(model: string, alias: string, version: number): Promise<void>;
   createDeployment(plan: IDeploymentPlan, notebook?: string): IDeployment;
   getEndpoint(name: string): Promise<IEndpointDetail>;

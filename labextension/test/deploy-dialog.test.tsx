@@ -35,7 +35,6 @@ const registry = new ModelRegistry({ serverSettings: settings, trans });
 const answers = {
   'GET runs': page([run]),
   'POST models/credit/versions': version(3),
-  'PUT models/credit/aliases/champion': version(3, ['champion']),
   'PUT endpoints/credit': endpoint(),
   'POST endpoints/credit/predict': { predictions: ['good'] }
 };
@@ -146,12 +145,7 @@ describe('Register and deploy', () => {
     );
     expect(
       screen.getAllByRole('listitem').map(({ textContent }) => textContent)
-    ).toEqual([
-      'Registercredit version 3',
-      'Set aliaschampion stands on version 3',
-      'Deployfailed',
-      'Readynot started'
-    ]);
+    ).toEqual(['Registercredit version 3', 'Deployfailed', 'Readynot started']);
     expect(screen.queryByRole('button', { name: 'Back' })).toBeNull();
     serve(answers);
     await press('Try again');
@@ -165,10 +159,7 @@ describe('Register and deploy', () => {
     expect(screen.queryByRole('textbox', { name: 'Registered model' })).toBeNull();
     await press('Deploy');
     await button('Predict');
-    expect(lines()).toEqual([
-      'PUT models/credit/aliases/champion',
-      'PUT endpoints/credit'
-    ]);
+    expect(lines()).toEqual(['PUT endpoints/credit']);
   });
 
   it('goes on when it is closed half way, and a notification tells the end', async () => {

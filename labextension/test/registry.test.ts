@@ -197,10 +197,12 @@ describe('ModelRegistry', () => {
 
   it('finds the newest run with a model in the project of the notebook', async () => {
     serve({ 'GET runs': page([]) });
-    expect(await registry.findRun('a/n.ipynb')).toBeNull();
+    expect(await registry.findRun('a/n.ipynb', 'k1')).toBeNull();
     expect(asked[0]).toMatchObject({
       path: 'a/n.ipynb',
-      init: { query: { notebook: 'a/n.ipynb', with_model: true, limit: 1 } }
+      init: {
+        query: { notebook: 'a/n.ipynb', kernel: 'k1', with_model: true, limit: 1 }
+      }
     });
   });
 

@@ -7,7 +7,8 @@ import re
 from nbmlops.deployment import EndpointHandle, local
 from nbmlops.entities import Endpoint
 from nbmlops.store import Store, connect
-from nbmlops.store.versions import resolve_version
+from nbmlops.store.registry import check_names
+from nbmlops.store.versions import resolve_version, set_alias
 from nbmlops.tracking.replaying import refuse_in_replay
 
 
@@ -15,6 +16,7 @@ def deploy(
     target: str,
     *,
     name: str | None = None,
+    alias: str | None = None,
     port: int | None = None,
     is_open: bool = False,
     store: Store | None = None,
@@ -28,6 +30,8 @@ def deploy(
     name : str, optional
         The endpoint's name; by default the registered model's, with ``-`` for what
         has no place in a URL.
+    alias : str, optional
+        Such as ``champion``; it moves to the version when the endpoint has answered.
     port : int, optional
         TCP port on the loopback interface, 1 to 65535; a free one by default.
     is_open : bool, default=False
@@ -53,15 +57,18 @@ def deploy(
     """
     refuse_in_replay("deploy")
     store = store or connect()
-    version, alias = resolve_version(store, target)
+    version, found_by = resolve_version(store, target)
+    check_names(version.model, alias)
     made, is_new = local.deploy(
         store,
         version,
         name=name or re.sub(r"[^A-Za-z0-9._-]+", "-", version.model).strip("-._"),
-        alias=alias,
+        alias=alias or found_by,
         port=port,
         is_open=is_open,
     )
+    if alias is not None:
+        set_alias(store, version.model, alias, version.version)
     return EndpointHandle(store.settings, made, is_new=is_new)
 
 

@@ -7,6 +7,7 @@ import re
 _TRACK = re.compile(
     r"\s*%%track(?:[ \t]+(?P<line>[^\n]*))?(?:\n(?P<body>.*))?", re.DOTALL
 )
+_ABOVE = re.compile(r"\s*%%(?P<magic>\w+)[^\n]*\n(?:%%[^\n]*\n)*%%track\b")
 
 
 def split_track(cell: str) -> tuple[str, str] | None:
@@ -33,6 +34,20 @@ def split_track(cell: str) -> tuple[str, str] | None:
     if found is None:
         return None
     return (found["line"] or "").strip(), found["body"] or ""
+
+
+def magic_above_track(cell: str) -> str | None:
+    r"""Return the cell magic that stands above ``%%track`` and hides it, or None.
+
+    Examples
+    --------
+    >>> magic_above_track("%%time\n%%track fit\nx = 1")
+    'time'
+    >>> magic_above_track("%%capture\n%%track fit") is None  # its body runs as a cell
+    True
+    """
+    found = _ABOVE.match(cell)
+    return found["magic"] if found and found["magic"] != "capture" else None
 
 
 def blank_track_line(lines: list[str]) -> list[str]:

@@ -184,7 +184,8 @@ class NbmlopsMagics(Magics):
     def deploy(self, line: str) -> Any:  # noqa: ANN401 - the endpoint's handle
         """Serve a model version.
 
-        ``%deploy MODEL[@ALIAS|/VERSION] [--name E] [--port P] [--no-auth]``
+        ``%deploy MODEL[@ALIAS|/VERSION] [--name E] [--alias A] [--port P]
+        [--no-auth]``
 
         Parameters
         ----------
@@ -201,6 +202,7 @@ class NbmlopsMagics(Magics):
         parser = LineParser("%deploy")
         parser.add_argument("target", metavar="MODEL[@ALIAS|/VERSION]")
         parser.add_argument("--name", metavar="ENDPOINT")
+        parser.add_argument("--alias")
         parser.add_argument("--port", type=int)
         parser.add_argument("--no-auth", dest="is_open", action="store_true")
         with parser.speaking():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shlex
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,19 +108,21 @@ class LineParser(argparse.ArgumentParser):
             raise
 
     def split(self, line: str) -> list[str]:
-        """Return the words of a line; quotes around a whole word are dropped."""
-        words = shlex.shlex(line, posix=False)
-        words.whitespace_split = True
-        words.commenters = ""
-        try:
-            return [_unquoted(word) for word in words]
-        except ValueError as error:
-            self.error(f"{line!r} has a quote without its end ({error})")
+        """Return the words of a line, without quotes around a word or its NAME."""
+        words = _WORD.findall(line)
+        for word in words:
+            if word[0] in "'\"" and word.count(word[0]) == 1:
+                self.error(f"{line!r} has a quote without its end")
+        return [_unquoted(word) for word in words]
+
+
+_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|\S)+""")  # quotes hold spaces together
+_QUOTED = re.compile(r"""(?:'([^']*)'|"([^"]*)")(=.*)?""")
 
 
 def _unquoted(word: str) -> str:
-    quoted = len(word) > 1 and word[0] == word[-1] and word[0] in "'\""
-    return word[1:-1] if quoted else word
+    found = _QUOTED.fullmatch(word)
+    return "".join(filter(None, found.groups())) if found else word
 
 
 def track_parser(prog: str = "%%track") -> LineParser:
@@ -195,7 +197,7 @@ def parse_track(
         if not (key and equals):
             parser.error(f"the tag {item!r} is not KEY=VALUE")
         check_key(key)
-        tags.append((key, value))
+        tags.append((key, _unquoted(value)))
     return TrackOptions(
         name=found.name or default_name,
         experiment=found.experiment,

@@ -11,7 +11,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, UsageError
-from nbmlops.notebook.cell import blank_track_line, python_of, split_track
+from nbmlops.notebook.cell import (
+    blank_track_line,
+    magic_above_track,
+    python_of,
+    split_track,
+)
 from nbmlops.notebook.options import TrackOptions, parse_track
 from nbmlops.tracking.cells import Ending, History
 from nbmlops.tracking.failures import error_text, write_trace
@@ -144,6 +149,11 @@ class Session:
         if self.lasting:
             self.lasting.enter()
         if split is None:
+            if hiding := magic_above_track(cell):
+                self._gate.refusal = UsageError(
+                    "%%track must be the first line of the cell.",
+                    fix=f"Put %%{hiding} below it.",
+                )
             if self.lasting:
                 self.lasting.sources.append(self._source)
             return
@@ -309,7 +319,6 @@ class Session:
             kind=kind,
             experiment=options.experiment,
             tags={**dict(options.tags), **parent},
-            notebook=self._shell.user_ns.get("__vsc_ipynb_file__"),
             cell=cell_id,
         )
         return Tracked(

@@ -204,7 +204,6 @@ class Tracked:
             kind="cell" if is_cell else "session",
             params=[text for _, text in self.options.params],
             first=self._first,
-            notebook=self._shell.user_ns.get("__vsc_ipynb_file__"),
         )
         return self._order
 

@@ -44,13 +44,15 @@ def put_endpoint(request: Request) -> Answer:
     """Deploy a version; the answer comes when the endpoint has answered."""
     (name,) = request.names
     model, alias, version = (request.body[n] for n in ("model", "alias", "version"))
-    if (alias is None) is (version is None):
+    if alias is None and version is None:
         raise UsageError(
             "An endpoint serves an alias or a version.",
-            fix="Send one of alias and version, not both.",
+            fix="Send alias or version; with both, the alias moves to the version.",
         )
-    target = f"{model}/{version}" if alias is None else f"{model}@{alias}"
-    handle = lifecycle.deploy(target, name=name, store=request.store)
+    target, moves = (
+        (f"{model}@{alias}", None) if version is None else (f"{model}/{version}", alias)
+    )
+    handle = lifecycle.deploy(target, name=name, alias=moves, store=request.store)
     return Answer(
         content=_detail(request.settings, handle.endpoint),
         status=201 if handle.is_new else 200,

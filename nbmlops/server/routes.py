@@ -94,6 +94,7 @@ ROUTES = (
             "columns",
             "all",
             "notebook",
+            "kernel",
             "with_model",
         ),
         answers=Page[Run],

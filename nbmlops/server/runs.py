@@ -22,9 +22,11 @@ def list_runs(request: Request) -> Page[Run]:
     if request.found_store is None:
         return Page(items=())
     if source and with_model and query.keys() <= {
-        "path", "notebook", "with_model", "limit"
+        "path", "notebook", "kernel", "with_model", "limit"
     } and limit == 1:  # fmt: skip
-        newest = search.newest_with_model(request.found_store, source=source)
+        newest = search.newest_with_model(
+            request.found_store, source=source, kernel_id=query.get("kernel")
+        )
         return Page(items=(newest,) if newest else ())
     conditions = [query.get("filter", "")]
     if source:

@@ -68,6 +68,29 @@ def _name_of(store: Store, experiment_id: str) -> str:
         return str(backend(store).get_experiment(experiment_id).name)
 
 
+_set_aside: dict[str, str] = {}
+"""Experiments chosen with ``mlflow.set_experiment``, by the run open over them."""
+
+
+@cache
+def _provide_experiment() -> None:
+    """Have MLflow put a nested run into the experiment of the run it is in."""
+    from mlflow.tracking import fluent
+    from mlflow.tracking.default_experiment import registry
+    from mlflow.tracking.default_experiment.abstract_context import (
+        DefaultExperimentProvider,
+    )
+
+    class OfOpenRun(DefaultExperimentProvider):
+        def in_context(self) -> bool:
+            return bool(fluent._active_run_stack.get())
+
+        def get_experiment_id(self) -> str:
+            return str(fluent._active_run_stack.get()[-1].info.experiment_id)
+
+    registry._default_experiment_provider_registry.register(OfOpenRun)
+
+
 def stack(store: Store) -> list[ActiveRun]:
     """Return the runs open in this thread, the innermost last, as MLflow keeps them.
 
@@ -102,9 +125,15 @@ def activate(stack: list[ActiveRun], run: Run) -> None:
         The run.
     """
     import mlflow
+    from mlflow.tracking import fluent
 
+    _provide_experiment()
     # Not `start_run(run_id=...)`: it refuses a run outside the active experiment.
     stack.append(mlflow.ActiveRun(run))
+    chosen, own = fluent._active_experiment_id, run.info.experiment_id
+    if chosen not in (None, own):  # by the user, for runs that name none
+        _set_aside[run.info.run_id] = chosen
+        fluent._active_experiment_id = own
 
 
 def deactivate(store: Store, run_id: str, status: RunStatus) -> None:
@@ -125,6 +154,9 @@ def deactivate(store: Store, run_id: str, status: RunStatus) -> None:
     ids = [run.info.run_id for run in stack]
     if run_id not in ids:
         return
+    chosen = _set_aside.pop(run_id, None)
+    if chosen and fluent._active_experiment_id == stack[-1].info.experiment_id:
+        fluent._active_experiment_id = chosen  # type: ignore[assignment]
     position = ids.index(run_id)
     left_open = ids[position + 1 :]
     del stack[position:]

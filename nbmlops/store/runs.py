@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SOURCE = "mlflow.source.name"
 PARENT = "mlflow.parentRunId"
 KEY = "nbmlops.key"
+KERNEL_ID = "nbmlops.kernel_id"
 KEY_FORM = r"k[0-9a-f]{31}"
 _BATCH = 100
 

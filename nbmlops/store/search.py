@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -13,7 +14,7 @@ from nbmlops.entities import Order, Page, Run
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.fluent import current_experiment
-from nbmlops.store.runs import PARENT, SOURCE
+from nbmlops.store.runs import KERNEL_ID, PARENT, SOURCE
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -141,27 +142,23 @@ def iterate_runs(store: Store, **query: Any) -> Iterator[Run]:
             return
 
 
-def newest_with_model(store: Store, *, source: str) -> Run | None:
+def newest_with_model(
+    store: Store, *, source: str, kernel_id: str | None = None
+) -> Run | None:
     """Return the newest run of a notebook or script that logged a model, or None.
 
-    Replays are passed over.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    source : str
-        The notebook's path relative to the project.
-
-    Returns
-    -------
-    Run or None
-        None when no run of it logged a model.
+    Replays are passed over. Runs of the kernel ``kernel_id`` count, whatever the
+    notebook was called when they were made.
     """
-    condition = f"tags.{SOURCE} = {quoted(source)}"
-    runs = iterate_runs(store, filter=condition)
-    own = (run for run in runs if REPLAY_OF not in run.tags)
-    return next((run for run in own if run.model_id), None)
+    conditions = [f"tags.{SOURCE} = {quoted(source)}"]
+    if kernel_id:
+        conditions.append(f"tags.{KERNEL_ID} = {quoted(kernel_id)}")
+    newest: list[Run] = []
+    for condition in conditions:
+        runs = iterate_runs(store, filter=condition)
+        own = (run for run in runs if REPLAY_OF not in run.tags and run.model_id)
+        newest += islice(own, 1)
+    return max(newest, key=lambda run: run.started_at, default=None)
 
 
 def list_running(store: Store) -> tuple[Run, ...]:

@@ -12,16 +12,17 @@ from nbmlops._hashing import set_hash
 from nbmlops._masking import mask, recorded
 from nbmlops.entities import check_key
 from nbmlops.errors import StoreError
-from nbmlops.store import Store, connect, embedded, fluent
+from nbmlops.store import Store, connect, embedded, fluent, runs
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering, probe
 from nbmlops.store.search import REPLAY_OF
 from nbmlops.tracking.attempts import group_of
 from nbmlops.tracking.environment import installed
 from nbmlops.tracking.journal import Journal
+from nbmlops.tracking.notebook_path import kernel_id
 from nbmlops.tracking.owner import Owner
 from nbmlops.tracking.record import OpenRun, now_ms
-from nbmlops.tracking.source import source_tags
+from nbmlops.tracking.source import UNKNOWN, source_tags
 from nbmlops.tracking.spool import Opening
 from nbmlops.tracking.syncing import store_hash
 from nbmlops.tracking.values import LONGEST_TAG, check_name, shortened
@@ -156,8 +157,13 @@ def opening_of(
     owner = Owner.me()
     name = mask(name)
     owned = {"nbmlops.kernel": owner.kernel, "nbmlops.boot": owner.boot}
+    if (session := kernel_id()) is not None:
+        owned[runs.KERNEL_ID] = session
     tags = {key: recorded(value, key) for key, value in (owned | {**carried}).items()}
-    tags["nbmlops.attempt_of"] = group_of(tags["mlflow.source.name"], name, cell)
+    source = tags["mlflow.source.name"]
+    if source == UNKNOWN:  # notebooks that nothing tells apart are not one
+        source = f"{source} {owner.kernel}"
+    tags["nbmlops.attempt_of"] = group_of(source, name, cell)
     return Opening(
         key=f"k{uuid4().hex[1:]}",
         name=name,

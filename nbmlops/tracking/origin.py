@@ -14,6 +14,7 @@ from nbmlops.entities import Order, to_json
 from nbmlops.tracking.cells import ExecutedCell, History, history_of, running_shell
 from nbmlops.tracking.dataflow.slicing import Execution, backward, misplaced
 from nbmlops.tracking.files import keep, named_files
+from nbmlops.tracking.notebook_path import NOTEBOOK
 from nbmlops.tracking.places import places
 from nbmlops.tracking.record import OpenRun
 from nbmlops.tracking.replay_notebook import REPLAY, build
@@ -56,7 +57,7 @@ def keep_cells(
     last = len(cells) - 1
     own = set(range(last if first is None else first, last + 1))
     kept = backward(effects, own)
-    path = notebook or os.environ.get("JPY_SESSION_NAME")
+    path = notebook or NOTEBOOK.find(os.environ)
     there, is_known = places(cells, Path(path) if path else None)
     executions = [
         Execution(effects=found, code=code, place=place)

@@ -12,7 +12,9 @@ from pathlib import Path
 
 from nbmlops._masking import recorded
 from nbmlops.errors import UsageError
+from nbmlops.tracking.notebook_path import NOTEBOOK
 
+UNKNOWN = "(unknown notebook)"
 COMMIT = "mlflow.source.git.commit"
 _GIT_TIMEOUT_S = 5
 
@@ -43,11 +45,11 @@ def source_tags(
     UsageError
         ``MLFLOW_RUN_CONTEXT`` is not a JSON object.
     """
-    path = notebook or environ.get("JPY_SESSION_NAME") or ""
+    path = notebook or NOTEBOOK.find(environ) or ""
     if path.endswith(".ipynb"):
         kind, name = "NOTEBOOK", relative(Path(path), project)
     elif "ipykernel" in sys.modules and "ipykernel_launcher" in sys.argv[0]:
-        kind, name = "NOTEBOOK", "(unknown notebook)"
+        kind, name = "NOTEBOOK", UNKNOWN
     else:
         kind, name = "LOCAL", _script(project)
     tags = {

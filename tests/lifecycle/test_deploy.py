@@ -64,3 +64,31 @@ def test_magics_deploy_list_predict_and_undeploy(project):
         assert "Unknown column 'A'" in wrong.text
         assert k.run("%undeploy risk").status == "ok"
     assert nm.endpoints() == ()
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("_no_endpoint_left")
+def test_alias_moves_when_the_endpoint_has_answered_and_not_before(project):
+    import pandas as pd
+    from sklearn.linear_model import LogisticRegression
+
+    from nbmlops.errors import NbmlopsError
+
+    X = pd.DataFrame({"a": [0.0, 1, 2, 3]})
+    model = LogisticRegression().fit(X, [0, 0, 1, 1])
+    with nm.track("served") as run:
+        run.log_model(model, X)
+    nm.register("churn", run=run.run_id, alias="champion")
+    with nm.track("not served") as run:
+        run.log_model(model)  # no example: no endpoint
+    second = nm.register("churn", run=run.run_id)
+    with pytest.raises(NbmlopsError):
+        nm.deploy("churn/2", alias="champion")
+    from nbmlops.store import connect
+    from nbmlops.store.registry import get_model
+
+    assert second.version == 2
+    assert get_model(connect(), "churn").aliases == {"champion": 1}
+    endpoint = nm.deploy("churn/1", alias="live").endpoint
+    assert (endpoint.version, endpoint.alias) == (1, "live")
+    assert get_model(connect(), "churn").aliases == {"champion": 1, "live": 1}

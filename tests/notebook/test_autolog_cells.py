@@ -188,11 +188,12 @@ def test_search_among_other_fits_keeps_its_table(cell, runs):
     assert type(_loaded(below[1])).__name__ == "LogisticRegression"
 
 
-def test_cross_validation_alone_leaves_no_runs_and_no_metrics(cell, runs):
+def test_cross_validation_alone_leaves_no_runs_below(cell, runs):
     cell("%%track it -m mean\nmean = cross_val_score(DummyClassifier(), X, y).mean()")
     run, below = _tree(runs)
     assert below == []
-    assert (set(run.metrics), dict(run.params)) == ({"mean"}, {})
+    assert set(run.metrics) == {"mean", "cv_score_std"}  # not its mean twice
+    assert run.params["strategy"] == "prior"
 
 
 def test_names_that_mlflow_refuses_do_not_fail_the_cell(cell, runs):
@@ -372,3 +373,61 @@ def test_interrupted_fit_is_killed_and_leaves_the_classes_as_they_were(project):
         "DummyClassifier": "FINISHED",
         "Slow": "KILLED",
     }
+
+
+_VALIDATE = """
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score, cross_validate
+X, y = load_iris(return_X_y=True, as_frame=True)
+"""
+
+
+def test_cross_validation_alone_is_recorded_with_its_scores(shell, runs):
+    shell.run_cell(_VALIDATE)
+    shell.run_cell(
+        "%%track it\nmodel = LogisticRegression(C=0.5, max_iter=500)\n"
+        "folds = cross_val_score(model, X, y, scoring='accuracy', cv=3)"
+    )
+    (run,) = runs()
+    folds = shell.user_ns["folds"]
+    assert run.metrics == {
+        "cv_accuracy": pytest.approx(folds.mean()),
+        "cv_accuracy_std": pytest.approx(folds.std()),
+    }
+    assert (run.params["C"], run.model_id) == ("0.5", None)
+
+
+def test_cross_validation_of_the_model_that_is_fitted_goes_with_it(shell, runs):
+    shell.run_cell(_VALIDATE)
+    shell.run_cell(
+        "%%track it\nmodel = LogisticRegression(max_iter=500)\n"
+        "found = cross_validate(model, X, y, scoring=['f1_macro'], cv=3)\n"
+        "model.fit(X, y)"
+    )
+    (run,) = runs()
+    assert run.metrics["cv_f1_macro"] == pytest.approx(
+        shell.user_ns["found"]["test_f1_macro"].mean()
+    )
+    assert run.model_id is not None
+
+
+def test_several_cross_validations_are_runs_below(shell, runs, capsys):
+    shell.run_cell(_VALIDATE)
+    shell.run_cell(
+        "%%track it\nfor C in (0.1, 1):\n"
+        "    cross_val_score(LogisticRegression(C=C, max_iter=500), X, y, cv=3)"
+    )
+    assert "2 cross-validations, each a run below" in capsys.readouterr().out
+    _, below = _tree(runs)
+    assert {run.params["C"] for run in below} == {"0.1", "1"}
+
+
+def test_forest_is_named_by_its_class_alone():
+    from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
+    from sklearn.svm import SVC
+
+    from nbmlops.tracking.autolog.texts import title_of
+
+    assert title_of(RandomForestClassifier()) == "RandomForestClassifier"
+    assert title_of(BaggingClassifier(SVC())) == "BaggingClassifier(SVC)"

@@ -336,3 +336,65 @@ def test_compare_shows_what_differs_between_tracked_cells(shell, runs):
     assert "<script" not in result.result._repr_html_()
     with pytest.raises(UsageError, match="takes 2 to 8 runs, not 1"):
         shell.run_line_magic("compare", "latest")
+
+
+@pytest.mark.parametrize(
+    ("line", "metrics", "tags"),
+    [
+        ("it -m 'my metric'=z", {"my metric": 4.0}, {}),
+        ('it -m "my metric=z"', {"my metric": 4.0}, {}),
+        ("it -m n=d['a b']", {"n": 7.0}, {}),
+        ("it -t 'my tag'='a b' -t who=it's", {}, {"my tag": "a b", "who": "it's"}),
+    ],
+)
+def test_quotes_hold_a_name_or_a_value_together(shell, runs, line, metrics, tags):
+    assert shell.run_cell(f"%%track {line}\nz, d = 4, {{'a b': 7}}").success
+    (run,) = runs()
+    assert run.metrics == metrics
+    assert tags.items() <= run.tags.items()
+
+
+def test_nested_run_of_mlflow_is_in_the_experiment_of_its_parent(shell):
+    import mlflow
+
+    nested = "with mlflow.start_run(run_name='child', nested=True): pass"
+    shell.run_cell("import mlflow")
+    shell.run_cell(f"%%track parent\n{nested}")
+    shell.run_cell("chosen = mlflow.set_experiment('chosen').experiment_id")
+    shell.run_cell(f"%%track parent -e other\n{nested}")
+    shell.run_cell("with mlflow.start_run(run_name='own') as own: pass")
+    client = mlflow.MlflowClient()
+    found = {
+        experiment.name: sorted(
+            run.info.run_name for run in client.search_runs([experiment.experiment_id])
+        )
+        for experiment in client.search_experiments()
+    }
+    assert found == {
+        "Default": [],
+        "my project": ["child", "parent"],
+        "other": ["child", "parent"],
+        "chosen": ["own"],
+    }
+
+
+@pytest.mark.parametrize("magic", ["time", "prun", "timeit -n1"])
+def test_track_below_another_magic_is_refused_before_the_cell_runs(shell, runs, magic):
+    result = shell.run_cell(f"%%{magic}\n%%track fit -m z\nran = z = 4")
+    assert str(result.error_in_exec) == (
+        "%%track must be the first line of the cell. "
+        f"Put %%{magic.split()[0]} below it."
+    )
+    assert "ran" not in shell.user_ns
+    assert runs() == ()
+
+
+def test_magic_below_track_and_capture_around_it_are_recorded(shell, runs):
+    shell.run_cell("%%track timed -m z\n%%time\nz = 4")
+    shell.run_cell("%%capture out\n%%track captured -m z\nz = 5")
+    shell.run_cell("%%track both -m z\n%%capture out\nz = 6")
+    assert [(run.name, run.metrics) for run in runs()] == [
+        ("timed", {"z": 4.0}),
+        ("captured", {"z": 5.0}),
+        ("both", {"z": 6.0}),
+    ]

@@ -56,6 +56,12 @@ async def test_an_endpoint_from_deploy_to_removal(
             assert (status, error["error"]) == (400, "UsageError")
             assert told in error["message"]
 
+        both = {"model": "credit", "version": 1, "alias": "champion"}
+        status, moved = await call("PUT", "endpoints/credit", both)
+        assert (status, moved["version"], moved["alias"]) == (201, 1, "champion")
+        aliases = (await call("GET", "models/credit"))[1]["aliases"]
+        assert aliases == {"champion": 1}
+
         token = local.read_token(settings, "credit")
         for document in (made, page, detail):
             assert token not in str(document)
@@ -82,9 +88,9 @@ REFUSED = [
     (
         "PUT",
         "endpoints/e",
-        {"model": "credit", "alias": "champion", "version": 1},
+        {"model": "credit", "alias": "latest", "version": 1},
         400,
-        "an alias or a version",
+        "'latest'",
     ),
     ("PUT", "endpoints/e", {"alias": "champion"}, 400, "'model' is missing"),
     ("PUT", "endpoints/e", {"model": "credit", "alias": ""}, 400, "'alias'"),

@@ -56,8 +56,6 @@ function stepLabel(name: StepName, trans: TranslationBundle): string {
   switch (name) {
     case 'register':
       return trans.__('Register');
-    case 'alias':
-      return trans.__('Set alias');
     case 'deploy':
       return trans.__('Deploy');
     case 'ready':

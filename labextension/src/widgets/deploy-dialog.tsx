@@ -22,6 +22,8 @@ export interface IDeployDialogOptions {
   registry: IModelRegistry;
   /** The notebook whose newest run is meant; without it, `version` is. */
   notebook?: string;
+  /** The id of its kernel, which knows it by earlier names too. */
+  kernel?: string;
   version?: number;
   choice: IDeployChoice;
   onChosen: (choice: IDeployChoice) => void;
@@ -79,7 +81,7 @@ interface IDeployFlowProps extends IDeployDialogOptions {
 }
 
 function DeployFlow(props: IDeployFlowProps) {
-  const { registry, notebook, version, trans, onStart, onClose } = props;
+  const { registry, notebook, kernel, version, trans, onStart, onClose } = props;
   const [choice, setChoice] = useState(props.choice);
   const [run, setRun] = useState<IRun | null | undefined>(undefined);
   const [problem, setProblem] = useState<IProblem | null>(null);
@@ -87,7 +89,7 @@ function DeployFlow(props: IDeployFlowProps) {
   const find = (path: string) => {
     setProblem(null);
     registry
-      .findRun(path)
+      .findRun(path, kernel)
       .then(setRun, (error: unknown) => setProblem(registry.explain(error)));
   };
   useEffect(() => {

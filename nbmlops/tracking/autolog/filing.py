@@ -55,7 +55,13 @@ def log_fits(
     ended = [fit for fit in recorder.fits if fit.status is not None]
     models = [fit for fit in ended if fit.is_model]
     steps = [fit for fit in ended if not fit.is_model] if models else []
-    models = models or ended
+    validated = [fit for _, fit in recorder.validations]
+    for estimator, validation in recorder.validations:
+        for fit in models:
+            if fit.is_latest and fit.reference() is estimator:
+                fit.scores.extend(validation.scores)
+    what = "fits" if models or not validated else "cross-validations"
+    models = models or validated or ended
     if not models:
         return []
     notes = []
@@ -76,7 +82,7 @@ def log_fits(
             # Stores list runs by the millisecond in which they began.
             began_ms = max(began_ms + 1, int(fit.started_at.timestamp() * 1000))
             _log_child(run, fit, began_ms, namespace, data, has_model=has_models)
-        notes.append(f"{len(models)} fits, each a run below this one")
+        notes.append(f"{len(models)} {what}, each a run below this one")
     if recorder.n_more:
         notes.append(f"{recorder.n_more} more fits were not recorded")
     return notes

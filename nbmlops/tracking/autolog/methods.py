@@ -50,6 +50,15 @@ class Listener(Protocol):
     ) -> None:
         """Take note of a metric's value."""
 
+    def validated(
+        self,
+        function: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: object,
+    ) -> None:
+        """Take note of the scores of a cross-validation."""
+
     def stand_aside(self) -> None:
         """Take note that another logger has taken over."""
 

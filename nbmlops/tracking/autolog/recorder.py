@@ -55,12 +55,15 @@ class Recorder:
         In the order they began, at most ``MAX_FITS`` of models and of others each.
     n_more : int
         Fits beyond those.
+    validations : list of (estimator, Fit)
+        Cross-validations, at most ``MAX_FITS``.
     is_aside : bool
         Whether MLflow's own autolog is recording instead.
     """
 
     def __init__(self) -> None:
         self.fits: list[Fit] = []
+        self.validations: list[tuple[Any, Fit]] = []
         self.n_more = 0
         self.is_aside = False
         self._n_fits = {True: 0, False: 0}
@@ -83,6 +86,7 @@ class Recorder:
         """Leave this run to MLflow's autolog."""
         self.is_aside = True
         self.fits.clear()
+        self.validations.clear()
         self.n_more = 0
 
     def expects(self, method: str, estimator: object, caller: FrameType) -> bool | None:
@@ -170,6 +174,45 @@ class Recorder:
                 if isinstance(value, str | bool | int | float)
             ]
             self._keep_score(fit, metric, "_".join(options), dataset, result)
+
+    def validated(
+        self,
+        function: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        result: Any,  # noqa: ANN401
+    ) -> None:
+        """Take note of a cross-validation that the user's code asked for."""
+        caller = sys._getframe(3)  # as in `measured`
+        if origin_of(caller.f_code.co_filename) is not Origin.USER:
+            return
+        if len(self.validations) >= MAX_FITS:
+            self.n_more += 1
+            return
+        estimator = args[0] if args else kwargs["estimator"]
+        fit = Fit(
+            title=title_of(estimator),
+            is_model=True,
+            params=params_of(estimator),
+            changed={},
+            started_at=datetime.now(UTC),
+            reference=lambda: None,
+            goes_on_with="",
+            status="FINISHED",
+        )
+        scoring = kwargs.get("scoring")
+        if function == "cross_val_score":
+            result = {"test_score": result}
+        for key, folds in result.items():
+            kind, _, metric = key.partition("_")
+            if kind not in ("test", "train"):
+                continue
+            if isinstance(scoring, str) and metric == "score":
+                metric = scoring
+            name = f"cv_{metric}" if kind == "test" else f"cv_train_{metric}"
+            self._keep_score(fit, name, "", "", float(folds.mean()))
+            self._keep_score(fit, f"{name}_std", "", "", float(folds.std()))
+        self.validations.append((estimator, fit))
 
     def _new_fit(self, method: str, estimator: Any) -> Fit | None:  # noqa: ANN401
         try:

@@ -129,14 +129,14 @@ def title_of(estimator: Any) -> str:  # noqa: ANN401
     kind = type(estimator).__name__
     state = vars(estimator) if hasattr(estimator, "__dict__") else {}
     steps = state.get("steps")
+    parts = []
     if isinstance(steps, list):
         parts = [step[-1] for step in steps if isinstance(step, tuple)]
-    else:
-        parts = [state["estimator"]] if state.get("estimator") is not None else []
-    inner = ", ".join(
-        part if isinstance(part, str) else title_of(part) for part in parts[:8]
-    )
-    return f"{kind}({inner})"[:200] if inner else kind
+    elif "estimator" in inspect.signature(type(estimator)).parameters:
+        inner = state.get("estimator")  # a forest keeps one that nobody has given it
+        parts = [] if inner is None else [inner]
+    titles = [part if isinstance(part, str) else title_of(part) for part in parts[:8]]
+    return f"{kind}({', '.join(titles)})"[:200] if titles else kind
 
 
 def table_of(results: Mapping[str, Any]) -> bytes:

@@ -14,9 +14,9 @@ import contextlib
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from nbmlops.tracking.autolog.arrivals import Arrivals
 from nbmlops.tracking.autolog.methods import (
@@ -29,6 +29,8 @@ from nbmlops.tracking.autolog.methods import (
 
 _METHODS = (*FITS, *PREDICTIONS, "score")
 _BASE, _METRICS = "sklearn.base", "sklearn.metrics"
+_VALIDATION = "sklearn.model_selection._validation"
+_VALIDATIONS = ("cross_val_score", "cross_validate")
 
 
 class Watch:
@@ -74,20 +76,25 @@ class Watch:
             self.remove(listener)
 
     def _install(self) -> None:
-        awaited = [name for name in (_BASE, _METRICS) if name not in sys.modules]
+        modules = (_BASE, _METRICS, _VALIDATION)
+        awaited = [name for name in modules if name not in sys.modules]
         if awaited:
             finder = Arrivals(awaited, self._arrived)
             self._undo.append(lambda: _remove(sys.meta_path, finder))
             sys.meta_path.insert(0, finder)
-        for name in {_BASE, _METRICS}.difference(awaited):
+        for name in set(modules).difference(awaited):
             self._arrived(sys.modules[name])
 
     def _arrived(self, module: ModuleType) -> None:
         if self.listener is None:
             return
         if module.__name__ == _METRICS:
-            for function in _metrics(module):
-                self._watch_metric(function)
+            for function in _checked(module, getattr(module, "__all__", ())):
+                self._watch_function(function, "measured")
+            return
+        if module.__name__ == _VALIDATION:
+            for function in _checked(module, _VALIDATIONS):
+                self._watch_function(function, "validated")
             return
         base = getattr(module, "BaseEstimator", None)
         if base is not None:  # else another thread is still importing it
@@ -144,7 +151,9 @@ class Watch:
         self._undo.append(undo)
         base.__init_subclass__ = ours
 
-    def _watch_metric(self, function: FunctionType) -> None:
+    def _watch_function(
+        self, function: FunctionType, event: Literal["measured", "validated"]
+    ) -> None:
         position = function.__code__.co_freevars.index("func")
         cell = (function.__closure__ or ())[position]
         original = cell.cell_contents
@@ -159,7 +168,7 @@ class Watch:
             listener = self.listener
             if listener is not None:
                 with contextlib.suppress(Exception):
-                    listener.measured(original.__name__, args, kwargs, result)
+                    getattr(listener, event)(original.__name__, args, kwargs, result)
             return result
 
         def undo() -> None:
@@ -208,8 +217,9 @@ def _subclasses(base: type) -> Iterator[type]:
         waiting.extend(new)
 
 
-def _metrics(module: ModuleType) -> Iterator[FunctionType]:
-    for name in getattr(module, "__all__", ()):
+def _checked(module: ModuleType, names: Iterable[str]) -> Iterator[FunctionType]:
+    """Yield the functions that scikit-learn has wrapped to check their arguments."""
+    for name in names:
         function: Any = getattr(module, name, None)
         is_plain = isinstance(function, FunctionType)
         if is_plain and "func" in function.__code__.co_freevars:
