@@ -93,6 +93,20 @@ class Folders(tuple[str, ...]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """What models may hold: ``[tool.nbmlops.models]``.
+
+    Attributes
+    ----------
+    trust : tuple of str
+        Modules whose functions and classes a model may hold, and whose code is run
+        where it is loaded; ``__main__`` is what a notebook itself defines.
+    """
+
+    trust: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What nbmlops needs to know about where it runs.
 
@@ -118,6 +132,8 @@ class Settings:
         Where results are kept for others.
     dask : Dask
         The cluster to run steps on.
+    models : Models
+        What models may hold.
     """
 
     project: Path
@@ -130,6 +146,7 @@ class Settings:
     warm: Warm = field(default_factory=Warm)
     cache: Shared = field(default_factory=Shared)
     dask: Dask = field(default_factory=Dask)
+    models: Models = field(default_factory=Models)
 
     @property
     def home(self) -> Path:
@@ -150,7 +167,13 @@ Options = Mapping[str, Kind]
 
 _KINDS: dict[str, Kind] = {"float": float, "int": int, "str": str, "tuple": tuple}
 _KINDS["Folders"] = Folders
-_TABLES: dict[str, type] = {"cost": Prices, "warm": Warm, "cache": Shared, "dask": Dask}
+_TABLES: dict[str, type] = {
+    "cost": Prices,
+    "warm": Warm,
+    "cache": Shared,
+    "dask": Dask,
+    "models": Models,
+}
 
 
 def _options(table: type) -> Options:

@@ -76,7 +76,9 @@ def launch(
         records.write_spec(folder, spec)
         deadline = time.monotonic() + settings.deploy_timeout_s
         # It imports what every model needs while the files of this one are fetched.
-        child = process.start(folder, listener, is_open=token is None)
+        child = process.start(
+            folder, listener, is_open=token is None, trust=spec["trust"]
+        )
         born_at = process.started_at(child.pid)
         undo.callback(process.stop, child.pid, born_at)
         listener.close()
@@ -147,6 +149,8 @@ def _try(
             ended = process.exit_reason(child.wait(timeout=5))
         except subprocess.TimeoutExpired:
             ended = "it closed the connection"
+        if refusal := records.read_refusal(folder):
+            raise DeployError(**refusal) from None
         told = records.last_words(folder) or "It left no word in its log."
         raise DeployError(
             f"The process of {target} ended ({ended}): {told}", fix=fix

@@ -17,6 +17,7 @@ from nbmlops.entities import Endpoint, ModelVersion
 from nbmlops.errors import ConflictError, DeployError, UsageError
 from nbmlops.store import Store
 from nbmlops.store.model_files import read_example
+from nbmlops.store.own_code import Trust
 
 _PREDICT_S = 120.0
 
@@ -29,6 +30,7 @@ def deploy(
     alias: str | None = None,
     port: int | None = None,
     is_open: bool = False,
+    trust: Trust = (),
 ) -> tuple[Endpoint, bool]:
     """Return the endpoint that answers for a model version, started when needed.
 
@@ -47,6 +49,8 @@ def deploy(
         Port on the loopback interface; a free one by default.
     is_open : bool, default=False
         Whether it answers without a token.
+    trust : Trust, default=()
+        Modules whose code it may run, of what the model brings.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def deploy(
                     f"%undeploy {name}.",
                 )
             if endpoint.state == "ready" and _is_as_asked(
-                before, version, port=port, is_open=is_open
+                before, version, port=port, is_open=is_open, trust=trust
             ):
                 return _with_alias(settings, before, alias), False
         records.remove_others(
@@ -91,6 +95,7 @@ def deploy(
             "model_id": version.model_id,
             "run_id": version.run_id,
             "is_open": is_open,
+            "trust": list(trust),
             "max_request_bytes": settings.max_request_bytes,
         }
         token = records.read_token(settings, name) or secrets.token_urlsafe(32)
@@ -104,10 +109,21 @@ def deploy(
 
 
 def _is_as_asked(
-    record: Record, version: ModelVersion, *, port: int | None, is_open: bool
+    record: Record,
+    version: ModelVersion,
+    *,
+    port: int | None,
+    is_open: bool,
+    trust: Trust,
 ) -> bool:
-    asked = (version.version, version.model_id, version.run_id, is_open)
-    is_same = asked == (record.version, record.model_id, record.run_id, record.is_open)
+    asked = (version.version, version.model_id, version.run_id, is_open, list(trust))
+    is_same = asked == (
+        record.version,
+        record.model_id,
+        record.run_id,
+        record.is_open,
+        record.trust,
+    )
     return is_same and port in (None, record.port)
 
 

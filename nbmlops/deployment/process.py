@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def listen(port: int | None) -> socket.socket:
 
 
 def start(
-    folder: Path, listener: socket.socket, *, is_open: bool
+    folder: Path, listener: socket.socket, *, is_open: bool, trust: Sequence[str] = ()
 ) -> subprocess.Popen[bytes]:
     """Return a new endpoint process, which waits for a line before it loads its model.
 
@@ -75,6 +76,8 @@ def start(
         The socket it is to answer on.
     is_open : bool
         Whether it asks for no token.
+    trust : sequence of str, default=()
+        Modules whose code it may run.
 
     Returns
     -------
@@ -84,6 +87,7 @@ def start(
     fd = listener.fileno()
     words = [str(folder), "--fd", str(fd), "--wait"]
     words += ["--no-auth"] if is_open else []
+    words += [f"--trust={module}" for module in trust]
     # An endpoint outlives the pipeline whose step deployed it.
     environ = {k: v for k, v in os.environ.items() if not k.startswith(_OF_PIPELINE)}
     with writing(folder), (folder / "log.txt").open("ab") as log:

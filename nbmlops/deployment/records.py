@@ -58,6 +58,8 @@ class Record:
         True when no token is asked for.
     max_request_bytes : int
         Largest request body it reads.
+    trust : list of str
+        Modules whose code it may run, of what the model brings; ``*`` is any.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Record:
     run_id: str | None
     is_open: bool
     max_request_bytes: int
+    trust: list[str]
 
     @property
     def url(self) -> str:
@@ -227,6 +230,15 @@ def write_token(folder: Path, token: str) -> None:
     with writing(path):
         path.touch(mode=0o600)
         path.write_text(token, "ascii")
+
+
+def read_refusal(folder: Path) -> dict[str, str] | None:
+    """Return problem and fix of a process that would not serve; None without them."""
+    try:
+        said = json.loads((folder / "refusal.json").read_text(encoding="utf-8"))
+        return {key: str(said[key]) for key in ("problem", "fix")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def last_words(folder: Path) -> str:

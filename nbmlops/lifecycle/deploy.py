@@ -7,6 +7,7 @@ import re
 from nbmlops.deployment import EndpointHandle, local
 from nbmlops.entities import Endpoint
 from nbmlops.store import Store, connect
+from nbmlops.store.own_code import ANY
 from nbmlops.store.registry import check_names
 from nbmlops.store.versions import resolve_version, set_alias
 from nbmlops.tracking.replaying import refuse_in_replay
@@ -19,6 +20,7 @@ def deploy(
     alias: str | None = None,
     port: int | None = None,
     is_open: bool = False,
+    trust: bool = False,
     store: Store | None = None,
 ) -> EndpointHandle:
     """Serve a model version, and return when it has answered its own input example.
@@ -36,6 +38,9 @@ def deploy(
         TCP port on the loopback interface, 1 to 65535; a free one by default.
     is_open : bool, default=False
         Whether the endpoint answers without its bearer token.
+    trust : bool, default=False
+        Whether the endpoint runs whatever code the model brings; else that of the
+        modules in ``[tool.nbmlops.models] trust``.
     store : Store, optional
         The project's store by default.
 
@@ -66,6 +71,7 @@ def deploy(
         alias=alias or found_by,
         port=port,
         is_open=is_open,
+        trust=ANY if trust else store.settings.models.trust,
     )
     if alias is not None:
         set_alias(store, version.model, alias, version.version)

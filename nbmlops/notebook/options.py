@@ -35,6 +35,8 @@ class TrackOptions:
         Whether the fitted estimator is stored as the run's model.
     budget : Budget or None
         What the run may take at most.
+    is_trusting : bool
+        Whether the model may hold code of any module, the notebook's own included.
     """
 
     name: str
@@ -46,6 +48,7 @@ class TrackOptions:
     is_nested: bool
     has_autolog: bool
     budget: Budget | None = None
+    is_trusting: bool = False
 
     @property
     def expressions(self) -> tuple[str, ...]:
@@ -151,6 +154,7 @@ def track_parser(prog: str = "%%track") -> LineParser:
     )
     parser.add_argument("--nested", action="store_true")
     parser.add_argument("--no-autolog", action="store_true")
+    parser.add_argument("--trust", action="store_true")
     parser.add_argument(
         "--budget", metavar="90s|2GB", nargs="+", action="extend", default=[]
     )
@@ -208,6 +212,7 @@ def parse_track(
         is_nested=found.nested,
         has_autolog=not found.no_autolog,
         budget=parse_budget(found.budget),
+        is_trusting=found.trust,
     )
 
 

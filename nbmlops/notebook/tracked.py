@@ -243,7 +243,12 @@ class Tracked:
         data = [*named, *read_names(source)]
         try:
             notes = log_fits(
-                self.run, self._fits, self._shell.user_ns, data, has_models=is_whole
+                self.run,
+                self._fits,
+                self._shell.user_ns,
+                data,
+                has_models=is_whole,
+                trust=self.options.is_trusting,
             )
         except UsageError as refusal:
             notes = [f"what was fitted was not recorded: {refusal}"]
@@ -267,7 +272,9 @@ class Tracked:
         model = model_of(found[1])
         example = find_example(namespace, data, model)
         try:
-            self.run.model_id = self.run.keep_model(model, example)
+            self.run.model_id = self.run.keep_model(
+                model, example, trust=self.options.is_trusting
+            )
         except UsageError as refusal:
             self.notes.append(f"model {found[0]!r} was not stored: {refusal}")
         else:
@@ -275,6 +282,11 @@ class Tracked:
                 self.notes.append(
                     f"no data of the form {found[0]!r} was fitted on is named in the "
                     "cell, so the model has no input example and cannot be deployed"
+                )
+            if self.run.own_code:
+                self.notes.append(
+                    f"model {found[0]!r} holds code of this notebook, stored with it "
+                    f"as a module:\n{self.run.own_code}"
                 )
 
 

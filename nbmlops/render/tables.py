@@ -229,7 +229,11 @@ class RunLine(Shown):
     def _repr_html_(self) -> str:
         badge = order_badge(self._order_note)
         facts = [*map(escape, self._facts), *([badge] if badge else [])]
-        return _lines_html([" · ".join(facts), *map(escape, self._notes)])
+        notes = [
+            escape(note).replace("\n", "<br>").replace("  ", "&ensp;")
+            for note in self._notes
+        ]
+        return _lines_html([" · ".join(facts), *notes])
 
 
 def version_table(version: ModelVersion) -> Table:

@@ -40,6 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--wait", action="store_true", help="load the model after a line on stdin"
     )
+    parser.add_argument(
+        "--trust", action="append", default=[], help="a module whose code may run"
+    )
     options = parser.parse_args(argv)
     listener = socket.socket(fileno=options.fd)
     listener.set_inheritable(False)
@@ -49,6 +52,8 @@ def main(argv: list[str] | None = None) -> int:
         return _serve(options, listener)
     except NbmlopsError as error:
         _log.error("%s", error)
+        said = json.dumps({"problem": error.problem, "fix": error.fix})
+        (options.folder / "refusal.json").write_text(said, encoding="utf-8")
         return 1
 
 
@@ -66,7 +71,12 @@ def _serve(options: argparse.Namespace, listener: socket.socket) -> int:
     folder: Path = options.folder
     spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
     token = None if options.no_auth else (folder / "token").read_text("ascii").strip()
-    model = load(folder / "model", name=spec["model"], version=spec["version"])
+    model = load(
+        folder / "model",
+        name=spec["model"],
+        version=spec["version"],
+        trust=tuple(options.trust),
+    )
     app = make_app(
         model,
         endpoint=spec["name"],

@@ -14,6 +14,7 @@ from nbmlops.serving.frame import to_input
 from nbmlops.serving.protocol import read_request
 from nbmlops.serving.signature import read_model_file, read_signature
 from nbmlops.store.model_files import load_model
+from nbmlops.store.own_code import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ class ServedModel:
         return write_answer(self.predict(rows))
 
 
-def load(folder: Path, *, name: str, version: int) -> ServedModel:
+def load(folder: Path, *, name: str, version: int, trust: Trust = ()) -> ServedModel:
     """Return the model of a folder, loaded by our own list of trusted types.
 
     Parameters
@@ -76,6 +77,8 @@ def load(folder: Path, *, name: str, version: int) -> ServedModel:
         Registered model.
     version : int
         Its version.
+    trust : Trust, default=()
+        Modules whose code may run, of what the model brings.
 
     Returns
     -------
@@ -89,7 +92,7 @@ def load(folder: Path, *, name: str, version: int) -> ServedModel:
     """
     document = read_model_file(folder)
     signature, is_flat = read_signature(document)
-    estimator = load_model(folder)
+    estimator = load_model(folder, trust)
     flavor = (document.get("flavors") or {}).get("python_function") or {}
     method = str(flavor.get("predict_fn") or "predict")
     predict = getattr(estimator, method, None)

@@ -23,6 +23,7 @@ import yaml
 from nbmlops.entities import Signature
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import skops_format
+from nbmlops.store.own_code import FOLDER, Trust
 from nbmlops.store.signatures import (
     N_EXAMPLE_ROWS,
     Rows,
@@ -38,7 +39,9 @@ _EXAMPLE = "input_example.json"
 _SERVING_EXAMPLE = "serving_input_example.json"
 
 
-def save_model(model: object, folder: Path, example: Rows = None) -> None:
+def save_model(
+    model: object, folder: Path, example: Rows = None, *, trust: Trust = ()
+) -> str:
     """Write a fitted estimator as a model folder that MLflow can load.
 
     Parameters
@@ -50,18 +53,27 @@ def save_model(model: object, folder: Path, example: Rows = None) -> None:
     example : DataFrame, Series, ndarray, sparse matrix or sequence, optional
         All rows it was fitted on, for the signature; the first five are stored.
         Without it the model has no signature.
+    trust : Trust, default=()
+        Modules of the user's whose functions and classes it may hold; their source is
+        stored with it.
+
+    Returns
+    -------
+    str
+        The code of a notebook's own that was stored with it; empty without any.
 
     Raises
     ------
     UsageError
         The model cannot be stored without pickle, or cannot predict the example.
     """
-    content, types, read = skops_format.dump(model)
+    content, types, read, code = skops_format.dump(model, trust)
     python = platform.python_version()
+    code_folder = FOLDER if code.files else None
     document: dict[str, object] = {
         "flavors": {
             "sklearn": {
-                "code": None,
+                "code": code_folder,
                 "pickled_model": _MODEL,
                 "serialization_format": "skops",
                 "sklearn_version": _version("scikit-learn"),
@@ -79,7 +91,7 @@ def save_model(model: object, folder: Path, example: Rows = None) -> None:
             "model_path": _MODEL,
             "predict_fn": "predict",
             "python_version": python,
-        }
+        } | ({"code": code_folder} if code_folder else {})
     if example is not None:
         table = as_table(model, example)
         # Predicting would leave its traces in the user's own, if only in a counter.
@@ -87,8 +99,12 @@ def save_model(model: object, folder: Path, example: Rows = None) -> None:
         rows = table[:N_EXAMPLE_ROWS]
         document["saved_input_example_info"] = _write_example(rows, folder)
     (folder / _MODEL).write_bytes(content)
+    for path, source in code.files.items():
+        (file := folder / FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(source)
     _write_yaml(folder / "MLmodel", document)
-    _write_environment(folder, python, pins(types, example))
+    _write_environment(folder, python, pins(types, example, code.distributions()))
+    return code.source
 
 
 def _write_example(rows: Rows, folder: Path) -> dict[str, str]:
@@ -130,15 +146,19 @@ def _write_yaml(path: Path, document: object) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def pins(types: Iterable[str], example: Rows = None) -> list[str]:
+def pins(
+    types: Iterable[str], example: Rows = None, others: Iterable[str] = ()
+) -> list[str]:
     """Return the packages a model needs, at the versions installed here.
 
     Parameters
     ----------
     types : iterable of str
-        Types of the model that are in ``TRUSTED_TYPES``.
+        Types of the model; those that are not in ``TRUSTED_TYPES`` are of ``others``.
     example : object, optional
         Rows it was fitted on; a DataFrame makes pandas one of the packages.
+    others : iterable of str, default=()
+        More distributions.
 
     Returns
     -------
@@ -147,7 +167,8 @@ def pins(types: Iterable[str], example: Rows = None) -> list[str]:
         neither a new process nor the network is asked.
     """
     names = {"mlflow", "numpy", "scikit-learn", "scipy", "skops"}
-    names |= {TRUSTED_TYPES[name] for name in types} - {""}
+    names |= {TRUSTED_TYPES.get(name, "") for name in types} - {""}
+    names |= {*others}
     if hasattr(example, "iloc"):
         names.add("pandas")
     return [pin(name) for name in sorted(names)]
@@ -164,13 +185,15 @@ def pin(name: str) -> str:
 _version = cache(version)  # that of the code that is loaded, read once
 
 
-def load_model(folder: Path) -> Any:  # noqa: ANN401 - an estimator of any class
-    """Return the fitted estimator of a model folder; no code of the folder is run.
+def load_model(folder: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
+    """Return the fitted estimator of a model folder.
 
     Parameters
     ----------
     folder : Path
         Holds ``MLmodel`` and the files it names.
+    trust : Trust, default=()
+        Modules whose code may run; none of the folder's is run for any other.
 
     Returns
     -------
@@ -182,8 +205,8 @@ def load_model(folder: Path) -> Any:  # noqa: ANN401 - an estimator of any class
     NotFoundError
         There is no model in the folder.
     UsageError
-        It is not a scikit-learn model in the skops format, holds a type that is not
-        in ``TRUSTED_TYPES``, or is damaged.
+        It is not a scikit-learn model in the skops format, holds a type that is
+        neither in ``TRUSTED_TYPES`` nor of a module in ``trust``, or is damaged.
     """
     document = _read_document(folder)
     flavors = document.get("flavors") or {}
@@ -208,7 +231,7 @@ def load_model(folder: Path) -> Any:  # noqa: ANN401 - an estimator of any class
             f"The model in {folder} names the file {name!r}, which is not in it.",
             fix=skops_format.LOG_AGAIN,
         )
-    return skops_format.load(path)
+    return skops_format.load(path, trust)
 
 
 def read_signature(folder: Path) -> Signature | None:

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import copy
+import io
+import json
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from nbmlops.errors import UsageError
+from nbmlops.store.own_code import (
+    OwnCode,
+    Trust,
+    allow_imports,
+    collect,
+    is_found,
+    is_trusted,
+    refusal,
+    refuse_old_code,
+)
 from nbmlops.store.trusted_types import TRUSTED_TYPES
 
 LOG_AGAIN = "Log it again with nbmlops: in a %%track cell, or by run.log_model(model)."
@@ -16,19 +28,22 @@ LOG_AGAIN = "Log it again with nbmlops: in a %%track cell, or by run.log_model(m
 _NOT_WRITABLE = (TypeError, ValueError, AttributeError, ImportError, RecursionError)
 
 
-def dump(model: object) -> tuple[bytes, list[str], Any]:
-    """Return a fitted estimator in the skops format, the types it needs, and a copy.
+def dump(model: object, trust: Trust = ()) -> tuple[bytes, list[str], Any, OwnCode]:
+    """Return a fitted estimator in the skops format, and what it takes to read it.
 
     Parameters
     ----------
     model : object
         A fitted estimator.
+    trust : Trust, default=()
+        Modules of the user's whose functions and classes it may hold.
 
     Returns
     -------
-    tuple of bytes, list of str and object
+    tuple of bytes, list of str, object and OwnCode
         The file's content; the types in it that skops does not trust by itself, all of
-        them in ``TRUSTED_TYPES``; the estimator as it is read back from the content.
+        them in ``TRUSTED_TYPES`` or of the modules in ``trust``; the estimator as it is
+        read back from the content; the code of those modules.
 
     Raises
     ------
@@ -37,42 +52,76 @@ def dump(model: object) -> tuple[bytes, list[str], Any]:
     """
     import skops.io
 
-    name = type(model).__name__
-    fix = (
-        "Build it of scikit-learn's own classes and numpy's functions, or leave that "
-        "part out of the model."
-    )
-    if hasattr(model, "best_estimator_"):
-        fix = "Log its best_estimator_ instead of the whole search."
+    name = f"The {type(model).__name__}"
     try:
         content = _write(model)
         types = skops.io.get_untrusted_types(data=content)
-        if unknown := sorted(set(types) - set(TRUSTED_TYPES)):
-            raise UsageError(
-                f"The {name} cannot be stored without pickle: it holds "
-                f"{', '.join(unknown)}, which could run any code when it is loaded.",
-                fix=fix,
-            )
+        unknown = set(types) - set(TRUSTED_TYPES)
+        if strange := {
+            each for each in unknown if not (is_trusted(each, trust) and is_found(each))
+        }:
+            raise refusal(name, strange)
+        if unknown:
+            refuse_old_code(model)
+        code = collect(unknown)
+        if code.notebook:
+            content = _renamed(content, "__main__", code.notebook)
+            types = skops.io.get_untrusted_types(data=content)
         read = skops.io.loads(content, trusted=types)
-    except UsageError:
-        raise
+    except UsageError as error:
+        raise _with_true_fix(error, model, trust) from None
     except _NOT_WRITABLE as error:
         reason = str(error).rstrip(".") or type(error).__name__
         if isinstance(error, RecursionError):
             reason = "it holds an object that refers back to itself"
-        raise UsageError(
-            f"The {name} cannot be stored without pickle: {reason}.", fix=fix
-        ) from error
-    return content, types, read
+        refused = UsageError(
+            f"{name} cannot be stored without pickle: {reason}.",
+            fix="Leave that part out of the model.",
+        )
+        raise _with_true_fix(refused, model, trust) from error
+    return content, types, read, code
+
+
+def _with_true_fix(error: UsageError, model: object, trust: Trust) -> UsageError:
+    best = getattr(model, "best_estimator_", None)
+    if best is None:
+        return error
+    try:
+        dump(best, trust)
+    except UsageError:
+        return error
+    fix = "Log its best_estimator_ instead of the whole search."
+    return UsageError(error.problem, fix=fix)
+
+
+def _renamed(content: bytes, module: str, new: str) -> bytes:
+    """Return a file in which what is of one module is of another."""
+
+    def rename(node: dict[str, Any]) -> dict[str, Any]:
+        return node | {"__module__": new} if node.get("__module__") == module else node
+
+    changed = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as old,
+        zipfile.ZipFile(changed, "w", **_PACKING) as file,
+    ):
+        for each in old.namelist():
+            data = old.read(each)
+            if each == "schema.json":
+                data = json.dumps(json.loads(data, object_hook=rename)).encode()
+            file.writestr(each, data)
+    return changed.getvalue()
+
+
+# Level 1 makes a forest a fifth of its size in the time that storing it takes.
+_PACKING: dict[str, Any] = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 1}
 
 
 def _write(model: object) -> bytes:
     import skops.io
 
-    # Level 1 makes a forest a fifth of its size in the time that storing it takes.
-    packing = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 1}
     try:
-        return bytes(skops.io.dumps(model, **packing))
+        return bytes(skops.io.dumps(model, **_PACKING))
     except _NOT_WRITABLE:
         import pandas as pd
 
@@ -82,7 +131,7 @@ def _write(model: object) -> bytes:
         if not held:
             raise
         lists: dict[int, Any] = {id(part): part.tolist() for part in held}
-        return bytes(skops.io.dumps(copy.deepcopy(model, lists), **packing))
+        return bytes(skops.io.dumps(copy.deepcopy(model, lists), **_PACKING))
 
 
 def _parts(value: object, seen: set[int]) -> Iterator[object]:
@@ -102,13 +151,15 @@ def _parts(value: object, seen: set[int]) -> Iterator[object]:
         yield from _parts(part, seen)
 
 
-def load(path: Path) -> Any:  # noqa: ANN401 - an estimator of any class
-    """Return the fitted estimator in a file; no code in it is run.
+def load(path: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
+    """Return the fitted estimator in a file; no code is run but of trusted modules.
 
     Parameters
     ----------
     path : Path
-        A file in the skops format.
+        A file in the skops format; ``code/`` beside it is what it holds of own modules.
+    trust : Trust, default=()
+        Modules of the user's whose functions and classes it may hold.
 
     Returns
     -------
@@ -118,20 +169,25 @@ def load(path: Path) -> Any:  # noqa: ANN401 - an estimator of any class
     Raises
     ------
     UsageError
-        The file holds a type that is not in ``TRUSTED_TYPES``, or is damaged.
+        The file holds a type that is neither in ``TRUSTED_TYPES`` nor of a module in
+        ``trust``, or is damaged.
     """
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 
+    trusted = list(TRUSTED_TYPES)
     try:
-        return skops.io.load(path, trusted=list(TRUSTED_TYPES))
-    except UntrustedTypesFoundException as error:
-        unknown = set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED_TYPES)
-        raise UsageError(
-            f"The model {path} holds {', '.join(sorted(unknown))}, which could run any "
-            "code when it is loaded.",
-            fix=LOG_AGAIN,
-        ) from error
+        try:
+            return skops.io.load(path, trusted=trusted)
+        except UntrustedTypesFoundException:
+            unknown = {*skops.io.get_untrusted_types(file=path)}.difference(trusted)
+            refused = {each for each in unknown if not is_trusted(each, trust)}
+            if refused:
+                raise refusal("The model", refused, is_loaded=True) from None
+        allow_imports(path.parent)
+        return skops.io.load(path, trusted=[*trusted, *unknown])
+    except UsageError:
+        raise
     except Exception as error:  # each package's parts have errors of their own
         raise UsageError(
             f"The model {path} cannot be read: {type(error).__name__}: {error}.",

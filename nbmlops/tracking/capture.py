@@ -139,6 +139,15 @@ def find_example(
         if columns is not None:
             if hasattr(data, "columns") and set(columns) <= set(data.columns):
                 return data[list(columns)]
-        elif width == shape[1]:
+        # A step of the user's own may keep neither names nor a number of columns.
+        elif width == shape[1] or (width is None and _predicts(estimator, data)):
             return data
     return None
+
+
+def _predicts(estimator: Any, data: Any) -> bool:  # noqa: ANN401
+    try:
+        estimator.predict(data[:2])
+    except Exception:  # noqa: BLE001 - it may be any code, given other data than its own
+        return False
+    return True

@@ -75,6 +75,7 @@ class LeftRun(RunLog):
             raise embedded.disk_error(error, home / "journal") from error
         super().__init__(journal, opening)
         self._store = store
+        self._trust = store.settings.models.trust
         self._shipment: Shipment | None = None
         self._made = self.key
         self.log_params(**(params or {}))

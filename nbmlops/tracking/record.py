@@ -52,6 +52,7 @@ class OpenRun(RunLog):
     def __init__(self, store: Store, journal: Journal, opening: Opening) -> None:
         super().__init__(journal, opening)
         self.store = store
+        self._trust = store.settings.models.trust
         self.model_id: str | None = None
         self.error: BaseException | None = None
         self.kept: Kept | None = None
@@ -115,7 +116,12 @@ class OpenRun(RunLog):
             fluent.activate(self._stack, made)
 
     def log_model(
-        self, model: object, example: object = None, *, name: str = "model"
+        self,
+        model: object,
+        example: object = None,
+        *,
+        name: str = "model",
+        trust: bool = False,
     ) -> str:
         """Store a fitted estimator as the run's model.
 
@@ -128,6 +134,10 @@ class OpenRun(RunLog):
             which it cannot be deployed.
         name : str, default="model"
             Name of the logged model.
+        trust : bool, default=False
+            Whether it may hold functions and classes of any module, the notebook's own
+            included; their code is stored with it, and run where it is loaded.
+            Else of those in ``[tool.nbmlops.models] trust``.
 
         Returns
         -------
@@ -142,7 +152,7 @@ class OpenRun(RunLog):
         StoreError
             No disk has room for it.
         """
-        self.model_id = self.keep_model(model, example, name=name)
+        self.model_id = self.keep_model(model, example, name=name, trust=trust)
         self.flush()
         return self.model_id
 

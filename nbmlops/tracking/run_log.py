@@ -46,6 +46,8 @@ class RunLog:
         The last value of each metric logged through this object.
     params : dict of str to str
         The params logged through this object.
+    own_code : str
+        The notebook's own code that was stored with the last model; empty without any.
     """
 
     def __init__(self, journal: Journal, opening: Opening) -> None:
@@ -54,6 +56,7 @@ class RunLog:
         self.experiment = opening.experiment
         self.metrics: dict[str, float] = {}
         self.params: dict[str, str] = {}
+        self.own_code = ""
         self._journal = journal
         self._tags = dict(opening.tags)
         self._names: dict[str, str] = {}
@@ -61,6 +64,7 @@ class RunLog:
         self._digests: list[str] = []
         self._watched = Watched.of(os.environ)
         self._is_open = True
+        self._trust: tuple[str, ...] = ()
 
     @property
     def spool(self) -> Spool:
@@ -276,7 +280,14 @@ class RunLog:
         folder, _, name = path.rpartition("/")
         self._keep_file(lambda at: (at / name).write_bytes(content), name, folder)
 
-    def keep_model(self, model: object, example: object, *, name: str = "model") -> str:
+    def keep_model(
+        self,
+        model: object,
+        example: object,
+        *,
+        name: str = "model",
+        trust: bool = False,
+    ) -> str:
         """Write a fitted estimator that is to become the run's model.
 
         Parameters
@@ -287,6 +298,9 @@ class RunLog:
             Data it was fitted on.
         name : str, default="model"
             Name of the logged model.
+        trust : bool, default=False
+            Whether it may hold functions and classes of any module, the notebook's own
+            included; else of those in ``[tool.nbmlops.models] trust``.
 
         Returns
         -------
@@ -301,10 +315,16 @@ class RunLog:
             No disk has room for it.
         """
         from nbmlops.store.model_files import save_model
+        from nbmlops.store.own_code import ANY
 
         self._check_open()
         key = uuid4().hex
-        kept = self._kept(lambda at: save_model(model, at, example))
+        trusted = ANY if trust else self._trust
+        code: list[str] = []
+        kept = self._kept(
+            lambda at: code.append(save_model(model, at, example, trust=trusted))
+        )
+        self.own_code = code[0]
         self._journal.add("model", str(kept), name, key)
         return key
 

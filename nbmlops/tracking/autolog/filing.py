@@ -28,6 +28,7 @@ def log_fits(
     data: Sequence[str],
     *,
     has_models: bool = True,
+    trust: bool = False,
 ) -> list[str]:
     """Give a run what was fitted while it was open.
 
@@ -46,6 +47,8 @@ def log_fits(
         Names of variables that may hold the data of the fits, the likeliest first.
     has_models : bool, default=True
         Whether the runs below get their models.
+    trust : bool, default=False
+        Whether these may hold functions and classes of any module.
 
     Returns
     -------
@@ -81,7 +84,9 @@ def log_fits(
         for fit in models:
             # Stores list runs by the millisecond in which they began.
             began_ms = max(began_ms + 1, int(fit.started_at.timestamp() * 1000))
-            _log_child(run, fit, began_ms, namespace, data, has_model=has_models)
+            _log_child(
+                run, fit, began_ms, namespace, data, has_model=has_models, trust=trust
+            )
         notes.append(f"{len(models)} {what}, each a run below this one")
     if recorder.n_more:
         notes.append(f"{recorder.n_more} more fits were not recorded")
@@ -96,6 +101,7 @@ def _log_child(
     data: Sequence[str],
     *,
     has_model: bool,
+    trust: bool,
 ) -> None:
     """Record a fit that has ended as a run below another, sent by and by."""
     from nbmlops.tracking.leaving import LeftRun
@@ -130,7 +136,7 @@ def _log_child(
             model = model_of(estimator)
             example = find_example(namespace, data, model)
             try:
-                child.keep_model(model, example)
+                child.keep_model(model, example, trust=trust)
             except UsageError as refusal:
                 child.log_tags({"nbmlops.model_refused": str(refusal)[:500]})
     finally:
