@@ -12,9 +12,9 @@ from nbmlops.lifecycle.deploy import deploy
 from nbmlops.lifecycle.register import register
 from nbmlops.pipeline.tasks import Task
 from nbmlops.store import Store, connect
-from nbmlops.store.registry import get_model
 from nbmlops.store.search import get_run
-from nbmlops.store.versions import get_version, resolve_version
+from nbmlops.store.standing import find_standing
+from nbmlops.store.versions import resolve_version
 
 
 def act(task: Task, store: Store) -> Mapping[str, object]:
@@ -101,17 +101,14 @@ def _registry_gap(
 ) -> str:
     name, number = str(values.get("model")), values.get("version")
     alias = action.options.get("alias")
-    try:
-        if not isinstance(number, int):
-            raise NotFoundError("No version is known.", fix="")
-        found = get_version(store, name, number)
-    except NotFoundError:
+    found = find_standing(store, name, number) if isinstance(number, int) else None
+    if found is None:
         return f"version {number} of {name!r} is gone"
     if source is not None and found.model_id != source.model_id:
         return f"version {number} of {name!r} is another model"
-    if alias is None or alias in found.aliases:
+    at = found.aliases.get(str(alias))
+    if alias is None or at == number:
         return ""
-    at = get_model(store, name).aliases.get(str(alias))
     return f"alias {alias!r} is {'not set' if at is None else f'at version {at}'}"
 
 

@@ -159,6 +159,8 @@ def said(value: object) -> str:
     match value:
         case None:
             return "empty"
+        case bool():
+            return str(value).lower()
         case dict():
             return "a mapping"
         case list():

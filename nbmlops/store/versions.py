@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
 _SIGNATURE = "nbmlops.signature"
-_MODEL_ID = "nbmlops.model_id"
+MODEL_ID = "nbmlops.model_id"
 _RETRIES = 3
 
 
@@ -192,7 +192,7 @@ def _find_version(store: Store, name: str, run: Run) -> int | None:
         for version in store.client.search_model_versions(
             f"name = {quoted(name)} AND run_id = {quoted(run.run_id)}"
         ):
-            if version.tags.get(_MODEL_ID) == run.model_id:
+            if version.tags.get(MODEL_ID) == run.model_id:
                 return int(version.version)
     return None
 
@@ -204,7 +204,7 @@ def _create_once(store: Store, name: str, run: Run) -> int:
     with answering(store):
         create_model(store, name)
         model_id = str(run.model_id)
-        tags = {_MODEL_ID: model_id}
+        tags = {MODEL_ID: model_id}
         location = store.client.get_logged_model(model_id).artifact_location
         signature = signature_at(store, location)
         if signature is not None:  # kept here too, so that listings need no file
@@ -275,7 +275,7 @@ def _to_version(
         aliases=tuple(sorted(a for a, v in aliases.items() if v == number)),
         created_at=to_utc(version.creation_timestamp),
         run_id=version.run_id or None,
-        model_id=version.tags.get(_MODEL_ID) or (logged[1] if logged else None),
+        model_id=version.tags.get(MODEL_ID) or (logged[1] if logged else None),
         metrics=run.metrics if run else {},
         params=run.params if run else {},
         signature=_read_signature(version.tags.get(_SIGNATURE)),

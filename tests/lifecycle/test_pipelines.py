@@ -1,12 +1,16 @@
 """Pipelines whose steps register and deploy."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 import nbmlops as nm
 from nbmlops.errors import PipelineRunError
 from nbmlops.store import versions
 from tests.notebooks import write_notebook
-from tests.pipeline.pipelines import states, wait_for_senders, write_pipeline
+from tests.pipeline.pipelines import ROOT, states, wait_for_senders, write_pipeline
 
 TRAIN = """
 import nbmlops as nm, pandas as pd
@@ -17,6 +21,13 @@ with nm.track("fit") as run:
     run.log(score=C)
     if logs:
         run.log_model(model, X)
+"""
+
+LIGHT_PLAN = """
+import sys
+from nbmlops.cli.main import invoke
+assert invoke(["pipeline", "plan", "pipeline.yaml"]) == 0
+assert not {"mlflow", "sqlalchemy", "pandas"} & sys.modules.keys()
 """
 
 
@@ -56,6 +67,8 @@ def test_the_best_model_is_registered_and_deployed_once(store, project):
 
         again = nm.Pipeline.load(path, store=store).run().report
         assert set(states(again).values()) == {"cached"}
+        plan = [sys.executable, "-c", LIGHT_PLAN]
+        subprocess.run(plan, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True)
         forced = nm.Pipeline.load(path, store=store).run(force="register").report
         assert forced.step("register").values == {"model": "churn", "version": 1}
 
@@ -73,13 +86,8 @@ def test_the_best_model_is_registered_and_deployed_once(store, project):
         )
         nm.register("churn", run=other, alias="champion", store=store)
         assert why(path, store)["register"] == "alias 'champion' is at version 2"
-        assert (
-            nm.Pipeline.load(path, store=store)
-            .run()
-            .report.step("register")
-            .why.startswith("alias 'champion' is at version 2")
-        )
-        assert versions.get_version(store, "churn", 1).aliases == ("champion",)
+        versions.set_alias(store, "churn", "champion", 1)
+        assert why(path, store) == {}
 
         nm.deploy("churn/2", name="churn", store=store)
         assert why(path, store) == {

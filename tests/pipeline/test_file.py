@@ -152,7 +152,7 @@ BAD = {
         "'maxx', not max or min. Did you mean 'max'?",
     ),
     "retries": (STEP % "retries: -1", 1, "`retries` is -1, not a whole number"),
-    "retries true": (STEP % "retries: true", 1, "`retries` is True, not a whole number"),
+    "retries true": (STEP % "retries: true", 1, "`retries` is true, not a whole number"),
     "retry_on": (STEP % "retry_on: [dead]", 1, "No end of a step is called 'dead'"),
     "timeout_s": (STEP % "timeout_s: 0", 1, "`timeout_s` is 0, not seconds above 0"),
     "cell": (STEP % "cell_timeout_s: a", 1, "`cell_timeout_s` is 'a'"),
