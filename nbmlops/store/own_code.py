@@ -188,13 +188,13 @@ def refusal(
             fix=f"Move {own} into a module, say helpers.py, import it from there and "
             "set "
             + _SETTING.format('"helpers"')
-            + "; or store the notebook's own code with the model: --trust, "
+            + "; or store the notebook's own code with the model: %%track --trust, "
             "run.log_model(model, X, trust=True).",
         )
     return UsageError(
         problem,
-        fix=f"If you trust that code, set {setting}, or store this model with --trust, "
-        "run.log_model(model, X, trust=True).",
+        fix=f"If you trust that code, set {setting}, or store this model with "
+        "%%track --trust, run.log_model(model, X, trust=True).",
     )
 
 
