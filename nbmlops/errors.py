@@ -50,6 +50,11 @@ class NbmlopsError(Exception):
     def __str__(self) -> str:
         return f"{self.problem} {self.fix}"
 
+    @property
+    def summary(self) -> str:
+        """Both sentences, for a record that is read at every door."""
+        return f"{self.problem} {in_words(self.fix)}"
+
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.args, self.__dict__.copy())
 
@@ -192,28 +197,30 @@ class DeployError(NbmlopsError):
     status = 502
 
 
-def in_words(fix: str, options: Mapping[str, str]) -> str:
+def in_words(fix: str, options: Mapping[str, str] | None = None) -> str:
     """Return a fix with the options as a door has them, which are written as in Python.
 
     Parameters
     ----------
     fix : str
         Such as ``Give port=, or is_open=True.``
-    options : Mapping of str to str
-        By their names in Python.
+    options : Mapping of str to str, optional
+        By their names in Python; by default all have these as they are.
 
     Examples
     --------
     >>> in_words("Run it with step='a b' or force=True.", {"step": "--step"})
     "Run it with --step 'a b' or force=True."
+    >>> in_words("Choose another with port=, or leave it out.")
+    'Choose another with port, or leave it out.'
     """
 
     def said(found: re.Match[str]) -> str:
         name, value = found["name"], found["value"] or ""
-        if name not in options:
+        if options is not None and name not in options:
             return found[0]
         given = "" if value in ("", "True") else f" {quote(literal_eval(value))}"
-        return f"{options[name]}{given}"
+        return f"{name if options is None else options[name]}{given}"
 
     return _OPTION.sub(said, fix)
 

@@ -88,7 +88,7 @@ def check_name(name: str) -> None:
         raise UsageError(
             f"{name[:80]!r} cannot name an endpoint.",
             fix="Use up to 63 letters, digits, '.', '_' and '-', a letter or digit "
-            "first; give it with name=.",
+            "first.",
         )
 
 

@@ -193,7 +193,7 @@ class Runner:
             try:
                 decision = self._planner.decide(unit)
             except NbmlopsError as error:
-                self._fail(unit, f"{error.problem} {error.fix}")
+                self._fail(unit, error.summary)
                 continue
             decisions.append(decision)
         for decision in decisions[n_before:]:
@@ -335,7 +335,7 @@ class Runner:
                 self._put_back_selected(step, decisions[chosen], ordered[chosen])
         except NbmlopsError as error:
             first = decisions[0].unit
-            self._fail(first, f"{error.problem} {error.fix}")
+            self._fail(first, error.summary)
             return
         if step.select is not None:
             for n, (each, report) in enumerate(zip(decisions, ordered, strict=True)):

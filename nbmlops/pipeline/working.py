@@ -75,7 +75,7 @@ def work(task: Task, *, act: Act) -> Reply:
     except StoreError as error:
         return _failed(task, error.problem, "outage" if error.is_outage else "usage")
     except NbmlopsError as error:
-        return _failed(task, f"{error.problem} {error.fix}", "usage")
+        return _failed(task, error.summary, "usage")
     except OSError as error:
         return _failed(task, f"{type(error).__name__}: {error}.", "usage")
 

@@ -17,7 +17,7 @@ from tornado import web
 
 from nbmlops._masking import mask, secrets_in
 from nbmlops.entities import to_json
-from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
+from nbmlops.errors import NbmlopsError, UsageError, did_you_mean, in_words
 from nbmlops.server._request import Request
 from nbmlops.server._route import Answer, Route
 from nbmlops.server._threads import RETRY_AFTER_S, Threads
@@ -137,7 +137,7 @@ class Handler(APIHandler):
         if isinstance(error, NbmlopsError):
             name, told = (
                 type(error).__name__,
-                (self._masked(error.problem), self._masked(error.fix)),
+                (self._masked(error.problem), self._masked(in_words(error.fix))),
             )
         else:
             name, told = (
