@@ -1,13 +1,17 @@
 """Pipelines whose steps register and deploy."""
 
 import os
+import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 import nbmlops as nm
+from nbmlops.entities import Action, StepReport
 from nbmlops.errors import PipelineRunError
+from nbmlops.lifecycle.pipeline_actions import gap
 from nbmlops.store import versions
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import ROOT, states, wait_for_senders, write_pipeline
@@ -123,3 +127,34 @@ def test_a_step_that_logged_no_model_has_none_to_register(store, project):
     with pytest.raises(PipelineRunError, match="logged no model to register"):
         nm.Pipeline.load(path, store=store).run()
     wait_for_senders()
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        ({"model": "churn", "version": 1}, ""),
+        ({"model": "churn", "version": 2}, "version 2 of 'churn' is gone"),
+        ({"model": "chrun", "version": 1}, "version 1 of 'chrun' is gone"),
+        ({}, "version None of 'None' is gone"),
+    ],
+)
+def test_a_version_that_is_not_what_was_registered_does_not_stand(store, values, found):
+    store.client.create_registered_model("churn")
+    store.client.create_model_version("churn", "/a", tags={versions.MODEL_ID: "m-1"})
+    register = Action(kind="register", source="train", options={"model": "churn"})
+    train = StepReport(step="train", state="done", model_id="m-1")
+    assert gap(register, train, values, store.settings, store) == found
+    if not found:  # another registry, with the same numbers
+        other = replace(train, model_id="m-2")
+        told = gap(register, other, values, store.settings, store)
+        assert told == "version 1 of 'churn' is another model"
+
+
+def test_a_store_that_does_not_answer_is_no_reason_to_stop_a_plan(store):
+    with socket.socket() as held:  # nobody listens there
+        held.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{held.getsockname()[1]}"
+        settings = replace(store.settings, tracking_uri=uri)
+        register = Action(kind="register", source=None, options={"model": "churn"})
+        told = gap(register, None, {"model": "churn", "version": 1}, settings, None)
+    assert told.startswith("whether it still stands is not known: The tracking server")
