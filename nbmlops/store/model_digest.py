@@ -28,8 +28,8 @@ def model_digest(store: Store, model_id: str) -> str | None:
     Returns
     -------
     str or None
-        64 hexadecimal digits; None for a model of another format than skops, of which
-        two copies of the same are not equal.
+        64 hexadecimal digits; None for a model of another format than skops or a
+        booster's own, of which two copies of the same are not equal.
 
     Raises
     ------
@@ -39,8 +39,12 @@ def model_digest(store: Store, model_id: str) -> str | None:
     with tempfile.TemporaryDirectory() as scratch, answering(store):
         location = store.client.get_logged_model(model_id).artifact_location
         download_files(store, location, "", Path(scratch))
-        files = sorted(Path(scratch).rglob("*.skops"))
-        return skops_digest(files[0]) if files else None
+        for file in sorted(Path(scratch).glob("model.*")):
+            if file.suffix == ".skops":
+                return skops_digest(file)
+            if file.suffix in (".ubj", ".lgb"):
+                return hashlib.sha256(file.read_bytes()).hexdigest()
+        return None
 
 
 def skops_digest(path: Path) -> str:

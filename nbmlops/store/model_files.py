@@ -22,8 +22,8 @@ import yaml
 
 from nbmlops.entities import Signature
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.store import skops_format
-from nbmlops.store.own_code import FOLDER, Trust
+from nbmlops.store import boosters, skops_format
+from nbmlops.store.own_code import FOLDER, OwnCode, Trust
 from nbmlops.store.signatures import (
     N_EXAMPLE_ROWS,
     Rows,
@@ -67,41 +67,47 @@ def save_model(
     UsageError
         The model cannot be stored without pickle, or cannot predict the example.
     """
-    content, types, read, code = skops_format.dump(model, trust)
     python = platform.python_version()
-    code_folder = FOLDER if code.files else None
+    code = OwnCode()
+    flavor: dict[str, Any]
+    if boosters.flavor_of(model) is None:
+        file, name = _MODEL, "sklearn"
+        content, types, read, code = skops_format.dump(model, trust)
+        flavor = {
+            "code": FOLDER if code.files else None,
+            "pickled_model": file,
+            "serialization_format": "skops",
+            "sklearn_version": _version("scikit-learn"),
+            "skops_trusted_types": types,
+        }
+        function = {"model_path": file, "predict_fn": "predict"}
+        function |= {"code": FOLDER} if code.files else {}
+    else:
+        content, file, name, flavor = boosters.dump(model)
+        model = read = boosters.load(content, name)
+        types, function = [flavor["model_class"]], {"data": file}
     document: dict[str, object] = {
-        "flavors": {
-            "sklearn": {
-                "code": code_folder,
-                "pickled_model": _MODEL,
-                "serialization_format": "skops",
-                "sklearn_version": _version("scikit-learn"),
-                "skops_trusted_types": types,
-            }
-        },
+        "flavors": {name: flavor},
         "mlflow_version": _version("mlflow"),
         "model_size_bytes": len(content),
         "utc_time_created": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
     }
     if hasattr(model, "predict"):
-        document["flavors"]["python_function"] = {  # type: ignore[index]
+        document["flavors"]["python_function"] = function | {  # type: ignore[index]
             "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
-            "loader_module": "mlflow.sklearn",
-            "model_path": _MODEL,
-            "predict_fn": "predict",
+            "loader_module": f"mlflow.{name}",
             "python_version": python,
-        } | ({"code": code_folder} if code_folder else {})
+        }
     if example is not None:
         table = as_table(model, example)
         # Predicting would leave its traces in the user's own, if only in a counter.
         document["signature"] = infer_schemas(read, table)
         rows = table[:N_EXAMPLE_ROWS]
         document["saved_input_example_info"] = _write_example(rows, folder)
-    (folder / _MODEL).write_bytes(content)
+    (folder / file).write_bytes(content)
     for path, source in code.files.items():
-        (file := folder / FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(source)
+        (own := folder / FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+        own.write_bytes(source)
     _write_yaml(folder / "MLmodel", document)
     _write_environment(folder, python, pins(types, example, code.distributions()))
     return code.source
@@ -210,11 +216,16 @@ def load_model(folder: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
     """
     document = _read_document(folder)
     flavors = document.get("flavors") or {}
+    for name in boosters.FLAVORS:
+        if isinstance(booster := flavors.get(name), dict):
+            path = _file_in(folder, str(booster.get("data")))
+            if booster.get("model_class") in TRUSTED_TYPES:
+                return boosters.load(path.read_bytes(), name)
     flavor = flavors.get("sklearn")
     if not isinstance(flavor, dict):
         raise UsageError(
-            f"The model in {folder} is not one of scikit-learn's: its flavors are "
-            f"{', '.join(map(str, flavors)) or 'none'}.",
+            f"The model in {folder} is not one of scikit-learn's, nor a booster: its "
+            f"flavors are {', '.join(map(str, flavors)) or 'none'}.",
             fix="Choose a model that was logged with nbmlops or mlflow.sklearn.",
         )
     form = flavor.get("serialization_format", "pickle")
@@ -224,14 +235,18 @@ def load_model(folder: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
             "whatever code is in the file.",
             fix=skops_format.LOG_AGAIN,
         )
-    name = str(flavor.get("pickled_model"))
+    path = _file_in(folder, str(flavor.get("pickled_model")))
+    return skops_format.load(path, trust)
+
+
+def _file_in(folder: Path, name: str) -> Path:
     path = folder / name
     if Path(name).name != name or not path.is_file():
         raise UsageError(
             f"The model in {folder} names the file {name!r}, which is not in it.",
             fix=skops_format.LOG_AGAIN,
         )
-    return skops_format.load(path, trust)
+    return path
 
 
 def read_signature(folder: Path) -> Signature | None:

@@ -13,7 +13,7 @@ import yaml
 
 from nbmlops.entities import ModelVersion, Signature
 from nbmlops.errors import NotFoundError
-from nbmlops.store import artifacts
+from nbmlops.store import artifacts, boosters
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.model_files import read_signature, save_model
@@ -155,7 +155,7 @@ def send_model(
 
 
 def is_fitted_estimator(value: object) -> bool:
-    """Return whether ``value`` is a scikit-learn estimator that has been fitted.
+    """Return whether ``value`` is an estimator or a booster that has been fitted.
 
     Parameters
     ----------
@@ -168,6 +168,11 @@ def is_fitted_estimator(value: object) -> bool:
         True for an estimator with fitted state; False for a class, an unfitted one,
         and one that never has any state.
     """
+    if boosters.flavor_of(value) is not None:
+        return boosters.is_trained(value)
+    catboost = sys.modules.get("catboost")
+    if catboost is not None and issubclass(type(value), catboost.CatBoost):
+        return bool(value.is_fitted())  # type: ignore[attr-defined]
     base = sys.modules.get("sklearn.base")
     # Not isinstance, which asks the object for its class: it may raise.
     if base is None or not issubclass(type(value), base.BaseEstimator):

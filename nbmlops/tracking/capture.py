@@ -129,6 +129,10 @@ def find_example(
     DataFrame or ndarray of shape (n_samples, n_features), or None
         The first whose columns are those the estimator knows, in its order.
     """
+    from nbmlops.store import boosters
+
+    if boosters.flavor_of(estimator) is not None:
+        estimator = boosters.Predictor(estimator)
     columns = getattr(estimator, "feature_names_in_", None)
     width = getattr(estimator, "n_features_in_", None)
     for name in names:

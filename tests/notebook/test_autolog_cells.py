@@ -1,6 +1,7 @@
 """What tracked cells leave of their fits, and that they run as bare cells do."""
 
 import re
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -78,6 +79,7 @@ def test_several_fits_are_runs_of_their_own_below(cell, runs, capsys):
         "    model.score(X_test, y_test)\n"
         "    model.score(X_train, y_train)\n"
         "bad = LogisticRegression(C=-1)\n"
+        "import traceback\n"
         "try:\n"
         "    bad.fit(X_train, y_train)\n"
         "except ValueError:\n"
@@ -431,3 +433,63 @@ def test_forest_is_named_by_its_class_alone():
 
     assert title_of(RandomForestClassifier()) == "RandomForestClassifier"
     assert title_of(BaggingClassifier(SVC())) == "BaggingClassifier(SVC)"
+
+
+_TRAIN = {
+    "xgboost": "import xgboost\n"
+    "data = xgboost.DMatrix(X_train, y_train)\n"
+    "held = xgboost.DMatrix(X_test, y_test)\n"
+    "booster = xgboost.train({'max_depth': 2, 'objective': 'binary:logistic'}, data, 3,"
+    " evals=[(data, 'train'), (held, 'held')], verbose_eval=False)\n",
+    "lightgbm": "import lightgbm\n"
+    "data = lightgbm.Dataset(X_train, y_train)\n"
+    "booster = lightgbm.train({'max_depth': 2, 'objective': 'binary', 'verbose': -1},"
+    " data, 3, valid_sets=[lightgbm.Dataset(X_test, y_test, reference=data)],"
+    " valid_names=['held'])\n",
+}
+
+
+@pytest.mark.parametrize("library", _TRAIN)
+def test_a_booster_that_is_trained_is_the_model_of_its_cell(cell, runs, library):
+    before = sys.modules.get(library) and sys.modules[library].train
+    cell("%%track boosted\n" + _TRAIN[library])
+    run, below = _tree(runs)
+    assert not below
+    assert run.params["max_depth"] == "2"
+    assert run.params["num_boost_round"] == "3"
+    assert run.model_id is not None
+    (metric,) = (key for key in run.metrics if "logloss" in key and "train" not in key)
+    history = connect().client.get_metric_history(run.run_id, metric)
+    assert [point.step for point in history] == [0, 1, 2]
+    assert history[-1].value < history[0].value
+    module = sys.modules[library]
+    assert module.train.__module__.startswith(f"{library}.")
+    assert before in (None, module.train)  # as it was found
+
+
+def test_several_trainings_are_runs_below_and_a_failed_one_says_why(cell, runs):
+    cell("import xgboost\ndata = xgboost.DMatrix(X_train, y_train)")
+    cell(
+        "%%track boosted\n"
+        "a = xgboost.train({'eta': 0.1}, data, 2)\n"
+        "b = xgboost.train({'eta': 0.9}, data, 2)\n"
+        "import traceback\n"
+        "try:\n"
+        "    xgboost.train({'objective': 'none such'}, data, 2)\n"
+        "except Exception as error:\n"
+        "    files = [f.filename for f in traceback.extract_tb(error.__traceback__)]\n"
+    )
+    _, below = _tree(runs)
+    assert [run.name for run in below[:2]] == ["a: xgboost.train", "b: xgboost.train"]
+    assert [run.params["eta"] for run in below[:2]] == ["0.1", "0.9"]
+    assert [run.status for run in below] == ["FINISHED", "FINISHED", "FAILED"]
+    assert below[0].model_id is not None
+
+
+def test_boosters_trained_by_a_package_are_not_fits_of_the_user(cell, runs):
+    cell("import xgboost")
+    cell("%%track quiet\nmodel = xgboost.XGBClassifier(n_estimators=2).fit(X, y)")
+    run, below = _tree(runs)
+    assert not below
+    assert "num_boost_round" not in run.params
+    assert run.model_id is not None

@@ -24,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 from nbmlops.errors import UsageError
 from nbmlops.store.model_files import load_model, read_signature, save_model
+from nbmlops.store.models import is_fitted_estimator
 from nbmlops.store.trusted_types import TRUSTED_TYPES
 from tests.crafted import crafted, node, plant, text
 from tests.meta_models import (
@@ -292,3 +293,66 @@ def test_a_function_inside_a_booster_is_not_trusted(tmp_path: Path) -> None:
 def test_the_boosters_of_catboost_are_trusted_by_name() -> None:
     names = [name for name in TRUSTED_TYPES if name.startswith("catboost.")]
     assert len(names) == 4
+
+
+# Boosters without the classes of scikit-learn.
+
+
+def train(library: str, rows: Any, target: Any) -> Any:
+    if library == "xgboost":
+        matrix = xgboost.DMatrix(rows, target, enable_categorical=True)
+        return xgboost.train({"max_depth": 2}, matrix, 4)
+    data = lightgbm.Dataset(rows, target)
+    return lightgbm.train({"verbose": -1, "min_data_in_leaf": 5}, data, 4)
+
+
+def predict(library: str, booster: Any, rows: Any) -> Any:
+    if library == "xgboost":
+        return booster.predict(xgboost.DMatrix(rows, enable_categorical=True))
+    return booster.predict(rows)
+
+
+@pytest.mark.usefixtures("no_pickle")
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("kind", ["frame", "array", "categories"])
+def test_a_native_booster_is_stored_in_its_own_format(
+    tmp_path: Path, library: str, kind: str
+) -> None:
+    import mlflow
+
+    rows: Any = FRAME.to_numpy() if kind == "array" else FRAME
+    if kind == "categories":
+        rows = FRAME.assign(kind=pd.Categorical(np.where(SPECIES > 0, "a", "b")))
+    booster = train(library, rows, SPECIES)
+    expected = predict(library, booster, rows)
+    save_model(booster, tmp_path, rows)
+    loaded = load_model(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(rows), expected)
+    assert len(read_signature(tmp_path).inputs) == rows.shape[1]
+    names = {path.suffix for path in tmp_path.iterdir()}
+    assert {".ubj" if library == "xgboost" else ".lgb"} < names
+    if kind == "categories":  # a request has words for them
+        words = rows.astype({"kind": object})
+        np.testing.assert_array_equal(loaded.predict(words), expected)
+        return
+    stock = mlflow.pyfunc.load_model(str(tmp_path))
+    np.testing.assert_array_equal(stock.predict(rows), expected)
+
+
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_a_booster_is_a_model_only_when_it_was_trained(library: str) -> None:
+    assert is_fitted_estimator(train(library, FRAME, SPECIES))
+    assert not is_fitted_estimator(xgboost.Booster())
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04.", b"{}", b"tree\nversion=v4\n"])
+@pytest.mark.parametrize("library", ["xgboost", "lightgbm"])
+def test_a_booster_that_cannot_be_read_is_refused(
+    tmp_path: Path, library: str, content: bytes
+) -> None:
+    booster = train(library, FRAME, SPECIES)
+    save_model(booster, tmp_path, FRAME)
+    (file,) = (f for f in tmp_path.iterdir() if f.suffix in (".ubj", ".lgb"))
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_model(tmp_path)

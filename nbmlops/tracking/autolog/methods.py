@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from nbmlops.tracking.autolog.callers import WATCH_FILE, Origin, origin_of
 
 if TYPE_CHECKING:
+    from nbmlops.tracking.autolog.training import Training
     from nbmlops.tracking.autolog.watch import Watch
 
 FITS = frozenset({"fit", "fit_transform", "fit_predict", "partial_fit"})
@@ -58,6 +59,9 @@ class Listener(Protocol):
         result: object,
     ) -> None:
         """Take note of the scores of a cross-validation."""
+
+    def trained(self, training: Training) -> None:
+        """Take note of a booster that was trained, or failed to be."""
 
     def stand_aside(self) -> None:
         """Take note that another logger has taken over."""

@@ -25,6 +25,7 @@ from nbmlops.tracking.autolog.texts import (
     table_of,
     title_of,
 )
+from nbmlops.tracking.autolog.training import Training
 from nbmlops.tracking.autolog.watch import WATCH
 from nbmlops.tracking.ending import status_of
 from nbmlops.tracking.failures import error_text
@@ -213,6 +214,32 @@ class Recorder:
             self._keep_score(fit, name, "", "", float(folds.mean()))
             self._keep_score(fit, f"{name}_std", "", "", float(folds.std()))
         self.validations.append((estimator, fit))
+
+    def trained(self, training: Training) -> None:
+        """Take note of a booster that was trained, or failed to be."""
+        with self._lock:
+            if self._n_fits[True] >= MAX_FITS:
+                self.n_more += 1
+                return
+            self._n_fits[True] += 1
+        error, booster = training.error, training.booster
+        fit = Fit(
+            title=f"{training.library}.train",
+            is_model=True,
+            params={key: brief(value) for key, value in training.params.items()},
+            changed={},
+            started_at=training.started_at,
+            reference=_reference(booster),
+            goes_on_with="",
+            seconds=training.seconds,
+            status=status_of(error),
+            reason=error_text(error) if error is not None else "",
+        )
+        for dataset, metrics in training.history.items():
+            for metric, values in metrics.items():
+                for value in values:
+                    self._keep_score(fit, metric, "", dataset, value)
+        self.fits.append(fit)
 
     def _new_fit(self, method: str, estimator: Any) -> Fit | None:  # noqa: ANN401
         try:

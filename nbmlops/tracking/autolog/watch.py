@@ -19,6 +19,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
 from nbmlops.tracking.autolog.arrivals import Arrivals
+from nbmlops.tracking.autolog.callers import Origin, origin_of
 from nbmlops.tracking.autolog.methods import (
     FITS,
     PREDICTIONS,
@@ -26,6 +27,7 @@ from nbmlops.tracking.autolog.methods import (
     Watched,
     unseen,
 )
+from nbmlops.tracking.autolog.training import LIBRARIES, Training
 
 _METHODS = (*FITS, *PREDICTIONS, "score")
 _BASE, _METRICS = "sklearn.base", "sklearn.metrics"
@@ -76,7 +78,7 @@ class Watch:
             self.remove(listener)
 
     def _install(self) -> None:
-        modules = (_BASE, _METRICS, _VALIDATION)
+        modules = (_BASE, _METRICS, _VALIDATION, *LIBRARIES)
         awaited = [name for name in modules if name not in sys.modules]
         if awaited:
             finder = Arrivals(awaited, self._arrived)
@@ -95,6 +97,9 @@ class Watch:
         if module.__name__ == _VALIDATION:
             for function in _checked(module, _VALIDATIONS):
                 self._watch_function(function, "validated")
+            return
+        if module.__name__ in LIBRARIES:
+            self._watch_training(module)
             return
         base = getattr(module, "BaseEstimator", None)
         if base is not None:  # else another thread is still importing it
@@ -177,6 +182,39 @@ class Watch:
 
         self._undo.append(undo)
         cell.cell_contents = unseen(around)
+
+    def _watch_training(self, library: Any) -> None:  # noqa: ANN401
+        original = library.train
+
+        @functools.wraps(original)
+        def train(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            listener, training = self.listener, None
+            caller = sys._getframe(1).f_code.co_filename
+            if listener is not None and origin_of(caller) is Origin.USER:
+                with contextlib.suppress(Exception):
+                    training = Training(library, args, kwargs)
+            if listener is None or training is None:
+                return original(*args, **kwargs)
+            try:
+                booster = original(*args, **training.kwargs)
+            except BaseException as error:
+                training.end(None, error)
+                with contextlib.suppress(Exception):
+                    listener.trained(training)
+                error.__traceback__ = error.__traceback__.tb_next  # type: ignore[union-attr]
+                raise
+            training.end(booster)
+            with contextlib.suppress(Exception):
+                listener.trained(training)
+            return booster
+
+        def undo() -> None:
+            if library.train is ours:
+                library.train = original
+
+        ours = unseen(train)
+        self._undo.append(undo)
+        library.train = ours
 
     def _restore(self) -> None:
         interrupt = None

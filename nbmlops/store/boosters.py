@@ -1,0 +1,120 @@
+"""Boosters of `xgboost.train` and `lightgbm.train`: stored in their own formats.
+
+The folder is what MLflow's xgboost and lightgbm flavors write and read. A library's own
+reader parses its format; no code of the file is run.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from nbmlops.errors import UsageError
+
+_FORMATS = {
+    "xgboost.core.Booster": ("xgboost", "model.ubj"),
+    "lightgbm.basic.Booster": ("lightgbm", "model.lgb"),
+}
+FLAVORS = tuple(flavor for flavor, _ in _FORMATS.values())
+
+
+def flavor_of(model: object) -> str | None:
+    """Return the flavor of a booster; None of anything else, which is not asked."""
+    name = _name_of(model)
+    return None if name is None else _FORMATS[name][0]
+
+
+def _name_of(model: object) -> str | None:
+    names = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__)
+    return next((name for name in names if name in _FORMATS), None)
+
+
+def is_trained(model: Any) -> bool:  # noqa: ANN401
+    """Return whether an object is a booster with at least one tree or weight."""
+    try:
+        match flavor_of(model):
+            case "xgboost":
+                return int(model.num_boosted_rounds()) > 0
+            case "lightgbm":
+                return int(model.num_trees()) > 0
+    except Exception:  # noqa: BLE001 - each library has errors of its own
+        return False
+    return False
+
+
+class Predictor:
+    """A booster with the methods and attributes of an estimator.
+
+    Parameters
+    ----------
+    booster : Booster
+        Of XGBoost or LightGBM.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Columns it takes.
+    feature_names_in_ : list of str
+        Their names, where it knows them.
+    """
+
+    def __init__(self, booster: Any) -> None:  # noqa: ANN401
+        self.booster = booster
+        self._is_xgboost = flavor_of(booster) == "xgboost"
+        if self._is_xgboost:
+            self.n_features_in_ = int(booster.num_features())
+            if booster.feature_names is not None:
+                self.feature_names_in_ = list(booster.feature_names)
+            kinds = booster.feature_types
+            self._has_categories = kinds is not None and "c" in kinds
+        else:
+            # It spells names in its own way, so they are not compared.
+            self.n_features_in_ = int(booster.num_feature())
+            self._has_categories = booster.pandas_categorical is not None
+
+    def predict(self, rows: Any) -> Any:  # noqa: ANN401
+        """Return what the booster predicts for a frame or array."""
+        if self._has_categories and hasattr(rows, "select_dtypes"):
+            words = rows.select_dtypes(include=["object", "string"]).columns
+            rows = rows.astype(dict.fromkeys(words, "category"))
+        if not self._is_xgboost:
+            return self.booster.predict(rows)
+        import xgboost
+
+        matrix = xgboost.DMatrix(rows, enable_categorical=self._has_categories)
+        return self.booster.predict(matrix)
+
+
+def dump(booster: Any) -> tuple[bytes, str, str, dict[str, Any]]:  # noqa: ANN401
+    """Return a booster's file and its name, its flavor and what MLmodel says of it."""
+    name = _name_of(booster)
+    flavor, file = _FORMATS[str(name)]
+    said = {"code": None, "data": file, "model_class": name}
+    version = import_module(flavor).__version__
+    if flavor == "xgboost":
+        said |= {"xgb_version": version, "model_format": "ubj"}
+        return bytes(booster.save_raw("ubj")), file, flavor, said
+    said |= {"lgb_version": version}
+    return booster.model_to_string().encode(), file, flavor, said
+
+
+def load(content: bytes, flavor: str) -> Predictor:
+    """Return the booster in a file's content, ready to predict.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read.
+    """
+    try:
+        library = import_module(flavor)
+        if flavor == "xgboost":
+            if not (content.startswith(b"{") and content.endswith(b"}")):
+                raise ValueError("not UBJSON")  # which would end the process
+            return Predictor(library.Booster(model_file=bytearray(content)))
+        return Predictor(library.Booster(model_str=content.decode()))
+    except Exception as error:  # each library has errors of its own
+        raise UsageError(
+            f"The booster cannot be read: {type(error).__name__}: {error}.",
+            fix="Log it again with nbmlops: run.log_model(booster, X).",
+        ) from error
