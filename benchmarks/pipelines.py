@@ -24,6 +24,7 @@ import psutil
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
+from nbmlops.entities import Step  # noqa: E402
 from nbmlops.pipeline.cache import Cache  # noqa: E402
 from tests.faults.pipeline_kills import kill_pipelines  # noqa: E402
 from tests.notebooks import write_notebook  # noqa: E402
@@ -105,6 +106,7 @@ def fill(folder: Path, n: int) -> list[str]:
     cache = Cache(folder / ".nbmlops")
     keys = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(n)]
     body = {"pipeline": "p", "step": "s", "run_id": "r", "values": {}, "metrics": {}}
+    body |= {"duration_s": 0.0}
     for key in keys:
         cache.keep(key, body, {})
         cache.set_last(key, key, {}, 0.0)
@@ -114,12 +116,14 @@ def fill(folder: Path, n: int) -> list[str]:
 def look_up_us(folder: Path, keys: list[str]) -> float:
     """Return the microseconds that finding a result takes, half of them not there."""
     cache = Cache(folder / ".nbmlops")
+    step = Step(name="s", line=1, notebook="s.ipynb")
+    outputs = cache.outputs(step, folder)
     asked = [
         each for key in keys[:: len(keys) // 100][:100] for each in (key, key[::-1])
     ]
     began = time.perf_counter()
     for key in asked:
-        cache.find(key)
+        cache.find(key, outputs)
     return 1e6 * (time.perf_counter() - began) / len(asked)
 
 

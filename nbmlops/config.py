@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nbmlops.errors import UsageError, did_you_mean
+from nbmlops.secrets import is_reference
 
 _MARKERS = (".nbmlops", ".git", "pyproject.toml")
 
@@ -61,9 +62,13 @@ class Shared:
     ----------
     url : str or None
         A folder that fsspec can write, such as ``s3://bucket/folder``.
+    key : str or None
+        ``secret:NAME`` of the secret that results are sealed with; the same for all who
+        share them.
     """
 
     url: str | None = field(default=None, repr=False)  # may hold a password
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +191,8 @@ _OPTIONS: dict[str, Options] = {
     **{f"{name}.": _options(table) for name, table in _TABLES.items()},
 }
 """By what their names begin with."""
+_SECRETS = frozenset({"cache.key"})
+"""Settings that name a secret; its value, which variables hold, is not read here."""
 
 
 def find_project(start: Path) -> Path:
@@ -310,6 +317,12 @@ def _find(start: Path | None, environ: Mapping[str, str]) -> tuple[Path, Found]:
         given = tables[prefix[:-1]] if prefix else table
         where = f"tool.nbmlops.{prefix}"[:-1]
         for name, value in _checked(given, options, where, project).items():
+            if prefix + name in _SECRETS and not is_reference(str(value)):
+                raise UsageError(
+                    f"[{where}] {name} is not the name of a secret.",
+                    fix=f'Write {name} = "secret:NAME" and set NAME in the environment '
+                    "or the keyring.",
+                )
             found[prefix + name] = (value, "pyproject.toml")
     # MLflow exports the address that it is given: the embedded store's is the default.
     own = f"sqlite:///{(project / '.nbmlops' / 'mlflow.db').as_posix()}"
@@ -320,7 +333,9 @@ def _find(start: Path | None, environ: Mapping[str, str]) -> tuple[Path, Found]:
     for prefix, options in _OPTIONS.items():
         for name, kind in options.items():
             variable = f"NBMLOPS_{prefix}{name}".replace(".", "_").upper()
-            if environ.get(variable):
+            if environ.get(variable) and prefix + name in _SECRETS:
+                found[prefix + name] = (f"secret:{variable}", variable)
+            elif environ.get(variable):
                 value = _convert(kind, environ[variable], variable)
                 found[prefix + name] = (value, variable)
     return project, found

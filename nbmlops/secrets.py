@@ -173,6 +173,11 @@ def find_reference(text: str) -> Secret | None:
     return secret(found[1]) if found else None
 
 
+def is_reference(text: str) -> bool:
+    """Return whether a text is like ``secret:NAME``."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
 def _report(file: Path, name: str) -> None:
     try:
         with file.open("a", encoding="ascii") as names:

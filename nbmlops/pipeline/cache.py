@@ -2,10 +2,13 @@
 
 ::
 
+    cache/key                what entries are sealed with, where no key is given
     cache/entries/ab/<key>   what a step came to, and the digests of its outputs
     cache/blobs/ab/<sha256>  what they hold, once whoever shares it
     cache/last/ab/<slot>     the newest key of each step, to say what changed since
+    cache/outputs/ab/<path>  what a step has put into an output; see `Outputs`
     cache/digests, packages  remembered for speed
+    cache/lock               held while blobs and the entry that names them are written
 
 Every file is written aside and renamed, so any number of processes may share it, and be
 killed. What is missing or not what it says it is counts as not there. Entries and blobs
@@ -14,27 +17,35 @@ that are not here are looked for in the depot of the project, where there is one
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-import json
+import math
 import os
-import shutil
+import re
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from nbmlops.entities import CacheEntry
+from nbmlops.config import Shared
+from nbmlops.entities import CacheEntry, Step
+from nbmlops.errors import UsageError
 from nbmlops.pipeline.depot import Depot
 from nbmlops.pipeline.digests import (
     Digests,
-    files_below,
     read_record,
     sharded,
+    write_bytes,
     write_record,
 )
+from nbmlops.pipeline.globs import DRAFT
+from nbmlops.pipeline.outputs import Changes, Outputs
+from nbmlops.pipeline.seal import Seal, SealError, read_sealed
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Cache:
@@ -46,29 +57,63 @@ class Cache:
         The folder of all that nbmlops keeps for the project.
     digests : Digests, optional
         Those of the same project.
-    depot : str, optional
-        URL of where results are kept for others, too; see `Depot`.
+    shared : Shared, optional
+        Where results are kept for others, too, and with which key.
 
     Attributes
     ----------
     home : Path
         Where the results are.
+    refused : dict of str to str
+        Why a result that is there is not used, by key, in words that follow
+        *its result*.
+
+    Raises
+    ------
+    UsageError
+        Results are shared, and there is no key that others have, too.
     """
 
     def __init__(
-        self, home: Path, digests: Digests | None = None, *, depot: str | None = None
+        self,
+        home: Path,
+        digests: Digests | None = None,
+        *,
+        shared: Shared | None = None,
     ) -> None:
-        self.home = home / "cache"
+        shared = shared or Shared()
+        if shared.url and not shared.key:
+            raise UsageError(
+                "[tool.nbmlops.cache] has a url and no key: whoever can write there "
+                "could give you results.",
+                fix="Set NBMLOPS_CACHE_KEY to the same secret for all who share it, "
+                "such as what this prints once: openssl rand -hex 32",
+            )
+        self.home, self._project_home = home / "cache", home
+        self.refused: dict[str, str] = {}
         self._digests = digests or Digests(self.home / "digests")
-        self._depot = Depot(depot) if depot else None
+        self._seal = Seal(self.home / "key", shared.key)
+        self._depot = Depot(shared.url) if shared.url else None
 
-    def find(self, key: str) -> dict[str, Any] | None:
-        """Return a result, or None when it is not there or not whole.
+    def outputs(self, step: Step, folder: Path) -> Outputs:
+        """Return the outputs of a step of a pipeline in a folder."""
+        return Outputs(
+            step,
+            folder,
+            home=self._project_home,
+            digests=self._digests,
+            seal=self._seal,
+        )
+
+    def find(self, key: str, outputs: Outputs) -> dict[str, Any] | None:
+        """Return a result, or None when it is not there or not to be used.
 
         Parameters
         ----------
         key : str
             64 hexadecimal digits.
+        outputs : Outputs
+            All that it may put back.
 
         Returns
         -------
@@ -76,20 +121,32 @@ class Cache:
             As `keep` was given it.
         """
         path = self.entry_path(key)
-        body = read_whole(path)
-        if body is None or body["key"] != key:
-            return self._find_in_depot(key)
+        self.refused.pop(key, None)
         with suppress(OSError):
-            os.utime(path)  # it was used
+            if (body := self._open(key, path.read_bytes(), outputs)) is not None:
+                os.utime(path)  # it was used
+                return body
+        content = self._depot and self._depot.read(f"entries/{key[:2]}/{key}")
+        body = self._open(key, content, outputs) if content else None
+        if content and body is not None:
+            self.refused.pop(key, None)
+            with suppress(OSError):  # it is only for speed
+                write_bytes(path, content)
         return body
 
-    def _find_in_depot(self, key: str) -> dict[str, Any] | None:
-        content = self._depot and self._depot.read(f"entries/{key[:2]}/{key}")
-        body = whole(content) if content else None
-        if body is None or body["key"] != key:
+    def _open(
+        self, key: str, content: bytes, outputs: Outputs
+    ) -> dict[str, Any] | None:
+        try:
+            body = self._seal.open(content)
+            if not is_entry(body) or body["key"] != key:
+                raise SealError("is damaged")
+            strange = [name for name in body["outputs"] if not outputs.holds(name)]
+            if strange:
+                raise SealError(f"has {strange[0]!r}, which is none of its outputs")
+        except SealError as error:
+            self.refused[key] = str(error)
             return None
-        with suppress(OSError):  # it is only for speed
-            write_record(self.entry_path(key), _sealed(body))
         return body
 
     def keep(
@@ -109,81 +166,101 @@ class Cache:
         Returns
         -------
         dict
-            What is kept, with ``outputs`` as digest and size by name.
+            What is kept, with ``outputs`` as digest, size and mode by name.
 
         Raises
         ------
         OSError
             It cannot be written; nothing is kept then.
         """
-        kept = {name: self._keep_file(path) for name, path in outputs.items()}
-        found = {**body, "key": key, "outputs": kept, "made_at": time.time()}
-        body = json.loads(json.dumps(found))
-        write_record(self.entry_path(key), _sealed(body))
+        with self.lock(fcntl.LOCK_SH):
+            kept = {name: self._keep_file(path) for name, path in outputs.items()}
+            found = {**body, "key": key, "outputs": kept, "made_at": time.time()}
+            sealed = self._seal.close(found)
+            write_bytes(self.entry_path(key), sealed)
         if self._depot is not None:
             for path, each in zip(outputs.values(), kept.values(), strict=True):
                 self._depot.put(_blob(each["sha256"]), path)
-            content = json.dumps(_sealed(body)).encode()
-            self._depot.write(f"entries/{key[:2]}/{key}", content)
-        return dict(body)
+            self._depot.write(f"entries/{key[:2]}/{key}", sealed)
+        return self._seal.open(sealed)
 
     def restore(
-        self, entry: Mapping[str, Any], folder: Path, declared: tuple[str, ...]
-    ) -> bool:
-        """Make the outputs of a result what they were.
+        self, entry: Mapping[str, Any], outputs: Outputs
+    ) -> tuple[Path, ...] | None:
+        """Make the outputs of a result what they were, as far as they are the step's.
 
         Parameters
         ----------
         entry : Mapping of str to object
             As `find` returned it.
-        folder : Path
-            What the names are relative to.
-        declared : tuple of str
-            The outputs as the step declares them: of a folder, files that the result
-            does not have are removed.
+        outputs : Outputs
+            Those of its step.
 
         Returns
         -------
-        bool
-            False when a file is gone or is not what it was; the step has to run.
+        tuple of Path or None
+            What else is in the outputs, and left alone. None when a file is gone or is
+            not what it was: the step has to run.
 
         Raises
         ------
+        ConflictError
+            A file that is not the step's is in the way; nothing was done.
         OSError
             An output cannot be written.
         """
-        outputs: Mapping[str, Any] = entry["outputs"]
-        missing = []
-        for name, kept in outputs.items():
-            if kept is None:
-                return False  # it could not be written
-            path = folder / name
-            try:
-                is_there = (
-                    path.stat().st_size == kept["size"]
-                    and self._digests.sha256(path) == kept["sha256"]
-                )
-            except OSError:
-                is_there = False
-            if not is_there:
-                missing.append((path, str(kept["sha256"])))
-        if not all(self._has_blob(each) for _, each in missing):
-            return False
-        if not all(self._put_back(path, digest) for path, digest in missing):
-            return False
-        known = {folder / name for name in outputs}
-        for each in declared:
-            if (folder / each).is_dir():
-                for path in files_below(folder / each):
-                    if path not in known:
-                        path.unlink(missing_ok=True)
-        return True
+        wanted: Mapping[str, Any] = entry["outputs"]
+        if None in wanted.values():
+            return None  # it could not be written
+        todo = outputs.compare(wanted)
+        with self.lock(fcntl.LOCK_SH) if todo.write else nullcontext():
+            if not all(self._has_blob(kept["sha256"]) for kept in todo.write.values()):
+                return None
+            outputs.expect(wanted)
+            for path in todo.stale:
+                outputs.remove(path)
+            if not all(self._put_back(path, kept) for path, kept in todo.write.items()):
+                return None
+        for path, mode in todo.modes.items():
+            path.chmod(mode)
+        return tuple(todo.others)
+
+    def has_all(self, changes: Changes) -> bool:
+        """Return whether what is to be written is here, as far as that can be told."""
+        return self._depot is not None or all(
+            sharded(self.home / "blobs", kept["sha256"]).is_file()
+            for kept in changes.write.values()
+        )
+
+    @contextmanager
+    def lock(self, kind: int) -> Iterator[None]:
+        """Hold off a collector, or hold off all others as one, until the end."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(fd, kind)
+            yield
+        finally:
+            fcntl.flock(fd, fcntl.LOCK_UN)  # also where a fork has the file open
+            os.close(fd)
+
+    def read(self, path: Path) -> dict[str, Any] | None:
+        """Return what a file of an entry says, whoever has sealed it, or None."""
+        with suppress(OSError, SealError):
+            body = read_sealed(path.read_bytes())
+            return body if is_entry(body) and body["key"] == path.name else None
+        return None
 
     def last(self, slot: str) -> dict[str, Any] | None:
         """Return the newest key of a step and its parts, or None."""
         found = read_record(self._last(slot))
-        is_whole = isinstance(found, dict) and {"key", "parts"} <= found.keys()
-        return dict(found) if found and is_whole else None
+        match found:
+            case {"key": str(), "parts": dict() as parts, **rest}:
+                took_s = rest.get("duration_s")
+                is_number = isinstance(took_s, int | float)
+                is_whole = all(isinstance(each, dict) for each in parts.values())
+                return found if is_whole and (took_s is None or is_number) else None
+        return None
 
     def set_last(self, slot: str, key: str, parts: object, duration_s: float) -> None:
         """Remember the newest key of a step."""
@@ -192,11 +269,11 @@ class Cache:
             write_record(self._last(slot), record)
 
     def list_entries(self) -> Iterator[CacheEntry]:
-        """Yield the results that are whole, in no order."""
+        """Yield the results that are whole, whoever has sealed them, in no order."""
         for path in (self.home / "entries").glob("??/*"):
             with suppress(OSError):
                 at = path.stat()
-                body = read_whole(path)
+                body = self.read(path)
                 if body is not None:
                     sizes = [each["size"] for each in body["outputs"].values()]
                     yield CacheEntry(
@@ -219,37 +296,40 @@ class Cache:
     def _keep_file(self, path: Path) -> dict[str, Any]:
         digest = self._digests.sha256(path)
         blob = sharded(self.home / "blobs", digest)
-        try:
-            os.utime(blob)  # nobody collects it from now on
-            if blob.stat().st_size == path.stat().st_size:
-                return {"sha256": digest, "size": path.stat().st_size}
-        except OSError:
-            pass
-        if _copy(path, blob, expected=digest) != digest:
+        at = path.lstat()
+        kept = {"sha256": digest, "size": at.st_size, "mode": at.st_mode & 0o777}
+        with suppress(OSError):
+            os.utime(blob)  # it is in use
+            if blob.stat().st_size == at.st_size:
+                return kept
+        readable = at.st_mode & 0o666 | 0o600
+        if not _copy(path, blob, _aside(blob), expected=digest, mode=readable):
             raise OSError(f"{path} changed while it was kept")
-        return {"sha256": digest, "size": blob.stat().st_size}
+        return kept
 
     def _has_blob(self, digest: str) -> bool:
         """Return whether a file is here, now."""
         blob = sharded(self.home / "blobs", digest)
         if blob.is_file() or self._depot is None:
             return blob.is_file()
-        draft = blob.with_name(f".tmp-{uuid4().hex}")
+        draft = _aside(blob)
         draft.parent.mkdir(parents=True, exist_ok=True)
         try:
             if not self._depot.fetch(_blob(digest), draft):
                 return False
-            if _copy(draft, blob, expected=digest) == digest:
+            if _copy(draft, blob, _aside(blob), expected=digest, mode=0o600):
                 return True
         finally:
             draft.unlink(missing_ok=True)
         self._depot.remove(_blob(digest))
         return False
 
-    def _put_back(self, path: Path, digest: str) -> bool:
-        blob = sharded(self.home / "blobs", digest)
+    def _put_back(self, path: Path, kept: Mapping[str, Any]) -> bool:
+        blob = sharded(self.home / "blobs", kept["sha256"])
         try:
-            if _copy(blob, path, expected=digest) == digest:
+            name = sha256(path.name.encode("utf-8", "surrogateescape")).hexdigest()
+            draft = path.with_name(f"{DRAFT}{name[:16]}")  # one that was killed goes
+            if _copy(blob, path, draft, expected=kept["sha256"], mode=kept["mode"]):
                 return True
         except FileNotFoundError:
             return False
@@ -257,47 +337,74 @@ class Cache:
         return False
 
 
-def _copy(source: Path, target: Path, *, expected: str) -> str:
-    """Copy a file whole or not at all, and return the digest of what was copied."""
-    draft = target.with_name(f".tmp-{uuid4().hex}")
+def _copy(source: Path, target: Path, draft: Path, *, expected: str, mode: int) -> bool:
+    """Copy a file whole, or not at all if it has not the digest that is expected."""
+    hashed = hashlib.sha256()
     target.parent.mkdir(parents=True, exist_ok=True)
+    draft.unlink(missing_ok=True)
+    new = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        shutil.copyfile(source, draft)
-        with draft.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found == expected:
-            draft.replace(target)
-        return found
+        with (
+            open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as read,  # noqa: PTH123
+            open(os.open(draft, new, 0o600), "wb") as write,  # noqa: PTH123
+        ):
+            while chunk := read.read(1 << 20):
+                hashed.update(chunk)
+                write.write(chunk)
+        if hashed.hexdigest() != expected:
+            return False
+        draft.chmod(mode)
+        draft.replace(target)
+        return True
     finally:
         draft.unlink(missing_ok=True)
 
 
-def read_whole(path: Path) -> dict[str, Any] | None:
-    """Return the body of an entry that is as it was written, or None."""
-    try:
-        return whole(path.read_bytes())
-    except OSError:
-        return None
+def is_entry(body: Mapping[str, Any]) -> bool:
+    """Return whether what was read has the form of an entry.
+
+    Examples
+    --------
+    >>> is_entry({"key": "..", "outputs": {}})
+    False
+    """
+    match body:
+        case {
+            "key": str(key),
+            "pipeline": str(),
+            "step": str(),
+            "run_id": str(),
+            "duration_s": int() | float() as duration_s,
+            "made_at": int() | float(),
+            "values": dict(),
+            "metrics": dict(metrics),
+            "outputs": dict(outputs),
+        }:
+            models = (body.get("model_id"), body.get("model_run_id"))
+            return (
+                is_sha256(key)
+                and math.isfinite(duration_s)
+                and all(type(each) in (int, float) for each in metrics.values())
+                and all(each is None or isinstance(each, str) for each in models)
+                and all(map(_is_file, outputs.values()))
+            )
+    return False
 
 
-def whole(content: bytes) -> dict[str, Any] | None:
-    """Return the body of an entry that was read, when it is as it was written."""
-    try:
-        record = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or not isinstance(record.get("body"), dict):
-        return None
-    body: dict[str, Any] = record["body"]
-    return body if record.get("sha256") == _digest(body) else None
+def _is_file(kept: object) -> bool:
+    match kept:
+        case {"sha256": str(digest), "size": int(), "mode": int(mode)}:
+            return is_sha256(digest) and 0 <= mode <= 0o777
+    return False
 
 
-def _sealed(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {"body": body, "sha256": _digest(body)}
+def is_sha256(text: str) -> bool:
+    """Return whether a text is a digest."""
+    return _SHA256.fullmatch(text) is not None
 
 
-def _digest(body: Mapping[str, Any]) -> str:
-    return sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+def _aside(path: Path) -> Path:
+    return path.with_name(f".tmp-{uuid4().hex}")
 
 
 def _blob(digest: str) -> str:

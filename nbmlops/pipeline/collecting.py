@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from nbmlops.pipeline.cache import Cache, read_whole
+from nbmlops.pipeline.cache import Cache
 from nbmlops.pipeline.digests import sharded
 
 _GRACE_S = 3600.0
-"""A draft or a blob nobody names is left alone so long: its entry may be on its way."""
+"""A draft is left alone so long: it may still be written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,8 @@ class Collected:
     Attributes
     ----------
     n_entries, n_files : int
-        Results, and files that no result names any more.
+        Results, those that cannot be read among them, and files that no result names
+        any more.
     freed_bytes : int
         Of these files.
     left_bytes : int
@@ -45,7 +47,7 @@ def collect(
     Parameters
     ----------
     cache : Cache
-        Of a project; others may use it meanwhile.
+        Of a project; who keeps a result meanwhile is waited for, and waits.
     max_bytes : int, optional
         Bytes of outputs that may stay.
     older_than_s : float, optional
@@ -59,6 +61,13 @@ def collect(
         What went.
     """
     now = time.time() if now is None else now
+    with cache.lock(fcntl.LOCK_EX):
+        return _collect(cache, max_bytes, older_than_s, now)
+
+
+def _collect(
+    cache: Cache, max_bytes: int | None, older_than_s: float | None, now: float
+) -> Collected:
     entries = sorted(cache.list_entries(), key=lambda each: each.used_at)
     blobs = _blobs(cache)
     named = {each.key: _digests_of(cache, each.key) for each in entries}
@@ -66,7 +75,7 @@ def collect(
     for digests in named.values():
         for digest in digests:
             counts[digest] = counts.get(digest, 0) + 1
-    total = sum(blobs.get(digest, (0, 0.0))[0] for digest in counts)
+    total = sum(blobs.get(digest, 0) for digest in counts)
     n_entries = 0
     for each in entries:
         is_old = older_than_s is not None and now - each.used_at > older_than_s
@@ -77,19 +86,17 @@ def collect(
         for digest in named[each.key]:
             counts[digest] -= 1
             if counts[digest] == 0:
-                total -= blobs.get(digest, (0, 0.0))[0]
-    in_use = {digest for digest, count in counts.items() if count}
+                total -= blobs.get(digest, 0)
     freed = n_files = 0
-    taken = {d for digests in named.values() for d in digests} - in_use
-    for digest, (size, used_at) in blobs.items():
-        if digest in in_use or (digest not in taken and now - used_at < _GRACE_S):
-            continue
-        sharded(cache.home / "blobs", digest).unlink(missing_ok=True)
-        freed, n_files = freed + size, n_files + 1
-    unreadable = (
-        path for path in (cache.home / "entries").glob("??/*") if path.name not in named
-    )
-    for path in (*unreadable, *cache.home.rglob(".tmp-*")):
+    for digest, size in blobs.items():
+        if not counts.get(digest):
+            sharded(cache.home / "blobs", digest).unlink(missing_ok=True)
+            freed, n_files = freed + size, n_files + 1
+    for path in (cache.home / "entries").glob("??/[!.]*"):
+        if path.name not in named:
+            path.unlink(missing_ok=True)
+            n_entries += 1
+    for path in cache.home.rglob(".tmp-*"):
         with suppress(OSError):
             if now - path.stat().st_mtime > _GRACE_S:
                 path.unlink()
@@ -97,20 +104,15 @@ def collect(
         n_entries=n_entries,
         n_files=n_files,
         freed_bytes=freed,
-        left_bytes=sum(size for size, _ in blobs.values()) - freed,
+        left_bytes=sum(blobs.values()) - freed,
     )
 
 
 def _digests_of(cache: Cache, key: str) -> set[str]:
-    body = read_whole(cache.entry_path(key)) or {"outputs": {}}
+    body = cache.read(cache.entry_path(key)) or {"outputs": {}}
     return {each["sha256"] for each in body["outputs"].values()}
 
 
-def _blobs(cache: Cache) -> dict[str, tuple[int, float]]:
-    found = {}
-    for path in (cache.home / "blobs").glob("??/*"):
-        with suppress(OSError):
-            if not path.name.startswith("."):
-                at = path.stat()
-                found[path.name] = (at.st_size, at.st_mtime)
-    return found
+def _blobs(cache: Cache) -> dict[str, int]:
+    paths = (cache.home / "blobs").glob("??/[!.]*")
+    return {path.name: path.stat().st_size for path in paths}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -35,14 +34,18 @@ def write_record(path: Path, document: object) -> None:
     OSError
         It cannot be written.
     """
+    write_bytes(path, json.dumps(document).encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, and the folders above it, so that a reader sees all or none."""
     draft = path.with_name(f".tmp-{uuid4().hex}")
-    text = json.dumps(document)
     try:
         try:
-            draft.write_text(text, encoding="utf-8")
+            draft.write_bytes(content)
         except FileNotFoundError:
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_text(text, encoding="utf-8")
+            draft.write_bytes(content)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
@@ -55,20 +58,6 @@ def read_record(path: Path) -> Any | None:  # noqa: ANN401 - whatever was writte
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-
-
-_BESIDE = {"__pycache__", ".ipynb_checkpoints"}
-"""Folders that Python and Jupyter make by themselves."""
-
-
-def files_below(path: Path) -> Iterator[Path]:
-    """Yield a file itself, or of a folder all files below it, in order."""
-    if path.is_dir():
-        for name in sorted(os.listdir(path)):  # noqa: PTH208 - names alone
-            if name not in _BESIDE:
-                yield from files_below(path / name)
-    elif path.is_file():
-        yield path
 
 
 class Digests:

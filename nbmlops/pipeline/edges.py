@@ -13,6 +13,7 @@ from nbmlops.entities import Step
 from nbmlops.errors import did_you_mean
 from nbmlops.pipeline.globs import GLOB, PathPattern
 from nbmlops.pipeline.ground import Ground, Look
+from nbmlops.pipeline.outputs import find_link
 from nbmlops.pipeline.templates import has_template, references
 
 
@@ -72,6 +73,13 @@ class Edges:
                     self._ground.project,
                 ) or self._ground.path.is_relative_to(path):
                     self._ground.fault(line, f"{output!r} holds the pipeline itself.")
+                if (link := find_link(path, self._ground.folder)) is not None:
+                    shown = os.path.relpath(link, self._ground.folder)
+                    self._ground.fault(
+                        line,
+                        f"Output {output!r} is behind the link {shown!r}: name where "
+                        "that leads.",
+                    )
                 other = _overlap(path, made_by)
                 if other is not None and other != step.name:
                     self._ground.fault(

@@ -15,6 +15,8 @@ GLOB = re.compile(r"[*?\[]")
 """What makes a path a glob."""
 TOOL_FOLDERS = frozenset({"__pycache__", ".ipynb_checkpoints"})
 """Folders that Python and Jupyter make by themselves; no wildcard fits them."""
+DRAFT = ".nbmlops-draft-"
+"""How files begin that nbmlops is writing; no wildcard fits them, either."""
 _Reached = frozenset[int]
 
 
@@ -112,7 +114,7 @@ class PathPattern:
         for n in at:
             if n < self._end and n not in self._wild:
                 found |= {n + 1} if name == self._names[n] else set()
-            elif name in TOOL_FOLDERS:
+            elif name in TOOL_FOLDERS or name.startswith(DRAFT):
                 continue
             elif n == self._end or n in self._any:
                 found.add(n)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -12,8 +11,7 @@ from uuid import uuid4
 
 from nbmlops._masking import mask_tree
 from nbmlops.entities import Run, StepReport
-from nbmlops.pipeline.cache import Cache
-from nbmlops.pipeline.digests import files_below
+from nbmlops.pipeline.cache import Cache, is_sha256
 from nbmlops.pipeline.keys import Keys, changes
 from nbmlops.pipeline.tasks import Reply, Task
 from nbmlops.store import Store, search
@@ -64,10 +62,15 @@ def facts_of(task: Task, store: Store, run_id: str) -> dict[str, Any]:
 
 
 def keep(
-    task: Task, keys: Keys, cache: Cache, result: Result, facts: Mapping[str, Any]
+    task: Task,
+    keys: Keys,
+    cache: Cache,
+    result: Result,
+    facts: Mapping[str, Any],
+    made: Mapping[Path, str],
 ) -> Reply:
     """Keep the result, unless what it depends on is not what it was any more."""
-    folder = task.folder
+    outputs = cache.outputs(task.step, task.folder)
     body: dict[str, Any] = {
         "pipeline": task.pipeline,
         "step": task.name,
@@ -78,7 +81,9 @@ def keep(
         **facts,
     }
     notes = [f"{task.name}: {note}" for note in result.notes]
+    notes += outputs.left_alone(outputs.others(made))
     key = task.key
+    strange = [path for path, digest in made.items() if not is_sha256(digest)]
     if task.step.notebook is not None:
         now = keys.parts(task.step, task.params, upstream=task.upstream, slot=task.slot)
         moved = changes(task.parts, now)
@@ -87,18 +92,17 @@ def keep(
         elif mask_tree(body["values"]) != body["values"]:
             moved = "a value looks like a secret"
             notes.append(f"{task.name} is not kept: {moved}")
+        elif strange:
+            moved = f"it made {outputs.named(strange)}, which is a link or no file"
+            notes.append(f"{task.name} is not kept: {moved}")
         if moved:
             key = sha256(uuid4().bytes).hexdigest()
-    outputs = {
-        Path(os.path.relpath(path, folder)).as_posix(): path
-        for output in task.step.outputs
-        for path in files_below(folder / output)
-    }
-    entry: dict[str, Any] = {**body, "outputs": dict.fromkeys(outputs)}
-    if key == task.key or task.step.grid:
+    files = {outputs.name(path): path for path in made if path not in strange}
+    entry: dict[str, Any] = {**body, "outputs": dict.fromkeys(files)}
+    if key == task.key or (task.step.grid and not strange):
         try:
             kept = body if key == task.key else {**body, "values": {}}
-            entry = {**cache.keep(key, kept, outputs), "values": body["values"]}
+            entry = {**cache.keep(key, kept, files), "values": body["values"]}
         except OSError as error:
             notes.append(f"{task.name} is not kept: {error}")
             key = ""

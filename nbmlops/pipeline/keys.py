@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ class Keys:
         *,
         upstream: Mapping[str, str],
         made: Mapping[str, str] | None = None,
-        below: tuple[str, ...] = (),
+        gone: Collection[Path] = (),
         slot: str = "",
     ) -> Parts:
         """Return the parts of a step's key.
@@ -80,8 +80,8 @@ class Keys:
         made : Mapping of str to str, optional
             sha256 of the files that those make, by path, where they may not be there
             yet.
-        below : tuple of str, default=()
-            The outputs those declare: what is there of them on disk does not count.
+        gone : collection of Path, default=()
+            Files that are to go before it runs.
         slot : str, default=""
             What names the unit among all of the project: an effect that is to be once
             is its own, and that of no other step that does the same.
@@ -110,7 +110,7 @@ class Keys:
             return {
                 **self._of_notebook(path, step.kernel),
                 "params": {name: _digest(params[name]) for name in params},
-                "inputs": dict(sorted(self._inputs(step, made or {}, below))),
+                "inputs": dict(sorted(self._inputs(step, made or {}, gone))),
                 "outputs": dict.fromkeys(sorted(step.outputs), ""),
                 "upstream": dict(upstream),
                 **({"once": {"": slot}} if step.once else {}),
@@ -155,25 +155,21 @@ class Keys:
             self._kernels[name] = (spec, Packages(folder, spec))
         return self._kernels[name]
 
-    def _path(self, name: str) -> Path:
-        return Path(os.path.normpath(self._folder / name))
-
     def _named(self, path: Path) -> str:
         return Path(os.path.relpath(path, self._folder)).as_posix()
 
     def _inputs(
-        self, step: Step, made: Mapping[str, str], below: tuple[str, ...]
+        self, step: Step, made: Mapping[str, str], gone: Collection[Path]
     ) -> Iterator[tuple[str, str]]:
-        paths = {name: self._path(name) for name in made}
-        outputs = [self._path(each) for each in below]
+        paths = {Path(os.path.normpath(self._folder / name)): name for name in made}
         for text in step.inputs:
-            pattern = PathPattern(self._folder, text, made=paths.values())
-            for name, path in paths.items():
+            pattern = PathPattern(self._folder, text, made=paths)
+            for path, name in paths.items():
                 if pattern.fits(path):
                     yield name, made[name]
-            for file in pattern.files():
-                if not any(file.is_relative_to(each) for each in outputs):
-                    yield self._named(file), self.digests.sha256(file)
+            for path in pattern.files():
+                if path not in paths and path not in gone:
+                    yield self._named(path), self.digests.sha256(path)
 
 
 def key_of(parts: Parts) -> str:

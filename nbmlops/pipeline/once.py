@@ -20,7 +20,8 @@ from typing import Any
 from nbmlops._masking import mask_tree
 from nbmlops.entities import Step
 from nbmlops.errors import ConflictError
-from nbmlops.pipeline.digests import files_below, read_record, sharded, write_record
+from nbmlops.pipeline.digests import read_record, sharded, write_record
+from nbmlops.pipeline.outputs import files_at
 from nbmlops.tracking.owner import Owner
 
 _CLOCK_S = 0.02  # the clock of files may run so far behind
@@ -36,10 +37,13 @@ class Effect:
         Its run, where it came to its end.
     values : Mapping of str to object
         What it emitted, as far as that may be on disk.
+    begun_at : float
+        When it began, in seconds since 1970: what it wrote is not older.
     """
 
     run_id: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
+    begun_at: float = 0.0
 
 
 class Intent:
@@ -65,8 +69,9 @@ class Intent:
     def confirm(self, run_id: str, values: Mapping[str, Any]) -> None:
         """Say that the step is done, whatever becomes of its result."""
         plain = {k: v for k, v in values.items() if mask_tree({k: v}) == {k: v}}
-        done = {"run_id": run_id, "values": plain}
-        self._write({"begun_at": time.time(), "done": done})
+        begun_at = (read_record(self._path) or {}).get("begun_at", time.time())
+        done = {"run_id": run_id, "values": plain, "at": time.time()}
+        self._write({"begun_at": begun_at, "done": done})
 
     def _write(self, record: Mapping[str, Any]) -> None:
         write_record(self._path, record)
@@ -114,24 +119,25 @@ class Intent:
         if not self._path.exists():
             return None
         record = read_record(self._path)
-        record = record if isinstance(record, dict) else {"begun_at": time.time()}
-        begun_at, done = record["begun_at"], record.get("done")
-        made = {out: list(files_below(folder / out)) for out in step.outputs}
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(begun_at))
+        record = record if isinstance(record, dict) else {}
+        begun_at, done = record.get("begun_at", time.time()), record.get("done")
+        made = {out: list(files_at(folder / out)) for out in step.outputs}
+        when = time.localtime(begun_at if done is None else done["at"])
+        at = time.strftime("%Y-%m-%d %H:%M:%S", when)
         if done is not None:
             lacking = [repr(name) for name, files in made.items() if not files]
             if not lacking:
-                return Effect(done["run_id"], done["values"])
+                return Effect(done["run_id"], done["values"], begun_at - _CLOCK_S)
             raise ConflictError(
                 f"Step {step.name!r} is to be done once; it was done at {at}, and has "
                 f"not made its outputs: {', '.join(lacking)}.",
                 fix=f"Make them, or force step {step.name!r}.",
             )
         if made and all(
-            any(path.stat().st_mtime >= begun_at - _CLOCK_S for path in files)
+            any(at.st_mtime >= begun_at - _CLOCK_S for _, at in files)
             for files in made.values()
         ):
-            return Effect()
+            return Effect(begun_at=begun_at - _CLOCK_S)
         raise ConflictError(
             f"Step {step.name!r} is to be done once; it was begun at {at} and killed, "
             "and whether its effect took place is not known.",

@@ -18,6 +18,7 @@ from nbmlops.pipeline.cache import Cache
 from nbmlops.pipeline.ground import Look
 from nbmlops.pipeline.keys import Keys, Parts, changes, key_of
 from nbmlops.pipeline.once import Intent
+from nbmlops.pipeline.outputs import Outputs
 from nbmlops.pipeline.parameters import check_parameters, told
 from nbmlops.pipeline.tasks import ACTIONS
 from nbmlops.pipeline.templates import render
@@ -95,12 +96,13 @@ class Planner:
         self.spec, self._looks, self._force = spec, looks, frozenset(force)
         self._only, self._settings, self._store = only, settings, store
         self.folder = Path(spec.path).parent
-        self.project, self._home = settings.project, settings.home
+        self.project, self.home = settings.project, settings.home
         self.keys = Keys(self.folder, settings.project, settings.home)
-        self.cache = Cache(settings.home, self.keys.digests, depot=settings.cache.url)
+        self.cache = Cache(settings.home, self.keys.digests, shared=settings.cache)
         self.done: dict[str, StepReport] = {}
         self._key_of: dict[str, str] = {}
         self._made: dict[str, dict[str, str]] = {}
+        self._gone: set[Path] = set()
 
     def params_of(self, unit: Unit) -> dict[str, object]:
         """Return what a unit's notebook is given, templates filled in.
@@ -138,9 +140,7 @@ class Planner:
         """
         step = unit.step
         params = self.params_of(unit) if step.notebook else {}
-        planned = [name for name in step.needs if name in self._made]
-        below = tuple(out for name in planned for out in self.spec.step(name).outputs)
-        made = {k: v for name in planned for k, v in self._made[name].items()}
+        made = {k: v for n in step.needs for k, v in self._made.get(n, {}).items()}
         told = params
         if step.action is not None and step.action.source is not None:
             source = self.done[step.action.source]
@@ -150,11 +150,11 @@ class Planner:
             told,
             upstream={name: self._key_of[name] for name in step.needs},
             made=made,
-            below=below,
+            gone=self._gone,
             slot=self.slot(unit),
         )
         key = key_of(parts)
-        entry = self.cache.find(key)
+        entry = self.cache.find(key, self.outputs(step))
         why = f"as made by run {(entry or {}).get('run_id')}"
         is_given = self._only not in (None, step.name)
         is_named = step.name in self._force
@@ -167,7 +167,7 @@ class Planner:
             entry, why, is_forced = None, gap, True
         elif entry is None:
             why = self._why(unit, key, parts)
-            intent = Intent(self._home, key)
+            intent = Intent(self.home, key)
             if step.once and not intent.is_under_way():
                 intent.effect(step, self.folder)
         return Decision(
@@ -179,6 +179,10 @@ class Planner:
             entry=entry,
             is_forced=is_forced,
         )
+
+    def outputs(self, step: Step) -> Outputs:
+        """Return the outputs of a step."""
+        return self.cache.outputs(step, self.folder)
 
     def _gap(self, step: Step, entry: Mapping[str, Any]) -> str:
         """Return what is not as a step left it outside of files, or ""."""
@@ -196,7 +200,7 @@ class Planner:
         if last is None:
             return "not run before"
         if last["key"] == key:
-            return "its result is not kept any more"
+            return f"its result {self.cache.refused.get(key, 'is not kept any more')}"
         return changes(last["parts"], parts) or "it was made by another version"
 
     def remember(self, decision: Decision) -> None:
@@ -248,27 +252,33 @@ class Planner:
                 ]
                 continue
             decisions = [self._decide_safely(unit) for unit in units]
-            for unit, found in zip(units, decisions, strict=True):
-                entry = found.entry if isinstance(found, Decision) else None
-                planned.append(
-                    PlannedStep(
-                        step=unit.name,
-                        state="cached" if entry else "run",
-                        why=found.why if isinstance(found, Decision) else found,
-                        run_id=entry.get("run_id") if entry else None,
-                    )
-                )
             sound = [each for each in decisions if isinstance(each, Decision)]
-            if len(sound) == len(units) and all(each.entry for each in sound):
-                self._settle_cached(step, sound)
-            else:
+            whys = [d.why if isinstance(d, Decision) else d for d in decisions]
+            problem = ""
+            if len(sound) < len(units) or not all(each.entry for each in sound):
                 is_known = all(
-                    self.cache.find(each.key) is not None
+                    self.cache.find(each.key, self.outputs(step)) is not None
                     for each in sound
                     if each.entry is None
                 )
                 is_same = len(sound) == len(units) and is_known
                 runs[step.name] = "open" if is_same else "run"
+            else:
+                chosen, problem, note = self._settle_cached(step, sound)
+                whys[chosen] = problem or f"{whys[chosen]}{note}"
+                if problem:
+                    runs[step.name] = "run"
+            for n, (unit, found) in enumerate(zip(units, decisions, strict=True)):
+                entry = found.entry if isinstance(found, Decision) else None
+                is_cached = entry is not None and not (problem and n == chosen)
+                planned.append(
+                    PlannedStep(
+                        step=unit.name,
+                        state="cached" if is_cached else "run",
+                        why=whys[n],
+                        run_id=entry.get("run_id") if entry and is_cached else None,
+                    )
+                )
         return tuple(planned)
 
     def _decide_safely(self, unit: Unit) -> Decision | str:
@@ -277,14 +287,35 @@ class Planner:
         except NbmlopsError as error:
             return f"will fail: {error.problem}"
 
-    def _settle_cached(self, step: Step, decisions: list[Decision]) -> None:
+    def _settle_cached(
+        self, step: Step, decisions: list[Decision]
+    ) -> tuple[int, str, str]:
+        """Note what is put back; return of which unit, why it cannot be, and a note."""
         reports = [self.report_of(each) for each in decisions]
         chosen = choose(step, reports)
-        entry = decisions[chosen].entry or {}
-        self._made[step.name] = {
-            name: kept["sha256"] for name, kept in entry["outputs"].items()
-        }
+        outputs, entry = self.outputs(step), decisions[chosen].entry or {}
+        note = ""
+        if self.puts_back(step):
+            try:
+                changes = outputs.compare(entry["outputs"])
+            except (NbmlopsError, OSError) as error:
+                problem = getattr(error, "problem", f"{error}.")
+                return chosen, f"will fail: {problem}", ""
+            if not self.cache.has_all(changes):
+                return chosen, "its files are gone", ""
+            self._made[step.name] = {
+                name: kept["sha256"] for name, kept in entry["outputs"].items()
+            }
+            self._gone |= {*changes.stale}
+            if changes.others:
+                note = f"; leaves alone {outputs.named(changes.others)}"
         self.settle(step, [each.key for each in decisions], reports[chosen])
+        return chosen, "", note
+
+    @staticmethod
+    def puts_back(step: Step) -> bool:
+        """Return whether a kept result of a step comes back as files."""
+        return not step.grid or step.select is not None
 
     def report_of(self, decision: Decision) -> StepReport:
         """Return a result that is kept, as if its unit had run."""

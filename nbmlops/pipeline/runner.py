@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
+
+from filelock import Timeout
 
 from nbmlops.engines import Engine
 from nbmlops.entities import PipelineReport, RunStatus, Step, StepReport
-from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.errors import ConflictError, NbmlopsError, UsageError
 from nbmlops.pipeline import watching
 from nbmlops.pipeline.crew import Crew, Ended
 from nbmlops.pipeline.feed import Feed
 from nbmlops.pipeline.live import Live
 from nbmlops.pipeline.outcomes import Outcomes, ended
+from nbmlops.pipeline.outputs import lock_outputs
 from nbmlops.pipeline.planning import Decision, Planner
 from nbmlops.pipeline.recording import Recording
 from nbmlops.pipeline.retries import Retries
@@ -197,28 +201,43 @@ class Runner:
                 continue
             decisions.append(decision)
         for decision in decisions[n_before:]:
-            if decision.entry is not None and self._put_back(decision):
+            try:
+                why = decision.why if decision.entry is None else self._gap(decision)
+            except ConflictError as error:
+                self._fail(decision.unit, f"{error.problem} {error.fix}")
+                continue
+            if decision.entry is not None and not why:
                 self._planner.remember(decision)
                 report = self._planner.report_of(decision)
                 self._say(f"{report.step}: cached, {report.why}")
                 self._recording.hit(report, step.notebook, decision.key)
                 self._note(decision.unit, report)
             else:
-                why = decision.why if decision.entry is None else "its files are gone"
                 self._ready.append(replace(decision, entry=None, why=why))
 
-    def _put_back(self, decision: Decision) -> bool:
+    def _gap(self, decision: Decision) -> str:
+        """Put a kept result back, and return why it could not be, or ""."""
         step = decision.unit.step
         if step.grid:  # the selected one is put back when all are there
-            return True
+            return ""
         assert decision.entry is not None  # noqa: S101
         try:
-            return self._planner.cache.restore(
-                decision.entry, self._planner.folder, step.outputs
-            )
+            is_back = self._restore(decision.entry, step, timeout_s=0)
+        except Timeout:  # a worker can wait
+            return "another run is at its files"
         except OSError as error:
             self._notes.append(f"{decision.unit.name} was not put back: {error}")
-            return False
+            return "its files cannot be put back"
+        return "" if is_back else "its files are gone"
+
+    def _restore(
+        self, entry: Mapping[str, Any], step: Step, *, timeout_s: float = -1
+    ) -> bool:
+        home, outputs = self._planner.home, self._planner.outputs(step)
+        with lock_outputs(home, self._planner.folder, step, timeout_s=timeout_s):
+            others = self._planner.cache.restore(entry, outputs)
+        self._notes += outputs.left_alone(others or ())
+        return others is not None
 
     def _dispatch(self) -> None:
         if self._is_ending:
@@ -349,10 +368,7 @@ class Runner:
     ) -> None:
         reply = self._entries.get(report.step)
         entry = decision.entry if reply is None else reply.entry
-        folder = self._planner.folder
-        if entry is None or not self._planner.cache.restore(
-            entry, folder, step.outputs
-        ):
+        if entry is None or not self._restore(entry, step):
             raise UsageError(
                 f"The files of {report.step!r}, the selected one, are not in the "
                 "cache.",

@@ -6,13 +6,10 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
-
-from filelock import FileLock
 
 from nbmlops.entities import CellProgress, StepReport
 from nbmlops.errors import NbmlopsError, NotebookError, StoreError
@@ -20,8 +17,8 @@ from nbmlops.pipeline.cache import Cache
 from nbmlops.pipeline.keeping import Result, facts_of, keep, report_of
 from nbmlops.pipeline.keys import Keys
 from nbmlops.pipeline.live import notebook_file, report_to
-from nbmlops.pipeline.made import missing, stamps
 from nbmlops.pipeline.once import Intent
+from nbmlops.pipeline.outputs import lock_outputs
 from nbmlops.pipeline.tasks import KEY, Failure, Reply, Task
 from nbmlops.store import Store, connect, runs, search, selection
 from nbmlops.tracking.sender import sender
@@ -63,9 +60,10 @@ def work(task: Task, *, act: Act) -> Reply:
     """
     began_at = time.monotonic()
     keys = Keys(task.folder, task.settings.project, task.settings.home)
-    cache = Cache(task.settings.home, keys.digests, depot=task.settings.cache.url)
     try:
-        with _alone(task):
+        cache = Cache(task.settings.home, keys.digests, shared=task.settings.cache)
+        names = [task.slot] if task.step.once else []
+        with lock_outputs(task.settings.home, task.folder, task.step, names):
             return _work(task, keys, cache, act)
     except NotebookError as error:
         if error.how == "given up":
@@ -103,41 +101,37 @@ def _given_up(task: Task, error: NotebookError, duration_s: float) -> Reply:
     return Reply(report=report)
 
 
-@contextmanager
-def _alone(task: Task) -> Iterator[None]:
-    """Keep others from the same step's files and effects; its end frees the lock."""
-    names = {os.path.normpath(task.folder / output) for output in task.step.outputs}
-    names |= {task.slot} if task.step.once else set()
-    folder = task.settings.home / "pipelines" / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as held:
-        for name in sorted(names):  # in one order, so that none waits for another
-            digest = sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
-            held.enter_context(FileLock(folder / f"{digest[:32]}.lock"))
-        yield
-
-
 def _work(task: Task, keys: Keys, cache: Cache, act: Act) -> Reply:
     step, folder = task.step, task.folder
-    entry = cache.find(task.key) if task.may_be_cached else None
-    if entry is not None and cache.restore(entry, folder, step.outputs):
-        return Reply(report=report_of(task, entry, "cached"), entry=entry)
+    outputs = cache.outputs(step, folder)
+    entry = cache.find(task.key, outputs) if task.may_be_cached else None
+    if entry is not None and (others := cache.restore(entry, outputs)) is not None:
+        notes = outputs.left_alone(others)
+        return Reply(report=report_of(task, entry, "cached"), entry=entry, notes=notes)
     intent = Intent(task.settings.home, task.key) if step.once else None
     store = connect(task.settings)
     effect = intent.effect(step, folder) if intent and task.may_be_cached else None
     if effect is None:
-        before = stamps(step, folder)
-        result = _execute(task, store, act, intent)
+        before = outputs.stamps()
+        try:
+            result = _execute(task, store, act, intent)
+        except BaseException:
+            with suppress(OSError):
+                outputs.record(before)  # what it wrote is its own, all the same
+            raise
+        made = outputs.record(before)
         result.run_id = _arrived(store, result.run_id)
-        _check_outputs(task, store, result.run_id, before)
-    elif effect.run_id is None:
-        result = _killed(task)
+        _check_outputs(task, store, result.run_id, outputs.missing(before))
     else:
-        result = Result(_arrived(store, effect.run_id), 0.0, effect.values)
+        made = outputs.record(outputs.stamps(before_s=effect.begun_at))
+        if effect.run_id is None:
+            result = _killed(task)
+        else:
+            result = Result(_arrived(store, effect.run_id), 0.0, effect.values)
     is_known = step.notebook and (effect is None or effect.run_id)
     facts = facts_of(task, store, result.run_id) if is_known else {}
-    reply = keep(task, keys, cache, result, facts)
-    if intent is not None and cache.find(task.key) is not None:
+    reply = keep(task, keys, cache, result, facts, made)
+    if intent is not None and cache.find(task.key, outputs) is not None:
         intent.withdraw()
     return reply
 
@@ -248,10 +242,9 @@ def _arrived(store: Store, run_id: str) -> str:
 
 
 def _check_outputs(
-    task: Task, store: Store, run_id: str, before: Mapping[Path, tuple[int, int]]
+    task: Task, store: Store, run_id: str, faults: Sequence[str]
 ) -> None:
     """Refuse a run that has not made what its step declares."""
-    faults = missing(task.step, task.folder, before)
     if not faults:
         return
     problem = f"Step {task.name!r} did not make its outputs: {', '.join(faults)}."

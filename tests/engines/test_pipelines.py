@@ -267,6 +267,7 @@ def test_a_dask_worker_that_is_killed_takes_no_step_with_it(
 
 def test_what_another_machine_has_run_is_not_run_again(project, tmp_path, monkeypatch):
     monkeypatch.setenv("NBMLOPS_CACHE_URL", f"file://{tmp_path}/shared")
+    monkeypatch.setenv("NBMLOPS_CACHE_KEY", "the same for all who share results")
     results = []
     for name in ("mine", "theirs"):
         folder = tmp_path / name

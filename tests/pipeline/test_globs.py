@@ -115,7 +115,8 @@ def test_a_plan_and_a_run_see_the_same_inputs(keys, made, stale, mine, text):
     plant(folder, [f"b/{path}" for path in stale])
     with tempfile.TemporaryDirectory() as scratch:
         known = hashed(plant(Path(scratch), [f"b/{p}" for p in made]), Path(scratch))
-    planned = finder.parts(step, {}, upstream={}, made=known, below=("./b/",))
+    gone = files_in(folder / "b")
+    planned = finder.parts(step, {}, upstream={}, made=known, gone=gone)
     shutil.rmtree(folder / "b", ignore_errors=True)
     plant(folder, [f"b/{path}" for path in made])
     run = finder.parts(step, {}, upstream={})

@@ -230,14 +230,21 @@ def test_corrupt_and_missing_entries_are_misses(store, project):
     path = write_chain(project)
     nm.Pipeline.load(path, store=store).run()
     cache = project / ".nbmlops" / "cache"
-    for n, spoil in enumerate(
+    sealed = "is damaged, or sealed with a key of another project"
+    for n, (why, spoil) in enumerate(
         (
-            lambda each: each.write_bytes(b"not JSON"),
-            lambda each: each.write_bytes(
-                each.read_bytes().replace(b"train", b"trian")
+            ("is damaged", lambda each: each.write_bytes(b"not JSON")),
+            (
+                sealed,
+                lambda each: each.write_bytes(
+                    each.read_bytes().replace(b"train", b"trian")
+                ),
             ),
-            lambda each: each.unlink(),
-            lambda each: each.write_bytes(b'{"body": 1, "sha256": 2}'),
+            ("is not kept any more", lambda each: each.unlink()),
+            (
+                "is of an earlier format; such go with: nbmlops cache gc",
+                lambda each: each.write_bytes(b'{"body": 1, "sha256": 2}'),
+            ),
         )
     ):
         entry = next(
@@ -246,13 +253,13 @@ def test_corrupt_and_missing_entries_are_misses(store, project):
             if b'"train"' in each.read_bytes()
         )
         spoil(entry)
-        assert plan_of(path)["train"] == ("run", "its result is not kept any more")
+        assert plan_of(path)["train"] == ("run", f"its result {why}")
         report = nm.Pipeline.load(path, store=store).run().report
         assert states(report) == {"prepare": "cached", "train": "done"}
         assert ledger(project).count("train") == n + 2
 
     (blob,) = (cache / "blobs").glob("??/*")
-    (project / "build" / "clean.txt").write_text("not what it was")
+    (project / "build" / "clean.txt").unlink()
     blob.write_bytes(b"1 2 4")
     report = nm.Pipeline.load(path, store=store).run().report
     assert report.step("prepare").state == "done"
@@ -470,12 +477,60 @@ def test_a_cache_that_is_off_and_a_folder_as_an_output(store, project):
         "n": 3
     }
     (project / "parts" / "0.txt").unlink()
-    (project / "parts" / "stray.txt").write_text("x")
+    notes = project / "parts" / "notes.txt"
+    notes.write_text("three days of work")
     report = nm.Pipeline.load(path, store=store).run().report
     assert states(report) == {"split": "cached", "count": "done"}
-    assert report.step("count").values == {"n": 3}
+    assert report.step("count").values == {"n": 4}
+    assert "split leaves alone 'parts/notes.txt', not made by it" in report.notes
+    assert plan_of(path)["split"][1].endswith("leaves alone 'parts/notes.txt'")
     assert ledger(project) == ["count", "count"]
+    nm.Pipeline.load(path, store=store).run(force="split", params={"split.n": 1})
+    assert notes.read_text() == "three days of work"
     assert plan_of(path)["count"] == ("run", "its cache is off")
+
+
+def test_a_file_that_the_user_changed_is_named_and_kept(store, project):
+    path = write_chain(project)
+    nm.Pipeline.load(path, store=store).run()
+    clean = project / "build" / "clean.txt"
+    clean.write_text("corrected by hand")
+    problem = "'build/clean.txt' is not as step 'prepare' made it, and left alone."
+    plan = plan_of(path)
+    assert plan["prepare"] == ("run", f"will fail: {problem}")
+    assert plan["train"] == ("run", "behind 'prepare', which runs")
+    with pytest.raises(PipelineRunError) as caught:
+        nm.Pipeline.load(path, store=store).run()
+    assert caught.value.report.step("prepare").why.startswith(problem)
+    assert clean.read_text() == "corrected by hand"
+    assert ledger(project) == ["prepare", "train"]
+    clean.unlink()
+    report = nm.Pipeline.load(path, store=store).run().report
+    assert states(report) == {"prepare": "cached", "train": "cached"}
+    assert clean.read_text() == "1 2 3"
+
+
+def test_what_a_failed_run_left_is_the_steps_and_a_link_is_not_kept(store, project):
+    write_notebook(
+        project / "a.ipynb",
+        ["from pathlib import Path\nout = Path('out')\nout.mkdir(exist_ok=True)\n"
+         "(out / 'a.txt').write_text(kind)\nassert kind != 'fail'\n"
+         "if kind == 'link':\n    (out / 'last').symlink_to('a.txt')"],
+        parameters="kind: str = 'good'",
+    )  # fmt: skip
+    path = write_pipeline(project, "steps: {a: {notebook: a.ipynb, outputs: [out]}}")
+    made = project / "out" / "a.txt"
+    nm.Pipeline.load(path, store=store).run()
+    with pytest.raises(PipelineRunError):
+        nm.Pipeline.load(path, store=store).run(params={"a.kind": "fail"})
+    assert made.read_text() == "fail"
+    assert states(nm.Pipeline.load(path, store=store).run().report) == {"a": "cached"}
+    assert made.read_text() == "good"
+    report = nm.Pipeline.load(path, store=store).run(params={"a.kind": "link"}).report
+    said = "a is not kept: it made 'out/last', which is a link or no file"
+    assert report.notes == (said,)
+    assert states(nm.Pipeline.load(path, store=store).run().report) == {"a": "cached"}
+    assert [each.name for each in (project / "out").iterdir()] == ["a.txt"]
 
 
 def test_a_glob_that_looks_into_folders_orders_steps_and_decides_what_runs(

@@ -18,6 +18,7 @@ from nbmlops.errors import UsageError
 from nbmlops.pipeline.exports.words import crons_of, limit_s
 
 _CACHE = ".nbmlops/cache"
+_SECRETS = ("MLFLOW_TRACKING_URI", "NBMLOPS_CACHE_KEY")
 
 
 def write(
@@ -61,7 +62,7 @@ def write(
         "jobs": {
             "pipeline": {
                 "runs-on": "ubuntu-latest",
-                "env": {"MLFLOW_TRACKING_URI": "${{ secrets.MLFLOW_TRACKING_URI }}"},
+                "env": {name: f"${{{{ secrets.{name} }}}}" for name in _SECRETS},
                 "defaults": {
                     "run": {"working-directory": folder.relative_to(root).as_posix()}
                 },

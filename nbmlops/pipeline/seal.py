@@ -1,0 +1,125 @@
+"""Records that only who has the project's key can have written."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from nbmlops.errors import UsageError
+from nbmlops.secrets import find_reference
+
+_HEAD = b"nbmlops-sealed-2 "
+_SHORTEST = 16  # characters of a key that is given
+
+
+class SealError(Exception):
+    """What was read is not to be used; says why in words that follow *its result*."""
+
+
+class Seal:
+    """Seals records, and opens those that have the seal.
+
+    Parameters
+    ----------
+    file : Path
+        Where the key of the project is; made when the first record is sealed.
+    reference : str, optional
+        ``secret:NAME`` of a key to use instead, which others have, too.
+
+    Raises
+    ------
+    UsageError
+        The key is too short.
+    NotFoundError
+        There is no such secret.
+    """
+
+    def __init__(self, file: Path, reference: str | None = None) -> None:
+        self._file = file
+        self._key = b""
+        given = find_reference(reference) if reference else None
+        if given is not None:
+            if len(given) < _SHORTEST:
+                raise UsageError(
+                    f"The key of the cache, {reference}, has {len(given)} characters.",
+                    fix=f"Give it {_SHORTEST} or more at random: openssl rand -hex 32",
+                )
+            self._key = sha256(given.encode()).digest()
+
+    def close(self, body: Mapping[str, Any]) -> bytes:
+        """Return a record as sealed bytes.
+
+        Raises
+        ------
+        OSError
+            The key of the project cannot be made.
+        """
+        self._key = self._key or self._read() or self._make()
+        content = json.dumps(body).encode()
+        return b"%s%s\n%s" % (_HEAD, self._mac(content), content)
+
+    def open(self, sealed: bytes) -> dict[str, Any]:
+        """Return a record.
+
+        Raises
+        ------
+        SealError
+            It was not sealed with this key, or is none.
+        """
+        head, _, content = sealed.partition(b"\n")
+        self._key = self._key or self._read()
+        if head.startswith(_HEAD):
+            mac = head.removeprefix(_HEAD)
+            if not self._key or not hmac.compare_digest(mac, self._mac(content)):
+                raise SealError("is damaged, or sealed with a key of another project")
+        return read_sealed(sealed)
+
+    def _mac(self, content: bytes) -> bytes:
+        return blake2b(content, key=self._key, digest_size=32).hexdigest().encode()
+
+    def _read(self) -> bytes:
+        with suppress(OSError):
+            text = self._file.read_bytes().strip()
+            if re.fullmatch(rb"[0-9a-f]{64}", text):
+                return bytes.fromhex(text.decode())
+        return b""
+
+    def _make(self) -> bytes:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._file.with_name("key.lock")):
+            if key := self._read():
+                return key
+            draft = self._file.with_name(f".tmp-{secrets.token_hex(8)}")
+            fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(fd, "w") as file:
+                file.write(secrets.token_hex(32))
+            draft.replace(self._file)
+            return self._read()
+
+
+def read_sealed(sealed: bytes) -> dict[str, Any]:
+    """Return a record without a look at its seal: good to list it, never to use it.
+
+    Raises
+    ------
+    SealError
+        It is none.
+    """
+    head, _, content = sealed.partition(b"\n")
+    if sealed.startswith(b'{"body"'):
+        raise SealError("is of an earlier format; such go with: nbmlops cache gc")
+    with suppress(ValueError, RecursionError):
+        body = json.loads(content) if head.startswith(_HEAD) else None
+        if isinstance(body, dict):
+            return body
+    raise SealError("is damaged")
