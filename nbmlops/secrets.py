@@ -27,7 +27,10 @@ _REFERENCE = re.compile(rf"secret:({_NAME.pattern})")
 _SHORTEST = 4
 _SHORTEST_LINE = 16
 
+_URL_SAFE = str.maketrans("+/", "-_")
+
 _forms: dict[str, None] = {}
+_codes: dict[str, bytes] = {}
 
 
 class Secret(str):
@@ -225,6 +228,9 @@ def remember(value: str) -> None:
         for form in _forms_of(value):
             if len(form) >= _SHORTEST:
                 _forms[form] = None
+        raw = value.encode("utf-8", "surrogatepass")
+        if len(raw) >= _SHORTEST:
+            _codes.update((code, raw) for code in _codes_of(raw))
 
 
 def _forms_of(value: str) -> Iterator[str]:
@@ -232,17 +238,33 @@ def _forms_of(value: str) -> Iterator[str]:
     yield value
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield json.dumps(value)[1:-1].replace("/", "\\/")  # as pandas writes JSON
+    yield value.replace('"', '""')  # as in CSV
     yield repr(value)[1:-1]
     yield html.escape(value)
+    yield html.escape(value, quote=False)  # as in a table of pandas
     raw = value.encode("utf-8", "surrogatepass")
     yield quote(raw, safe="")
     yield quote(raw)
     yield quote_plus(raw)
-    if len(value) >= 2 * _SHORTEST:
-        yield base64.b64encode(raw).decode().rstrip("=")
     for line in value.splitlines():  # a traceback puts a number before each line
         if len(line) >= _SHORTEST_LINE:
             yield line
+
+
+def _codes_of(raw: bytes) -> Iterator[str]:
+    """Yield what of some bytes is the same in base64, whatever stands around them."""
+    for n_before in range(3):
+        code = base64.b64encode(bytes(n_before) + raw).decode().rstrip("=")
+        is_cut = (n_before + len(raw)) % 3 != 0
+        stable = code[(0, 2, 3)[n_before] : len(code) - is_cut]
+        yield stable
+        yield stable.translate(_URL_SAFE)
+
+
+def known_codes() -> tuple[tuple[str, bytes], ...]:
+    """Return texts that hint at a secret in base64, each with the secret's bytes."""
+    return tuple(_codes.items())
 
 
 def known_forms() -> tuple[str, ...]:

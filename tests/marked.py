@@ -126,10 +126,7 @@ def marked(seed=0):
         ("azure storage", storage, "AccountKey", "AccountName=x;{n}={v};Suffix=y"),
         ("in a query", draw(40, HEX), "access_token", "https://h/x?a=1&{n}={v}&b=2"),
         ("in xml", draw(14), "password", "<user>a</user><{n}>{v}</{n}>"),
-        ("curl", draw(14), "password", "curl -s -u ada:{v} https://example.org"),
-        ("requests", draw(14), "password", 'requests.get(url, auth=("ada", "{v}"))'),
         ("default", draw(20), "API_KEY", 'os.environ.get("{n}", "{v}")'),
-        ("netrc", draw(14), "password", "machine h login ada {n} {v}"),
     ]
     return found + [
         Marked(kind, value, name, said.format(n=name, v=value))

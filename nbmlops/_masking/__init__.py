@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import string
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nbmlops._masking.names import MASK, Strength, is_secret, strength_of
 from nbmlops._masking.spans import Finds, spans_of
-from nbmlops._masking.tokens import Span
-from nbmlops.secrets import Secret, known_forms
+from nbmlops._masking.tokens import Span, find
+from nbmlops.secrets import Secret, known_codes, known_forms
 
 __all__ = [
     "MASK",
@@ -25,6 +27,9 @@ __all__ = [
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _BINARY = re.compile(r"image/(?!svg)|audio/|video/|font/|application/(?:pdf|octet)")
 _SHORTEST_ELSEWHERE = 8
+_BASE64 = frozenset(f"{string.ascii_letters}{string.digits}+/-_")
+_BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]+")
+_PLAIN_BASE64 = str.maketrans("-_", "+/")
 
 
 def mask(text: str, known: Iterable[str] = ()) -> str:
@@ -67,7 +72,7 @@ def _masked(text: str, known: Iterable[str]) -> str:
 
 def _masked_once(text: str, known: Iterable[str]) -> str:
     plain = _ANSI.sub("", text) if "\x1b[" in text else text
-    spans = sorted([*spans_of(plain), *_known_spans(plain, known)])
+    spans = sorted([*spans_of(plain), *_known_spans(plain, known), *_coded(plain)])
     if not spans:
         return text
     pieces: list[str] = []
@@ -85,6 +90,19 @@ def _known_spans(text: str, known: Iterable[str]) -> Iterator[Span]:
         while at >= 0:
             yield at, at + len(form)
             at = text.find(form, at + len(form))
+
+
+def _coded(text: str) -> Iterator[Span]:
+    """Yield the runs of base64 in a text that hold a known secret, as a login does."""
+    for hint, raw in known_codes():
+        for at in find(text, hint):
+            start = at
+            while start > 0 and text[start - 1] in _BASE64:
+                start -= 1
+            found = _BASE64_RUN.match(text, start)
+            code = (found[0] if found else "").translate(_PLAIN_BASE64)
+            if raw in base64.b64decode(code + "=" * (-len(code) % 4)):
+                yield start, start + len(code)
 
 
 def recorded(value: object, name: str = "") -> str:

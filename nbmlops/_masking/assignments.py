@@ -1,4 +1,4 @@
-"""Secrets that are known by the name they are given to."""
+"""Secrets that are known by the name they are given to: ``name = literal``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nbmlops._masking.names import (
     stands_for,
     strength_of,
 )
-from nbmlops._masking.tokens import Span
+from nbmlops._masking.tokens import Span, find
 
 # Every name that `strength_of` knows holds one of these, in lower case.
 _HINTS = (
@@ -28,7 +28,6 @@ _HINTS = (
 )
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _LONGEST_NAME = 80
-_CONTEXT = 120
 _LONG = 16
 
 _QUOTE = r"""\\?["'`]|&quot;|&\#39;|&\#x27;"""
@@ -50,24 +49,13 @@ _OPENING = re.compile(
 )
 _BARE = re.compile(r"""[^\s"'`<>,;&()\[\]{}|\\]{1,1024}+""")
 _BARE_IN_SHELL = re.compile(r"""[^\s"'`\\]{1,1024}+""")
-_SETTERS = frozenset(
-    (
-        "export",
-        "set",
-        "setenv",
-        "setx",
-        "env",
-        "declare",
-        "%env",
-        "%set_env",
-        "ENV",
-        "ARG",
-    )
+# What a command sets: ``--name value``, ``%env NAME value``, ``export NAME=value``.
+_SETTER = re.compile(
+    r"(?P<is_first>^|[\n;&|!$(\"'`])?[ \t]*(?<!\w)"
+    r"(?:export|set|setenv|env|declare|%env|%set_env|ENV|ARG)[ \t]+(?:-\w+[ \t]+)?$"
 )
-_PROMPTS = frozenset(["RUN", "!", "$", "&&", ";", "sudo", "||"])
-_QUOTES = str.maketrans("'\"`(<>", "      ")
-_PAIR = re.compile(r"\w+=[^,;()]+;?|.*;")
-_PAIRS_AFTER = re.compile(r"\s*;|\s+[A-Za-z_]+=[^=]")
+_PAIR_BEFORE = re.compile(r"(?:[?&;]|\w=[^\s,;()]+[ \t])$")
+_PAIR_AFTER = re.compile(r"\s*;|\s+[A-Za-z_]+=[^=]")
 _EXPRESSION = re.compile(
     r"[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+)*+(?:\.?$|[\[(].*)", re.DOTALL
 )
@@ -75,36 +63,22 @@ _DIGIT_OR_SIGN = re.compile(r"[^A-Za-z_.]")
 
 
 def assigned_spans(text: str, lowered: str) -> Iterator[Span]:
-    """Yield where a text gives a value to the name of a secret.
+    """Yield where a text gives a literal to the name of a secret.
 
-    In Python, JSON, YAML, TOML, XML, shells, ``.env`` files, command lines, connection
-    strings and the query of an address.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-    lowered : str
-        The same in lower case, of the same length.
-
-    Yields
-    ------
-    tuple of int
-        Start and end of the value, without its quotes.
+    ``lowered`` is the text in lower case, of the same length. The literal's quotes are
+    not part of the span.
     """
     for hint in _HINTS:
         done = 0
-        at = lowered.find(hint)
-        while at >= 0:
+        for at in find(lowered, hint):
             if at >= done:
                 start, done = _name_around(text, at)
                 strength = strength_of(text[start:done])
                 if strength:
-                    span = _value_after(text, _Place(text, start, done), strength)
+                    span = _value_after(text, start, done, strength)
                     if span is not None:
                         done = span[1]
                         yield span
-            at = lowered.find(hint, at + len(hint))
 
 
 def _name_around(text: str, at: int) -> Span:
@@ -119,79 +93,58 @@ def _name_around(text: str, at: int) -> Span:
     return start, end
 
 
-class _Place:
-    """Where a name stands, which tells what may follow it."""
-
-    def __init__(self, text: str, start: int, end: int) -> None:
-        self.start, self.end = start, end
-        self.name = text[start:end]
-        self._before = text[max(0, start - _CONTEXT) : start].replace("\\n", "\n")
-
-    @property
-    def is_tag(self) -> bool:
-        return self._before.endswith("<")
-
-    @property
-    def is_first(self) -> bool:
-        return not self._before or self._before.endswith(("\n", "\r"))
-
-    @property
-    def is_set(self) -> bool:
-        """Whether a command sets it: ``--name``, ``export NAME``, ``%env NAME``."""
-        return self.name.startswith("--") or self._setter() >= 0
-
-    @property
-    def is_set_first(self) -> bool:
-        """Whether that command begins here, as it does not in prose."""
-        at = self._setter()
-        return (
-            self.name.startswith("--")
-            or at == 0
-            or (at > 0 and self._words()[at - 1] in _PROMPTS)
-        )
-
-    def _setter(self) -> int:
-        words = self._words()
-        while words and words[-1].startswith("-"):
-            words.pop()
-        return len(words) - 1 if words and words[-1] in _SETTERS else -1
-
-    @property
-    def is_login(self) -> bool:
-        """Whether it stands behind a name as in ``.netrc``."""
-        words = self._words()
-        return len(words) > 1 and words[-2] in ("login", "user")
-
-    @property
-    def is_among_pairs(self) -> bool:
-        """Whether it stands behind another pair, as in a connection string."""
-        words = self._words()
-        return bool(words) and _PAIR.fullmatch(words[-1]) is not None
-
-    def _words(self) -> list[str]:
-        return self._before[self._before.rfind("\n") + 1 :].translate(_QUOTES).split()
-
-
-def _value_after(text: str, place: _Place, strength: Strength) -> Span | None:
-    found = _SIGN.match(text, place.end)
+def _value_after(text: str, start: int, end: int, strength: Strength) -> Span | None:
+    found = _SIGN.match(text, end)
     if found is None:
         return None
     sign = found["sign"] or ("=" if found["blank"] is None else " ")
-    opening = _OPENING.match(text, found.end())
-    if sign == ">" and not place.is_tag:
+    if sign == ">" and text[start - 1 : start] != "<":
         return None
+    is_option = text.startswith("--", start)
+    before = text[max(0, start - _LONGEST_NAME) : start].replace("\\n", "\n")
+    setter = _SETTER.search(before)
+    is_set = is_option or setter is not None
+    # Without a sign, a command has to begin here: else it is prose.
+    is_command = is_option or bool(setter and setter["is_first"] is not None)
+    opening = _OPENING.match(text, found.end())
     if opening is not None:
-        is_sql = strength is Strength.PASSWORD and opening["quote"] == "'"
-        if sign == " " and not (is_sql or place.is_set_first):
-            return None
         if sign == ",":  # the name is a key: getenv("TOKEN", "...")
             return _quoted(text, opening, Strength.TOKEN) if found["key_end"] else None
-        return _quoted(text, opening, strength)
+        is_given = sign != " " or is_command
+        return _quoted(text, opening, strength) if is_given else None
     if sign == "," or (len(sign) > 1 and sign[0] in "=!"):
         return None
-    if sign == ":" and found.end() == place.end + 1 and place.name == "secret":
+    if sign == ":" and found.end() == end + 1 and text[start:end] == "secret":
         return None  # secret:NAME is what we write ourselves
-    return _bare(text, found, place, strength, sign)
+    at = found.end()
+    is_tight = sign == "=" and at == end + 1
+    is_first = before[-1:] in ("", "\n", "\r")
+    is_variable = is_tight and (is_set or (text[start:end].isupper() and is_first))
+    value = (_BARE_IN_SHELL if is_variable else _BARE).match(text, at)
+    if value is None or (sign == " " and value[0].startswith("-")):
+        return None
+    shown = value[0].rstrip(".:") or value[0]
+    stop = at + len(shown)
+    if sign == ">" and not text.startswith("</", stop):
+        return None
+    if text[stop : stop + 1] in ("(", "[", "{") or stands_for(shown):
+        return None
+    if is_random(shown) and (sign != " " or len(shown) >= _LONG):
+        return at, stop
+    is_pair = is_tight and bool(
+        _PAIR_AFTER.match(text, stop) or _PAIR_BEFORE.search(before)
+    )
+    is_sure = is_variable or is_pair or sign == ">" or (sign == " " and is_command)
+    if _EXPRESSION.fullmatch(shown) and ("(" in shown or not is_sure):
+        return None
+    if not is_sure:
+        # A word alone is a variable, or prose; a number is a length or a count.
+        is_key = found["key_end"] is not None
+        is_literal = is_key if shown.isdigit() else bool(_DIGIT_OR_SIGN.search(shown))
+        is_password = strength is Strength.PASSWORD and len(shown) >= 6
+        if sign == " " or not (is_literal and is_password):
+            return None
+    return (at, stop) if is_secret(shown, strength) else None
 
 
 def _quoted(text: str, opening: re.Match[str], strength: Strength) -> Span | None:
@@ -205,6 +158,8 @@ def _quoted(text: str, opening: re.Match[str], strength: Strength) -> Span | Non
             end = line_end
     end = len(text) if end < 0 else end
     value = text[start:end]
+    if value.lstrip()[:1] in (",", ")", "+"):  # it is the quote that closes a text
+        return None
     if "f" in opening["prefix"].lower() and "{" in value:
         return None
     scheme, _, rest = value.rpartition(" ")
@@ -219,51 +174,3 @@ def _is_escaped(text: str, at: int) -> bool:
     while text[at - 1 - n] == "\\":
         n += 1
     return n % 2 == 1
-
-
-def _bare(
-    text: str, found: re.Match[str], place: _Place, strength: Strength, sign: str
-) -> Span | None:
-    at = found.end()
-    is_tight = sign == "=" and at == place.end + 1
-    is_variable = is_tight and (
-        place.is_set or (place.name.isupper() and place.is_first)
-    )
-    value = (_BARE_IN_SHELL if is_variable else _BARE).match(text, at)
-    if value is None:
-        return None
-    shown = value[0].rstrip(".:") or value[0]
-    stop = at + len(shown)
-    if sign == ">" and not text.startswith("</", stop):
-        return None
-    if text[stop : stop + 1] in ("(", "[", "{") or stands_for(shown):
-        return None
-    if is_random(shown) and (sign != " " or len(shown) >= _LONG):
-        return (at, stop)
-    if sign == " ":
-        is_sure = place.is_set_first or place.is_login
-    else:
-        is_sure = (
-            is_variable
-            or sign == ">"
-            or (is_tight and _PAIRS_AFTER.match(text, stop) is not None)
-            or place.is_among_pairs
-        )
-    if _EXPRESSION.fullmatch(shown) and ("(" in shown or not is_sure):
-        return None
-    if not is_sure:
-        if sign == " ":
-            return None
-        # A word alone is a variable, or prose; a number is a length or a count.
-        is_plausible = (
-            strength is Strength.PASSWORD
-            and len(shown) >= 6
-            and (
-                found["key_end"] is not None
-                if shown.isdigit()
-                else _DIGIT_OR_SIGN.search(shown) is not None
-            )
-        )
-        if not is_plausible:
-            return None
-    return (at, stop) if is_secret(shown, strength) else None

@@ -102,6 +102,8 @@ _TELLS_MORE = re.compile(
     r"|this|not|with|for|and|from|is|of|to)(?![a-z0-9])",
     re.IGNORECASE,
 )
+_FILE = re.compile(r"[\w.-]*(?:/[\w=.-]*)+|[\w-]+(?:\.[a-z]\w{1,8}){1,2}")
+"""A key in a store of objects, which is a path."""
 _SAMPLE = 128
 _ENTROPY = 2.7
 _SPACE = re.compile(r"\s")
@@ -112,13 +114,15 @@ _FLIPS = re.compile(r"[a-z](?=[A-Z])|[A-Z](?=[a-z])")
 _MIXED = re.compile(r"[A-Za-z]\d|\d[A-Za-z]|[A-Za-z0-9][!@#$%^&*+?=~][A-Za-z0-9]")
 
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*[_-][A-Za-z]+")
+
+
 def stands_for(value: str) -> bool:
-    """Return whether a value only keeps the place of one."""
+    """Return whether a value only keeps the place of one, as ``password`` does."""
     if _STANDS_FOR.fullmatch(value) or MASK in value:
         return True
-    if not any(letter.isdigit() for letter in value):
-        return strength_of(value) is not Strength.NONE  # password="password"
-    return False
+    is_name = not any(letter.isdigit() for letter in value) or _NAME.fullmatch(value)
+    return bool(is_name) and strength_of(value) is not Strength.NONE
 
 
 def is_random(value: str) -> bool:
@@ -173,6 +177,8 @@ def is_secret(value: str, strength: Strength) -> bool:
     if strength is Strength.NONE or len(value) < 4 or stands_for(value):
         return False
     if "://" in value:  # whose own parts are looked at
+        return False
+    if strength is Strength.TOKEN and _FILE.fullmatch(value):
         return False
     if is_random(value):
         return True

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from nbmlops._masking import mask_tree
 from nbmlops.entities import Signature
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import boosters, skops_format
@@ -114,7 +115,7 @@ def save_model(
 
 
 def _write_example(rows: Rows, folder: Path) -> dict[str, str]:
-    document = example_document(rows)
+    document = mask_tree(example_document(rows))
     info = {"artifact_path": _EXAMPLE, "serving_input_path": _SERVING_EXAMPLE}
     key = "inputs"
     if hasattr(rows, "columns"):

@@ -1,5 +1,6 @@
 """``mask``: what goes and what stays."""
 
+import base64
 import random
 import re
 import statistics
@@ -8,10 +9,12 @@ import time
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from nbmlops import secrets
 from nbmlops._masking import (
     MASK,
     Finds,
@@ -81,6 +84,17 @@ KEPT = [
     "/home/ada/keys/private_key.pem",
     "key-word-only = sklearn.preprocessing",
     "type='password' name='user'",
+    'storage_key="data/2024/part01.parquet"',
+    'storage_key = "artifacts/5d41402abc4b2a76b9719d911017c592/model.pkl"',
+    "s3_access_key: part01.tar.gz",
+    'key = dict(storage_key="runs/day=2024-01-02/v3")',
+    "adduser --system --disabled-password --uid 1000",
+    "name, user and password from the URI if provided.",
+    "mongodb://user:password@host:port/db and http://user:pass@host",
+    "message://%3c330e7f8409726r6a4ba78dkf1fd71420c1bf6ff@mail.example.com%3e",
+    'click.prompt("Snowflake Password:", hide_input=True)',
+    "concat(a, ':6380,password=', listKeys(concat('Cache/', b)))",
+    '"credentials": "s3_credentials"',
 ]
 
 
@@ -99,17 +113,11 @@ def test_the_text_around_stays():
     assert mask(f"a\n{pem.value}\nb") == f"a\n{MASK}\nb"
 
 
-def test_a_key_that_a_listing_cuts_off_is_masked():
+def test_a_key_in_a_listing_is_masked_also_when_its_end_is_cut_off():
     lines = next(m for m in ALL if m.kind == "pem").value.splitlines()
     listing = "\n".join(f"{'---->' if n == 3 else '':6}{n:3} {line}"
                         for n, line in enumerate(lines, 1))  # fmt: skip
-    for shown in (
-        listing,
-        *(
-            "\n".join(listing.splitlines()[part])
-            for part in (slice(3, None), slice(0, 4))
-        ),
-    ):
+    for shown in (listing, "\n".join(listing.splitlines()[:4])):
         assert not [line for line in lines[1:-1] if line in mask(shown)]
 
 
@@ -278,3 +286,42 @@ def test_a_long_text_is_searched_once_while_it_is_in_the_notebook(monkeypatch):
     assert searched.count(said) == 2
     mask(said)
     assert searched.count(said) == 3
+
+
+@given(
+    st.text(st.characters(codec="utf-8"), min_size=4, max_size=40).filter(
+        lambda text: text.strip() == text and len(text.encode()) >= 4
+    ),
+    st.sampled_from(["", "a", "ab", "ada:", "user@host:"]),
+    st.sampled_from(["", "!", "zz", "\n"]),
+    st.sampled_from([base64.b64encode, base64.urlsafe_b64encode]),
+)
+@settings(max_examples=300, deadline=None)
+@example("pw1!", "ada:", "", base64.b64encode)
+def test_a_secret_in_base64_is_masked_whatever_stands_around_it(
+    value, before, after, encode
+):
+    secrets.remember(value)
+    code = encode((before + value + after).encode()).decode()
+    try:
+        masked = mask(f"Authorization: X {code} and on")
+    finally:
+        secrets._forms.clear()
+        secrets._codes.clear()
+    assert code.rstrip("=") not in masked
+    assert masked.startswith("Authorization: X [masked]")
+    assert masked.endswith(" and on")
+
+
+@pytest.mark.parametrize("value", ['it\'s "5o" <s>', "a&b<1>\"'", "p'w\"d4"])
+def test_a_secret_with_quotes_is_masked_in_a_table_of_pandas(value):
+    frame = pd.DataFrame({"who": ["ada"], "what": [Secret(value, "A_NAME")]})
+    shown = [frame.to_html(), repr(frame), frame.to_csv(), frame.to_json(),
+             frame._repr_html_(), repr(frame.to_dict()), repr([[value]])]  # fmt: skip
+    for text in shown:
+        masked = mask(text)
+        assert MASK in masked, text
+        for part in re.findall(r"\w{2,}", value):
+            assert part not in masked.replace(MASK, ""), text
+    secrets._forms.clear()
+    secrets._codes.clear()

@@ -15,7 +15,10 @@ import pandas as pd
 import pytest
 import sqlalchemy
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 
 import nbmlops as nm
 from nbmlops.cli.main import invoke
@@ -379,3 +382,18 @@ def test_what_the_command_tells(project, capsys):
         ):
             assert invoke(words) in (1, 2), words
     assert leaks(project, *capsys.readouterr()) == []
+
+
+def test_the_input_example_of_a_model(project, monkeypatch):
+    monkeypatch.setenv("E_TOKEN", "pw'1")
+    token = nm.secret("E_TOKEN")
+    texts = pd.DataFrame({"text": [f"call {token} now", "b", "c", "d"]})
+    model = make_pipeline(
+        ColumnTransformer([("text", TfidfVectorizer(), "text")]), LogisticRegression()
+    )
+    with nm.track("fit") as run:
+        run.log_model(model.fit(texts, [0, 1, 0, 1]), texts)
+    assert texts.text[0] == "call pw'1 now"
+    assert not _holding(project, "pw'1")
+    (example,) = project.rglob("input_example.json")
+    assert "call [masked] now" in example.read_text()
