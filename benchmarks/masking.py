@@ -26,11 +26,10 @@ def texts_of(repository: Path) -> Iterator[tuple[str, str]]:
         [*git, "ls-tree", "-rl", "HEAD"], capture_output=True, text=True, check=True
     )
     for line in listed.stdout.splitlines():
-        (_, kind, sha, size), path = (
-            line.partition("\t")[0].split(),
-            line.split("\t")[1],
-        )
-        if kind == "blob" and path.endswith(KINDS) and int(size) < LARGEST_BYTES:
+        about, _, path = line.partition("\t")
+        _, kind, sha, size = about.split()
+        is_small = size.isdigit() and int(size) < LARGEST_BYTES
+        if kind == "blob" and path.endswith(KINDS) and is_small:
             content = subprocess.run(
                 [*git, "cat-file", "blob", sha], capture_output=True, check=True
             )
