@@ -23,7 +23,7 @@ import yaml
 from nbmlops._masking import mask_tree
 from nbmlops.entities import Signature
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.store import boosters, skops_format
+from nbmlops.store import boosters, networks, skops_format
 from nbmlops.store.own_code import FOLDER, OwnCode, Trust
 from nbmlops.store.signatures import (
     N_EXAMPLE_ROWS,
@@ -68,6 +68,8 @@ def save_model(
     UsageError
         The model cannot be stored without pickle, or cannot predict the example.
     """
+    if (network := networks.flavor_of(model)) is not None:
+        return _save_network(model, network, folder, example, trust)
     python = platform.python_version()
     code = OwnCode()
     flavor: dict[str, Any]
@@ -99,19 +101,47 @@ def save_model(
             "loader_module": f"mlflow.{name}",
             "python_version": python,
         }
-    if example is not None:
-        table = as_table(model, example)
-        # Predicting would leave its traces in the user's own, if only in a counter.
-        document["signature"] = infer_schemas(read, table)
-        rows = table[:N_EXAMPLE_ROWS]
-        document["saved_input_example_info"] = _write_example(rows, folder)
+    # Predicting would leave its traces in the user's own, if only in a counter.
+    document |= _signed(model, read, folder, example)
     (folder / file).write_bytes(content)
-    for path, source in code.files.items():
-        (own := folder / FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
-        own.write_bytes(source)
+    _write_code(code, folder)
     _write_yaml(folder / "MLmodel", document)
     _write_environment(folder, python, pins(types, example, code.distributions()))
     return code.source
+
+
+def _save_network(
+    model: object, flavor: str, folder: Path, example: Rows, trust: Trust
+) -> str:
+    pinned = pins([], example, networks.distributions(flavor))
+    code = networks.save(model, folder, pinned, trust)
+    document = _read_document(folder)
+    read = networks.Network(folder)
+    document |= _signed(read, read, folder, example)
+    if code.files:
+        for described in document["flavors"].values():
+            described["code"] = FOLDER
+    _write_code(code, folder)
+    _write_yaml(folder / "MLmodel", document)
+    return code.source
+
+
+def _signed(
+    model: object, read: object, folder: Path, example: Rows
+) -> dict[str, object]:
+    """Write the example, and return what MLmodel says of it and of the signature."""
+    if example is None:
+        return {}
+    table = as_table(model, example)
+    schemas = infer_schemas(read, table)
+    info = _write_example(table[:N_EXAMPLE_ROWS], folder)
+    return {"signature": schemas, "saved_input_example_info": info}
+
+
+def _write_code(code: OwnCode, folder: Path) -> None:
+    for path, source in code.files.items():
+        (file := folder / FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(source)
 
 
 def _write_example(rows: Rows, folder: Path) -> dict[str, str]:
@@ -222,11 +252,15 @@ def load_model(folder: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
             path = _file_in(folder, str(booster.get("data")))
             if booster.get("model_class") in TRUSTED_TYPES:
                 return boosters.load(path.read_bytes(), name)
+    for name in networks.FLAVORS:
+        if name in flavors:
+            networks.check_trust(name, trust, is_loaded=True)
+            return networks.Network(folder)
     flavor = flavors.get("sklearn")
     if not isinstance(flavor, dict):
         raise UsageError(
-            f"The model in {folder} is not one of scikit-learn's, nor a booster: its "
-            f"flavors are {', '.join(map(str, flavors)) or 'none'}.",
+            f"The model in {folder} is not one of scikit-learn's, nor a booster or a "
+            f"network: its flavors are {', '.join(map(str, flavors)) or 'none'}.",
             fix="Choose a model that was logged with nbmlops or mlflow.sklearn.",
         )
     form = flavor.get("serialization_format", "pickle")

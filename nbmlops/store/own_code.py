@@ -250,17 +250,15 @@ def _file_of(name: str) -> Path | None:
 
 
 def _is_installed(file: Path) -> bool:
-    return file.suffix != ".py" or any(
-        file.is_relative_to(folder) for folder in _installed_folders()
-    )
+    return file.suffix != ".py" or any(map(_holds_packages, file.parents))
 
 
 @cache
-def _installed_folders() -> tuple[str, ...]:
+def _holds_packages(folder: Path) -> bool:
+    """Return whether packages are installed in a folder, wherever that is."""
     keys = ("stdlib", "platstdlib", "purelib", "platlib")
-    found = {sysconfig.get_path(key) for key in keys}
-    found |= {each for each in sys.path if each.endswith(("-packages",))}
-    return tuple(found)
+    known = {sysconfig.get_path(key) for key in keys}
+    return str(folder) in known or any(folder.glob("*.dist-info"))
 
 
 def _imported(source: str, package: str) -> Iterator[str]:

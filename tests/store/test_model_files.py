@@ -407,6 +407,26 @@ def test_a_pickled_model_is_refused_unread(tmp_path: Path, form: str | None) -> 
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("flavor", ["pytorch", "keras"])
+def test_a_network_is_refused_unread_where_it_is_not_trusted(
+    tmp_path: Path, flavor: str
+) -> None:
+    canary = tmp_path / "canary"
+    (folder := tmp_path / "model" / "data").mkdir(parents=True)
+    (folder / "model.pth").write_bytes(pickle.dumps(Payload(canary)))
+    module = f"mlflow.{flavor}"
+    flavors = {
+        flavor: {"model_data": "data"},
+        "python_function": {"loader_module": module, "data": "data"},
+    }
+    described = yaml.safe_dump({"flavors": flavors})
+    (folder.parent / "MLmodel").write_text(described, encoding="utf-8")
+    with pytest.raises(UsageError, match="any code when it is loaded") as refusal:
+        load_model(folder.parent, ("shop", "__main__"))
+    assert "trust=True" in refusal.value.fix
+    assert not canary.exists()
+
+
 def test_the_code_a_folder_brings_is_not_run(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     folder = tmp_path / "model"
@@ -473,7 +493,7 @@ def test_a_damaged_mlmodel_is_refused(tmp_path: Path, content: str) -> None:
         read_signature(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "flavors: {keras: {}}"])
+@pytest.mark.parametrize("content", ["", "[]", "flavors: {spark: {}}"])
 def test_another_kind_of_model_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "MLmodel").write_text(content, encoding="utf-8")
     with pytest.raises(UsageError, match="not one of scikit-learn's"):
