@@ -29,6 +29,7 @@ OF_OTHERS = {  # a list made elsewhere, in this file; or what is no Python of ou
     "pipeline/exports/airflow.py": "subprocess.run(words, cwd=FOLDER, check=False)",
     "pipeline/virtualenv.py": "subprocess.run(command, capture_output=True, text=True, "
     "timeout=_INSTALL_S, check=False)",
+    "tracking/files.py": "git",
     "tracking/source.py": "git",
 }
 

@@ -45,7 +45,7 @@ def explain(
     The first run is replayed as it was, and once more for each factor in which the two
     differ, with that factor as the second run had it: the ``code`` of the cells and of
     the project's modules, the ``params`` in the parameters cell, the ``data`` in the
-    files that the cells name, the ``environment`` of installed packages.
+    files that the cells read, the ``environment`` of installed packages.
 
     Parameters
     ----------
@@ -299,7 +299,7 @@ def _data(store: Store, one: Recipe, two: Recipe) -> _Swap:
         factor="data",
         recipe=one,
         detail=f"logged data differ ({', '.join(names)}),",
-        why_not="but no file that the cells name does: it cannot be swapped by itself",
+        why_not="but no file that the cells read does: it cannot be swapped by itself",
     )
 
 

@@ -15,7 +15,7 @@ from nbmlops.errors import NotFoundError
 from nbmlops.pipeline.notebook import INJECTED, PARAMETERS
 from nbmlops.store import Store, artifacts
 from nbmlops.tracking.dataflow.syntax import parse
-from nbmlops.tracking.files import NamedFile
+from nbmlops.tracking.files import OpenedFile
 from nbmlops.tracking.replay_notebook import REPLAY
 
 EXECUTED = "nbmlops/notebook.ipynb"
@@ -36,8 +36,8 @@ class Recipe:
         Whether the run was a whole notebook; its cells' runs are then its results.
     folder : str
         The working folder, relative to the project where it lies inside.
-    files : tuple of NamedFile
-        The files that the cells name, and the project's modules they load.
+    files : tuple of OpenedFile
+        The files that the cells opened, and the project's modules they load.
     pins : tuple of str
         ``name==version`` of what was installed.
     python : str
@@ -48,7 +48,7 @@ class Recipe:
     document: Mapping[str, Any]
     is_step: bool
     folder: str
-    files: tuple[NamedFile, ...]
+    files: tuple[OpenedFile, ...]
     pins: tuple[str, ...]
     python: str
 
@@ -137,7 +137,7 @@ def read_recipe(store: Store, run: Run) -> Recipe:
         document=document,
         is_step=is_step,
         folder=about.get("folder", folder),
-        files=tuple(NamedFile(**file) for file in about.get("files", ())),
+        files=tuple(OpenedFile(**file) for file in about.get("files", ())),
         pins=_read_pins(store, run),
         python=about.get("python", language.get("version", "")),
     )

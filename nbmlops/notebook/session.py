@@ -20,6 +20,7 @@ from nbmlops.notebook.cell import (
 from nbmlops.notebook.options import TrackOptions, parse_track
 from nbmlops.tracking.cells import Ending, History
 from nbmlops.tracking.failures import error_text, write_trace
+from nbmlops.tracking.opened import listen
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import (
@@ -119,9 +120,11 @@ class Session:
         """Open the run of a ``%%track`` cell, or have the cell raise why not."""
         with self._reported("begin"):
             self._begin_cell(info)
+            listen(self.history.cells[-1].opened)
 
     def post_run_cell(self, result: ExecutionResult | None) -> None:
         """End the run of a ``%%track`` cell with the status the cell has earned."""
+        listen(None)
         with self._reported("end"):
             self._end_cell(result)
 
@@ -340,9 +343,10 @@ class Session:
 def _settle() -> None:
     """Have a cell find in the store what the cells before it have logged."""
     if "nbmlops.tracking.sender" in sys.modules:
-        from nbmlops.tracking.sender import settle
+        from nbmlops.tracking import files, sender
 
-        settle()
+        sender.settle()
+        files.settle()
 
 
 def cell_guard(shell: InteractiveShell, budget: Budget | None) -> Guard | None:

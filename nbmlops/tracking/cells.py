@@ -6,10 +6,12 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from nbmlops.tracking.opened import OF_BLOCKS, Opened
 
 if TYPE_CHECKING:
     from nbmlops.tracking.dataflow.effects import Effects
@@ -37,6 +39,8 @@ class ExecutedCell:
         How it ended; unknown of cells from before nbmlops was loaded.
     expressions : tuple of str
         What was looked up when it had run, such as the params of a tracked cell.
+    opened : dict of str to float
+        The files that it opened; see `nbmlops.tracking.opened`.
     """
 
     source: str
@@ -45,6 +49,7 @@ class ExecutedCell:
     at: float
     ending: Ending = "running"
     expressions: tuple[str, ...] = ()
+    opened: Opened = field(default_factory=dict)
 
 
 class History:
@@ -200,4 +205,9 @@ def history_of(shell: Any) -> History:  # noqa: ANN401 - IPython is no import he
     """Return what a shell ran, also when nbmlops was never loaded into it."""
     session = getattr(shell, "nbmlops_session", None)
     history = getattr(session, "history", None)
-    return history if isinstance(history, History) else History(shell)
+    if isinstance(history, History):
+        return history
+    made = History(shell)
+    if made.cells:
+        made.cells[-1].opened = OF_BLOCKS
+    return made

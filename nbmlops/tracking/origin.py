@@ -1,4 +1,4 @@
-"""What a run came from, kept with it: its cells, their order, the files they name."""
+"""What a run came from, kept with it: its cells, their order, the files they open."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nbmlops.entities import Order, to_json
 from nbmlops.tracking.cells import ExecutedCell, History, history_of, running_shell
 from nbmlops.tracking.dataflow.slicing import Execution, backward, misplaced
-from nbmlops.tracking.files import keep, named_files
+from nbmlops.tracking.files import keep, opened_files, settle
 from nbmlops.tracking.notebook_path import NOTEBOOK
+from nbmlops.tracking.opened import OF_BLOCKS
 from nbmlops.tracking.places import places
 from nbmlops.tracking.record import OpenRun
 from nbmlops.tracking.replay_notebook import REPLAY, build
@@ -101,11 +101,13 @@ def keep_running_code(
     shell = running_shell()
     if shell is None:
         _keep_script(run, params)
+        settle()  # what comes behind the block may change the files
         return
     history = history_of(shell)
     if history.cells:
         order = keep_cells(run, history, kind="block", params=params, notebook=notebook)
         run.log_tags(order.tags())
+        settle()
 
 
 def _keep_script(run: OpenRun, params: Iterable[str]) -> None:
@@ -127,7 +129,14 @@ def _keep_script(run: OpenRun, params: Iterable[str]) -> None:
     # Unknown, since a script may end itself by sys.exit.
     cells = [
         ExecutedCell(source=setup, count=1, cell_id=None, at=0.0, ending="finished"),
-        ExecutedCell(source=source, count=2, cell_id=None, at=0.0, ending="unknown"),
+        ExecutedCell(
+            source=source,
+            count=2,
+            cell_id=None,
+            at=0.0,
+            ending="unknown",
+            opened=OF_BLOCKS,
+        ),
     ]
     _write(
         run,
@@ -153,10 +162,8 @@ def _write(
     left_out: int,
 ) -> None:
     settings = run.store.settings
-    since = [cell.at for cell in cells]
-    files = named_files(codes, folder=folder, project=settings.project, since=since)
-    with suppress(OSError):  # what is not kept cannot be replayed from, and it is said
-        keep(files, project=settings.project, home=settings.home)
+    files = opened_files((cell.opened for cell in cells), project=settings.project)
+    keep(files, project=settings.project, home=settings.home)
     about: dict[str, Any] = {
         "run": {"run_id": run.run_id, "name": run.name, "kind": kind},
         "folder": relative(folder, settings.project),

@@ -21,6 +21,7 @@ from nbmlops.tracking.budget import parse_budget
 from nbmlops.tracking.capture import find_example
 from nbmlops.tracking.failures import Failures
 from nbmlops.tracking.guard import Guard, RunKilled, RunKilledForGood, stack
+from nbmlops.tracking.opened import enter_block, leave_block
 from nbmlops.tracking.opening import open_run
 from nbmlops.tracking.origin import keep_running_code
 from nbmlops.tracking.record import OpenRun
@@ -58,6 +59,7 @@ class Tracker:
             recorder.start()
         if guard:
             guard.enter(run.meter.memory)
+        enter_block()
         return run
 
     def __exit__(
@@ -66,6 +68,7 @@ class Tracker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        leave_block()
         frames = traceback.extract_tb(trace)
         because = (
             f" (line {frames[-1].lineno} of {frames[-1].filename})" if frames else ""

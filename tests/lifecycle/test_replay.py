@@ -234,6 +234,22 @@ def test_script_replays_as_one_cell_with_its_arguments(store, project):
     assert result.verdict == "equal", replay_table(result)
 
 
+def test_a_script_is_replayed_on_what_it_read(store, project):
+    (project / "rows.txt").write_text("1 2", encoding="utf-8")
+    (project / "train.py").write_text(
+        "import nbmlops as nm\nwith nm.track('script') as run:\n"
+        "    rows = open('rows.txt').read().split()\n"
+        "    run.log(total=float(sum(map(int, rows))))\n",
+        encoding="utf-8",
+    )
+    os.utime(project / "rows.txt", (1e9, 1e9))
+    subprocess.run([sys.executable, "train.py"], cwd=project, check=True)
+    (project / "rows.txt").write_text("100", encoding="utf-8")
+    result = replay(recorded(store, "script"), store=store)
+    assert result.verdict == "equal", replay_table(result)
+    assert any("rows.txt is another" in note for note in result.notes)
+
+
 def test_what_no_replay_repeats_is_named(store, project):
     (project / "count.txt").write_text("1", encoding="utf-8")
     path = write_notebook(

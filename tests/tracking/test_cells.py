@@ -1,7 +1,6 @@
 """What is kept of the cells a shell ran, and where they stand."""
 
 import json
-import os
 from pathlib import Path
 
 import nbformat
@@ -9,7 +8,6 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from nbmlops.tracking.cells import ExecutedCell, is_local
-from nbmlops.tracking.files import digest, keep, kept_copy, named_files
 from nbmlops.tracking.places import places
 from nbmlops.tracking.replay_notebook import build
 
@@ -87,24 +85,6 @@ def test_cell_that_a_later_save_does_not_have_is_gone_an_unsaved_one_presumed(tm
     found, is_known = places([executed("a = 1"), executed("b = 1")], None)
     assert found[0] < found[1]
     assert not is_known
-
-
-def test_files_are_found_by_the_texts_that_name_them(project):
-    (project / "data").mkdir()
-    for name in ("a.csv", "b.csv", "big.bin"):
-        (project / "data" / name).write_text(name, encoding="utf-8")
-        os.utime(project / "data" / name, (1, 1))
-    codes = ["glob('data/*.csv')", "open(Path('data') / 'big.bin')", "'nothing.txt'"]
-    files = named_files(codes, folder=project, project=project, since=[5.0] * 3)
-    assert [file.path for file in files if file.role == "data"] == [
-        "data/a.csv",
-        "data/b.csv",
-        "data/big.bin",
-    ]
-    home = project / ".nbmlops"
-    keep(files, project=project, home=home)
-    copy = kept_copy(home, digest(project / "data" / "a.csv"))
-    assert copy.read_text(encoding="utf-8") == "a.csv"
 
 
 def test_installed_modules_are_not_local():

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
-from nbmlops.tracking.autolog.arrivals import Arrivals
+from nbmlops.tracking.arrivals import Arrivals
 from nbmlops.tracking.autolog.callers import Origin, origin_of
 from nbmlops.tracking.autolog.methods import (
     FITS,
