@@ -4,13 +4,17 @@ Each pair is timed in turn, so that what else the machine does falls on both. ML
 logs with its defaults, given the trusted types where it refuses the model without;
 nbmlops also infers the signature and stores example rows. Then the pipeline's pins are
 installed in an empty virtual environment, where it must predict the same to the last
-bit. Last, every estimator of scikit-learn is logged and read back.
+bit. Then every estimator of scikit-learn is logged and read back. Last, each of its
+meta-estimators is tried around a forest, boosters and a model with an array as a
+param, beside boosters, samplers, and models of texts, dicts and sparse rows: stored,
+loaded and asked by a request, the answer must be that of the model.
 
-    python -m benchmarks.log_model [REPEATS]
+    python -m benchmarks.log_model [REPEATS]    # 0: no comparison, no pins
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import runpy
@@ -20,15 +24,24 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+import scipy.sparse
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction import DictVectorizer, FeatureHasher
+from sklearn.feature_extraction.text import (
+    CountVectorizer,
+    HashingVectorizer,
+    TfidfVectorizer,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -38,9 +51,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import nbmlops as nm
 from benchmarks.stores import prepare, project, versions
 from nbmlops.errors import UsageError
-from nbmlops.store import Store, connect, skops_format
-from nbmlops.store.model_files import load_model
+from nbmlops.serving import model as serving_model
+from nbmlops.store import Store, boosters, connect, skops_format
+from nbmlops.store.model_files import load_model, save_model
 from nbmlops.store.models import log_model
+from tests import meta_models
 
 PREDICT = """
 import json, sys
@@ -151,8 +166,123 @@ def try_all(store: Store) -> None:
         print(f"  {label}: {problem}")
 
 
+Fitted = tuple[str, object, object]
+
+
+def composed() -> Iterator[tuple[str, Callable[[], Fitted]]]:
+    """Yield a kind, and what fits a model of it and gives the rows."""
+    for meta, inner in meta_models.pairs():
+        yield (
+            f"meta-estimators around {inner}",
+            partial(meta_models.fit_meta, meta, inner),
+        )
+    for fitted in meta_models.array_params():
+        yield "array as a param", partial(lambda each: each, fitted)
+    for fitted in others():
+        yield fitted[0].partition(":")[0], partial(lambda each: each, fitted)
+
+
+def others() -> Iterator[Fitted]:
+    """Yield models of other packages, and those of rows that are no table."""
+    import imblearn.pipeline
+    import lightgbm
+    import xgboost
+    from imblearn.over_sampling import SMOTE
+    from imblearn.under_sampling import RandomUnderSampler
+
+    frame, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    values = frame.to_numpy()
+    for sampler in (SMOTE(), RandomUnderSampler()):
+        pipe = imblearn.pipeline.make_pipeline(sampler, RandomForestClassifier(5))
+        yield f"imbalanced-learn: {sampler}", pipe.fit(frame, y), frame
+    light = {"verbose": -1, "n_estimators": 5}
+    for model in (
+        xgboost.XGBClassifier(n_estimators=5),
+        xgboost.XGBRFClassifier(n_estimators=5),
+        lightgbm.LGBMClassifier(**light),
+        lightgbm.LGBMClassifier(boosting_type="dart", **light),
+    ):
+        for rows in (frame, values):
+            yield f"boosters: {type(model).__name__}", clone(model).fit(rows, y), rows
+    for rows in (frame, values):
+        matrix = xgboost.DMatrix(rows, y)
+        yield "boosters: xgboost.train", xgboost.train({}, matrix, 5), rows
+        data = lightgbm.Dataset(rows, y)
+        booster = lightgbm.train({"verbose": -1}, data, 5)
+        yield "boosters: lightgbm.train", booster, rows
+    with contextlib.suppress(ImportError):
+        import catboost
+
+        model = catboost.CatBoostClassifier(5, verbose=0, allow_writing_files=False)
+        yield "boosters: CatBoostClassifier", model.copy().fit(frame, y), frame
+        scaled = make_pipeline(StandardScaler(), model)
+        yield "boosters: CatBoostClassifier inside", scaled.fit(frame, y), frame
+    words = [f"word{i % 3} other{i % 5}" for i in range(60)]
+    labels = [i % 3 for i in range(60)]
+    for vectors in (CountVectorizer(), TfidfVectorizer(), HashingVectorizer()):
+        for rows in (words, pd.Series(words), np.array(words)):
+            model = make_pipeline(vectors, LogisticRegression()).fit(rows, labels)
+            yield (
+                f"texts: {type(vectors).__name__} of {type(rows).__name__}",
+                model,
+                rows,
+            )
+    dicts = [{"a": i, "b": f"x{i % 2}"} for i in range(60)]
+    for vectors in (DictVectorizer(), FeatureHasher(16)):
+        model = make_pipeline(vectors, LogisticRegression()).fit(dicts, labels)
+        yield f"dicts: {type(vectors).__name__}", model, dicts
+    sparse = scipy.sparse.csr_matrix(values * (values > np.median(values, axis=0)))
+    for model in (
+        LogisticRegression(max_iter=10),
+        RandomForestClassifier(5),
+        xgboost.XGBClassifier(n_estimators=5),
+        lightgbm.LGBMClassifier(**light),
+    ):
+        yield f"sparse: {type(model).__name__}", model.fit(sparse, y), sparse
+
+
+def outcome_of(model: object, rows: object) -> str:
+    """Return "" for a model that answers a request as it predicts, else why not."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        try:
+            save_model(model, folder, rows)
+            served = serving_model.load(folder, name="model", version=1)
+            request = (folder / "serving_input_example.json").read_bytes()
+            answer = served.answer(request, "application/json")
+        except UsageError as error:
+            return f"refused: {error.problem}"
+        found = np.asarray(json.loads(answer)["predictions"])
+    few = rows[: len(found)]
+    if boosters.flavor_of(model) is not None:
+        model = boosters.Predictor(model)
+    expected = np.asarray(model.predict(few))
+    if expected.dtype.kind in "fiub":
+        is_same = np.allclose(found, expected, rtol=1e-6, atol=1e-9)
+    else:
+        is_same = list(found) == list(expected)
+    return "" if is_same else "ANSWERS DIFFERENTLY"
+
+
+def try_composed() -> None:
+    """Print how many models of each kind are stored, loaded and served equal."""
+    said: dict[str, list[str]] = {}
+    for kind, make in composed():
+        label, model, rows = make()
+        outcome = outcome_of(model, rows)
+        said.setdefault(kind, []).append(outcome and f"{label}: {outcome}")
+    n, n_right = 0, 0
+    for kind, outcomes in said.items():
+        right = outcomes.count("")
+        n, n_right = n + len(outcomes), n_right + right
+        print(f"{kind:<44}{right:>4} of {len(outcomes):>3} served equal")
+    print(f"{'all':<44}{n_right:>4} of {n:>3} served equal")
+    for outcome in filter(None, (each for kind in said.values() for each in kind)):
+        print(f"  {outcome}")
+
+
 def main() -> None:
-    """Print all three."""
+    """Print all four."""
     warnings.simplefilter("ignore")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     prepare()
@@ -161,9 +291,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, project(Path(folder, "project")):
         store = connect()
         mlflow.set_tracking_uri(store.uri)
-        compare(repeats)
-        try_pins()
+        if repeats:
+            compare(repeats)
+            try_pins()
         try_all(store)
+        try_composed()
 
 
 if __name__ == "__main__":

@@ -123,3 +123,16 @@ def test_version_is_that_of_the_front_end():
         (ROOT / "labextension" / "package.json").read_text(encoding="utf-8")
     )
     assert nbmlops.__version__ == package["version"]
+
+
+def test_models_are_loaded_by_endpoints_alone():
+    """Neither the Jupyter server nor a kernel runs what a model brings."""
+    callers = set()
+    for path in (ROOT / "nbmlops").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id="load_model")):
+                    callers.add(str(path.relative_to(ROOT)))
+                case ast.Call(func=ast.Attribute(attr="load_model")):
+                    callers.add(str(path.relative_to(ROOT)))
+    assert callers == {"nbmlops/serving/model.py", "nbmlops/store/networks.py"}
