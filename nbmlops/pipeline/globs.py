@@ -49,21 +49,22 @@ class PathPattern:
     def __init__(self, folder: Path, text: str, made: Iterable[Path] = ()) -> None:
         here = os.path.abspath(folder)  # noqa: PTH100 - resolve() would follow links
         self.path = Path(os.path.normpath(Path(here, text)))
-        self._names = self.path.parts
-        n_above = len(Path(os.path.commonpath((here, self.path))).parts)
-        is_name = not GLOB.search(text) or (
+        self._names, self.base = self.path.parts, self.path
+        self._wild: dict[int, re.Pattern[str]] = {}
+        if GLOB.search(text) and not (
             os.path.lexists(self.path)
             or any(path.is_relative_to(self.path) for path in made)
-        )
-        self._wild = {
-            n: re.compile(translate(name))
-            for n, name in enumerate(self._names)
-            if n >= n_above and GLOB.search(name) and not is_name
-        }
+        ):
+            n_above = len(Path(os.path.commonpath((here, self.path))).parts)
+            self._wild = {
+                n: re.compile(translate(name))
+                for n, name in enumerate(self._names)
+                if n >= n_above and GLOB.search(name)
+            }
+            self.base = Path(*self._names[: min(self._wild, default=None)])
         self._any = {n for n in self._wild if self._names[n] == "**"}
         self._end = len(self._names)
         self.is_glob = bool(self._wild)
-        self.base = Path(*self._names[: min(self._wild, default=self._end)])
 
     def fits(self, path: Path) -> bool:
         """Return whether it stands for a file at this normalized path."""

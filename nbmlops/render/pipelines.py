@@ -33,11 +33,15 @@ class PlanView(Table):
         self.steps = tuple(steps)
         words = {"cached": "cached", "run": "will run", "open": "may run"}
         n = sum(step.state != "cached" for step in steps)
+        cut = [step for step in steps if _short(step.why).endswith("...")]
         super().__init__(
             ["step", "state", "why"],
             [(step.step, words[step.state], _short(step.why)) for step in steps],
             empty=f"Pipeline {name!r} has no steps.",
-            notes=[] if n else ["nothing to run"],
+            notes=[
+                *(f"{step.step}: {' '.join(step.why.split())}" for step in cut),
+                *([] if n else ["nothing to run"]),
+            ],
         )
 
 
