@@ -16,6 +16,7 @@ from nbmlops.pipeline.notebook import INJECTED, PARAMETERS
 from nbmlops.store import Store, artifacts
 from nbmlops.tracking.dataflow.syntax import parse
 from nbmlops.tracking.files import OpenedFile
+from nbmlops.tracking.magics import to_python
 from nbmlops.tracking.replay_notebook import REPLAY
 
 EXECUTED = "nbmlops/notebook.ipynb"
@@ -58,7 +59,7 @@ class Recipe:
         found = {}
         for cell in self.document["cells"]:
             if PARAMETERS in _tags(cell):
-                tree = parse("".join(cell["source"]))
+                tree = parse(to_python("".join(cell["source"])))
                 for node in tree.body if tree else ():
                     match node:
                         case (
@@ -167,7 +168,6 @@ def _tags(cell: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(source: str) -> str:
-    lines = [line for line in source.split("\n") if not line.startswith("%%track")]
-    text = "\n".join(lines)
+    text = to_python(source)
     tree = parse(text)
     return text.strip() if tree is None else ast.unparse(tree)

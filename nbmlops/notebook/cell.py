@@ -74,10 +74,3 @@ def blank_track_line(lines: list[str]) -> list[str]:
     if body and body[0].startswith("%%"):
         return body
     return [f"# {lines[0].rstrip()}\n", *body]
-
-
-def python_of(body: str) -> str:
-    """Return the Python in a cell's body, below a magic such as ``%%time``."""
-    first, _, rest = body.partition("\n")
-    code = rest if first.startswith("%%") else body
-    return re.sub(r"^([ \t]*)[%!].*$", r"\1pass", code, flags=re.MULTILINE)

@@ -14,12 +14,12 @@ from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.notebook.cell import (
     blank_track_line,
     magic_above_track,
-    python_of,
     split_track,
 )
 from nbmlops.notebook.options import TrackOptions, parse_track
 from nbmlops.tracking.cells import Ending, History
 from nbmlops.tracking.failures import error_text, write_trace
+from nbmlops.tracking.magics import to_python
 from nbmlops.tracking.opened import listen
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Session:
         self.history.begin(cell, getattr(info, "cell_id", None))
         split = split_track(cell)
         line, body = split or ("", cell)
-        self._source = python_of(body)
+        self._source = to_python(body)
         if self.lasting:
             self.lasting.enter()
         if split is None:

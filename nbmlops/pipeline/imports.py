@@ -13,10 +13,9 @@ from typing import Any
 
 from nbmlops.pipeline.digests import Digests
 from nbmlops.tracking.dataflow.syntax import parse
+from nbmlops.tracking.magics import magic_calls, to_python
 
-_PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%track")
-_LINE_MAGIC = re.compile(r"(?m)^([ \t]*)[%!].*$")
-_RUN = re.compile(r"(?m)^[ \t]*%run\s+(?:-\S+\s+)*([^\s-]\S*)")
+_SCRIPT = re.compile(r"\s*(?:-\S+\s+)*([^\s-]\S*)")  # in the line of %run
 _KIND = "imports 1"
 
 
@@ -63,12 +62,12 @@ class Imported:
 
 
 def facts_of(code: str) -> Facts:
-    r"""Return what a cell or a module imports, runs and emits.
+    r"""Return what a cell imports, runs and emits.
 
     Parameters
     ----------
     code : str
-        Python, maybe with magics.
+        Its source.
 
     Returns
     -------
@@ -80,15 +79,15 @@ def facts_of(code: str) -> Facts:
     >>> facts_of("import numpy as np\nfrom .a import b").modules
     ['numpy', '.a', '.a.b']
     """
+    return _read_facts(to_python(code))
+
+
+def _read_facts(code: str) -> Facts:
     facts = Facts()
-    head = code.lstrip()
-    if head.startswith("%%"):
-        first, _, rest = head.partition("\n")
-        if first.split()[0] not in _PYTHON_MAGICS:
-            return facts
-        code = rest
-    facts.files += _RUN.findall(code)
-    tree = parse(_LINE_MAGIC.sub(r"\1pass", code))
+    tree = parse(code)
+    for name, line in magic_calls(tree) if tree else ():
+        script = _SCRIPT.match(line) if name == "run" else None
+        facts.files += [script[1]] if script else []
     for node in ast.walk(tree) if tree else ():
         match node:
             case ast.Import(names=names):
@@ -231,7 +230,7 @@ def _walk(place: Path, parts: Sequence[str]) -> list[Path]:
 
 
 def _facts_of_file(path: Path) -> dict[str, list[str]]:
-    facts = facts_of(path.read_bytes().decode("utf-8", "replace"))
+    facts = _read_facts(path.read_bytes().decode("utf-8", "replace"))
     return {
         "modules": facts.modules,
         "files": facts.files,

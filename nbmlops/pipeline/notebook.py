@@ -15,6 +15,7 @@ from typing import Any
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.pipeline.annotations import literal
 from nbmlops.pipeline.parameters import Parameter, check_parameters, parse_text
+from nbmlops.tracking.magics import to_python
 
 __all__ = [
     "Parameter",
@@ -278,7 +279,7 @@ def parameters(notebook: Any) -> dict[str, Parameter] | None:  # noqa: ANN401
 
 def _declared(source: str, index: int) -> Iterator[Parameter]:
     """Yield the top level assignments of a Python cell; its magics are passed over."""
-    code = re.sub(r"(?m)^[ \t]*[%!].*$", "", source)
+    code = to_python(source)
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError) as error:

@@ -15,7 +15,7 @@ from nbmlops.tracking.opened import OF_BLOCKS, Opened
 
 if TYPE_CHECKING:
     from nbmlops.tracking.dataflow.effects import Effects
-    from nbmlops.tracking.dataflow.flow import Flow
+    from nbmlops.tracking.dataflow.state import AnalysisState
 
 
 Ending = Literal["running", "finished", "raised", "interrupted", "unknown"]
@@ -75,7 +75,7 @@ class History:
         self._shell = shell
         self.folder = Path.cwd()
         self.cells: list[ExecutedCell] = []
-        self._flow: Flow | None = None
+        self._state: AnalysisState | None = None
         self._codes: list[str] = []
         self._effects: list[Effects] = []
         manager = shell.history_manager
@@ -142,23 +142,23 @@ class History:
         """
         from nbmlops.config import find_project
         from nbmlops.tracking.dataflow.effects import NOTHING
-        from nbmlops.tracking.dataflow.flow import Flow
+        from nbmlops.tracking.dataflow.state import AnalysisState
         from nbmlops.tracking.dataflow.syntax import parse
 
-        if self._flow is None:
+        if self._state is None:
             project = find_project(self.folder)
-            self._flow = Flow(lambda name: is_local(name, project))
+            self._state = AnalysisState(lambda name: is_local(name, project))
         for cell in self.cells[len(self._codes) :]:
-            if cell.ending == "running":
-                break
-            self._codes.append(self._code(cell))
-            is_whole = cell.ending == "finished"
-            self._effects.append(self._flow.read(self._codes[-1], is_whole=is_whole))
-            if cell.ending == "raised" and parse(self._codes[-1]) is None:
-                self._effects[-1] = NOTHING
-        rest = [self._code(cell) for cell in self.cells[len(self._codes) :]]
-        flow = self._flow.copy() if rest else self._flow
-        return [*self._codes, *rest], [*self._effects, *map(flow.read, rest)]
+            code = self._code(cell)
+            if cell.ending == "running":  # always the last
+                effects = self._state.read(code, is_running=True)
+                return [*self._codes, code], [*self._effects, effects]
+            effects = self._state.read(code, is_whole=cell.ending == "finished")
+            if cell.ending == "raised" and parse(code) is None:
+                effects = NOTHING
+            self._codes.append(code)
+            self._effects.append(effects)
+        return self._codes, self._effects
 
     def _code(self, cell: ExecutedCell) -> str:
         """Return a cell as Python, with what was looked up as its last lines."""

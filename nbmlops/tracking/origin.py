@@ -11,7 +11,7 @@ from typing import Any
 
 from nbmlops.entities import Order, to_json
 from nbmlops.tracking.cells import ExecutedCell, History, history_of, running_shell
-from nbmlops.tracking.dataflow.slicing import Execution, backward, misplaced
+from nbmlops.tracking.dataflow.order import Execution, backward, out_of_order
 from nbmlops.tracking.files import keep, opened_files, settle
 from nbmlops.tracking.notebook_path import NOTEBOOK
 from nbmlops.tracking.opened import OF_BLOCKS
@@ -58,15 +58,21 @@ def keep_cells(
     own = set(range(last if first is None else first, last + 1))
     kept = backward(effects, own)
     path = notebook or NOTEBOOK.find(os.environ)
-    there, is_known = places(cells, Path(path) if path else None)
+    there = places(cells, Path(path) if path else None)
     executions = [
-        Execution(effects=found, code=code, place=place)
-        for found, code, place in zip(effects, codes, there, strict=True)
+        Execution(
+            effects=found,
+            code=code,
+            place=place.at,
+            is_whole=cell.ending == "finished",
+            is_edited=place.is_edited,
+        )
+        for found, code, place, cell in zip(effects, codes, there, cells, strict=True)
     ]
-    odd = misplaced(executions, kept)
+    odd = out_of_order(executions, own)
     order = Order(
         cells=tuple(sorted({cells[position].count for position in odd})),
-        is_presumed=not is_known,
+        is_presumed=not all(place.is_known for place in there),
     )
     _write(
         run,

@@ -2,80 +2,98 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nbmlops.tracking.cells import ExecutedCell
+from nbmlops.tracking.dataflow.syntax import parse
+from nbmlops.tracking.magics import to_python
 
 
-def places(
-    cells: Sequence[ExecutedCell], notebook: Path | None
-) -> tuple[list[float | None], bool]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an executed cell stands.
+
+    Attributes
+    ----------
+    at : float or None
+        Ascending down the notebook; None when the cell is there no more.
+    is_known : bool
+        Whether that is known from the notebook's file.
+    is_edited : bool
+        Whether other code stands there now than ran.
+    """
+
+    at: float | None
+    is_known: bool = True
+    is_edited: bool = False
+
+
+def places(cells: Sequence[ExecutedCell], notebook: Path | None) -> list[Place]:
     """Return the place of each executed cell in its notebook.
 
     A cell is found by its id, else by its text. One that is not in the file was taken
     out of the notebook if the file was saved after the cell ran; else it may be new,
     and is presumed to stand behind the cell that ran before it.
-
-    Parameters
-    ----------
-    cells : sequence of ExecutedCell
-        In the order in which they ran.
-    notebook : Path or None
-        The notebook's file, where it is known.
-
-    Returns
-    -------
-    tuple of (list of float or None, bool)
-        The places, ascending down the notebook, None for what is there no more; and
-        whether all of them are known from the file.
     """
-    ids, texts, saved_at = _read(notebook)
-    found: list[float | None] = []
-    by_id: dict[str, float | None] = {}
-    is_known = True
+    there, saved_at = _read(notebook)
+    ids = {cell_id: at for at, (cell_id, _) in there.items() if cell_id}
+    texts: dict[str, list[float]] = {}
+    for at, (_, text) in there.items():
+        texts.setdefault(text.strip(), []).append(at)
+    found: list[Place] = []
+    by_id: dict[str, Place] = {}
     before = -1.0
     for number, cell in enumerate(cells, start=1):
-        place: float | None
-        if cell.cell_id in ids:
-            place = ids[cell.cell_id]
-        elif cell.cell_id in by_id:
+        if cell.cell_id is not None and cell.cell_id in ids:
+            at = ids[cell.cell_id]
+            is_edited = saved_at > cell.at and not _is_same(there[at][1], cell.source)
+            place = Place(at=at, is_edited=is_edited)
+        elif cell.cell_id is not None and cell.cell_id in by_id:
             place = by_id[cell.cell_id]
         elif (cell.cell_id is None or not ids) and texts.get(cell.source.strip()):
-            there = texts[cell.source.strip()]
-            place = next((each for each in there if each > before), there[0])
+            fitting = texts[cell.source.strip()]
+            place = Place(at=next((at for at in fitting if at > before), fitting[0]))
         elif cell.cell_id is not None and saved_at > cell.at:
-            place = None
+            place = Place(at=None)
         else:
-            place = before + number / (len(cells) + 1) / 2
-            is_known = False
+            at = before + number / (len(cells) + 1) / 2
+            place = Place(at=at, is_known=False)
         if cell.cell_id is not None:
             by_id[cell.cell_id] = place
         found.append(place)
-        before = before if place is None else float(int(place)) if place >= 0 else -1.0
-    return found, is_known
+        if place.at is not None:
+            before = float(int(place.at)) if place.at >= 0 else -1.0
+    return found
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Return whether two sources are the same but for comments and blanks."""
+    if one.strip() == other.strip():
+        return True
+    trees = [parse(to_python(source)) for source in (one, other)]
+    dumps = [tree and ast.dump(tree) for tree in trees]
+    return dumps[0] is not None and dumps[0] == dumps[1]
 
 
 def _read(
     notebook: Path | None,
-) -> tuple[Mapping[str | None, float], Mapping[str, list[float]], float]:
-    """Return places by cell id and by text, and when the file was saved."""
-    ids: dict[str | None, float] = {}
-    texts: dict[str, list[float]] = {}
+) -> tuple[Mapping[float, tuple[str | None, str]], float]:
+    """Return ids and texts of the code cells by their places; when it was saved."""
     if notebook is None:
-        return ids, texts, 0.0
+        return {}, 0.0
     try:
         saved_at = notebook.stat().st_mtime
         document: Any = json.loads(notebook.read_text(encoding="utf-8"))
-        for place, cell in enumerate(document["cells"]):
-            if cell["cell_type"] != "code":
-                continue
-            if cell.get("id"):
-                ids[cell["id"]] = float(place)
-            text = "".join(cell["source"]).strip()
-            texts.setdefault(text, []).append(float(place))
+        found: dict[float, tuple[str | None, str]] = {
+            float(place): (cell.get("id"), "".join(cell["source"]))
+            for place, cell in enumerate(document["cells"])
+            if cell["cell_type"] == "code"
+        }
     except (OSError, ValueError, KeyError, TypeError):
-        return {}, {}, 0.0  # as good as no file
-    return ids, texts, saved_at
+        return {}, 0.0  # as good as no file
+    return found, saved_at

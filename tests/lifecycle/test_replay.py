@@ -134,6 +134,18 @@ def test_out_of_order_notebook_is_named_and_its_replay_is_equal(store, opened):
     assert replay(again, store=store).verdict == "equal"
 
 
+def test_run_all_twice_is_clean_and_an_edit_above_is_not(store, project, opened):
+    opened(*CELLS)
+    said = opened(*CELLS)
+    assert recorded(store, "fit").tags["nbmlops.order"] == "clean"
+    assert "out of order" not in said
+    notebook_of(CELLS | {"scale": "factor = 3"}, project / "work.ipynb")
+    opened("track")
+    run = recorded(store, "fit")
+    assert run.tags["nbmlops.order"] == "out-of-order"
+    assert run.tags["nbmlops.order.cells"] == "9, 11"
+
+
 def test_cells_that_changed_or_failed_replay_as_they_ran(store, project):
     cells = [
         "import nbmlops as nm\ncount = 1",

@@ -45,10 +45,10 @@ def test_cell_that_runs_is_read_as_if_it_ended_and_once_more_when_it_has(shell):
     shell.run_cell("%load_ext nbmlops", store_history=True)
     history = shell.nbmlops_session.history
     history.begin("c = 1", None)
-    assert history.read()[1][-1].kills == {"c"}
+    assert history.read()[1][-1].defines == {"c"}
     history.end(ending="raised")
     codes, effects = history.read()
-    assert (codes[-1], effects[-1].kills) == ("c = 1", frozenset())
+    assert (codes[-1], effects[-1].defines) == ("c = 1", frozenset())
     assert effects[-1].writes == {"c"}
 
 
@@ -71,20 +71,34 @@ def test_places_come_from_ids_then_texts(tmp_path):
         executed("y = 1"),
         executed("y = 1"),
     ]
-    assert places(cells, path) == ([1.0, 1.0, 2.0, 3.0], True)
+    found = places(cells, path)
+    assert [place.at for place in found] == [1.0, 1.0, 2.0, 3.0]
+    assert all(place.is_known for place in found)
 
 
 def test_cell_that_a_later_save_does_not_have_is_gone_an_unsaved_one_presumed(tmp_path):
     path = write(tmp_path / "n.ipynb", ("a", "x = 1"), ("b", "y = 1"))
     now = path.stat().st_mtime
     gone, new = executed("z = 1", "gone", now - 9), executed("z = 2", "new", now + 9)
-    found, is_known = places([executed("x = 1", "a"), gone, new, new], path)
-    assert found[:2] == [1.0, None]
-    assert 1 < found[2] == found[3] < 2
-    assert not is_known
-    found, is_known = places([executed("a = 1"), executed("b = 1")], None)
-    assert found[0] < found[1]
-    assert not is_known
+    found = places([executed("x = 1", "a"), gone, new, new], path)
+    assert [place.at for place in found[:2]] == [1.0, None]
+    assert 1 < found[2].at == found[3].at < 2
+    assert [place.is_known for place in found] == [True, True, False, False]
+    first, second = places([executed("a = 1"), executed("b = 1")], None)
+    assert first.at < second.at
+    assert not first.is_known
+
+
+def test_cell_is_edited_when_a_later_save_has_other_code_there(tmp_path):
+    path = write(tmp_path / "n.ipynb", ("a", "x = 2"), ("b", "y = 1  # new words"))
+    now = path.stat().st_mtime
+    before, after = now - 9, now + 9
+    cells = [
+        executed("x = 1", "a", before),
+        executed("x = 3", "a", after),  # run with what is not saved yet
+        executed("y  =  1", "b", before),
+    ]
+    assert [place.is_edited for place in places(cells, path)] == [True, False, False]
 
 
 def test_installed_modules_are_not_local():
@@ -155,3 +169,11 @@ def test_only_the_lines_of_the_run_itself_still_track():
         "# nm.register(\n#     'm'\n# )\nv = nm.runs()",
         "%%track own\n%track log b=1",
     ]
+
+
+def test_text_that_looks_like_our_magics_stays_text():
+    text = 'help = """\n%%track other\n%register m\n"""'
+    magic = "v = %register m --run \\\n    latest"
+    found = built(f"{text}\n%register m", magic, "fit()", params=[])
+    assert found[1] == f"{text}\npass  # %register m"
+    assert found[2] == "v = None  # %register m --run \\\n#     latest"

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
+from nbmlops.tracking.dataflow.syntax import parse
+from nbmlops.tracking.magics import magic_calls, to_python
+
 _WIDGETS = ("anywidget", "bqplot", "ipympl", "ipywidgets", "panel", "solara")
-_MAGIC = re.compile(r"^[ \t]*(?:[%!?].*|.*\?)$", re.MULTILINE)
-_NOT_PYTHON = re.compile(
-    r"\s*%%(?!(?:capture|prun|time|timeit|track)\b)\w+", re.IGNORECASE
-)
-_GUI = re.compile(
-    r"^[ \t]*%(?:(?:gui|pdb|debug)\b|matplotlib[ \t]+(?!inline|agg|--list|-l)\w)",
-    re.MULTILINE,
-)
-_EXTENSION = re.compile(r"^[ \t]*%load_ext[ \t]+([\w.]+)", re.MULTILINE)
+_GUI = re.compile(r"(?:gui|pdb|debug)\b.*|matplotlib\s+(?!inline|agg|--list|-l)\w.*")
 _PATH = re.compile(r"\bsys\.path(?:\.insert\b|\[.*\]\s*=|\s*=(?!=))")
 _OURS = ("nbmlops.notebook.extension", "nbmlops.tracking", "mlflow")
 
@@ -36,13 +30,13 @@ def why_a_kernel(cells: Iterable[Any]) -> str:
     str
         The end of a sentence that begins with "because".
     """
-    for source in _sources(cells):
-        magic = _GUI.search(source)
-        if magic:
-            return f"{magic[0].strip()!r} needs an event loop"
-        if _PATH.search(source):
+    for code in _codes(cells):
+        for magic, line in _magics(code):
+            if _GUI.fullmatch(f"{magic} {line}"):
+                return f"{f'%{magic} {line}'.strip()!r} needs an event loop"
+        if _PATH.search(code):
             return "it imports from other folders first"
-        for name in _imported(source):
+        for name in _imported(code):
             if name.partition(".")[0] in _WIDGETS:
                 return f"{name} makes widgets"
     return ""
@@ -63,33 +57,41 @@ def imports(cells: Iterable[Any]) -> list[str]:
         ``a.b``, which need not be a module.
     """
     found: dict[str, None] = {}
-    for source in _sources(cells):
-        for name in _imported(source):
+    for code in _codes(cells):
+        for name in _imported(code):
             found[name] = None
     if any(name.partition(".")[0] == "nbmlops" for name in found):
         found |= dict.fromkeys(_OURS)
     return list(found)
 
 
-def _sources(cells: Iterable[Any]) -> Iterator[str]:
+def _codes(cells: Iterable[Any]) -> Iterator[str]:
+    """Yield the cells as Python, those left out that run something else."""
     for cell in cells:
-        if cell.cell_type == "code" and not _NOT_PYTHON.match(cell.source):
-            yield cell.source
+        if cell.cell_type == "code":
+            code = to_python(cell.source)
+            if not code.lstrip().startswith("get_ipython().run_cell_magic("):
+                yield code
 
 
 @lru_cache(maxsize=500)
-def _imported(source: str) -> tuple[str, ...]:
-    return tuple(_find_imported(source))
+def _magics(code: str) -> tuple[tuple[str, str], ...]:
+    tree = parse(code)
+    return tuple(magic_calls(tree)) if tree else ()
 
 
-def _find_imported(source: str) -> Iterator[str]:
-    yield from _EXTENSION.findall(source)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(_MAGIC.sub("", source))
-    except (SyntaxError, ValueError):
+@lru_cache(maxsize=500)
+def _imported(code: str) -> tuple[str, ...]:
+    return tuple(_find_imported(code))
+
+
+def _find_imported(code: str) -> Iterator[str]:
+    tree = parse(code)
+    if tree is None:
         return
+    for magic, line in _magics(code):
+        if magic == "load_ext":
+            yield from line.split()[:1]
     waiting: list[ast.AST] = list(tree.body)
     while waiting:
         node = waiting.pop(0)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 ANY = "*"
 """Stands among reads or writes for every name there is."""
-WORLD = "<world>"
-"""Files and all else that a cell may change beside names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,22 +19,23 @@ class Effects:
         mentions use included.
     writes : frozenset of str
         Names that it may bind, delete or change the object of.
-    kills : frozenset of str
+    defines : frozenset of str
         Names that it binds anew whatever they stood for before.
-    stays : bool
-        Whether it may matter to later cells in ways that names do not show: it sets an
-        option of a library or, when it also writes `WORLD`, does more than that.
+    unlikely : frozenset of str
+        Reads and writes that a replay is made for and no badge is shown for: hardly
+        any object changes that way.
+    must_keep : bool
+        Whether it may matter to later cells in ways that names do not show.
     """
 
     reads: frozenset[str]
     writes: frozenset[str]
-    kills: frozenset[str] = frozenset()
-    stays: bool = False
+    defines: frozenset[str] = frozenset()
+    unlikely: frozenset[str] = frozenset()
+    must_keep: bool = False
 
 
-UNKNOWN = Effects(
-    reads=frozenset({ANY, WORLD}), writes=frozenset({ANY, WORLD}), stays=True
-)
+UNKNOWN = Effects(reads=frozenset({ANY}), writes=frozenset({ANY}), must_keep=True)
 """Of a cell that cannot be judged at all."""
 NOTHING = Effects(reads=frozenset(), writes=frozenset())
 """Of a cell that was no Python, so that none of it ran."""

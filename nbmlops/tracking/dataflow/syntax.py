@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 
 def parse(code: str) -> ast.Module | None:
     """Return a cell's code as syntax, or None when it is not Python.
 
-    Parameters
-    ----------
-    code : str
-        May await at its top level.
-
-    Returns
-    -------
-    ast.Module or None
-        None also for code too deep to be parsed.
+    It may await at its top level. Code too deep to be parsed is None, too.
     """
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
@@ -27,17 +19,9 @@ def parse(code: str) -> ast.Module | None:
     return tree if isinstance(tree, ast.Module) else None
 
 
-def below(node: ast.AST) -> Iterable[ast.AST]:
-    """Return all nodes inside a node."""
-    return (part for child in ast.iter_child_nodes(node) for part in ast.walk(child))
-
-
-def called(node: ast.AST) -> str | None:
-    """Return the last part of what a call calls."""
-    match node:
-        case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
-            return name
-    return None
+def called(node: ast.Call) -> str:
+    """Return the last part of what a call calls, "" when that has no name."""
+    return getattr(node.func, "id", "") or getattr(node.func, "attr", "")
 
 
 def arguments(node: ast.AST) -> list[ast.arg]:
@@ -49,11 +33,11 @@ def arguments(node: ast.AST) -> list[ast.arg]:
     return [*given.posonlyargs, *given.args, *given.kwonlyargs, *rest]
 
 
-def own_names(body: Sequence[ast.stmt]) -> tuple[set[str], set[str]]:
+def own_names(body: Sequence[ast.AST]) -> tuple[set[str], set[str]]:
     """Return the names that a function's or class's body binds, and its globals."""
     own: set[str] = set()
     declared: set[str] = set()
-    waiting: list[ast.AST] = list(body)
+    waiting = list(body)
     while waiting:
         node = waiting.pop()
         match node:
@@ -67,15 +51,24 @@ def own_names(body: Sequence[ast.stmt]) -> tuple[set[str], set[str]]:
                 continue
             case ast.Global(names=names) | ast.Nonlocal(names=names):
                 declared |= set(names)
-            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
-                own.add(name)
             case ast.Import() | ast.ImportFrom():
                 own |= {a.asname or a.name.partition(".")[0] for a in node.names}
-            case ast.ExceptHandler(name=str(name)):
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 own.add(name)
-            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                own.add(name)
-            case ast.MatchMapping(rest=str(name)):
-                own.add(name)
+            case _:
+                own |= set(pattern_names(node))
         waiting += ast.iter_child_nodes(node)
     return own, declared
+
+
+def pattern_names(node: ast.AST) -> list[str]:
+    """Return the name that an ``except`` or a pattern of ``match`` binds."""
+    match node:
+        case (
+            ast.ExceptHandler(name=str(name))
+            | ast.MatchAs(name=str(name))
+            | ast.MatchStar(name=str(name))
+            | ast.MatchMapping(rest=str(name))
+        ):
+            return [name]
+    return []
