@@ -45,6 +45,14 @@ export interface IModelVersion {
   order_note: string | null;
 }
 
+/** Which params and metrics of a run recorded themselves; the user named the others. */
+export interface IAutologged {
+  /** Params that are not the estimator's defaults, with their short names. */
+  changed: Record<string, string>;
+  /** Params that are the estimator's defaults. */
+  default: string[];
+}
+
 /** One recorded execution. */
 export interface IRun {
   run_id: string;
@@ -60,6 +68,7 @@ export interface IRun {
   order_note: string | null;
   /** MLflow's page of it, where a tracking server shows one. */
   url: string | null;
+  autologged: IAutologged;
 }
 
 /** Where a model version answers. */

@@ -171,6 +171,19 @@ describe('RunDetails', () => {
     const link = screen.getByRole('link', { name: 'Open in MLflow' });
     expect(link.getAttribute('href')).toBe(url);
   });
+
+  it('shows what the user named and set, and folds the defaults', () => {
+    const params = { seed: '7', model__C: '3.0', model__tol: '0.0001' };
+    const autologged = { changed: { model__C: 'C' }, default: ['model__tol'] };
+    render(<RunDetails run={{ ...run, params, autologged }} trans={trans} />);
+    const shown = (name: string) =>
+      screen.getByRole('region', { name, hidden: true }).textContent;
+    expect(shown('Params')).toBe('Paramsseed7');
+    expect(shown('Params set in the code')).toBe('Params set in the codeC3.0');
+    const folded = screen.getByText('1 default of the estimator').closest('details');
+    expect(folded?.open).toBe(false);
+    expect(folded?.textContent).toContain('model__tol');
+  });
 });
 
 describe('EndpointsView', () => {

@@ -124,7 +124,8 @@ export const run: IRun = {
   source: 'notebooks/quickstart.ipynb',
   model_id: 'm-1',
   order_note: null,
-  url: null
+  url: null,
+  autologged: { changed: {}, default: [] }
 };
 
 export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail => ({

@@ -81,6 +81,7 @@ def run(
 )
 @click.option("--columns", metavar="A,B,...", help="Metrics, params, tags to show.")
 @click.option("--all", is_flag=True, help="Older attempts and child runs too.")
+@click.option("--all-params", is_flag=True, help="All params that autolog recorded.")
 @json_option
 def runs(as_json: bool, **query: Any) -> None:
     """List runs, newest first."""
@@ -93,15 +94,18 @@ def runs(as_json: bool, **query: Any) -> None:
 @click.command()
 @click.argument("runs", nargs=-1, metavar="RUN RUN ...")
 @click.option("-e", "--experiment", help="Where latest and best: look.")
+@click.option("--all-params", is_flag=True, help="All params that autolog recorded.")
 @json_option
-def compare(runs: tuple[str, ...], experiment: str | None, as_json: bool) -> None:
+def compare(
+    runs: tuple[str, ...], experiment: str | None, all_params: bool, as_json: bool
+) -> None:
     """Show what differs between runs.
 
     RUN is an id, its first characters, latest, best:METRIC or best:METRIC:min|max.
     """
     from nbmlops import lifecycle
 
-    view = lifecycle.compare(*runs, experiment=experiment)
+    view = lifecycle.compare(*runs, experiment=experiment, all_params=all_params)
     show(view.comparison, as_json=as_json, text=view)
 
 

@@ -1,5 +1,15 @@
 """The nouns: frozen dataclasses, no I/O."""
 
+from nbmlops.entities.autologged import (
+    AUTOLOGGED,
+    KIND,
+    Autologged,
+    autologged_tag,
+    full_names,
+    param_of,
+    short_end,
+    short_names,
+)
 from nbmlops.entities.columns import AskedColumns, Kind, RunColumn, parse_columns
 from nbmlops.entities.comparison import (
     CellDifference,
@@ -44,10 +54,13 @@ from nbmlops.entities.run import FoldedRuns, Run, RunStatus, check_key
 from nbmlops.entities.sweep import SweepReport, ranked
 
 __all__ = [
+    "AUTOLOGGED",
+    "KIND",
     "ORDER",
     "ORDER_CELLS",
     "Action",
     "AskedColumns",
+    "Autologged",
     "CacheEntry",
     "CellDifference",
     "CellProgress",
@@ -93,11 +106,16 @@ __all__ = [
     "SweepReport",
     "Trigger",
     "Verdict",
+    "autologged_tag",
     "check_key",
+    "full_names",
     "mode_of",
+    "param_of",
     "parse_best",
     "parse_columns",
     "ranked",
+    "short_end",
+    "short_names",
     "to_json",
     "unknown_mode",
 ]

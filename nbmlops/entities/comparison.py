@@ -224,7 +224,10 @@ class Comparison:
     equal_metrics : Mapping of str to float
         Last values of those that did.
     params : Differences
-        Params.
+        Params: those that the user named, then what autolog recorded and is not the
+        estimator's default in each run, under short names.
+    other_params : Differences
+        The other params that autolog recorded.
     code : tuple of CodeDifference
         One for each run but the first.
     datasets : tuple of DatasetDifference
@@ -244,6 +247,7 @@ class Comparison:
     metrics: tuple[MetricDifference, ...]
     equal_metrics: Mapping[str, float]
     params: Differences
+    other_params: Differences
     code: tuple[CodeDifference, ...]
     datasets: tuple[DatasetDifference, ...]
     equal_datasets: tuple[LoggedDataset, ...]

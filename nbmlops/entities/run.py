@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from nbmlops.entities.autologged import NOTHING, Autologged, full_names
 from nbmlops.entities.columns import AskedColumns, Kind
 from nbmlops.errors import UsageError
 
@@ -50,6 +51,8 @@ class Run:
         None when nothing, or when that is not known.
     url : str or None
         MLflow's page of it, where a tracking server shows one.
+    autologged : Autologged
+        Which params and metrics recorded themselves; the user named the others.
     """
 
     run_id: str
@@ -66,6 +69,7 @@ class Run:
     model_id: str | None = None
     order_note: str | None = None
     url: str | None = None
+    autologged: Autologged = NOTHING
 
     def only(self, columns: AskedColumns) -> Run:
         """Return the run with no more metrics, params and tags than asked for."""
@@ -78,7 +82,11 @@ class Run:
         return replace(
             self,
             metrics=asked("metrics", self.metrics),
-            params=asked("params", self.params),
+            params={
+                full: self.params[full]
+                for name in columns.names("params")
+                for full in full_names(self.params, name)
+            },
             tags=asked("tags", self.tags),
         )
 

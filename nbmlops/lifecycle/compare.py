@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
 from nbmlops.entities import (
+    KIND,
     Column,
     ComparedRun,
     Comparison,
@@ -17,7 +18,9 @@ from nbmlops.entities import (
     LoggedDataset,
     MetricDifference,
     Run,
+    full_names,
     mode_of,
+    param_of,
 )
 from nbmlops.errors import StoreError, UsageError
 from nbmlops.lifecycle.comparison_view import ComparisonView
@@ -46,6 +49,7 @@ _TELLING = {
 def compare(
     *runs: str | Run | OpenRun,
     experiment: str | None = None,
+    all_params: bool = False,
     store: Store | None = None,
 ) -> ComparisonView:
     """Return what differs between two or more runs.
@@ -59,6 +63,9 @@ def compare(
     experiment : str, optional
         Where ``latest`` and ``best:`` look; by default the one this process tracked
         into last, else the one set with ``mlflow.set_experiment``, else the project's.
+    all_params : bool, default=False
+        Whether to show all params that autolog recorded; by default those that are not
+        the estimator's defaults in each run.
     store : Store, optional
         The project's store by default.
 
@@ -93,7 +100,8 @@ def compare(
                 fix="Name another run; list them with %runs.",
             )
         found[run.run_id] = run
-    return ComparisonView(_comparison(store, tuple(found.values())))
+    compared = _comparison(store, tuple(found.values()), all_params=all_params)
+    return ComparisonView(compared)
 
 
 def _spec(run: Any) -> str:  # noqa: ANN401 - whatever was given for a run
@@ -108,12 +116,13 @@ def _spec(run: Any) -> str:  # noqa: ANN401 - whatever was given for a run
     return spec
 
 
-def _comparison(store: Store, runs: Sequence[Run]) -> Comparison:
+def _comparison(store: Store, runs: Sequence[Run], *, all_params: bool) -> Comparison:
     ids = [run.run_id for run in runs]
     files = [RecordedFiles(store, run) for run in runs]
     metrics, equal_metrics = _metrics(list_histories(store, ids))
     datasets, equal_datasets = _datasets([list_datasets(store, each) for each in ids])
     packages, notes = _packages(files)
+    params, others = _params(runs, all_params=all_params)
     return Comparison(
         runs=tuple(
             ComparedRun(
@@ -127,7 +136,8 @@ def _comparison(store: Store, runs: Sequence[Run]) -> Comparison:
         facts=_differences([_facts(run) for run in runs]),
         metrics=metrics,
         equal_metrics=equal_metrics,
-        params=_differences([run.params for run in runs]),
+        params=params,
+        other_params=others,
         code=tuple(diff_code(files[0], other) for other in files[1:]),
         datasets=datasets,
         equal_datasets=equal_datasets,
@@ -137,9 +147,42 @@ def _comparison(store: Store, runs: Sequence[Run]) -> Comparison:
     )
 
 
-def _differences(found: Sequence[Mapping[str, str]]) -> Differences:
+def _params(
+    runs: Sequence[Run], *, all_params: bool
+) -> tuple[Differences, Differences]:
+    """Return the params to show, and the others."""
+    if all_params:
+        return _differences([run.params for run in runs]), _differences([])
+    named: set[str] = set()
+    changed: set[str] = set()
+    for run in runs:
+        told = run.autologged
+        named |= run.params.keys() - told.changed.keys() - {*told.default}
+        changed |= set(told.changed.values())
+    changed -= named
+    names = [*sorted(named), *sorted(changed, key=lambda name: (name != KIND, name))]
+    shown = [
+        _given((name, param_of(run.params, name)) for name in names) for run in runs
+    ]
+    told_of = {
+        full for run in runs for name in names for full in full_names(run.params, name)
+    }
+    others = [
+        {name: text for name, text in run.params.items() if name not in told_of}
+        for run in runs
+    ]
+    return _differences(shown, names), _differences(others)
+
+
+def _given(found: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    return {name: text for name, text in found if text is not None}
+
+
+def _differences(
+    found: Sequence[Mapping[str, str]], names: Sequence[str] | None = None
+) -> Differences:
     items, equal = [], {}
-    for name in sorted({name for each in found for name in each}):
+    for name in names or sorted({name for each in found for name in each}):
         values = tuple(each.get(name) for each in found)
         if len(set(values)) == 1:
             equal[name] = found[0][name]

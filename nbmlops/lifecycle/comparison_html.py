@@ -88,7 +88,9 @@ def _stroke(index: int) -> str:
 
 
 def _section(section: Section, n_runs: int) -> str:
-    table = table_html(section.header(n_runs), section.rows) if section.rows else ""
+    table = ""
+    if section.rows:
+        table = table_html(section.header(n_runs), section.rows, wraps=True)
     title = f'<div style="{_TITLE}">{escape(section.title)}</div>' if not table else ""
     body = title + table + _notes(section.notes)
     return f'<div style="margin-top:10px">{body}</div>'

@@ -129,8 +129,12 @@ def parts(compared: Comparison) -> Iterator[Section | CodeBlock]:
             has_delta=has_delta,
             notes=_more(len(rows), "rows", ".frame()"),
         )
-    if compared.params.items:
-        yield _table("params", compared.params.items, where=".frame()")
+    n_others = len(compared.other_params.items) + len(compared.other_params.equal)
+    if compared.params.items or compared.other_params.items:
+        noun = counted(n_others, "param")
+        others = f"{noun} that autolog recorded not shown: see --all-params"
+        notes = [others] if n_others else []
+        yield _table("params", compared.params.items, where=".frame()", notes=notes)
     yield from _code_blocks(compared)
     if compared.datasets:
         yield _data(compared.datasets)

@@ -14,7 +14,7 @@ from nbmlops.lifecycle.comparison_parts import (
     legend,
     parts,
 )
-from nbmlops.render import Shown, table_text
+from nbmlops.render import Shown, table_text, terminal_width, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,15 +39,17 @@ class ComparisonView(Shown):
 
     def __repr__(self) -> str:
         compared = self.comparison
-        blocks = ["\n".join(legend(compared)), headline(compared)]
+        width = terminal_width()
+        blocks = ["\n".join(legend(compared)), wrapped(headline(compared), width)]
         for part in parts(compared):
             if isinstance(part, CodeBlock):
-                lines = _code(part)
+                lines = _code(part, width)
             else:
-                lines = _table(part, len(compared.runs))
-            blocks.append("\n".join([*lines, *part.notes]))
+                lines = _table(part, len(compared.runs), width)
+            notes = [wrapped(note, width) for note in part.notes]
+            blocks.append("\n".join([*lines, *notes]))
         alike = ", ".join(text for text, _ in equal(compared))
-        blocks += [f"equal: {alike}"] if alike else []
+        blocks += [wrapped(f"equal: {alike}", width)] if alike else []
         return "\n\n".join(blocks)
 
     def _repr_html_(self) -> str:
@@ -85,14 +87,24 @@ class ComparisonView(Shown):
         return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
-def _table(section: Section, n_runs: int) -> list[str]:
+def _table(section: Section, n_runs: int, width: int) -> list[str]:
     if not section.rows:
         return [section.title]
-    return [table_text(section.header(n_runs), section.rows)]
+    return [table_text(section.header(n_runs), section.rows, width=width)]
 
 
-def _code(block: CodeBlock) -> list[str]:
+def _code(block: CodeBlock, width: int) -> list[str]:
     lines = [block.title]
     for heading, code in block.cells:
-        lines += [f"  {heading}", *(f"    {line}" for line in code)]
+        lines += [
+            f"  {heading}",
+            *(part for line in code for part in _fold(line, width)),
+        ]
     return lines
+
+
+def _fold(line: str, width: int) -> list[str]:
+    """Return a line of code in parts that fit the terminal, each with its sign."""
+    room = max(width - 6, 20)
+    parts = [line[2:][start : start + room] for start in range(0, len(line) - 2, room)]
+    return [f"    {line[:2]}{part}" for part in parts] or [f"    {line}"]

@@ -28,6 +28,7 @@ def runs(
     limit: int = 20,
     columns: str | Sequence[str] | None = None,
     all: bool = False,
+    all_params: bool = False,
     store: Store | None = None,
 ) -> RunsTable:
     """Return the runs of an experiment, newest first or best first.
@@ -53,6 +54,9 @@ def runs(
     columns : str or sequence of str, optional
         Metrics, params, tags and attributes to read; see `parse_columns`. By default
         all metrics and params.
+    all_params : bool, default=False
+        Whether to show all params that autolog recorded; by default those that are not
+        the estimator's defaults and that differ, under short names.
     all : bool, default=False
         Whether older attempts and child runs get rows of their own.
     store : Store, optional
@@ -101,7 +105,13 @@ def runs(
     said = [f"Whether a small or a large {by!r} is better is not known: the largest is "
             "first, with --asc the smallest."]  # fmt: skip
     is_unsaid = by is not None and asc is None and mode_of(by) is None
-    table = RunsTable(listing, limit=limit, keep=keep, notes=said if is_unsaid else ())
+    table = RunsTable(
+        listing,
+        limit=limit,
+        keep=keep,
+        notes=said if is_unsaid else (),
+        all_params=all_params,
+    )
     if not table.page.items:
         table.empty = "No run fits." if filter else no_runs(store, experiment)
     elif by is not None and by not in table.page.items[0].metrics:

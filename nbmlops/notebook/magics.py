@@ -95,7 +95,7 @@ class NbmlopsMagics(Magics):
         """List the runs of an experiment.
 
         ``%runs [-e EXPERIMENT] [--filter EXPR] [--by METRIC] [--asc|--desc] [-n 20]
-        [--columns A,B,...] [--all] [--frame]``
+        [--columns A,B,...] [--all] [--all-params] [--frame]``
 
         Parameters
         ----------
@@ -118,6 +118,7 @@ class NbmlopsMagics(Magics):
         parser.add_argument("-n", dest="limit", type=int, default=20)
         parser.add_argument("--columns", metavar="A,B,...")
         parser.add_argument("--all", action="store_true")
+        parser.add_argument("--all-params", action="store_true")
         parser.add_argument("--frame", action="store_true")
         found = vars(parser.parse_line(line))
         wants_frame = found.pop("frame")
@@ -128,7 +129,7 @@ class NbmlopsMagics(Magics):
     @no_var_expand
     @line_magic
     def compare(self, line: str) -> Shown:
-        """Show what differs between runs: ``%compare RUN RUN ... [-e EXPERIMENT]``.
+        """Show what differs between runs: ``%compare RUN RUN ... [--all-params]``.
 
         Parameters
         ----------
@@ -147,9 +148,10 @@ class NbmlopsMagics(Magics):
             "runs", nargs="*", metavar="RUN|latest|best:METRIC[:min|max]"
         )
         parser.add_argument("-e", "--experiment")
-        found = parser.parse_line(line)
+        parser.add_argument("--all-params", action="store_true")
+        found = vars(parser.parse_line(line))
         with parser.speaking():
-            return lifecycle.compare(*found.runs, experiment=found.experiment)
+            return lifecycle.compare(*found.pop("runs"), **found)
 
     @no_var_expand
     @line_magic

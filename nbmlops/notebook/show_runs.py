@@ -72,6 +72,7 @@ class RunsDisplay:
             table.listing,
             compare=_compare,
             keep=table.keep,
+            all_params=table.all_params,
             n_rows=len(table),
             hides=name,
         )

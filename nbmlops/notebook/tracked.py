@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from nbmlops._hashing import code_hash
+from nbmlops.entities import Autologged
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.notebook.figures import FigureCollector
 from nbmlops.notebook.live import Live, has_commands
@@ -96,8 +97,9 @@ class Tracked:
         return dict(self.run.metrics)
 
     def params(self) -> dict[str, str]:
-        """Return the params that were logged."""
-        return dict(self.run.params)
+        """Return the params worth showing: the user's first, then what was changed."""
+        params = self.run.params
+        return Autologged.of(params, self.run.tags).shown(params)
 
     def assigned(self) -> set[str]:
         """Return the names that the cells set."""

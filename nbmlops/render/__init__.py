@@ -16,7 +16,9 @@ from nbmlops.render.tables import (
     replay_table,
     table_html,
     table_text,
+    terminal_width,
     version_table,
+    wrapped,
 )
 
 __all__ = [
@@ -36,5 +38,7 @@ __all__ = [
     "sparkline",
     "table_html",
     "table_text",
+    "terminal_width",
     "version_table",
+    "wrapped",
 ]

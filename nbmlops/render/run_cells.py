@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from itertools import accumulate
 from typing import Protocol
 
 from nbmlops.entities import AskedColumns, FoldedRuns, Page, Run, RunColumn
 from nbmlops.errors import did_you_mean
 from nbmlops.render.badge import OUT_OF_ORDER, order_badge
-from nbmlops.render.run_columns import NAME, RunColumns, cell
+from nbmlops.render.run_columns import HTML_WIDTH, NAME, RunColumns, cell
 from nbmlops.render.svg import sparkline
+from nbmlops.render.tables import clip
 
-_LONGEST = 40
+_CURVE_WIDTH = 8  # characters
 _MOST_CURVE_POINTS = 1200  # in one table, at some eight bytes each
-_MOST_TOLD = 12
+_LONGEST_NOTE = 150  # two lines of a terminal
 
 Curves = Mapping[tuple[str, str], Sequence[tuple[int, float]]]
 
@@ -52,17 +54,6 @@ class Listing(Protocol):
         """Return the names of all metrics, params and tags of a run."""
 
 
-def clip(text: str) -> str:
-    """Return a text of at most 40 characters.
-
-    Examples
-    --------
-    >>> len(clip("x" * 100)), clip("short")
-    (40, 'short')
-    """
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
 def read_curves(
     listing: Listing, runs: Sequence[Run], columns: Sequence[RunColumn]
 ) -> Curves:
@@ -87,6 +78,21 @@ def read_curves(
         return {}
     n_points = _MOST_CURVE_POINTS // (len(runs) * len(metrics))
     return listing.curves(runs, metrics, n_points=min(40, max(8, n_points)))
+
+
+def fit_cell(
+    listing: Listing, runs: Sequence[Run], columns: RunColumns
+) -> tuple[tuple[RunColumn, ...], Curves]:
+    """Return the columns that a notebook's cell has room for, and their histories."""
+    curves = read_curves(listing, runs, columns.shown)
+    drawn = {name for _, name in curves}
+
+    def text(run: Run, column: RunColumn) -> str:
+        has_curve = column.kind == "metrics" and column.name in drawn
+        return cell(run, column) + " " * _CURVE_WIDTH * has_curve
+
+    room = columns.fitting(HTML_WIDTH, text) if curves else columns.shown
+    return tuple(column for column in columns.shown if column in room), curves
 
 
 def cell_html(run: Run, column: RunColumn, curves: Curves) -> str:
@@ -156,7 +162,12 @@ def _line(run: Run, metrics: Sequence[RunColumn]) -> str:
 
 
 def notes(
-    listing: Listing, page: Page[Run], columns: RunColumns, *, is_cut: bool
+    listing: Listing,
+    page: Page[Run],
+    columns: RunColumns,
+    shown: Sequence[RunColumn],
+    *,
+    is_cut: bool,
 ) -> list[str]:
     """Return what a table does not show, a line each.
 
@@ -168,6 +179,8 @@ def notes(
         The rows.
     columns : RunColumns
         Their columns.
+    shown : sequence of RunColumn
+        Those that there is room for.
     is_cut : bool
         Whether the page is short for the runs that are folded.
 
@@ -179,10 +192,17 @@ def notes(
     told = []
     if columns.same:
         values = [f"{column.name} {clip(text)}" for column, text in columns.same]
-        told.append(f"The same in all {len(page)}: {_some(values)}.")
-    if columns.left_out:
-        names = [column.name for column in columns.left_out]
-        told.append(f"Also differing: {_some(names)}; ask with --columns A,B.")
+        most = None if columns.is_asked else _LONGEST_NOTE
+        told.append(f"The same in all {len(page)}: {_some(values, most)}.")
+    if left_out := columns.left_out(shown):
+        names = [column.name for column in left_out]
+        words = _some(names, _LONGEST_NOTE - 60)
+        told.append(f"Also differing: {words}; ask with --columns A,B.")
+    if columns.n_quiet:
+        told.append(
+            f"{columns.n_quiet:,} params that autolog recorded are not shown: "
+            "see them with --all-params."
+        )
     for name in columns.missing:
         near = did_you_mean(name, listing.names(page.items[0]))
         told.append(f"None of these runs has {name!r}.{near}")
@@ -194,7 +214,10 @@ def notes(
     return told
 
 
-def _some(words: Sequence[str]) -> str:
-    if len(words) <= _MOST_TOLD:
-        return ", ".join(words)
-    return f"{', '.join(words[:_MOST_TOLD])} and {len(words) - _MOST_TOLD} more"
+def _some(words: Sequence[str], most: int | None) -> str:
+    """Return the first words, of so many characters together, and how many follow."""
+    ends = accumulate(len(word) + 2 for word in words)
+    n_shown = max(1, sum(most is None or end <= most for end in ends))
+    more = len(words) - n_shown
+    shown = ", ".join(words[:n_shown])
+    return f"{shown} and {more:,} more" if more else shown

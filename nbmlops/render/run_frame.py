@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.entities import AskedColumns, Run
+from nbmlops.entities import AskedColumns, Run, param_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,10 @@ _ATTRIBUTES: dict[str, Callable[[Run], Any]] = {
 
 
 def frame(
-    blocks: Iterable[Sequence[Run]], columns: AskedColumns | None
+    blocks: Iterable[Sequence[Run]],
+    columns: AskedColumns | None,
+    *,
+    all_params: bool = False,
 ) -> pd.DataFrame:
     """Return one row a run.
 
@@ -34,6 +37,8 @@ def frame(
         The runs, of which one block is held at a time.
     columns : AskedColumns or None
         What was asked for; the usual columns, metrics and params when None.
+    all_params : bool, default=False
+        Whether to have params that are the defaults of estimators in every run.
 
     Returns
     -------
@@ -43,11 +48,21 @@ def frame(
     import pandas as pd
 
     rows = _usual if columns is None else _asked(columns)
-    frames = [pd.DataFrame([rows(run) for run in block]) for block in blocks if block]
+    quiet: set[str] = set()  # params seen as defaults, and as anything else
+    told: set[str] = set()
+
+    def read(block: Sequence[Run]) -> pd.DataFrame:
+        for run in block if columns is None and not all_params else ():
+            quiet.update(run.autologged.default)
+            told.update(run.params.keys() - run.autologged.default)
+        return pd.DataFrame([rows(run) for run in block])
+
+    frames = [read(block) for block in blocks if block]
     if not frames:
         return pd.DataFrame(columns=list(_USUAL if columns is None else _USUAL[:2]))
     whole = pd.concat(frames, ignore_index=True)
     del frames
+    whole = whole.drop(columns=[f"params.{name}" for name in quiet - told])
     for name in whole.columns:
         if name.startswith("params."):
             whole[name] = _numbers(whole[name])
@@ -66,7 +81,10 @@ def _asked(columns: AskedColumns) -> Callable[[Run], dict[str, Any]]:
     def row(run: Run) -> dict[str, Any]:
         found = {"run_id": run.run_id, "name": run.name}
         for column in columns.columns:
-            if column.kind != "attributes":
+            if column.kind == "params":
+                if (text := param_of(run.params, column.name)) is not None:
+                    found[f"params.{column.name}"] = text
+            elif column.kind != "attributes":
                 values = getattr(run, column.kind)
                 if column.name in values:
                     found[f"{column.kind}.{column.name}"] = values[column.name]

@@ -13,17 +13,26 @@ from nbmlops.render.run_cells import (
     Curves,
     Listing,
     cell_html,
+    fit_cell,
     folded_html,
     notes,
-    read_curves,
 )
-from nbmlops.render.run_columns import NAME, RunColumns, cell
-from nbmlops.render.tables import Shown, table_text
+from nbmlops.render.run_columns import NAME, STARTED, RunColumns, cell
+from nbmlops.render.tables import (
+    WIDEST,
+    Shown,
+    clip,
+    short_clock,
+    table_text,
+    terminal_width,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_ROWS = 100
+_WIDEST_NAME, _WIDEST_VALUE = 24, 18  # in a terminal
 # As specific as JupyterLab's own rules for tables, which it must overrule.
 _STYLE = (
     "<style>div>table.nbmlops-runs{table-layout:auto;"
@@ -52,6 +61,8 @@ class RunsTable(Shown):
         Columns to show also when all rows have the same value.
     notes : sequence of str, default=()
         What else to say below the table.
+    all_params : bool, default=False
+        Whether params that are the defaults of estimators have columns too.
 
     Attributes
     ----------
@@ -59,7 +70,7 @@ class RunsTable(Shown):
         What to say when there are no rows.
     listing : Listing
         Where the rows come from.
-    keep : tuple of RunColumn
+    keep, all_params : tuple of RunColumn, bool
         As given.
     page : Page of Run
         The runs shown, holding what was asked for.
@@ -74,11 +85,15 @@ class RunsTable(Shown):
         limit: int,
         keep: Sequence[RunColumn] = (),
         notes: Sequence[str] = (),
+        all_params: bool = False,
     ) -> None:
         self.empty = "There are no runs."
         self.listing, self.keep = listing, tuple(keep)
         self.page = listing.page()
-        self.columns = RunColumns(self.page.items, listing.columns, keep=keep)
+        self.all_params = all_params
+        self.columns = RunColumns(
+            self.page.items, listing.columns, keep=keep, all_params=all_params
+        )
         self._limit, self._is_cut, self._said = limit, listing.is_cut, notes
 
     def __len__(self) -> int:
@@ -87,16 +102,18 @@ class RunsTable(Shown):
     def __repr__(self) -> str:
         if not self.page.items:
             return self.empty
-        shown = self.columns.shown
-        header = [self.columns.title(column) for column in shown]
+        width = terminal_width()
+        shown = self.columns.fitting(width, self._text)
+        header = [clip(self.columns.title(column)) for column in shown]
         rows = [[self._text(run, column) for column in shown] for run in self.page]
-        return "\n".join([table_text(header, rows), *self._notes])
+        table = table_text(header, rows, width=width, narrowest=WIDEST)
+        return "\n".join([table, *(wrapped(n, width) for n in self._notes(shown))])
 
     def _repr_html_(self) -> str:
-        runs, shown = self.page.items[:_MOST_ROWS], self.columns.shown
+        runs = self.page.items[:_MOST_ROWS]
         if not runs:
             return f"<p>{escape(self.empty)}</p>"
-        curves = read_curves(self.listing, runs, shown)
+        shown, curves = fit_cell(self.listing, runs, self.columns)
         head = "".join(
             f"<th{_side(column)}>{escape(self.columns.title(column))}</th>"
             for column in shown
@@ -106,7 +123,10 @@ class RunsTable(Shown):
             for run in runs
         )
         left = len(self.page) - len(runs)
-        lines = [*self._notes, *([f"{left} more rows: .frame()"] if left else [])]
+        lines = [
+            *self._notes(shown),
+            *([f"{left} more rows: .frame()"] if left else []),
+        ]
         below = "".join(f"<div>{escape(line)}</div>" for line in lines)
         return (
             f'{_STYLE}<div style="overflow-x:auto"><table class="nbmlops-runs"><thead>'
@@ -123,30 +143,37 @@ class RunsTable(Shown):
         -------
         DataFrame of shape (n_runs, n_columns)
             At most ``limit`` rows. Columns ``run_id``, ``name``, ``status``,
-            ``started_at``, ``ended_at``, ``source``, ``metrics.*`` and ``params.*``;
+            ``started_at``, ``ended_at``, ``source``, ``metrics.*`` and ``params.*``,
+            without those that autolog recorded and that are defaults in every run;
             or ``run_id``, ``name`` and those asked for. A param is a number where all
             its values are numbers as Python writes them.
         """
         from nbmlops.render.run_frame import frame
 
-        return frame(self.listing.blocks(self._limit), self.listing.columns)
+        blocks = self.listing.blocks(self._limit)
+        return frame(blocks, self.listing.columns, all_params=self.all_params)
 
     @cached_property
     def _folded(self) -> Mapping[str, FoldedRuns]:
         return self.listing.folded(self.page.items)
 
-    @cached_property
-    def _notes(self) -> list[str]:
-        own = notes(self.listing, self.page, self.columns, is_cut=self._is_cut)
+    def _notes(self, shown: Sequence[RunColumn]) -> list[str]:
+        is_cut = self._is_cut
+        own = notes(self.listing, self.page, self.columns, shown, is_cut=is_cut)
         return [*self._said, *own]
 
     def _text(self, run: Run, column: RunColumn) -> str:
+        if column == STARTED:
+            return short_clock(run.started_at)
         if column != NAME:
-            return cell(run, column)
+            is_cut = column.kind == "params" and not self.columns.is_asked
+            return clip(cell(run, column), _WIDEST_VALUE if is_cut else WIDEST)
         folded = self._folded.get(run.run_id)
         told = [*(folded.told if folded else ())]
         told += [OUT_OF_ORDER] if run.order_note else []
-        return cell(run, column) + (f" ({', '.join(told)})" if told else "")
+        return clip(
+            clip(run.name, _WIDEST_NAME) + (f" ({', '.join(told)})" * bool(told))
+        )
 
     def _cell(self, run: Run, column: RunColumn, curves: Curves) -> str:
         html = cell_html(run, column, curves)

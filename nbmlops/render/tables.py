@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
@@ -13,13 +15,19 @@ from nbmlops.render.badge import OUT_OF_ORDER, order_badge
 if TYPE_CHECKING:
     import pandas as pd
 
+WIDEST = 40
+"""Characters that a cell of a table has room for."""
+
 _STYLE = (
     "text-align:left;padding:2px 12px 2px 0;font-family:var(--jp-code-font-family,"
     "monospace);font-size:var(--jp-code-font-size,13px);white-space:nowrap"
 )
+_WRAPPED = _STYLE.removesuffix(";white-space:nowrap")
 
 
-def table_html(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def table_html(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, wraps: bool = False
+) -> str:
     """Return an HTML table of escaped texts.
 
     Parameters
@@ -28,23 +36,56 @@ def table_html(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         Column titles.
     rows : iterable of sequences
         Cells, shown as text.
+    wraps : bool, default=False
+        Whether long cells go on in another line, rather than the table on the right.
 
     Returns
     -------
     str
         HTML without scripts.
     """
-    head = "".join(f'<th style="{_STYLE}">{escape(title)}</th>' for title in header)
+    style = _WRAPPED if wraps else _STYLE
+    of_table = ' style="overflow-wrap:anywhere"' if wraps else ""
+    head = "".join(f'<th style="{style}">{escape(title)}</th>' for title in header)
     body = "".join(
         "<tr>"
-        + "".join(f'<td style="{_STYLE}">{escape(str(cell))}</td>' for cell in row)
+        + "".join(f'<td style="{style}">{escape(str(cell))}</td>' for cell in row)
         + "</tr>"
         for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return (
+        f"<table{of_table}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
 
 
-def table_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def terminal_width() -> int:
+    """Return how many characters a line of the terminal has; 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
+def clip(text: str, most: int = WIDEST) -> str:
+    """Return a text of at most so many characters.
+
+    Examples
+    --------
+    >>> len(clip("x" * 100)), clip("short"), clip("long words", most=5)
+    (40, 'short', 'long…')
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def wrapped(line: str, width: int) -> str:
+    """Return a line in as many lines as the width asks for."""
+    return textwrap.fill(line, max(width, 20), subsequent_indent="  ")
+
+
+def table_text(
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    width: int | None = None,
+    narrowest: int = 10,
+) -> str:
     """Return a table in plain text, columns aligned.
 
     Parameters
@@ -53,6 +94,11 @@ def table_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         Column titles.
     rows : iterable of sequences
         Cells, shown as text.
+    width : int, optional
+        Of a line. A wider table has its widest columns cut, or else it goes on below
+        itself, its first column again on the left.
+    narrowest : int, default=10
+        Columns are not cut below this.
 
     Returns
     -------
@@ -67,6 +113,36 @@ def table_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """
     lines = [list(header), *([str(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if width is None or _total(widths) <= width:
+        return _aligned(lines, widths)
+    most = max(
+        (n for n in range(narrowest, max(widths)) if _total(_cut(widths, n)) <= width),
+        default=max(narrowest, WIDEST),
+    )
+    lines = [[clip(cell, most) for cell in line] for line in lines]
+    widths = _cut(widths, most)
+    blocks, taken = [], 1
+    while taken < len(widths):
+        end = taken + 1
+        while (
+            end < len(widths) and _total([widths[0], *widths[taken : end + 1]]) <= width
+        ):
+            end += 1
+        part = [[line[0], *line[taken:end]] for line in lines]
+        blocks.append(_aligned(part, [widths[0], *widths[taken:end]]))
+        taken = end
+    return "\n\n".join(blocks)
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _cut(widths: Sequence[int], most: int) -> list[int]:
+    return [min(width, most) for width in widths]
+
+
+def _aligned(lines: Iterable[Sequence[str]], widths: Sequence[int]) -> str:
     return "\n".join(
         "  ".join(
             cell.ljust(width) for cell, width in zip(line, widths, strict=True)
@@ -115,6 +191,13 @@ def number(value: float) -> str:
 def clock(moment: datetime) -> str:
     """Return a time in the reader's own zone, to the second."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def short_clock(moment: datetime) -> str:
+    """Return a time in the reader's own zone, to the minute or the day."""
+    there = moment.astimezone()
+    is_this_year = there.year == datetime.now(there.tzinfo).year
+    return there.strftime("%m-%d %H:%M" if is_this_year else "%Y-%m-%d")
 
 
 def _lines_html(lines: Iterable[str]) -> str:

@@ -141,4 +141,4 @@ def _elsewhere(what: str, experiments: Sequence[str]) -> str:
         return ""
     word, verb = ("Experiments", "have") if experiments[1:] else ("Experiment", "has")
     where = f"{word} {listed(experiments)} {verb} a {what}"
-    return f"{where}: look there with -e, or experiment=."
+    return f"{where}: look there with experiment=."

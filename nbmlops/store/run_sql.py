@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nbmlops.entities import short_end
 from nbmlops.store.search import LARGEST
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def values_of(
     run_ids: Sequence[str],
     names: Sequence[str] | None,
     *others: str,
-) -> Mapping[str, dict[str, Any]]:
+) -> dict[str, dict[str, Any]]:
     """Return params, tags or metrics of runs.
 
     Parameters
@@ -153,6 +154,25 @@ def values_of(
         selected = selected.where(table.key.in_(names))
     for run_id, key, *values in session.execute(selected):
         found[run_id][key] = tuple(values) if others else values[0]
+    return found
+
+
+def values_ending(
+    session: Session,
+    table: Any,  # noqa: ANN401 - one of the mappers
+    run_ids: Sequence[str],
+    name: str,
+) -> Mapping[str, dict[str, str]]:
+    """Return by run and key the params of this short name."""
+    from sqlalchemy import select
+
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    selected = select(table.run_uuid, table.key, table.value).where(
+        table.run_uuid.in_(run_ids),
+        table.key.endswith(short_end(name), autoescape=True),
+    )
+    for run_id, key, value in session.execute(selected):
+        found[run_id][key] = value
     return found
 
 

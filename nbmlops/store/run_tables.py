@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.entities import ORDER, ORDER_CELLS, AskedColumns, Order, Run
+from nbmlops.entities import ORDER, ORDER_CELLS, AskedColumns, Autologged, Order, Run
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.reading import (
     ATTEMPT,
@@ -24,7 +24,14 @@ from nbmlops.store.reading import (
     RunQuery,
     head_of,
 )
-from nbmlops.store.run_sql import filtered, mappers, ordered, thinned, values_of
+from nbmlops.store.run_sql import (
+    filtered,
+    mappers,
+    ordered,
+    thinned,
+    values_ending,
+    values_of,
+)
 from nbmlops.store.runs import PARENT, SOURCE
 from nbmlops.store.search import as_logged, shown_tags, to_utc
 
@@ -125,6 +132,13 @@ class TableReader:
             metrics = values_of(
                 session, tables.SqlLatestMetric, ids, metric_names, "is_nan"
             )
+            for name in param_names or ():  # a short name of what autolog recorded
+                others = (*metrics.values(), *tags.values())
+                lack = [each for each in ids if name not in params.get(each, ())]
+                if lack and not any(name in each for each in others):
+                    ending = values_ending(session, tables.SqlParam, lack, name)
+                    for run_id, more in ending.items():
+                        params[run_id] = params.get(run_id, {}) | more
             models = {}
             if columns is None or "model" in columns.names("attributes"):
                 models = self._tracking._get_model_outputs_bulk(ids, session)
@@ -146,6 +160,9 @@ class TableReader:
                 parent_run_id=tags.get(row.run_uuid, {}).get(PARENT),
                 model_id=_newest_model(models.get(row.run_uuid)),
                 order_note=Order.of(tags.get(row.run_uuid, {})).note,
+                autologged=Autologged.of(
+                    params.get(row.run_uuid, {}), tags.get(row.run_uuid, {})
+                ),
             )
             for row in rows
         }

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
-from nbmlops.entities import Order, Page, Run
+from nbmlops.entities import Autologged, Order, Page, Run
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.fluent import current_experiment
@@ -262,6 +262,7 @@ def to_run(store: Store, run: MlflowRun, experiments: Mapping[str, str]) -> Run:
         parent_run_id=tags.get(PARENT),
         model_id=outputs[-1].model_id if outputs else None,
         order_note=Order.of(tags).note,
+        autologged=Autologged.of(run.data.params, tags),
         url=page_of(store, run.info.experiment_id, run.info.run_id),
     )
 

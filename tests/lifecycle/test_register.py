@@ -64,7 +64,7 @@ def test_where_models_are_is_said_when_the_experiment_has_none(project):
         run.log(score=0.9)
     with pytest.raises(NotFoundError, match="'empty' has no run with a mod") as caught:
         nm.register("churn")
-    assert "'my project' has a run with a model: look there with -e" in caught.value.fix
+    assert "'my project' has a run with a model: look there" in caught.value.fix
     without = _fit(0.8, has_model=False)
     with pytest.raises(UsageError, match="has no model") as caught:
         nm.register("churn", run=without)

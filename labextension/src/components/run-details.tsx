@@ -7,7 +7,8 @@ import { formatMetric } from './metrics';
 /** What MLflow has of a run. */
 export function RunDetails(props: { run: IRun; trans: TranslationBundle }) {
   const { run, trans } = props;
-  const { started_at, metrics, params } = run;
+  const { started_at, metrics } = run;
+  const { named, changed, others } = groupParams(run);
   return (
     <div className="nbmlops-Form">
       <div className="nbmlops-Summary">
@@ -37,9 +38,36 @@ export function RunDetails(props: { run: IRun; trans: TranslationBundle }) {
           formatMetric(value)
         ])}
       />
-      <Values title={trans.__('Params')} values={Object.entries(params)} />
+      <Values title={trans.__('Params')} values={named} />
+      <Values title={trans.__('Params set in the code')} values={changed} />
+      {others.length > 0 && (
+        <details>
+          <summary>
+            {trans._n(
+              '%1 default of the estimator',
+              '%1 defaults of the estimator',
+              others.length
+            )}
+          </summary>
+          <Values title={trans.__('Defaults')} values={others} />
+        </details>
+      )}
     </div>
   );
+}
+
+/** Params by who named them: the user, the user's code, or the estimator. */
+function groupParams({ params, autologged }: IRun) {
+  const names = autologged.changed;
+  const quiet = new Set(autologged.default);
+  const all = Object.entries(params);
+  return {
+    named: all.filter(([name]) => !(name in names) && !quiet.has(name)),
+    changed: all
+      .filter(([name]) => name in names)
+      .map(([name, value]): [string, string] => [names[name] ?? name, value]),
+    others: all.filter(([name]) => quiet.has(name))
+  };
 }
 
 function Values(props: { title: string; values: [string, string][] }) {

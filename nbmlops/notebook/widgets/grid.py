@@ -11,7 +11,7 @@ import ipywidgets as ipw
 
 from nbmlops.entities import Run, RunColumn
 from nbmlops.render.run_cells import Curves, cell_html
-from nbmlops.render.run_columns import NAME, RunColumns
+from nbmlops.render.run_columns import NAME
 
 _ROW_PX = 28
 STYLE = f"""<style>
@@ -104,9 +104,10 @@ class RunsGrid:
     def draw(
         self,
         rows: Sequence[Row],
-        columns: RunColumns,
+        columns: Sequence[RunColumn],
         curves: Curves,
         *,
+        title_of: Callable[[RunColumn], str],
         sorted_by: tuple[RunColumn, bool] | None,
         can_sort: Callable[[RunColumn], bool],
     ) -> None:
@@ -116,22 +117,24 @@ class RunsGrid:
         ----------
         rows : sequence of Row
             From top to bottom.
-        columns : RunColumns
+        columns : sequence of RunColumn
             From left to right.
         curves : Curves
             Histories of the metrics that have steps.
+        title_of : callable
+            Returns a column's title.
         sorted_by : tuple of (RunColumn, bool) or None
             The column that orders the rows, and whether its largest value is first.
         can_sort : callable
             Whether the rows can be ordered by a column.
         """
-        self._rows, self._columns = rows, columns.shown
-        while len(self._titles) < len(columns.shown):
+        self._rows, self._columns = rows, columns
+        while len(self._titles) < len(columns):
             self._add_column(len(self._titles))
         while len(self._checks) < len(rows):
             self._add_row(len(self._checks))
-        for n, column in enumerate(columns.shown):
-            title = columns.title(column)
+        for n, column in enumerate(columns):
+            title = title_of(column)
             arrow = ""
             if sorted_by is not None and sorted_by[0] == column:
                 arrow = " ▼" if sorted_by[1] else " ▲"
@@ -153,7 +156,7 @@ class RunsGrid:
         self.widget.children = (
             self._first,
             *((self._second,) if has_folds else ()),
-            *self._boxes[: len(columns.shown)],
+            *self._boxes[: len(columns)],
         )
 
     def mark(self, run_ids: Sequence[str]) -> None:

@@ -13,8 +13,9 @@ import ipywidgets as ipw
 from nbmlops.entities import FoldedRuns, Run, RunColumn, mode_of
 from nbmlops.errors import NbmlopsError
 from nbmlops.notebook.widgets.grid import STYLE, Row, RunsGrid, close_all
-from nbmlops.render.run_cells import clip, notes, read_curves
+from nbmlops.render.run_cells import fit_cell, notes
 from nbmlops.render.run_columns import RunColumns
+from nbmlops.render.tables import clip
 from nbmlops.store.listing import RunListing
 from nbmlops.store.runs import SOURCE
 from nbmlops.store.search import backticked, quoted
@@ -71,6 +72,8 @@ class RunsBrowser:
         Takes two run ids, returns something with ``_repr_html_``.
     keep : tuple of RunColumn, default=()
         Columns to show also when all rows have the same value.
+    all_params : bool, default=False
+        Whether params that are the defaults of estimators have columns too.
     n_rows : int, default=20
         Rows of a page, at most 50.
     hides : str, default=""
@@ -88,14 +91,17 @@ class RunsBrowser:
         *,
         compare: Callable[[str, str], Any],
         keep: tuple[RunColumn, ...] = (),
+        all_params: bool = False,
         n_rows: int = 20,
         hides: str = "",
     ) -> None:
         self._start, self._listing = listing, listing
         self._compare_runs, self._keep = compare, keep
+        self._all_params = all_params
         self._n_rows = min(n_rows, _MOST_ROWS)
         self._sorted: tuple[RunColumn, bool] | None = None
         self._number = 0
+        self._columns: RunColumns | None = None
         self._selected: dict[str, Run] = {}
         self._unfolded: set[str] = set()
         self._build(f"<style>.{hides}{{display:none}}</style>" if hides else "")
@@ -192,16 +198,22 @@ class RunsBrowser:
         page = self._listing.page(self._number)
         sorted_column = (self._sorted[0],) if self._sorted else ()
         columns = RunColumns(
-            page.items, self._listing.columns, keep=(*self._keep, *sorted_column)
+            page.items,
+            self._listing.columns,
+            keep=(*self._keep, *sorted_column),
+            all_params=self._all_params,
         )
+        self._columns = columns
         folded = self._listing.folded(page.items)
         rows = [row for run in page for row in self._rows(run, folded.get(run.run_id))]
+        shown, curves = fit_cell(self._listing, page.items, columns)
         self._grid.draw(
             rows,
-            columns,
-            read_curves(self._listing, page.items, columns.shown),
+            shown,
+            curves,
+            title_of=columns.title,
             sorted_by=self._sorted,
-            can_sort=lambda column: _clause(column) is not None,
+            can_sort=lambda column: self._clause(column) is not None,
         )
         self._mark()
         first = self._number * self._n_rows
@@ -210,7 +222,8 @@ class RunsBrowser:
         )
         self._back.disabled = self._number == 0
         self._next.disabled = page.next_page_token is None
-        told = notes(self._listing, page, columns, is_cut=self._listing.is_cut)
+        is_cut = self._listing.is_cut
+        told = notes(self._listing, page, columns, shown, is_cut=is_cut)
         lines = "".join(f"<div>{escape(line)}</div>" for line in told)
         self._told.value = f'<div style="line-height:1.5">{lines}</div>'
 
@@ -232,7 +245,19 @@ class RunsBrowser:
         if self._sorted is None:
             return None
         column, is_largest_first = self._sorted
-        return f"{_clause(column)} {'DESC' if is_largest_first else 'ASC'}"
+        return f"{self._clause(column)} {'DESC' if is_largest_first else 'ASC'}"
+
+    def _clause(self, column: RunColumn) -> str | None:
+        """Return what MLflow calls a column, if it can order by it."""
+        if column.kind == "attributes":
+            return _ATTRIBUTES.get(column.name)
+        name = column.name
+        if column.kind == "params" and self._columns is not None:
+            names = self._columns.sources(column)
+            if len(names) > 1:  # the params of several estimators
+                return None
+            name = names.pop() if names else name
+        return f"{column.kind}.{backticked(name)}"
 
     @contextmanager
     def _telling(self, place: ipw.HTML | None = None) -> Iterator[None]:
@@ -250,13 +275,6 @@ class RunsBrowser:
 def _error_html(text: str) -> str:
     color = "var(--jp-error-color1,#d32f2f)"
     return f'<div role="alert" style="color:{color}">{escape(text)}</div>'
-
-
-def _clause(column: RunColumn) -> str | None:
-    """Return what MLflow calls a column, if it can order by it."""
-    if column.kind == "attributes":
-        return _ATTRIBUTES.get(column.name)
-    return f"{column.kind}.{backticked(column.name)}"
 
 
 def _button(icon: str, tooltip: str, act: Callable[[], None]) -> ipw.Button:

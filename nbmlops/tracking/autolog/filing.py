@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nbmlops._masking import mask_tree
+from nbmlops.entities import AUTOLOGGED, KIND, autologged_tag
 from nbmlops.errors import UsageError
 from nbmlops.store.runs import PARENT
 from nbmlops.tracking.autolog.fits import Fit
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from nbmlops.tracking.run_log import RunLog
 
 _TABLE = "nbmlops/search.csv"
+_PARAMS = "nbmlops/params.json"
 _SHARED = ("mlflow.user", "mlflow.source.", "nbmlops.environment_hash")
 
 
@@ -68,18 +72,20 @@ def log_fits(
     if not models:
         return []
     notes = []
-    given: dict[str, object] = dict(_params_of_steps(steps))
+    given = _params_of_steps(steps)
     if len(models) == 1:
         (fit,) = models
-        given = {**fit.params, **given}
-        _log_missing(run, given, metrics_of(fit), always=fit.search)
+        changed = {*given, *fit.changed, KIND}
+        given = {**fit.params, KIND: fit.kind, **given}
+        _log_missing(run, given, changed, metrics_of(fit), always=fit.search)
         run.log_tags(_time_of(fit))
+        run.log_bytes(_all_params([*steps, fit]), _PARAMS)
         if fit.table is not None:
             run.log_bytes(fit.table, _TABLE)
         if fit.reason:
             notes.append(f"the fit of {fit.title} failed: {fit.reason[:200]}")
     else:
-        _log_missing(run, given, [])
+        _log_missing(run, given, given, [])
         began_ms = 0
         for fit in models:
             # Stores list runs by the millisecond in which they began.
@@ -108,13 +114,18 @@ def _log_child(
 
     assert fit.status is not None  # noqa: S101
     estimator = fit.estimator
-    names = (
+    variables = (
         key
         for key, value in list(namespace.items())
         if value is estimator and not key.startswith("_")
     )
-    variable = next(names, None) if estimator is not None else None
-    tags = {PARENT: parent.run_id}
+    variable = next(variables, None) if estimator is not None else None
+    params = _clean({**fit.params, KIND: fit.kind})
+    metrics = metrics_of(fit)
+    names = {name for name, _, _ in metrics}
+    changed = map(_key, (*fit.changed, KIND))
+    told = autologged_tag(params, changed=changed, named=(), metrics=names)
+    tags = {PARENT: parent.run_id, AUTOLOGGED: told}
     if fit.reason:
         tags["nbmlops.ended_because"] = fit.reason[:500]
     child = LeftRun(
@@ -123,13 +134,14 @@ def _log_child(
         kind="fit",
         experiment=parent.experiment,
         source=parent.tags["mlflow.source.name"],
-        params=_clean(fit.params),
+        params=params,
         tags=tags | {k: v for k, v in parent.tags.items() if k.startswith(_SHARED)},
         started_at_ms=began_ms,
     )
     try:
-        _log_metrics(child, metrics_of(fit))
+        _log_metrics(child, metrics)
         child.log_tags(_time_of(fit))
+        child.log_bytes(_all_params([fit]), _PARAMS)
         if fit.table is not None:
             child.log_bytes(fit.table, _TABLE)
         if has_model and estimator is not None:
@@ -185,40 +197,57 @@ def _time_of(fit: Fit) -> dict[str, str]:
     return {"nbmlops.cost.fit_s": f"{fit.seconds:.3f}"}
 
 
-def _params_of_steps(steps: Iterable[Fit]) -> dict[str, str]:
+def _all_params(fits: Iterable[Fit]) -> bytes:
+    """Return what is known of the params of fits, as JSON."""
+    found = [
+        {"estimator": f.title, "changed": sorted(f.changed), "params": f.params}
+        for f in fits
+    ]
+    return json.dumps(mask_tree(found), indent=1, ensure_ascii=False).encode()
+
+
+def _params_of_steps(steps: Iterable[Fit]) -> dict[str, object]:
     """Return the params that were chosen for what prepared the data."""
     seen: dict[str, int] = {}
-    found = {}
+    found: dict[str, object] = {}
     for fit in steps:
         seen[fit.title] = n = seen.get(fit.title, 0) + 1
         prefix = fit.title if n == 1 else f"{fit.title} {n}"
-        found.update({f"{prefix}.{key}": text for key, text in fit.changed.items()})
+        found.update(
+            {f"{prefix}.{key}": fit.params[key] for key in sorted(fit.changed)}
+        )
     return found
 
 
 def _log_missing(
     run: OpenRun,
     params: Mapping[str, object],
+    changed: Iterable[str],
     metrics: Sequence[tuple[str, float, int]],
     always: Container[str] = (),
 ) -> None:
-    """Log what the user has not logged: under its name, or what has the same value."""
+    """Log what the user has not logged, by name or by value, and say which that is."""
     if not params and not metrics:
         return
     recorded = run.recorded()  # what mlflow.log_* was given too
     has_params = {**(recorded.params if recorded else {}), **run.params}
     has_metrics = {**(recorded.metrics if recorded else {}), **run.metrics}
     values = set(has_metrics.values())
-    cleaned = _clean(params)
-    run.log_params(**{k: v for k, v in cleaned.items() if k not in has_params})
-    _log_metrics(
-        run,
-        [
-            (name, value, step)
-            for name, value, step in metrics
-            if name not in has_metrics and (name in always or value not in values)
-        ],
+    new = {k: v for k, v in _clean(params).items() if k not in has_params}
+    run.log_params(**new)
+    measured = [
+        (name, value, step)
+        for name, value, step in metrics
+        if name not in has_metrics and (name in always or value not in values)
+    ]
+    _log_metrics(run, measured)
+    told = autologged_tag(
+        new,
+        changed=map(_key, changed),
+        named=has_params,
+        metrics={name for name, _, _ in measured},
     )
+    run.log_tags({AUTOLOGGED: told})
 
 
 def _log_metrics(run: RunLog, metrics: Iterable[tuple[str, float, int]]) -> None:

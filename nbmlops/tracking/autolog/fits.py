@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -44,8 +44,10 @@ class Fit:
         Whether it can predict.
     params : Mapping of str to str
         As they were when the fit began.
-    changed : Mapping of str to str
-        Those of its own params that are not the defaults.
+    changed : set of str
+        Names of those params that are not the defaults, also of estimators inside it.
+    kind : str
+        The class that a user would name: of a pipeline its last.
     started_at : datetime
         UTC.
     reference : callable
@@ -71,7 +73,8 @@ class Fit:
     title: str
     is_model: bool
     params: dict[str, str]
-    changed: Mapping[str, str]
+    changed: set[str]
+    kind: str
     started_at: datetime
     reference: Callable[[], Any]
     goes_on_with: str

@@ -21,6 +21,7 @@ from nbmlops.tracking.autolog.methods import FITS, PREDICTIONS
 from nbmlops.tracking.autolog.texts import (
     brief,
     changed_params,
+    kind_of,
     params_of,
     table_of,
     title_of,
@@ -195,7 +196,8 @@ class Recorder:
             title=title_of(estimator),
             is_model=True,
             params=params_of(estimator),
-            changed={},
+            changed=set(changed_params(estimator)),
+            kind=kind_of(estimator),
             started_at=datetime.now(UTC),
             reference=lambda: None,
             goes_on_with="",
@@ -227,7 +229,8 @@ class Recorder:
             title=f"{training.library}.train",
             is_model=True,
             params={key: brief(value) for key, value in training.params.items()},
-            changed={},
+            changed=set(training.params),
+            kind=f"{training.library}.train",
             started_at=training.started_at,
             reference=_reference(booster),
             goes_on_with="",
@@ -253,7 +256,8 @@ class Recorder:
                 title=title_of(estimator),
                 is_model=is_model,
                 params=params_of(estimator),
-                changed={} if is_model else changed_params(estimator),
+                changed=set(changed_params(estimator)),
+                kind=kind_of(estimator),
                 started_at=datetime.now(UTC),
                 reference=_reference(estimator),
                 goes_on_with="partial_fit" if method == "partial_fit" else "",
@@ -285,6 +289,7 @@ class Recorder:
             for key, value in best.items():
                 fit.params.pop(f"estimator__{key}", None)
                 fit.params[f"best_{key}"] = brief(value)
+                fit.changed.add(f"best_{key}")
         if isinstance(state.get("best_score_"), numbers.Real):
             fit.search["best_cv_score"] = float(state["best_score_"])
         if "best_estimator_" in state:  # scores of it are scores of the search

@@ -6,6 +6,7 @@ import csv
 import inspect
 import io
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -97,15 +98,52 @@ def params_of(estimator: Any) -> dict[str, str]:  # noqa: ANN401
 
 
 def changed_params(estimator: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return the params of an estimator that are not its class's defaults."""
-    defaults = {
-        key: brief(param.default)
-        for key, param in inspect.signature(type(estimator)).parameters.items()
+    """Return the params of an estimator, and of those inside it, that are no defaults.
+
+    What only names the parts that it is made of is left out.
+    """
+    found = dict(list(_params(estimator, is_deep=True).items())[:MAX_PARAMS])
+    kinds: dict[str, type] = {
+        key: type(value) for key, value in found.items() if _is_part(value)
     }
-    params = {
-        key: brief(value) for key, value in _params(estimator, is_deep=False).items()
-    }
-    return {key: text for key, text in params.items() if defaults.get(key) != text}
+    changed = {}
+    for key, value in found.items():
+        owner, _, name = key.rpartition("__")
+        kind = kinds.get(owner)
+        own: type = type(estimator)
+        defaults = _defaults(kind or own)
+        text = brief(value)
+        if not _is_part(value) and defaults.get(name if kind else key) != text:
+            changed[key] = text
+    return changed
+
+
+@lru_cache(maxsize=256)
+def _defaults(kind: type) -> Mapping[str, str]:
+    try:
+        known = inspect.signature(kind).parameters.items()
+    except (TypeError, ValueError):  # a class that is not written in Python
+        return {}
+    return {key: brief(param.default) for key, param in known}
+
+
+def _is_part(value: object) -> bool:
+    """Return whether a param is an estimator, or a list of them as pipelines have."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_part, value[:MAX_ITEMS]))
+    return hasattr(type(value), "get_params") and not isinstance(value, type)
+
+
+def kind_of(estimator: Any) -> str:  # noqa: ANN401
+    """Return an estimator's class: of a pipeline its last, of a search what it fits."""
+    params = _params(estimator, is_deep=False)
+    steps = params.get("steps")
+    if isinstance(steps, list) and steps and isinstance(steps[-1], tuple):
+        last = steps[-1][-1]
+        return kind_of(last) if _is_part(last) else brief(last)
+    inner = params.get("estimator")
+    kind = type(estimator).__name__
+    return f"{kind}({kind_of(inner)})" if _is_part(inner) else kind
 
 
 def _params(estimator: Any, *, is_deep: bool) -> dict[str, Any]:  # noqa: ANN401
