@@ -157,4 +157,4 @@ def send_beside(settings: Settings) -> None:
     settings : Settings
         The project's.
     """
-    start_process("nbmlops.cli", "sync", folder=settings.project)
+    start_process("nbmlops.tracking.sync_process", folder=settings.project)
