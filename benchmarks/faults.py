@@ -5,7 +5,9 @@ is down, on a full disk; then `nbmlops sync` and `nbmlops doctor --fix` from out
 ``outages``: a server that is killed and started again under a loop. ``replies``: the
 request is served and its reply lost. A count of 0 in n trials means below 3/n at 95 %.
 
-    python -m benchmarks.faults kills|outages|replies [-n N] [--seed S]
+``damage``: journals of killed runs whose files are damaged at random places, then sent.
+
+    python -m benchmarks.faults kills|outages|replies|damage [-n N] [--seed S]
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.stores import prepare, project, versions
-from nbmlops.store import embedded
+from nbmlops.store import connect, embedded
 from tests.chaos import chaos
-from tests.faults import full_disk, kills, outages, replies
+from tests.faults import damage, full_disk, kills, outages, replies
 from tests.faults.broken import break_as_told
 from tests.faults.ledger import Ledger, Tally
 from tests.servers import MlflowServer, serving
@@ -137,14 +139,32 @@ def all_replies(n: int, seed: int, folder: Path) -> None:
         )
 
 
+def all_damage(n: int, seed: int) -> None:
+    """Damage ``n`` journals, in new projects of a batch each, and have them sent."""
+    began, total = time.monotonic(), damage.Tally()
+    for start in range(0, n, BATCH):
+        with new_project() as here:
+            embedded.ensure(here / ".nbmlops")
+            size = min(BATCH, n - start)
+            total += damage.damage_journals(connect(), size, seed + start)
+    print(
+        f"damage: {total.journals} journals, {total.good:,} records good, "
+        f"{total.damaged:,} damaged: {total.crashes} crashes, {total.wrong} wrong "
+        f"values, {total.lost} good records lost, {total.unnamed} journals unnamed, "
+        f"{total.running} runs running, {total.unknown} journals unknown "
+        f"(0 of {n}: below {3 / n:.1%} at 95 %; {time.monotonic() - began:.0f} s)"
+    )
+
+
 def main() -> None:
     """Do one kind of fault."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("fault", choices=("kills", "outages", "replies"))
+    parser.add_argument("fault", choices=("kills", "outages", "replies", "damage"))
     parser.add_argument("-n", type=int)
     parser.add_argument("--seed", type=int, default=20261120)
     options = parser.parse_args()
-    n = options.n or {"kills": 1000, "outages": 20, "replies": 2000}[options.fault]
+    usual = {"kills": 1000, "outages": 20, "replies": 2000, "damage": 1000}
+    n = options.n or usual[options.fault]
     prepare()
     print(f"{versions()}; n={n}, seed={options.seed}", flush=True)
     with tempfile.TemporaryDirectory() as name:
@@ -153,6 +173,8 @@ def main() -> None:
             all_kills(n, options.seed, folder)
         elif options.fault == "outages":
             all_outages(n, folder)
+        elif options.fault == "damage":
+            all_damage(n, options.seed)
         else:
             all_replies(n, options.seed, folder)
 

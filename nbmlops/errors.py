@@ -179,10 +179,13 @@ class StoreError(NbmlopsError):
     ----------
     is_outage : bool
         Whether it may well be over later, with nothing to mend on this side.
+    is_doubtful : bool
+        Whether the fault may lie in what was sent: the store did not say.
     """
 
     status = 502
     is_outage = True
+    is_doubtful = False
 
 
 class EngineError(NbmlopsError):

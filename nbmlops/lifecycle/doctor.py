@@ -13,7 +13,8 @@ from nbmlops.store import Store, connect
 from nbmlops.store.search import list_runs
 from nbmlops.tracking.reaper import Reaped, find_dead, reap
 from nbmlops.tracking.source import relative
-from nbmlops.tracking.syncing import journals_of, owner_of, sync
+from nbmlops.tracking.spool import list_set_aside, list_unreadable
+from nbmlops.tracking.syncing import journals_of, sync
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,14 +136,26 @@ def _left_behind(store: Store) -> list[tuple[str, str]]:
     dead = {spool.key for spool in find_dead(store.settings)}
     found = []
     for spool in journals_of(store):
-        opening, count = spool.opening(), spool.count_unsent()
-        owner = owner_of(spool)
+        opening, entries = spool.opening(), list(spool.unsent())
         if spool.key in dead:
-            what = f"Run {opening.name!r} lost its process" + (
-                f", and {count} entries are not in the store." if count else "."
-            )
+            rest = f", and {len(entries)} entries are not in the store"
+            what = f"Run {opening.name!r} lost its process{rest if entries else ''}."
             found.append((what, "Run: nbmlops doctor --fix"))
-        elif count and owner is not None and any(e[0] == "end" for e in spool.unsent()):
-            what = f"{count} entries of run {opening.name!r} are not in the store."
+        elif any(entry[0] == "end" for entry in entries):
+            n = len(entries)
+            what = f"{n} entries of run {opening.name!r} are not in the store."
             found.append((what, "Run: nbmlops sync"))
+    project = store.settings.project
+    for folder, reason in list_unreadable(store.settings.home):
+        what = f"The journal {relative(folder, project)} cannot be read: {reason}."
+        found.append((what, "Move it away, or delete it."))
+    for kept in list_set_aside(store.settings.home):
+        where = relative(kept.folder, project)
+        if kept.n_damaged:
+            what = f"{kept.n_damaged} records of run {kept.name!r} were damaged."
+            found.append((what, f"Look at them in {where}, then delete that folder."))
+        if kept.refused:
+            more = f" and {len(kept.refused) - 1} more" if kept.refused[1:] else ""
+            what = f"The store refused of run {kept.name!r} {kept.refused[0]}{more}"
+            found.append((what, f"Look at it in {where}, then delete that folder."))
     return found

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from uuid import uuid4
 
-import psutil
-
 from nbmlops.config import Settings
 from nbmlops.entities import LiveRun
 from nbmlops.errors import ConflictError
@@ -80,7 +78,7 @@ def launch(
         )
     # Someone has to take note when it ends, and to hold the pipe until then.
     threading.Thread(target=process.wait, name="nbmlops run", daemon=True).start()
-    owner = Owner.of(psutil.Process(process.pid))
+    owner = Owner.of(process.pid)
     Live(folder, kind=kind, path=name, owner=owner).write()
     task = {"folder": str(folder), "kind": kind, "file": str(file), "options": options}
     stdin = cast("Any", process.stdin)

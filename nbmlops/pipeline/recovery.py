@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 
 from nbmlops._masking import mask_notebook
 from nbmlops.config import Settings
-from nbmlops.errors import NbmlopsError
 from nbmlops.pipeline.ending import is_to_run
 from nbmlops.pipeline.output import write_whole
 from nbmlops.pipeline.saving import version_of
@@ -23,6 +23,7 @@ from nbmlops.tracking.journal import Journal, append_to
 from nbmlops.tracking.owner import Owner
 from nbmlops.tracking.spool import Spool, list_journals
 
+_logger = logging.getLogger(__name__)
 JOURNAL = "notebook.cells.jsonl"
 """The journal of a step's notebook, in the folder of its run's journal."""
 
@@ -68,10 +69,9 @@ def recover_steps(settings: Settings) -> tuple[Path, ...]:
     mended = []
     for spool in reaper.find_dead(settings):
         journal = spool.folder / JOURNAL
-        if not journal.exists():
-            continue
-        with spool.locked() as is_mine, suppress(OSError, NbmlopsError):
-            if is_mine and journal.exists():
+        with _whatever_it_holds(), spool.locked() as is_mine:
+            is_gone = reaper.is_gone(spool, time.time())
+            if is_mine and is_gone and journal.exists():
                 notebook, path = _recover(journal)
                 # A cell may hold what only a later one made known as a secret.
                 notebook = mask_notebook(notebook)
@@ -95,7 +95,7 @@ def recover_beside(folder: Path) -> tuple[Path, ...]:
     """
     mended = []
     for journal in folder.glob(".*.cells.jsonl"):
-        with suppress(OSError, NbmlopsError, ValueError):
+        with _whatever_it_holds():
             if _is_left(journal):
                 notebook, path = _recover(journal)
                 mended += _put(journal, notebook, path)
@@ -118,11 +118,20 @@ def read_growing(home: Path, path: Path) -> dict[str, Any] | None:
         As its JSON is; None when no step writes there now.
     """
     for spool in list_journals(home):
-        with suppress(OSError, ValueError):
+        with _whatever_it_holds():
             journal = spool.folder / JOURNAL
             if next(_entries(journal), {}).get("path") == str(path):
                 return _replayed(journal)[0]
     return None
+
+
+@contextmanager
+def _whatever_it_holds() -> Iterator[None]:
+    """Pass over a journal that cannot be read: it is not to hold up the others."""
+    try:
+        yield
+    except Exception as error:
+        _logger.debug("a notebook was not recovered", exc_info=error)
 
 
 def _is_left(journal: Path) -> bool:

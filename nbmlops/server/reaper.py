@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from nbmlops.processes import start_process
 from nbmlops.tracking.reaper import find_dead
 
 _PERIOD_S = 20.0
+_LONGEST_WAIT_S = 3600.0
 
 
 class Reaper:
@@ -28,6 +30,7 @@ class Reaper:
 
     def __init__(self, projects: Callable[[], Iterable[Path]]) -> None:
         self._projects = projects
+        self._tried: dict[Path, tuple[frozenset[str], float, float]] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(
             target=self._work, name="nbmlops reaper", daemon=True
@@ -38,12 +41,25 @@ class Reaper:
         """End the looking."""
         self._stopping.set()
 
+    def _is_due(self, project: Path, dead: frozenset[str]) -> bool:
+        """Return whether to end these runs now: less and less often while it fails."""
+        before, wait_s, due_at = self._tried.get(project, (frozenset(), 0.0, 0.0))
+        if dead != before:
+            wait_s = due_at = 0.0
+        is_due = bool(dead) and time.monotonic() >= due_at
+        if is_due:
+            wait_s = min(max(_PERIOD_S, 2 * wait_s), _LONGEST_WAIT_S)
+            due_at = time.monotonic() + wait_s
+        self._tried[project] = (dead, wait_s, due_at)
+        return is_due
+
     def _work(self) -> None:
         while not self._stopping.is_set():
             for project in set(self._projects()):
                 try:
                     settings = load_settings(project)
-                    if find_dead(settings):
+                    dead = frozenset(spool.key for spool in find_dead(settings))
+                    if self._is_due(project, dead):
                         start_process(
                             "nbmlops.lifecycle.reaper_process", folder=settings.project
                         )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nbmlops.errors import NotFoundError
+from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store.connection import Store, answering
 
 if TYPE_CHECKING:
@@ -63,18 +63,37 @@ def log_file(
     ------
     NotFoundError
         There is no such file.
+    UsageError
+        Another artifact is in its way.
     StoreError
         The store could not be written.
     """
     if not path.exists():
         raise NotFoundError(f"No file {str(path)!r}.", fix="Check the path.")
     with answering(store):
-        if location and path.is_file():
-            repository_at(store, location).log_artifact(str(path), folder or None)
-        elif path.is_dir():
-            store.client.log_artifacts(run_id, str(path), folder or None)
-        else:
-            store.client.log_artifact(run_id, str(path), folder or None)
+        try:
+            if location and path.is_file():
+                repository_at(store, location).log_artifact(str(path), folder or None)
+            elif path.is_dir():
+                store.client.log_artifacts(run_id, str(path), folder or None)
+            else:
+                store.client.log_artifact(run_id, str(path), folder or None)
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+            if not _has_root(store, run_id, location):
+                raise
+            raise UsageError(
+                f"The run has a file where {folder or path.name!r} needs a folder.",
+                fix="Choose another path for the artifact.",
+            ) from error
+
+
+def _has_root(store: Store, run_id: str, location: str | None) -> bool:
+    """Return whether a run has its folder of artifacts on a local disk."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    uri = location or str(store.client.get_run(run_id).info.artifact_uri)
+    is_local = "://" not in uri or uri.startswith("file:")
+    return is_local and Path(local_file_uri_to_path(uri)).is_dir()
 
 
 def log_bytes(store: Store, run_id: str, content: bytes, path: str) -> None:

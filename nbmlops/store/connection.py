@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -31,6 +32,8 @@ _PROBE_TIMEOUT_S = 3
 _MEND = "Start it, or mend MLFLOW_TRACKING_URI; or unset it."
 _DATABASES = ("postgresql", "mysql", "mssql")
 _ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+_DOUBTFUL = ("BAD_REQUEST", "INTERNAL_ERROR", "INVALID_STATE", "MALFORMED_REQUEST")
+_REFUSED_HTTP = (400, 409, 411, 413, 414, 415, 422)
 _REFUSALS = ("PERMISSION_DENIED", "UNAUTHENTICATED", "ENDPOINT_NOT_FOUND")
 _QUIETER = {
     # MLflow's own defaults hold a caller up for four minutes when a server is gone,
@@ -291,6 +294,16 @@ def answering(store: Store, *, missing: str = "", fix: str = "") -> Iterator[Non
                 ) from error
         raise _failed(store, error) from error
     except (SQLAlchemyError, OSError) as error:
+        reply = getattr(error, "response", None)  # of an artifact server
+        if getattr(reply, "status_code", None) in _REFUSED_HTTP:
+            raise UsageError(
+                mask(str(error)), fix="Change what is sent as the server says."
+            ) from error
+        if getattr(error, "errno", None) == errno.ENAMETOOLONG:
+            raise UsageError(
+                f"The name is too long for a disk: {mask(str(error))}.",
+                fix="Choose a shorter one.",
+            ) from error
         raise _failed(store, error) from error
 
 
@@ -323,5 +336,7 @@ def _failed(store: Store, error: Exception) -> StoreError:
         f"The store at {store.shown_uri} failed: {text.splitlines()[0][:300]}.",
         fix="See that it runs and can be reached, then run it again.",
     )
-    failure.is_outage = getattr(error, "error_code", "") not in _REFUSALS
+    reason = getattr(error, "error_code", "BAD_REQUEST")
+    failure.is_outage = reason not in _REFUSALS
+    failure.is_doubtful = reason in _DOUBTFUL
     return failure

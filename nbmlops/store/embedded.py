@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import platformdirs
 from filelock import FileLock, Timeout
@@ -18,6 +19,14 @@ from filelock import FileLock, Timeout
 from nbmlops.errors import StoreError, UsageError
 
 _LOCK_TIMEOUT_S = 120
+_LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+_followed: set[Path] = set()
 
 
 def database(home: Path) -> Path:
@@ -52,6 +61,9 @@ def ensure(home: Path) -> None:
     """
     target = database(home)
     if target.exists():
+        if home not in _followed:
+            _followed.add(home)
+            follow_rename(home)
         return
     refuse_to_hide_file_store(home)
     with writing(home):
@@ -59,6 +71,37 @@ def ensure(home: Path) -> None:
         with _locked(home / "store.lock"):
             if not target.exists():
                 _make(home)
+
+
+def follow_rename(home: Path) -> None:
+    """Have the store find its artifacts where the project's folder is now.
+
+    MLflow keeps their absolute locations, which a folder that was renamed or copied
+    takes along.
+    """
+    root = artifact_root(home).absolute()
+    with (
+        suppress(sqlite3.Error),  # it is locked, or read only, and as it was then
+        closing(sqlite3.connect(database(home), timeout=5)) as connection,
+        connection,
+    ):
+        first = "SELECT artifact_location FROM experiments WHERE experiment_id = 0"
+        (told,) = connection.execute(first).fetchone() or ("",)
+        before = Path(unquote(urlsplit(told).path)).parent
+        if before == root or before.parts[-2:] != root.parts[-2:]:
+            return
+        if before.exists() and before.samefile(root):  # by another way to it
+            return
+        for table, column in _LOCATIONS:
+            for old, new in (
+                (before.as_uri(), root.as_uri()),
+                (before.as_posix(), root.as_posix()),
+            ):
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608
+                    f"WHERE substr({column}, 1, ?) = ?",
+                    (new, len(old) + 1, len(old) + 1, f"{old}/"),
+                )
 
 
 def make_home(home: Path) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
 _FIRST_CHUNK, _LARGEST_CHUNK = 50, 1000
-_MOST_ATTEMPTS = 100
+_MOST_ATTEMPTS, _FEW_ATTEMPTS = 100, 10
 _HISTORY = "/api/2.0/mlflow/metrics/get-history-bulk-interval"
 _RUNS_A_REQUEST = 100
 
@@ -83,9 +83,12 @@ class PageReader:
 
     def newest(self, group: str) -> Attempt | None:
         """Return the attempt of a group that began last, None without any."""
-        for run in self._search(_is_attempt_of(group), limit=1):
-            return Attempt(tags=run.data.tags, params=run.data.params)
-        return None
+        found = self._search(_is_attempt_of(group), limit=_FEW_ATTEMPTS)
+        if not found:
+            return None
+        # Of those that began at about the same time the one of the highest number.
+        newest = max(found, key=lambda run: _head(run).age)
+        return Attempt(tags=newest.data.tags, params=newest.data.params)
 
     def living(self, run_ids: Sequence[str]) -> frozenset[str]:
         """Return which runs are in the query's experiments and not deleted."""

@@ -33,7 +33,7 @@ from nbmlops.store.run_sql import (
     values_of,
 )
 from nbmlops.store.runs import PARENT, SOURCE
-from nbmlops.store.search import as_logged, shown_tags, to_utc
+from nbmlops.store.search import as_logged, ended_at, shown_tags, to_utc
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
@@ -149,7 +149,7 @@ class TableReader:
                 experiment=self._experiment(row.experiment_id),
                 status=row.status,
                 started_at=to_utc(row.start_time),
-                ended_at=to_utc(row.end_time) if row.end_time else None,
+                ended_at=ended_at(row.status, row.end_time),
                 params=params.get(row.run_uuid, {}),
                 metrics={
                     key: math.nan if is_nan else as_logged(value)
@@ -181,12 +181,11 @@ class TableReader:
 
     def newest(self, group: str) -> Attempt | None:
         """Return the attempt of a group that began last, None without any."""
+        heads = self.attempts([group]).get(group)
+        if not heads:
+            return None
+        tables, run_id = mappers(), heads[0].run_id
         with self._session() as session:
-            found = ordered(self._attempts(session, [group]), None).limit(1)
-            row = session.execute(found).first()
-            if row is None:
-                return None
-            tables, run_id = mappers(), str(row.run_uuid)
             tags = values_of(session, tables.SqlTag, [run_id], None)
             params = values_of(session, tables.SqlParam, [run_id], None)
         return Attempt(tags=tags[run_id], params=params[run_id])

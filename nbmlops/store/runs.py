@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import RunStatus
-from nbmlops.errors import UsageError
+from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 SOURCE = "mlflow.source.name"
 PARENT = "mlflow.parentRunId"
+ENDED_BECAUSE = "nbmlops.ended_because"
 KEY = "nbmlops.key"
 KERNEL_ID = "nbmlops.kernel_id"
 KEY_FORM = r"k[0-9a-f]{31}"
@@ -255,6 +257,17 @@ def log_values(
         )
 
 
+def reopen_run(store: Store, run_id: str) -> None:
+    """Take back that a run has ended: its process was silent, and goes on."""
+    from mlflow.entities import RunStatus as MlflowStatus
+
+    asked: Any = backend(store)  # its interface leaves out what all stores have
+    with suppress(NotFoundError), answering(store):  # it may have no such tag
+        asked.delete_tag(run_id, ENDED_BECAUSE)
+    with answering(store, missing=f"No run {run_id!r}.", fix="List them with %runs."):
+        asked.update_run_info(run_id, MlflowStatus.RUNNING, None, None)
+
+
 def end_run(
     store: Store,
     run_id: str,
@@ -276,7 +289,8 @@ def end_run(
     tags : Mapping of str to str, optional
         What else is known at the end.
     ended_at_ms : int, optional
-        When it ended, in milliseconds since 1970; now by default.
+        When it ended, in milliseconds since 1970; now by default, and never before
+        it began.
 
     Raises
     ------
@@ -288,9 +302,10 @@ def end_run(
     from mlflow.entities import RunStatus as MlflowStatus
 
     with answering(store, missing=f"No run {run_id!r}.", fix="List them with %runs."):
-        backend(store).update_run_info(
-            run_id,
-            MlflowStatus.from_string(status),
-            ended_at_ms or int(time.time() * 1000),
-            None,
+        asked = backend(store)
+        if ended_at_ms is None:  # the clock may have gone back since the run began
+            began_ms = asked.get_run(run_id).info.start_time
+            ended_at_ms = max(began_ms, int(time.time() * 1000))
+        asked.update_run_info(
+            run_id, MlflowStatus.from_string(status), ended_at_ms, None
         )

@@ -254,7 +254,7 @@ def to_run(store: Store, run: MlflowRun, experiments: Mapping[str, str]) -> Run:
         experiment=experiments[run.info.experiment_id],
         status=run.info.status,
         started_at=to_utc(run.info.start_time),
-        ended_at=to_utc(run.info.end_time) if run.info.end_time else None,
+        ended_at=ended_at(run.info.status, run.info.end_time),
         params=dict(run.data.params),
         metrics={key: as_logged(value) for key, value in run.data.metrics.items()},
         tags=shown_tags(tags),
@@ -265,6 +265,11 @@ def to_run(store: Store, run: MlflowRun, experiments: Mapping[str, str]) -> Run:
         autologged=Autologged.of(run.data.params, tags),
         url=page_of(store, run.info.experiment_id, run.info.run_id),
     )
+
+
+def ended_at(status: str, ended_ms: int | None) -> datetime | None:
+    """Return when a run ended; one that was reopened keeps its former end in MLflow."""
+    return None if not ended_ms or status == "RUNNING" else to_utc(ended_ms)
 
 
 def page_of(store: Store, experiment_id: str, run_id: str) -> str | None:

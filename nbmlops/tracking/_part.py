@@ -1,28 +1,48 @@
-"""A piece of a journal: memory that a file keeps."""
+"""A piece of a journal: a file of records, written through memory."""
 
 from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-HEAD = 32
+from nbmlops.tracking.records import (
+    Entry,
+    Piece,
+    bodies,
+    entries_of,
+    frame,
+    is_record_at,
+    open_file,
+    parsed,
+    scan,
+)
+
+_SLOT = 32
+HEAD = 2 * _SLOT
+"""Bytes before the first record: how far it was sent, twice."""
+
+_WINDOW = 400_000
+_LARGEST = 1 << 30
 
 
 class Part:
-    """A file, or where no disk takes one some memory, that entries are written to.
+    """A file, or where no disk takes one some memory, that records are written to.
 
     Parameters
     ----------
-    memory : mmap
-        Its content.
-    path : Path or None
-        Where it is; None for memory alone.
+    memory : mmap or None
+        Its content, as its writer has it.
+    fd : int or None
+        The file, as whoever sends it reads it: memory of a file that somebody cuts off
+        would kill the process.
     """
 
-    def __init__(self, memory: mmap.mmap, path: Path | None) -> None:
-        self.memory = memory
-        self.path = path
+    def __init__(self, memory: mmap.mmap | None, fd: int | None = None) -> None:
+        self._memory = memory
+        self._fd = fd
+        self._is_checked = False
 
     @classmethod
     def make(cls, path: Path | None, size: int) -> Part:
@@ -39,40 +59,125 @@ class Part:
                 raise
             finally:
                 os.close(fd)
-        part = cls(memory, path)
+        part = cls(memory)
         part.mark(HEAD)
         return part
 
     @classmethod
     def read(cls, path: Path) -> Part:
-        """Open a part that was made before."""
-        with path.open("r+b") as file:
-            if os.fstat(file.fileno()).st_size < HEAD:  # its maker was killed meanwhile
-                return cls(mmap.mmap(-1, HEAD), path)
-            return cls(mmap.mmap(file.fileno(), 0), path)
+        """Open a part that was made before.
+
+        Raises
+        ------
+        OSError
+            It is gone, or no file.
+        """
+        return cls(None, open_file(path, os.O_RDWR))
+
+    @property
+    def memory(self) -> mmap.mmap:
+        """Its content, in the process that writes it."""
+        assert self._memory is not None  # noqa: S101 - it was not read from a file
+        return self._memory
+
+    @property
+    def size(self) -> int:
+        """Bytes that it has room for, its head included."""
+        if self._fd is None:
+            return len(self.memory)
+        return min(os.fstat(self._fd).st_size, _LARGEST)
 
     @property
     def sent(self) -> int:
         """Bytes of it the store has, its head included."""
-        return int(self.memory[: HEAD - 1].strip(b" \0") or HEAD)
+        for at in (0, _SLOT):
+            for body in bodies(self._get(at, _SLOT)):
+                if body.strip().isdigit() and HEAD <= int(body) <= self.size:
+                    return int(body)
+        return HEAD
 
     def mark(self, sent: int) -> None:
-        """Remember that the store has so many bytes of it."""
-        self.memory[:HEAD] = b"%-31d\n" % sent
+        """Remember, twice, that the store has so many bytes of it."""
+        self._put(0, 2 * frame(b"%-14d" % sent))
 
-    def unsent(self, most: int) -> bytes:
-        """Return whole lines that were not sent, of ``most`` bytes or one line."""
-        sent = self.sent
-        end = self.memory.find(b"\0", sent)
-        end = len(self.memory) if end < 0 else end
-        stop = end
-        if end - sent > most:
-            stop = self.memory.find(b"\n", sent + most, end) + 1 or end
-        return self.memory[sent : self.memory.rfind(b"\n", sent, stop) + 1 or sent]
+    def unsent(self, *, until: int | None, is_growing: bool) -> list[Piece]:
+        """Return the next records that were not sent, and what is damaged.
+
+        Parameters
+        ----------
+        until : int or None
+            Where its writer surely stands; None where that is not known.
+        is_growing : bool
+            Whether what is behind the last record may still be written.
+
+        Returns
+        -------
+        list of Piece
+            About 400 kB of them; none at the end.
+        """
+        if until is None and not self._is_checked:
+            self._check_mark()
+        start, window = self.sent, _WINDOW
+        end = self.size if until is None else min(until, self.size)
+        while start < end:
+            stop = min(start + window, end)
+            is_last = stop == end
+            pieces = scan(
+                self._get(start, stop - start), is_whole=is_last and not is_growing
+            )
+            if pieces or is_last:
+                # The newline of a last record may be what was cut off.
+                return [(start + a, min(start + b, end), body) for a, b, body in pieces]
+            window *= 4
+        return []
+
+    def _check_mark(self) -> None:
+        """Have all of it sent again where bytes were cut out or put in before."""
+        self._is_checked = True
+        sent, rest = self.sent, self._get(HEAD, self.size - HEAD)
+        # Mostly a record begins there, and no more is to be read.
+        if sent > HEAD and not is_record_at(rest, sent - HEAD):
+            bounds = {HEAD + end for _, end, _ in scan(rest, is_whole=True)}
+            if sent not in bounds:
+                self.mark(HEAD)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the whole entries that were not sent."""
+        at, end = self.sent, self.size
+        found = scan(self._get(at, end - at), is_whole=False)
+        for entry in entries_of([body for *_, body in found if body is not None]):
+            if entry is not None and entry[0] != "run":
+                yield entry
+
+    def opening(self) -> object:
+        """Return what the run is made from, as its first record says."""
+        for body in bodies(self._get(HEAD, 1 << 16)):
+            match parsed(body):
+                case ["run", opening]:
+                    return opening
+        return None
+
+    def content(self, start: int, end: int) -> bytes:
+        """Return bytes of it as they are."""
+        return self._get(start, end - start)
+
+    def _get(self, at: int, size: int) -> bytes:
+        if self._fd is None:
+            return self.memory[at : at + size]
+        return os.pread(self._fd, max(size, 0), at)  # it may end before its head
+
+    def _put(self, at: int, content: bytes) -> None:
+        if self._fd is None:
+            self.memory[at : at + len(content)] = content
+        else:
+            os.pwrite(self._fd, content, at)
 
     def close(self) -> None:
-        """Let go of the memory."""
-        self.memory.close()
+        """Let go of it."""
+        if self._memory is not None:
+            self._memory.close()
+        if self._fd is not None:
+            os.close(self._fd)
 
 
 def _allocate(fd: int, size: int) -> None:

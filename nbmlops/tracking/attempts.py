@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from nbmlops.entities import Run
+from nbmlops.tracking.disks import OWN
+from nbmlops.tracking.records import open_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,3 +136,20 @@ def _where() -> tuple[int, str]:
     if not cell and "MLFLOW_RUN_CONTEXT" in os.environ:
         cell = f"#{count}"  # a step runs each cell once, in order
     return count, cell
+
+
+@contextmanager
+def numbering(home: Path, group: str) -> Iterator[None]:
+    """Keep the project's other processes from numbering an attempt of a group."""
+    digit = sha256(group.encode("utf-8", "surrogatepass")).hexdigest()[0]
+    path = home / OWN / f"attempts-{digit}.lock"
+    try:
+        fd = open_file(path, os.O_RDWR | os.O_CREAT)
+    except OSError:  # no disk has room for it: then two may get one number
+        yield
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+
+from nbmlops.tracking.records import Entry
 
 _BATCH = 1000
 _FEW = 100
 _KINDS = {"m": _BATCH, "p": _FEW, "t": _FEW}
 """Metrics, params and tags, and how many of each MLflow takes at once."""
-
-Entry = list[Any]
-"""What a line of a journal holds: its kind, and what belongs to it."""
 
 
 def batches_of(entries: Sequence[Entry]) -> Iterator[list[int]]:

@@ -8,7 +8,6 @@ Where the project's disk takes no part any more, the next one goes to another di
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
@@ -17,17 +16,28 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from nbmlops.entities import RunStatus
 from nbmlops.store.embedded import make_home
 from nbmlops.tracking._part import HEAD, Part
-from nbmlops.tracking.disks import make_folder, places
-from nbmlops.tracking.spool import Opening, Spool, State
+from nbmlops.tracking.disks import OWN, make_folder, places
+from nbmlops.tracking.owner import start_of
+from nbmlops.tracking.records import record_of, sync_folder, write_durably
+from nbmlops.tracking.spool import Opening, Spool, State, number_of
 
 _SMALLEST, _LARGEST = 1 << 16, 1 << 24
 
 _journals: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+def prepare(home: Path) -> None:
+    """Make the folders of a project's journals, where its disk has room for them."""
+    with suppress(OSError):
+        make_home(home)
+        for name in (OWN, "journal"):
+            make_folder(home / name)
 
 
 class Journal:
@@ -44,11 +54,13 @@ class Journal:
     def __init__(self, spool: Spool, *, number: int = 0) -> None:
         self.spool = spool
         self.in_memory: dict[str, Part] = {}
-        self.has_forks = False
+        self.has_forks = self.is_ended = False
         self._number = number
         self._made = 0
         self._fork = ""
         self._lock = threading.Lock()
+        self._part: Part | None = None
+        self._name = ""
         self._memory: Any = None
         self._end = self._size = 0
         _journals.add(self)
@@ -62,18 +74,12 @@ class Journal:
         OSError
             No disk has.
         """
-        where = places(home)
         refusal = OSError("no disk")
-        with suppress(OSError):
-            make_home(home)
+        prepare(home)
+        where = places(home)
         for folder in Spool(opening.key, where).folders:
             try:
-                make_folder(folder)
-                text = json.dumps(asdict(opening))
-                (folder / "run").write_text(text, encoding="utf-8")
-                # Whoever sees a state can read it, if this process dies here too.
-                (folder / "state.new").write_bytes(State().as_bytes())
-                (folder / "state.new").rename(folder / "state")
+                _make(folder, opening, State())
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
                 refusal = error
@@ -81,28 +87,38 @@ class Journal:
                 return cls(Spool(opening.key, where))
         raise refusal
 
-    def append(self, lines: bytes) -> None:
-        """Write whole lines; when this returns they outlive the process.
+    def append(self, records: bytes) -> None:
+        """Write whole records; when this returns they outlive the process.
 
         Parameters
         ----------
-        lines : bytes
-            Entries, each ended by a newline and without a NUL.
+        records : bytes
+            As `nbmlops.tracking.records.frame` makes them.
         """
         with self._lock:
-            end = self._end + len(lines)
+            end = self._end + len(records)
             if end > self._size:
-                self._turn_over(len(lines))
-                end = self._end + len(lines)
-            self._memory[self._end : end] = lines
+                self._turn_over(len(records))
+                end = self._end + len(records)
+            self._memory[self._end : end] = records
             self._end = end
 
     def add(self, *entry: object) -> None:
         """Write one entry."""
-        self.append(json.dumps(entry).encode() + b"\n")
+        self.append(record_of(entry))
 
-    def keep(self, write: Callable[[Path], object]) -> Path:
+    def end(self, status: RunStatus, at_ms: int) -> None:
+        """Write the run's end, behind which nothing comes."""
+        self.add("end", status, at_ms)
+        self.is_ended = True
+
+    def keep(self, write: Callable[[Path], object]) -> PurePosixPath:
         """Return a new folder that ``write`` has filled, on a disk with room for it.
+
+        Returns
+        -------
+        PurePosixPath
+            As an entry names it: from the journal's own folder on.
 
         Raises
         ------
@@ -125,7 +141,7 @@ class Journal:
                     raise
                 refusal = error
             else:
-                return kept
+                return PurePosixPath("files", kept.name)
         raise refusal
 
     @property
@@ -133,33 +149,82 @@ class Journal:
         """Where the next entry goes: it changes with every entry."""
         return self._number, self._end
 
+    def written(self, name: str) -> int | None:
+        """Return how far the part is written that this process writes to now."""
+        with self._lock:
+            return self._end if name == self._name else None
+
+    def renew(self, state: State) -> None:
+        """Begin again where somebody has removed the journal, with what is at hand.
+
+        Raises
+        ------
+        OSError
+            There is no room for it.
+        """
+        opening = self.spool.opening()
+        with self._lock:
+            _make(self.spool.folder, opening, state)
+            lost, end = self._part, self._end
+            if lost is None or self._name in self.in_memory:
+                return
+            self._name, self._end, self._size = "", 0, 0
+        if end > lost.sent:
+            self.append(lost.content(lost.sent, end))
+
     def _turn_over(self, needed: int) -> None:
         usual = min(_SMALLEST << min(self._made, 8), _LARGEST)
-        name = f"{self._number:06}{self._fork}.jsonl"
+        # Each part tells of which run it is, should all else be damaged.
+        opening = record_of(["run", asdict(self.spool.opening())])
+        begin = HEAD + len(opening)
+        while self._is_taken():  # by one that took this process for gone
+            self._number += 1
+        name = f"{self._number:06}{self._fork}.records"
         for folder in self.spool.folders:
             try:
                 make_folder(folder)
-                part = Part.make(folder / name, max(usual, HEAD + needed))
+                part = Part.make(folder / name, max(usual, begin + needed))
                 break
             except OSError:
                 continue
         else:
-            part = Part.make(None, max(usual, HEAD + needed))
+            part = Part.make(None, max(usual, begin + needed))
             self.in_memory[name] = part
+        part.memory[HEAD:begin] = opening
+        part.mark(begin)
         self._number += 1
         self._made += 1
-        self._memory, self._size, self._end = part.memory, len(part.memory), HEAD
+        self._part, self._name, self._memory = part, name, part.memory
+        self._size, self._end = len(part.memory), begin
+
+    def _is_taken(self) -> bool:
+        name = f"{self._number:06}{self._fork}.records"
+        return any((folder / name).exists() for folder in self.spool.folders)
 
     def _after_fork(self) -> None:
         """Write parts of its own from now on: the parent writes to the last one."""
-        self._fork = f"-{os.getpid()}"
+        self._fork = f"-{os.getpid()}.{start_of(os.getpid())}"
         self._lock = threading.Lock()
+        self._name = ""
         self._end = self._size = 0
+
+
+def _make(folder: Path, opening: Opening, state: State) -> None:
+    """Write what is there before the first entry, down to the disk."""
+    make_folder(folder)
+    head = record_of(asdict(opening))
+    (folder / "run.copy").write_bytes(head)
+    write_durably(folder / "run", head)
+    # Whoever sees a state can read it, if this process dies here too.
+    (folder / "state.new").write_bytes(state.as_bytes() + head)
+    (folder / "state.new").rename(folder / "state")
+    sync_folder(folder)
+    sync_folder(folder.parent)
 
 
 def append_to(spool: Spool, *entries: Sequence[object]) -> None:
     """Add entries for an owner that is gone."""
-    last = max((int(p.stem.partition("-")[0]) for p in spool.part_paths()), default=0)
+    last = max(map(number_of, spool.part_paths()), default=0)
     journal = Journal(spool, number=last + 1)
     for entry in entries:
         journal.add(*entry)

@@ -14,7 +14,6 @@ from nbmlops.processes import start_process
 from nbmlops.store import Store, embedded
 from nbmlops.tracking.journal import Journal
 from nbmlops.tracking.opening import Kind, opening_of
-from nbmlops.tracking.record import now_ms
 from nbmlops.tracking.run_log import RunLog
 from nbmlops.tracking.sender import Kept, Shipment, sender
 
@@ -145,7 +144,7 @@ class LeftRun(RunLog):
         if because:
             self.log_tags({"nbmlops.ended_because": because[:500]})
         self._is_open = False
-        self._journal.add("end", status, ended_at_ms or now_ms())
+        self._journal.end(status, ended_at_ms or self._now_ms())
         return sender().flush(self._shipment) if self._shipment else None
 
 

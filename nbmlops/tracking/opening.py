@@ -17,11 +17,12 @@ from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering, probe
 from nbmlops.store.search import REPLAY_OF
 from nbmlops.tracking.attempts import group_of
+from nbmlops.tracking.clock import start_ms
 from nbmlops.tracking.environment import installed
-from nbmlops.tracking.journal import Journal
+from nbmlops.tracking.journal import Journal, prepare
 from nbmlops.tracking.notebook_path import kernel_id
 from nbmlops.tracking.owner import Owner
-from nbmlops.tracking.record import OpenRun, now_ms
+from nbmlops.tracking.record import OpenRun
 from nbmlops.tracking.source import UNKNOWN, source_tags
 from nbmlops.tracking.spool import Opening
 from nbmlops.tracking.syncing import store_hash
@@ -147,7 +148,7 @@ def opening_of(
     cell : str, optional
         Id of the cell.
     started_at_ms : int, optional
-        Milliseconds since 1970; now by default.
+        Milliseconds since 1970; by default now, and after all runs begun before.
 
     Returns
     -------
@@ -164,12 +165,16 @@ def opening_of(
     if source == UNKNOWN:  # notebooks that nothing tells apart are not one
         source = f"{source} {owner.kernel}"
     tags["nbmlops.attempt_of"] = group_of(source, name, cell)
+    home = store.settings.home
+    if started_at_ms is None:
+        prepare(home)
+        started_at_ms = start_ms(home)
     return Opening(
         key=f"k{uuid4().hex[1:]}",
         name=name,
         experiment=experiment,
         tags=tags,
-        started_at_ms=now_ms() if started_at_ms is None else started_at_ms,
+        started_at_ms=started_at_ms,
         store=store_hash(store),
         kernel=owner.kernel,
         boot=owner.boot,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from nbmlops._hashing import set_hash
@@ -23,6 +22,7 @@ from nbmlops.tracking.journal import Journal
 from nbmlops.tracking.run_log import RunLog
 from nbmlops.tracking.sender import Kept, sender
 from nbmlops.tracking.spool import Opening
+from nbmlops.tracking.syncing import damage
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -89,8 +89,11 @@ class OpenRun(RunLog):
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of what the store has not, a line each."""
-        refused = [f"the store refuses {each}" for each in self._shipment.refused]
-        return (*([str(self.kept)] if self.kept else []), *refused)
+        shipment = self._shipment
+        lacking = [f"the store refuses {each}" for each in shipment.refused]
+        if shipment.n_damaged:
+            lacking.append(damage(shipment.n_damaged, self.store, self.spool))
+        return (*([str(self.kept)] if self.kept else []), *lacking)
 
     def begin(self) -> None:
         """Have the run made in the store.
@@ -215,6 +218,10 @@ class OpenRun(RunLog):
         """
         if not self._is_open:
             return
+        if os.getpid() != self._pid:  # the run goes on in the process that opened it
+            self._is_open = False
+            _forget(self)
+            return
         atexit.unregister(self._close_at_exit)
         status = status or status_of(error)
         tags = self.meter.tags()
@@ -226,7 +233,7 @@ class OpenRun(RunLog):
         self.log_tags(self._compared())
         self._is_open = False
         _forget(self)
-        self._journal.add("end", status, now_ms())
+        self._journal.end(status, self._now_ms())
         try:
             fluent.deactivate(self.store, self.run_id, status)
         finally:
@@ -262,8 +269,3 @@ def _forget(run: OpenRun) -> None:
             opened.remove(run)
         if not opened:
             _opened.pop(thread, None)
-
-
-def now_ms() -> int:
-    """Return the time, in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000

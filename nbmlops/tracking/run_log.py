@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Mapping
 from math import isfinite
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -16,13 +15,16 @@ from nbmlops._masking import recorded
 from nbmlops.entities import DatasetVersion, check_key
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import datasets, embedded
+from nbmlops.tracking.clock import RunClock
 from nbmlops.tracking.journal import Journal
+from nbmlops.tracking.records import frame
 from nbmlops.tracking.spool import Opening, Spool
 from nbmlops.tracking.values import (
     LONGEST_PARAM,
     LONGEST_TAG,
     as_frame,
     as_json,
+    check_artifact_path,
     shortened,
     to_number,
     to_step,
@@ -48,6 +50,8 @@ class RunLog:
         The params logged through this object.
     own_code : str
         The notebook's own code that was stored with the last model; empty without any.
+    clock : RunClock
+        The time, as it counts in this run.
     """
 
     def __init__(self, journal: Journal, opening: Opening) -> None:
@@ -63,6 +67,8 @@ class RunLog:
         self._last: dict[str, tuple[int, int, str]] = {}
         self._digests: list[str] = []
         self._watched = Watched.of(os.environ)
+        self.clock = RunClock(opening.started_at_ms)
+        self._now_ms = self.clock.now_ms
         self._is_open = True
         self._trust: tuple[str, ...] = ()
 
@@ -112,8 +118,8 @@ class RunLog:
             self._check_open()
         if type(step) is not int or not -(2**63) <= step < 2**63:
             step = to_step(step)
-        now = time.time_ns() // 1_000_000
-        lines, numbers = [], {}
+        now = self._now_ms()
+        records, numbers = [], {}
         for name, value in metrics.items():
             if name not in self._names:
                 check_key(name)
@@ -128,9 +134,10 @@ class RunLog:
                 at = last[0] + 1
             self._last[name] = (at, step, text)
             numbers[name] = value
-            lines.append(f'["m",{at},{self._names[name]},{text},{step}]\n')
-        if lines:
-            self._journal.append("".join(lines).encode())
+            body = f'["m",{at},{self._names[name]},{text},{step}]'
+            records.append(frame(body.encode()))
+        if records:
+            self._journal.append(b"".join(records))
             self.metrics.update(numbers)
             if self._watched is not None:
                 self._watched.note(numbers, step)
@@ -245,6 +252,8 @@ class RunLog:
         ------
         NotFoundError
             There is no such file.
+        UsageError
+            No file can have that name.
         StoreError
             No disk has room for the copy.
         """
@@ -252,6 +261,7 @@ class RunLog:
         path = Path(path)
         if not path.exists():
             raise NotFoundError(f"No file {str(path)!r}.", fix="Check the path.")
+        check_artifact_path(path.name)
 
         def copy(at: Path) -> None:
             if path.is_dir():
@@ -273,11 +283,14 @@ class RunLog:
 
         Raises
         ------
+        UsageError
+            No file can have that name.
         StoreError
             No disk has room for it.
         """
         self._check_open()
         folder, _, name = path.rpartition("/")
+        check_artifact_path(name)
         self._keep_file(lambda at: (at / name).write_bytes(content), name, folder)
 
     def keep_model(
@@ -333,7 +346,7 @@ class RunLog:
     ) -> None:
         self._journal.add("file", str(self._kept(write) / name), folder)
 
-    def _kept(self, write: Callable[[Path], object]) -> Path:
+    def _kept(self, write: Callable[[Path], object]) -> PurePosixPath:
         try:
             return self._journal.keep(write)
         except OSError as error:

@@ -16,6 +16,7 @@ from nbmlops.store import Store
 from nbmlops.tracking.delivery import Delivery
 from nbmlops.tracking.journal import Journal
 from nbmlops.tracking.source import relative
+from nbmlops.tracking.spool import State
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -64,8 +65,13 @@ class Shipment:
         self.store = store
         self.journal = journal
         self.delivery = Delivery(
-            store, journal.spool, memory=journal.in_memory, when_made=when_made
+            store,
+            journal.spool,
+            memory=journal.in_memory,
+            written=journal.written,
+            when_made=when_made,
         )
+        self._pid = os.getpid()
         self.failure: NbmlopsError | None = None
         self.position: tuple[int, int] | None = None
         self.is_silent = False
@@ -82,8 +88,18 @@ class Shipment:
 
     @property
     def refused(self) -> list[str]:
-        """What the store will never take, in words."""
+        """What the store will never have, in words."""
         return self.delivery.uploads.refused
+
+    @property
+    def n_damaged(self) -> int:
+        """How many records of the journal were found damaged."""
+        return self.delivery.n_damaged
+
+    @property
+    def is_of_parent(self) -> bool:
+        """Whether another process sends it: the one that this one is a fork of."""
+        return os.getpid() != self._pid
 
     @property
     def is_over(self) -> bool:
@@ -95,22 +111,34 @@ class Shipment:
         """Return what the store does not have, and why."""
         spool = self.journal.spool
         why = self.failure
+        reason = why.problem if why else "It does not answer."
+        if self.is_of_parent:
+            reason = "The process that opened the run sends it."
         return Kept(
             folder=relative(spool.folder, self.store.settings.project),
             n_entries=spool.count_unsent(),
-            reason=why.problem if why else "It does not answer.",
+            reason=reason,
         )
 
     def beat(self) -> None:
-        """Say now and then that the run's owner lives."""
+        """Say now and then that the run's owner lives; see whether that was doubted."""
         if time.monotonic() - self.beaten_at > _BEAT_S:
-            self.journal.spool.beat()
             self.beaten_at = time.monotonic()
+            self.journal.spool.beat()
+            try:
+                is_doubted = self.journal.spool.state().is_reaped
+            except OSError:  # somebody has removed it
+                is_doubted = True
+            if is_doubted:
+                self.position = None
 
     def try_once(self) -> None:
         """Send what is there, and remember how that went."""
         position = self.journal.position
         try:
+            if not (self.journal.is_ended or self.journal.spool.exists()):
+                self.journal.renew(State(run_id=self._run_id(), is_reaped=True))
+                position = self.journal.position
             if self.delivery.advance():
                 self.position = position
             self.failure = None
@@ -120,6 +148,9 @@ class Shipment:
             self.pause_s = min(_LONGEST_PAUSE_S, 2 * self.pause_s or _PERIOD_S)
         # What nobody waits for is sent in few pieces, however often others wait.
         self.next_try_at = time.monotonic() + max(self.pause_s, _PERIOD_S)
+
+    def _run_id(self) -> str | None:
+        return None if self.run is None else str(self.run.info.run_id)
 
 
 def _as_ours(error: Exception) -> NbmlopsError:
@@ -218,6 +249,8 @@ class Sender:
         Kept or None
             Why it is not there, when the store fails or keeps silent.
         """
+        if shipment.is_of_parent:  # whose sender is not in this process
+            return shipment.kept()
         wanted = shipment.journal.position
         patience_s = _IMPATIENCE_S if shipment.is_silent else _PATIENCE_S
         shipment.is_awaited = True
@@ -327,8 +360,13 @@ def sender() -> Sender:
     global _sender
     if _sender is None:
         _sender = Sender()
-        atexit.register(_sender.flush_all)
+        atexit.register(_flush_at_exit, os.getpid())
     return _sender
+
+
+def _flush_at_exit(pid: int) -> None:
+    if _sender is not None and os.getpid() == pid:  # a fork has nothing to wait for
+        _sender.flush_all()
 
 
 def settle() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from nbmlops.render import Table
 from nbmlops.store import Store, connect
 from nbmlops.store.runs import PARENT
 from nbmlops.tracking.delivery import Delivery
-from nbmlops.tracking.owner import Owner
-from nbmlops.tracking.spool import Spool, list_journals
+from nbmlops.tracking.source import relative
+from nbmlops.tracking.spool import Spool, list_journals, list_unreadable
 
+_logger = logging.getLogger(__name__)
 _WAIT_S = 10.0
 
 
@@ -29,20 +31,24 @@ class Synced:
         MLflow's id, or the run's key while the store has not made it.
     name : str
         The run's name.
-    state : {"sent", "open", "kept"}
-        ``open`` when all was sent and the run goes on, ``kept`` when not all was sent.
+    state : {"sent", "open", "kept", "incomplete"}
+        ``open`` when all was sent and the run goes on, ``kept`` when not all was sent,
+        ``incomplete`` when all was sent but what is damaged, refused or missing.
     n_sent, n_kept : int
         Entries that were sent now, and that are still kept.
     reason : str
-        Why they are kept.
+        Why they are kept, or what the store will never have.
+    n_damaged : int
+        Records that were found damaged, and set aside.
     """
 
     run_id: str
     name: str
-    state: Literal["sent", "open", "kept"]
+    state: Literal["sent", "open", "kept", "incomplete"]
     n_sent: int
     n_kept: int
     reason: str = ""
+    n_damaged: int = 0
 
 
 class SyncReport(Table):
@@ -67,8 +73,8 @@ class SyncReport(Table):
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is kept any more."""
-        return all(run.state != "kept" for run in self.runs)
+        """Whether the store has all there was."""
+        return all(run.state in ("sent", "open") for run in self.runs)
 
 
 def sync(store: Store | None = None) -> SyncReport:
@@ -91,7 +97,20 @@ def sync(store: Store | None = None) -> SyncReport:
     """
     store = store or connect(must_answer=False)
     sent = (send_journal(store, spool) for spool in journals_of(store))
-    return SyncReport(tuple(run for run in sent if run is not None))
+    runs = [run for run in sent if run is not None]
+    for folder, reason in list_unreadable(store.settings.home):
+        shown = relative(folder, store.settings.project)
+        runs.append(
+            Synced(
+                run_id=folder.name,
+                name="",
+                state="kept",
+                n_sent=0,
+                n_kept=0,
+                reason=f"{shown} cannot be read: {reason}. Move or delete it.",
+            )
+        )
+    return SyncReport(tuple(runs))
 
 
 def sync_below(store: Store, run_id: str) -> None:
@@ -105,37 +124,27 @@ def sync_below(store: Store, run_id: str) -> None:
         The run above them.
     """
     for spool in journals_of(store):
-        with suppress(FileNotFoundError):
-            if spool.opening().tags.get(PARENT) == run_id:
-                send_journal(store, spool)
+        if spool.opening().tags.get(PARENT) == run_id:
+            send_journal(store, spool)
 
 
 def journals_of(store: Store) -> list[Spool]:
     """Return the project's journals, that of the oldest run first."""
-    found = []
-    for spool in list_journals(store.settings.home):
-        with suppress(FileNotFoundError):  # its owner has sent it meanwhile
-            found.append((spool.opening().started_at_ms, spool.key, spool))
-    return [spool for *_, spool in sorted(found, key=lambda each: each[:2])]
+    found = list_journals(store.settings.home)
+    return sorted(found, key=lambda each: (each.opening().started_at_ms, each.key))
 
 
 def is_for(store: Store, spool: Spool) -> bool:
-    """Return whether a journal is meant for this store; one that is gone is not."""
-    try:
-        return spool.opening().store == store_hash(store)
-    except FileNotFoundError:
-        return False
+    """Return whether a journal is meant for this store."""
+    return spool.opening().store == store_hash(store)
 
 
 def store_hash(store: Store) -> str:
-    """Return what names a store in a journal; its URI may hold a password."""
-    return sha256(store.uri.encode()).hexdigest()
+    """Return what names a store in a journal; its URI may hold a password.
 
-
-def owner_of(spool: Spool) -> Owner | None:
-    """Return the process that records the run of a journal."""
-    opening = spool.opening()
-    return Owner.parse(opening.kernel, opening.boot)
+    The project's own store is the same one after its folder was renamed.
+    """
+    return "own" if store.is_embedded else sha256(store.uri.encode()).hexdigest()
 
 
 def send_journal(store: Store, spool: Spool) -> Synced | None:
@@ -156,6 +165,9 @@ def send_journal(store: Store, spool: Spool) -> Synced | None:
                 time.sleep(0.05)
         except NbmlopsError as failure:
             reason = str(failure)
+        except Exception as failure:
+            _logger.warning("sending a journal failed", exc_info=failure)
+            reason = f"{type(failure).__name__}: {failure}."
     else:
         reason = "It is meant for another store: set MLFLOW_TRACKING_URI as it was."
     n_kept = 0
@@ -163,11 +175,30 @@ def send_journal(store: Store, spool: Spool) -> Synced | None:
     with suppress(FileNotFoundError):
         state, n_kept = spool.state(), spool.count_unsent()
         is_there = True
+    lacking = list(delivery.uploads.refused)
+    if delivery.n_damaged:
+        lacking.append(damage(delivery.n_damaged, store, spool))
+    found: Literal["sent", "open", "kept", "incomplete"] = "sent"
+    if is_there and reason:
+        found = "kept"
+    elif lacking:
+        found = "incomplete"
+    elif is_there:
+        found = "open"
     return Synced(
         run_id=state.run_id or opening.key,
         name=opening.name,
-        state="open" if is_there and not reason else "kept" if is_there else "sent",
+        state=found,
         n_sent=delivery.n_sent,
         n_kept=n_kept,
-        reason=reason if is_there else "",
+        reason=" ".join([*([reason] if is_there and reason else []), *lacking]),
+        n_damaged=delivery.n_damaged,
     )
+
+
+def damage(n_damaged: int, store: Store, spool: Spool) -> str:
+    """Say how many records were damaged, and where they are kept."""
+    folder = spool.folder.with_name(f"{spool.key}.damaged")
+    shown = relative(folder, store.settings.project)
+    records = "record is" if n_damaged == 1 else "records are"
+    return f"{n_damaged} damaged {records} kept in {shown}."

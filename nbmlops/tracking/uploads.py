@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
-from nbmlops.errors import NbmlopsError, NotFoundError, StoreError, UsageError
+from nbmlops.errors import NotFoundError, StoreError, UsageError
 from nbmlops.store import Store, artifacts
-from nbmlops.tracking.batches import Entry
+from nbmlops.tracking.records import Entry, what_of
 from nbmlops.tracking.spool import Spool
+from nbmlops.tracking.values import check_artifact_path
 
 _LARGE_BYTES = 1_000_000
 
@@ -29,7 +28,7 @@ class Uploads:
     models : dict of str to str
         Model ids, by the key the model was given when it was kept.
     refused : list of str
-        What the store will never take, in words.
+        What the store will never have, in words.
     is_large : bool
         Whether a large file is on its way, which may take long.
     location : str or None
@@ -44,7 +43,7 @@ class Uploads:
         self.is_large = False
         self.location: str | None = None
 
-    def send(self, run_id: str, entry: Entry) -> None:
+    def send(self, run_id: str, entry: Entry) -> Path | None:
         """Send a file or model; one that the artifact store does not take is owed.
 
         Parameters
@@ -54,46 +53,76 @@ class Uploads:
         entry : Entry
             Of kind ``file`` or ``model``.
 
+        Returns
+        -------
+        Path or None
+            The file, to be discarded when it is noted as sent; None when it is owed.
+
         Raises
         ------
         UsageError
             The store will never take it.
         """
         try:
-            self._upload(run_id, *entry)
+            return self._upload(run_id, entry)
         except StoreError:  # what comes after it need not wait for it
             self._spool.owe(entry)
+            return None
 
     def send_owed(self, run_id: str) -> None:
-        """Try again to send the files that an artifact store did not take."""
-        owed = self._spool.owed()
-        try:
-            while owed:
-                self._upload(run_id, *owed[0])
-                owed = owed[1:]
-                self._spool.set_owed(owed)
-        except (NotFoundError, UsageError) as refusal:
-            self.refuse(owed[0], refusal)
-            self._spool.set_owed(owed[1:])
+        """Try again to send the files that an artifact store did not take.
 
-    def _upload(self, run_id: str, kind: str, path: str, *content: str) -> None:
-        self.is_large = _size_bytes(Path(path)) > _LARGE_BYTES
+        Raises
+        ------
+        StoreError
+            It takes some of them no more than before.
+        """
+        still: list[Entry] = []
+        failure: StoreError | None = None
+        owed = self._spool.owed()
+        for position, entry in enumerate(owed, 1):
+            sent: Path | None = None
+            try:
+                sent = self._upload(run_id, entry)
+            except StoreError as error:
+                still.append(entry)
+                failure = error
+                continue
+            except (NotFoundError, UsageError) as refusal:
+                self.refuse(entry, refusal.problem)
+            self._spool.set_owed([*still, *owed[position:]])
+            if sent is not None:
+                self._spool.discard(sent)
+        if failure is not None:
+            raise failure
+
+    def _upload(self, run_id: str, entry: Entry) -> Path:
+        kind, path, *content = entry
         try:
-            self._send(run_id, kind, path, *content)
+            kept = self._spool.find_file(path)
+        except ValueError as error:
+            raise UsageError(f"{error}.", fix="It was not sent.") from error
+        described = kept / "MLmodel" if kept and kind == "model" else kept
+        if kept is None or described is None or not described.exists():
+            raise UsageError(
+                f"{path!r} is not in the journal any more.", fix="Log it again."
+            )
+        self.is_large = _size_bytes(kept) > _LARGE_BYTES
+        try:
+            self._send(run_id, kind, kept, *content)
         finally:
             self.is_large = False
+        return kept
 
-    def _send(self, run_id: str, kind: str, path: str, *content: str) -> None:
+    def _send(self, run_id: str, kind: str, kept: Path, *content: str) -> None:
         from nbmlops.store.models import send_model
 
-        kept = Path(path)
-        if not kept.exists():  # it was sent, and the word of it was lost
-            return
         if kind == "file":
+            (folder,) = content
+            check_artifact_path(f"{folder}/{kept.name}" if folder else kept.name)
             artifacts.log_file(
-                self._store, run_id, kept, content[0], location=self.location
+                self._store, run_id, kept, folder, location=self.location
             )
-            shutil.rmtree(kept.parent)
         else:
             name, key = content
             begun = kept.with_suffix(".begun")
@@ -107,16 +136,15 @@ class Uploads:
                 key=key,
                 is_repeated=is_repeated,
             )
-            shutil.rmtree(kept)
 
-    def refuse(self, entry: Entry, refusal: NbmlopsError) -> None:
+    def refuse(self, entry: Entry, reason: str) -> None:
         """Set aside what the store will never take; the user decides.
 
         Parameters
         ----------
         entry : Entry
             What it is.
-        refusal : NbmlopsError
+        reason : str
             Why.
 
         Raises
@@ -124,15 +152,14 @@ class Uploads:
         StoreError
             There is no room for it.
         """
-        aside = self._spool.folder.parent / f"{self._spool.key}.refused.jsonl"
         try:
-            with aside.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([*entry, str(refusal)]) + "\n")
+            kept_in = self._spool.refuse(entry, reason)
         except OSError as error:
             raise StoreError(
-                f"{aside} could not be written: {error}.", fix="Free some space there."
+                f"{self._spool.folder.parent} could not be written: {error}.",
+                fix="Free some space there.",
             ) from error
-        self.refused.append(f"{entry[1]} is kept in {aside}: {refusal.problem}")
+        self.refused.append(f"{what_of(entry)} is kept in {kept_in}: {reason}")
 
 
 def _size_bytes(path: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import posixpath
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,31 @@ def check_name(what: str, name: str) -> None:
         raise UsageError(
             f"{name[:80]!r} cannot name {what}.",
             fix=f"Use 1 to {LONGEST_NAME} characters of text.",
+        )
+
+
+def check_artifact_path(path: str) -> None:
+    """Refuse a path that no artifact can have.
+
+    Raises
+    ------
+    UsageError
+        It leads out of the run's artifacts, or no disk takes it.
+    """
+    try:
+        parts = path.encode().split(b"/")
+    except UnicodeEncodeError:  # a lone surrogate
+        parts = []
+    is_inside = posixpath.normpath(path) == path and path[:1] != "/"
+    if not parts or not is_inside or parts[0] in (b".", b"..") or "\0" in path:
+        raise UsageError(
+            f"{path[:80]!r} is no path of an artifact.",
+            fix="Give one that is relative, without '.', '..' or '//' in it.",
+        )
+    if max(map(len, parts)) > 255:
+        raise UsageError(
+            f"{path[:80]!r}... is too long for an artifact.",
+            fix="Use at most 255 bytes for each part of the path.",
         )
 
 

@@ -26,7 +26,7 @@ from nbmlops.tracking.syncing import store_hash
 @pytest.fixture
 def journal(store):
     opening = Opening(
-        key="ab" * 16,
+        key="k" + "ab1" * 10 + "c",
         name="it",
         experiment="e",
         tags={"nbmlops.attempt_of": "group"},
@@ -71,7 +71,7 @@ def test_sending_all_of_it_again_changes_nothing(store, journal):
     for _ in range(3):
         Delivery(store, journal.spool).advance()
         for path in journal.spool.part_paths():
-            Part.read(path).mark(32)  # as if the word of it had been lost
+            Part.read(path).mark(64)  # as if the word of it had been lost
     run = _only(store)
     assert [m.value for m in _history(store, run.run_id)] == [*map(float, range(2500))]
 
@@ -112,7 +112,8 @@ def test_value_the_store_refuses_is_set_aside_and_the_rest_arrives(store, journa
     run = _only(store)
     assert (run.params, run.metrics) == ({"C": "1", "D": "3"}, {"loss": 0.5})
     (told,) = delivery.uploads.refused
-    aside = journal.spool.folder.parent / f"{journal.spool.key}.refused.jsonl"
+    refused = journal.spool.folder.with_name(f"{journal.spool.key}.refused")
+    aside = refused / "entries.jsonl"
     assert str(aside) in told
     assert json.loads(aside.read_text())[:3] == ["p", "C", "2"]
 

@@ -9,10 +9,11 @@ import pytest
 from nbmlops.tracking._part import Part
 from nbmlops.tracking.disks import places
 from nbmlops.tracking.journal import Journal
+from nbmlops.tracking.records import record_of
 from nbmlops.tracking.spool import Opening, Spool, State, list_journals
 
 
-def _opening(key="ab" * 16):
+def _opening(key="k" + "ab1" * 10 + "c"):
     return Opening(
         key=key,
         name="it",
@@ -30,10 +31,22 @@ def journal(project):
     return Journal.create(project / ".nbmlops", _opening())
 
 
+def _metric(i):
+    return ["m", i, "loss", 0.5, i]
+
+
+def _log(journal, *numbers):
+    for i in numbers:
+        journal.add(*_metric(i))
+
+
+def _steps(spool):
+    return [entry[4] for entry in spool.unsent()]
+
+
 def test_entries_come_back_in_order(journal):
-    for i in range(3):
-        journal.add("m", i)
-    assert list(journal.spool.unsent()) == [["m", 0], ["m", 1], ["m", 2]]
+    _log(journal, 0, 1, 2)
+    assert list(journal.spool.unsent()) == [_metric(0), _metric(1), _metric(2)]
 
 
 def test_another_process_reads_what_is_written(project, journal):
@@ -45,7 +58,7 @@ def test_another_process_reads_what_is_written(project, journal):
 
 def test_entries_larger_than_a_part_and_more_than_one_holds(journal):
     wanted = [["p", "x" * 10, str(i) * size] for i, size in enumerate([9, 200_000, 9])]
-    wanted += [["m", i] for i in range(20_000)]
+    wanted += [_metric(i) for i in range(20_000)]
     for entry in wanted:
         journal.add(*entry)
     assert len(journal.spool.part_paths()) > 2
@@ -53,33 +66,32 @@ def test_entries_larger_than_a_part_and_more_than_one_holds(journal):
 
 
 def test_what_was_marked_as_sent_is_not_read_again(journal):
-    journal.add("m", 1)
-    journal.add("m", 2)
+    _log(journal, 1, 2)
     part = Part.read(journal.spool.part_paths()[0])
-    part.mark(part.sent + len(b'["m", 1]\n'))
-    assert list(journal.spool.unsent()) == [["m", 2]]
+    (_, end, _), _ = part.unsent(until=None, is_growing=False)
+    part.mark(end)
+    assert _steps(journal.spool) == [2]
 
 
-def test_line_that_was_being_written_when_all_ended_is_no_entry(journal):
-    journal.add("m", 1)
-    journal.append(b'["m", 2')
-    assert list(journal.spool.unsent()) == [["m", 1]]
+def test_record_that_was_being_written_when_all_ended_is_no_entry(journal):
+    _log(journal, 1)
+    journal.append(record_of(_metric(2))[:-5])
+    assert _steps(journal.spool) == [1]
 
 
-def test_bytes_of_a_torn_line_do_not_make_an_entry(journal):
-    journal.add("m", 1)
+def test_bytes_of_a_torn_record_do_not_make_an_entry(journal):
+    _log(journal, 1)
+    whole = record_of(_metric(2))
+    journal.append(bytes(20) + whole[20:])  # its end came through, its start not
+    assert _steps(journal.spool) == [1]
+
+
+def test_unsent_gives_whole_records_of_about_the_size_of_a_batch(journal):
+    journal.append(b"".join(record_of(_metric(i)) for i in range(20_000)))
     part = Part.read(journal.spool.part_paths()[0])
-    end = part.memory.find(b"\0", 32)
-    part.memory[end + 4 : end + 9] = b", 2]\n"  # its end came through, its start not
-    assert list(journal.spool.unsent()) == [["m", 1]]
-
-
-def test_unsent_gives_whole_lines_of_about_the_size_asked_for(journal):
-    journal.append(b"".join(b"[%d]\n" % i for i in range(1000)))
-    part = Part.read(journal.spool.part_paths()[0])
-    text = part.unsent(100)
-    assert text.endswith(b"]\n")
-    assert 100 <= len(text) < 110
+    pieces = part.unsent(until=None, is_growing=False)
+    assert all(body is not None for *_, body in pieces)
+    assert 300_000 < pieces[-1][1] - pieces[0][0] <= 400_000
 
 
 def test_disk_that_takes_no_more_is_left_for_another(project, monkeypatch, tmp_path):
@@ -87,7 +99,7 @@ def test_disk_that_takes_no_more_is_left_for_another(project, monkeypatch, tmp_p
     monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
     elsewhere.mkdir()
     journal = Journal.create(project / ".nbmlops", _opening())
-    journal.add("m", 1)
+    _log(journal, 1)
     make = Part.make
 
     def full(path, size):
@@ -96,8 +108,8 @@ def test_disk_that_takes_no_more_is_left_for_another(project, monkeypatch, tmp_p
         return make(path, size)
 
     monkeypatch.setattr(Part, "make", full)
-    journal.add("p", "x" * 100_000)
-    journal.add("m", 3)
+    journal.add("p", "x", "y" * 100_000)
+    _log(journal, 3)
     found = Spool(journal.spool.key, places(project / ".nbmlops"))
     assert [entry[0] for entry in found.unsent()] == ["m", "p", "m"]
     assert elsewhere in found.part_paths()[1].parents
@@ -157,7 +169,7 @@ opening = dict(name="it", experiment="e", tags={}, started_at_ms=1, store="",
 for step in itertools.count():
     if os.fork() == 0:
         dies_at(step)
-        Journal.create(Path(sys.argv[1]), Opening(key=f"{step:032}", **opening))
+        Journal.create(Path(sys.argv[1]), Opening(key=f"k{step:031}", **opening))
         os._exit(0)
     if os.wait()[1] == 0:
         print(step)
@@ -175,7 +187,7 @@ def test_death_at_any_step_of_its_creation_leaves_no_journal_or_a_whole_one(proj
     )
     assert int(done.stdout) >= 4
     found = list_journals(home)
-    assert f"{int(done.stdout):032}" in {spool.key for spool in found}
+    assert f"k{int(done.stdout):031}" in {spool.key for spool in found}
     for spool in found:
         assert spool.opening().key == spool.key
         assert spool.state() == State()

@@ -89,7 +89,7 @@ def log_fits(
         began_ms = 0
         for fit in models:
             # Stores list runs by the millisecond in which they began.
-            began_ms = max(began_ms + 1, int(fit.started_at.timestamp() * 1000))
+            began_ms = max(began_ms + 1, run.clock.at_ms(fit.began_ns))
             _log_child(
                 run, fit, began_ms, namespace, data, has_model=has_models, trust=trust
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from nbmlops.entities import RunStatus
@@ -48,8 +47,8 @@ class Fit:
         Names of those params that are not the defaults, also of estimators inside it.
     kind : str
         The class that a user would name: of a pipeline its last.
-    started_at : datetime
-        UTC.
+    began_ns : int
+        As of `nbmlops.tracking.clock.elapsed_ns`.
     reference : callable
         Gives the estimator, or None when it is gone.
     goes_on_with : str
@@ -75,7 +74,7 @@ class Fit:
     params: dict[str, str]
     changed: set[str]
     kind: str
-    started_at: datetime
+    began_ns: int
     reference: Callable[[], Any]
     goes_on_with: str
     seconds: float = 0.0

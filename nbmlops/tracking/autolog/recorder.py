@@ -10,7 +10,6 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
 
@@ -28,6 +27,7 @@ from nbmlops.tracking.autolog.texts import (
 )
 from nbmlops.tracking.autolog.training import Training
 from nbmlops.tracking.autolog.watch import WATCH
+from nbmlops.tracking.clock import elapsed_ns
 from nbmlops.tracking.ending import status_of
 from nbmlops.tracking.failures import error_text
 
@@ -198,7 +198,7 @@ class Recorder:
             params=params_of(estimator),
             changed=set(changed_params(estimator)),
             kind=kind_of(estimator),
-            started_at=datetime.now(UTC),
+            began_ns=elapsed_ns(),
             reference=lambda: None,
             goes_on_with="",
             status="FINISHED",
@@ -231,7 +231,7 @@ class Recorder:
             params={key: brief(value) for key, value in training.params.items()},
             changed=set(training.params),
             kind=f"{training.library}.train",
-            started_at=training.started_at,
+            began_ns=training.began_ns,
             reference=_reference(booster),
             goes_on_with="",
             seconds=training.seconds,
@@ -258,7 +258,7 @@ class Recorder:
                 params=params_of(estimator),
                 changed=set(changed_params(estimator)),
                 kind=kind_of(estimator),
-                started_at=datetime.now(UTC),
+                began_ns=elapsed_ns(),
                 reference=_reference(estimator),
                 goes_on_with="partial_fit" if method == "partial_fit" else "",
             )

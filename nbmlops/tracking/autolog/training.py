@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
+
+from nbmlops.tracking.clock import elapsed_ns
 
 LIBRARIES = ("xgboost", "lightgbm")
 
@@ -39,7 +40,7 @@ class Training:
         self, library: ModuleType, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         self.library = library.__name__
-        self.started_at = datetime.now(UTC)
+        self.began_ns = elapsed_ns()
         self.kwargs = dict(kwargs)
         self.history: dict[str, dict[str, Any]] = {}
         self.booster: Any = None
