@@ -101,6 +101,13 @@ def test_what_an_earlier_run_made_and_nobody_changed_is_still_the_steps(place):
     assert place.files() == {"a.txt": "3", "b.txt": "edited"}
 
 
+def test_what_is_older_than_a_killed_run_is_not_of_it(place):
+    os.utime(place.write("mine.txt", "mine"), (1000, 1000))
+    os.utime(place.write("a.txt", "made"), (2000, 2000))
+    made = place.outputs.record(place.outputs.stamps(before_s=1500))
+    assert [*map(place.outputs.name, made)] == ["out/a.txt"]
+
+
 def in_the_way(path, kind):
     """Put something of the user's at a path."""
     path.unlink()

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import nbformat
 import pytest
@@ -12,6 +13,7 @@ from nbmlops.cli.main import invoke
 from nbmlops.entities import to_json
 from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
 from nbmlops.pipeline.digests import Digests
+from nbmlops.pipeline.outputs import lock_outputs
 from nbmlops.store import artifacts, search
 from nbmlops.store.children import list_children
 from tests.notebooks import write_notebook
@@ -531,6 +533,24 @@ def test_what_a_failed_run_left_is_the_steps_and_a_link_is_not_kept(store, proje
     assert report.notes == (said,)
     assert states(nm.Pipeline.load(path, store=store).run().report) == {"a": "cached"}
     assert [each.name for each in (project / "out").iterdir()] == ["a.txt"]
+
+
+def test_files_that_another_run_is_at_are_waited_for(store, project):
+    loaded = nm.Pipeline.load(write_chain(project), store=store)
+    loaded.run()
+    (project / "build" / "clean.txt").unlink()
+    step = loaded.spec.step("prepare")
+    with ExitStack() as held:
+        held.enter_context(lock_outputs(project / ".nbmlops", project, step))
+
+        def say(line):
+            if line == "prepare: running, another run is at its files":
+                held.close()
+
+        report = loaded.run(say=say).report
+    assert states(report) == {"prepare": "cached", "train": "cached"}
+    assert (project / "build" / "clean.txt").read_text() == "1 2 3"
+    assert ledger(project) == ["prepare", "train"]
 
 
 def test_a_glob_that_looks_into_folders_orders_steps_and_decides_what_runs(
