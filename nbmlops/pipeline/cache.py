@@ -90,6 +90,7 @@ class Cache:
                 "such as what this prints once: openssl rand -hex 32",
             )
         self.home, self._project_home = home / "cache", home
+        self._entries = self.home / "entries"
         self.refused: dict[str, str] = {}
         self._digests = digests or Digests(self.home / "digests")
         self._seal = Seal(self.home / "key", shared.key)
@@ -288,7 +289,7 @@ class Cache:
 
     def entry_path(self, key: str) -> Path:
         """Return where a result is, if it is kept."""
-        return sharded(self.home / "entries", key)
+        return sharded(self._entries, key)
 
     def _last(self, slot: str) -> Path:
         return sharded(self.home / "last", sha256(slot.encode()).hexdigest())

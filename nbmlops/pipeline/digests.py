@@ -16,7 +16,7 @@ _YOUNG_S = 2.0  # a file this young may change again without a new time
 
 def sharded(folder: Path, name: str) -> Path:
     """Return where a file of a hashed name is, among 256 folders."""
-    return folder / name[:2] / name
+    return folder.joinpath(name[:2], name)
 
 
 def write_record(path: Path, document: object) -> None:
