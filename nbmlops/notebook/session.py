@@ -106,9 +106,12 @@ class Session:
         self._shell.events.register("post_run_cell", self.post_run_cell)
         self._shell.input_transformers_cleanup.append(blank_track_line)
         self._shell.ast_transformers.append(self._gate)
+        if self.history.cells:  # the rest of the cell that loads nbmlops
+            listen(self.history.cells[-1].opened)
 
     def detach(self) -> None:
         """Leave the shell as it was found; an open run ends."""
+        listen(None)
         if self.lasting:
             self.turn_off()
         self._shell.events.unregister("pre_run_cell", self.pre_run_cell)

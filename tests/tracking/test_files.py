@@ -254,10 +254,12 @@ def test_odd_paths_disturb_nobody(heard, project):
 
 @pytest.fixture
 def shell(project):
-    """Return a shell in this process that has nbmlops loaded."""
+    """Return a shell whose first cell has loaded nbmlops, and read a file."""
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance()
-    shell.run_cell("%load_ext nbmlops", store_history=True).raise_error()
+    put(project / "loaded.csv", "loaded")
+    cell = "%load_ext nbmlops\nloaded = open('loaded.csv').read()"
+    shell.run_cell(cell, store_history=True).raise_error()
     yield shell
     shell.run_line_magic("unload_ext", "nbmlops")
     shell.reset()
@@ -280,8 +282,8 @@ def test_texts_in_a_cell_are_no_files(store, shell, project):
         put(project / f"k{name}.csv")
     shell.run_cell("%%track texts\nquery, folder = 'SELECT * FROM t k* *.csv', '/proc'")
     nm.sync()
-    assert told_of(store, "texts") == {}
-    assert copies(project) == []
+    assert told_of(store, "texts") == {"loaded.csv": "data"}
+    assert copies(project) == ["loaded"]
 
 
 def test_a_run_has_the_files_of_the_cells_it_needs(store, shell, project):
@@ -289,14 +291,18 @@ def test_a_run_has_the_files_of_the_cells_it_needs(store, shell, project):
         put(project / f"{name}.csv", name)
     for cell in (
         "first = open('first.csv').read()",
-        "%%track cell\nboth = first + open('second.csv').read()",
+        "%%track cell\nall_three = loaded + first + open('second.csv').read()",
         "import nbmlops as nm\nwith nm.track('block'):\n    open('block.csv').close()",
     ):
         shell.run_cell(cell, store_history=True).raise_error()
     open(project / "between.csv").close()
     shell.run_cell("%%track later\n1", store_history=True)
     nm.sync()
-    assert told_of(store, "cell") == {"first.csv": "data", "second.csv": "data"}
+    assert told_of(store, "cell") == {
+        "first.csv": "data",
+        "loaded.csv": "data",
+        "second.csv": "data",
+    }
     assert told_of(store, "block")["block.csv"] == "data"
     assert "between.csv" not in told_of(store, "later")
 
