@@ -16,7 +16,8 @@ from tests.notebooks import write_notebook
 ROOT = Path(nm.__file__).parent
 OPTIONS = option_words(cli)
 CODE = re.compile(
-    r"nm\.\w+\(.*\)|`[^`]*`|nbmlops \w+( --\w+)*|%\w+.*|(mlflow|pip|ps|mkdir) .*"
+    r"nm\.\w+\(.*\)|`[^`]*`|nbmlops \w+( --\w+)*|%\w+.*"
+    r"|(mlflow|pip|ps|mkdir|openssl) .*"
 )
 """What is to be typed as it stands: Python, another tool, or a command of its own."""
 DOORS = ("cli", "notebook", "server", "serving")

@@ -218,8 +218,8 @@ class Outputs:
             raise ConflictError(
                 f"{self.named(in_the_way)} {'is' if len(in_the_way) == 1 else 'are'} "
                 f"not as step {name!r} made it, and left alone.",
-                fix=f"Move it away to have the kept result back, or run with --force "
-                f"{name}.",
+                fix="Move it away to have the kept result back, or force step "
+                f"{name!r}.",
             )
         return found
 
