@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from nbmlops.tracking.disks import OWN
@@ -18,14 +20,12 @@ _FARTHEST_MS = 7 * 24 * 3600 * 1000
 _latest: dict[Path, int] = {}
 
 
-def elapsed_ns() -> int:
-    """Return nanoseconds since some moment, the time that a system slept included."""
-    if _BOOT_TIME is None:
-        return time.monotonic_ns()
-    return time.clock_gettime_ns(_BOOT_TIME)
-
-
-_BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+elapsed_ns: Callable[[], int] = (
+    partial(time.clock_gettime_ns, time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME")
+    else time.monotonic_ns
+)
+"""Returns nanoseconds since some moment, the time that a system slept included."""
 
 
 class RunClock:
@@ -38,15 +38,15 @@ class RunClock:
     """
 
     def __init__(self, started_ms: int) -> None:
-        self._offset_ns = started_ms * _MS - elapsed_ns()
+        self.offset_ns = started_ms * _MS - elapsed_ns()
 
     def now_ms(self) -> int:
         """Return the time, in milliseconds since 1970."""
-        return (elapsed_ns() + self._offset_ns) // _MS
+        return (elapsed_ns() + self.offset_ns) // _MS
 
     def at_ms(self, moment_ns: int) -> int:
         """Return what `now_ms` would have said when `elapsed_ns` said this."""
-        return (moment_ns + self._offset_ns) // _MS
+        return (moment_ns + self.offset_ns) // _MS
 
 
 def start_ms(home: Path) -> int:

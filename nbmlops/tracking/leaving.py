@@ -144,7 +144,7 @@ class LeftRun(RunLog):
         if because:
             self.log_tags({"nbmlops.ended_because": because[:500]})
         self._is_open = False
-        self._journal.end(status, ended_at_ms or self._now_ms())
+        self._journal.end(status, ended_at_ms or self.clock.now_ms())
         return sender().flush(self._shipment) if self._shipment else None
 
 

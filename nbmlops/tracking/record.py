@@ -233,7 +233,7 @@ class OpenRun(RunLog):
         self.log_tags(self._compared())
         self._is_open = False
         _forget(self)
-        self._journal.end(status, self._now_ms())
+        self._journal.end(status, self.clock.now_ms())
         try:
             fluent.deactivate(self.store, self.run_id, status)
         finally:

@@ -31,7 +31,7 @@ Piece = tuple[int, int, bytes | None]
 
 def frame(body: bytes) -> bytes:
     """Return a record of JSON without a raw newline."""
-    return b"\x1e%08x%08x%b\n" % (len(body), crc32(body), body)
+    return b"\x1e%016x%b\n" % (len(body) << 32 | crc32(body), body)
 
 
 def record_of(document: object) -> bytes:

@@ -15,7 +15,7 @@ from nbmlops._masking import recorded
 from nbmlops.entities import DatasetVersion, check_key
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import datasets, embedded
-from nbmlops.tracking.clock import RunClock
+from nbmlops.tracking.clock import RunClock, elapsed_ns
 from nbmlops.tracking.journal import Journal
 from nbmlops.tracking.records import frame
 from nbmlops.tracking.spool import Opening, Spool
@@ -68,7 +68,7 @@ class RunLog:
         self._digests: list[str] = []
         self._watched = Watched.of(os.environ)
         self.clock = RunClock(opening.started_at_ms)
-        self._now_ms = self.clock.now_ms
+        self._offset_ns = self.clock.offset_ns
         self._is_open = True
         self._trust: tuple[str, ...] = ()
 
@@ -118,7 +118,7 @@ class RunLog:
             self._check_open()
         if type(step) is not int or not -(2**63) <= step < 2**63:
             step = to_step(step)
-        now = self._now_ms()
+        now = (elapsed_ns() + self._offset_ns) // 1_000_000  # as its clock says
         records, numbers = [], {}
         for name, value in metrics.items():
             if name not in self._names:
