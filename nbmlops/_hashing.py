@@ -1,13 +1,20 @@
-"""Content hashes of a frame and of source code."""
+"""Content hashes of data and of source code."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class NoDigestError(Exception):
+    """A value cannot be told from others of its type; the message names the type."""
 
 
 def frame_digest(frame: pd.DataFrame) -> str:
@@ -24,6 +31,11 @@ def frame_digest(frame: pd.DataFrame) -> str:
         32 hexadecimal digits. Equal frames have equal digests; missing values equal
         each other.
 
+    Raises
+    ------
+    NoDigestError
+        A value in it cannot be told from others of its type.
+
     Examples
     --------
     >>> import pandas as pd
@@ -39,18 +51,115 @@ def frame_digest(frame: pd.DataFrame) -> str:
         column = frame.iloc[:, position]
         digest.update(str(column.dtype).encode())
         digest.update(_values(column))
-    digest.update(_values(frame.index.to_series()))
+    index = frame.index
+    digest.update(_values(index if index.nlevels > 1 else index.to_series()))
     return digest.hexdigest()
 
 
-def _values(column: pd.Series[Any]) -> bytes:
+def _values(column: pd.Series[Any] | pd.Index[Any]) -> bytes:
     import pandas as pd
 
-    try:
-        hashes = pd.util.hash_pandas_object(column, index=False)
-    except TypeError:  # values that cannot be hashed, such as lists
-        hashes = pd.util.hash_pandas_object(column.map(repr), index=False)
+    if pd.api.types.is_object_dtype(column.dtype):
+        is_text = pd.api.types.infer_dtype(column, skipna=True) in ("string", "empty")
+        # Of other objects pandas hashes the text: 1 and "1" would be the same.
+        if not is_text and not isinstance(column, pd.MultiIndex):
+            texts = [json.dumps(_plain(value)) for value in column.tolist()]
+            column = pd.Series(texts, dtype=object)
+    hashes = pd.util.hash_pandas_object(column, index=False)
     return hashes.to_numpy().tobytes()
+
+
+def array_digest(array: Any) -> str:  # noqa: ANN401 - an ndarray
+    """Return a hash over an array of any number of dimensions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> array_digest(np.zeros((2, 3, 4))) == array_digest(np.zeros((4, 3, 2)))
+    False
+    """
+    import numpy as np
+
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr((array.shape, array.dtype.str)).encode())
+    if array.dtype.kind == "O":
+        digest.update(json.dumps(_plain(array.tolist())).encode())
+    else:
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def sparse_digest(matrix: Any) -> str:  # noqa: ANN401 - a sparse matrix of scipy
+    """Return a hash over a sparse matrix; equal matrices of one type have equal ones.
+
+    Examples
+    --------
+    >>> from scipy.sparse import coo_matrix, csc_matrix
+    >>> sparse_digest(coo_matrix([[0, 1]])) == sparse_digest(csc_matrix([[0, 1]]))
+    True
+    >>> sparse_digest(coo_matrix([[0, 1]])) == sparse_digest(coo_matrix([[0, 2]]))
+    False
+    """
+    rows = matrix.tocsr(copy=True)  # what follows changes it in place
+    rows.sum_duplicates()
+    rows.eliminate_zeros()
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(repr(("sparse", rows.shape, rows.dtype.str)).encode())
+    for part in (rows.indptr.astype("int64"), rows.indices.astype("int64"), rows.data):
+        digest.update(part.tobytes())
+    return digest.hexdigest()
+
+
+def list_digest(rows: Iterable[Any]) -> str:
+    """Return a hash over a list: over its values and their types as canonical JSON.
+
+    Raises
+    ------
+    NoDigestError
+        A value in it cannot be told from others of its type.
+
+    Examples
+    --------
+    >>> list_digest([{"a": 1, "b": 2}]) == list_digest([{"b": 2, "a": 1}])
+    True
+    >>> list_digest([1, "1"]) == list_digest(["1", 1])
+    False
+    """
+    text = json.dumps(_plain(list(rows)), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Return a value as JSON, so that others have another."""
+    kind = type(value)
+    if kind in (str, int, float, bool) or value is None:
+        return None if value != value else value  # missing values equal each other
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        pairs = {key: _plain(item) for key, item in value.items()}
+        if all(type(key) is str for key in pairs):
+            return pairs
+        keyed = ([_plain(key), item] for key, item in pairs.items())
+        return {"": sorted(keyed, key=json.dumps)}
+    if isinstance(value, set | frozenset):
+        return {"set": sorted((_plain(item) for item in value), key=json.dumps)}
+    pandas, sparse = sys.modules.get("pandas"), hasattr(value, "tocsr")
+    if pandas and (value is pandas.NA or value is pandas.NaT):
+        return None
+    if pandas and isinstance(value, pandas.DataFrame | pandas.Series):
+        return {"frame": frame_digest(pandas.DataFrame(value))}
+    if hasattr(value, "dtype") and not sparse:
+        if getattr(value, "ndim", None):
+            return {"array": array_digest(value)}
+        if value.dtype.kind in "biufSU":
+            return _plain(value.item())
+    if sparse:
+        return {"sparse": sparse_digest(value)}
+    text = repr(value)
+    if re.search(r" at 0x[0-9a-f]+", text):
+        raise NoDigestError(kind.__name__)
+    return {f"{kind.__module__}.{kind.__qualname__}": text}
 
 
 def code_hash(sources: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.config import Settings
@@ -11,6 +11,7 @@ from nbmlops.deployment import local
 from nbmlops.entities import Endpoint
 from nbmlops.errors import DeployError, UsageError
 from nbmlops.render import Shown
+from nbmlops.scoring.payload import arrange, parts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,13 +69,16 @@ class EndpointHandle(Shown):
         self.endpoint = local.get_endpoint(self._settings, self.name)
         return self.endpoint
 
-    def predict(self, frame: object) -> np.ndarray[Any, Any]:
+    def predict(self, rows: object) -> np.ndarray[Any, Any]:
         """Return the endpoint's predictions, one for each row, in order.
+
+        Rows that are more than one request takes are sent in parts.
 
         Parameters
         ----------
-        frame : DataFrame, Series, ndarray or list of dict
-            Rows the model takes; a Series is one row. NaN and None are gaps.
+        rows : DataFrame, Series, ndarray, sparse matrix or list
+            Rows the model takes. A Series is one row of a table, or a text a row; a
+            list holds dicts, texts or lists. NaN and None are gaps.
 
         Returns
         -------
@@ -86,12 +90,59 @@ class EndpointHandle(Shown):
         UsageError
             The rows do not fit the model's signature; the message says where.
         DeployError
-            The endpoint is dead or its model failed.
+            The endpoint is dead, its model failed, or its version was replaced while
+            parts were sent.
         """
+        return self._ask(rows, {})
+
+    def predict_proba(self, rows: object) -> np.ndarray[Any, Any]:
+        """Return the probability of each class, for each row, in order.
+
+        Parameters
+        ----------
+        rows : DataFrame, Series, ndarray, sparse matrix or list
+            Rows the model takes, as for `predict`.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes)
+            In [0, 1]; columns are in the order of the model's ``classes_``.
+
+        Raises
+        ------
+        UsageError
+            The model gives no probabilities, or the rows do not fit its signature.
+        DeployError
+            The endpoint is dead, its model failed, or its version was replaced while
+            parts were sent.
+        """
+        return self._ask(rows, {"output": "probabilities"})
+
+    def _ask(self, rows: object, params: dict[str, object]) -> np.ndarray[Any, Any]:
         import numpy as np
 
-        body = json.dumps(_layout(frame), default=_plain).encode()
-        return np.asarray(self.send(body))
+        arranged = arrange(rows, local.input_spec(self._settings, self.name))
+        most = local.max_request_bytes(self._settings, self.name)
+        predictions: list[Any] = []
+        versions: set[str] = set()
+        for first, body in parts(arranged, params, most_bytes=most):
+            try:
+                answer = local.request(self._settings, self.name, body)
+            except UsageError as error:
+                problem = _moved(error.problem, first)
+                if first and problem == error.problem:
+                    problem = f"Row {first}: {problem}"
+                raise UsageError(problem, fix=error.fix) from error
+            predictions += self._read(answer.body)
+            versions.add(answer.headers.get("x-model-version", ""))
+            if len(versions) > 1:
+                now = answer.headers.get("x-model-version")
+                raise DeployError(
+                    f"Endpoint {self.name!r} moved to {now} "
+                    f"after the first {first} rows were answered.",
+                    fix="Send the rows again.",
+                )
+        return np.asarray(predictions)
 
     def send(self, payload: bytes, content_type: str = "application/json") -> list[Any]:
         """Return the endpoint's predictions for a request as it goes over HTTP.
@@ -115,9 +166,13 @@ class EndpointHandle(Shown):
         DeployError
             The endpoint is dead or its model failed.
         """
-        answer = local.predict(self._settings, self.name, payload, content_type)
+        return self._read(
+            local.predict(self._settings, self.name, payload, content_type)
+        )
+
+    def _read(self, body: bytes) -> list[Any]:
         try:
-            return list(json.loads(answer)["predictions"])
+            return list(json.loads(body)["predictions"])
         except (ValueError, KeyError, TypeError) as error:
             raise DeployError(
                 f"Endpoint {self.name!r} answered no predictions.", fix="See its log."
@@ -128,46 +183,8 @@ class EndpointHandle(Shown):
         return f"endpoint {self.name} · {served} · {self.endpoint.state} · {self.url}"
 
 
-def _layout(frame: Any) -> dict[str, object]:  # noqa: ANN401
-    import pandas as pd
-
-    if isinstance(frame, pd.Series):
-        frame = frame.to_frame().T
-    if isinstance(frame, pd.DataFrame):
-        rows = frame.astype(object).to_numpy().tolist()
-        columns = [str(name) for name in frame.columns]
-        return {"dataframe_split": {"columns": columns, "data": _without_gaps(rows)}}
-    if hasattr(frame, "tolist") and getattr(frame, "ndim", 0) in (1, 2):
-        return {"inputs": _without_gaps(frame.tolist())}
-    if isinstance(frame, list) and all(isinstance(row, dict) for row in frame):
-        return {
-            "dataframe_records": [
-                dict(zip(row, _without_gaps(list(row.values())), strict=True))
-                for row in frame
-            ]
-        }
-    raise UsageError(
-        f"An endpoint cannot be sent a {type(frame).__name__}.",
-        fix="Send a DataFrame, a Series, an array, or a list of dicts.",
+def _moved(problem: str, first: int) -> str:
+    """Return a message about a row of a part as one about the row of the whole."""
+    return re.sub(
+        r"^Row (\d+)", lambda found: f"Row {int(found[1]) + first}", problem, count=1
     )
-
-
-def _without_gaps(values: list[Any]) -> list[Any]:
-    return [
-        _without_gaps(value) if isinstance(value, list) else _gap_or(value)
-        for value in values
-    ]
-
-
-def _gap_or(value: Any) -> Any:  # noqa: ANN401
-    import pandas as pd
-
-    is_gap = value is pd.NA or value is pd.NaT
-    return None if is_gap or (isinstance(value, float) and math.isnan(value)) else value
-
-
-def _plain(value: Any) -> object:  # noqa: ANN401
-    for method in ("isoformat", "tolist"):
-        if hasattr(value, method):
-            return getattr(value, method)()
-    return str(value)

@@ -18,9 +18,10 @@ from nbmlops.deployment.client import UNANSWERED, ask
 from nbmlops.deployment.records import Record
 from nbmlops.entities import ModelVersion
 from nbmlops.errors import DeployError, StoreError, UsageError
+from nbmlops.scoring.example import Example, read_example
+from nbmlops.scoring.signature import NOT_SERVED, read_input_spec, read_mlmodel
 from nbmlops.store import Store
 from nbmlops.store.embedded import disk_error
-from nbmlops.store.model_files import read_example
 from nbmlops.store.models import download_model
 
 _LITTLE_BYTES = 1_000_000
@@ -84,8 +85,11 @@ def launch(
         listener.close()
         model_folder = folder / "model"
         _fetch(store, version, model_folder)
-        rows = read_example(model_folder)
-        if rows is None:
+        mlmodel = read_mlmodel(model_folder)
+        example = read_example(model_folder)
+        if example is not None or NOT_SERVED in (mlmodel.get("metadata") or {}):
+            read_input_spec(mlmodel)  # refuses what cannot be served
+        if example is None:
             raise UsageError(
                 f"{version.model}/{version.version} has no input example to try an "
                 "endpoint with.",
@@ -93,7 +97,7 @@ def launch(
                 "register it again.",
             )
         process.let_load(child)
-        _try(child, folder, spec, rows, token=token, deadline=deadline)
+        _try(child, folder, spec, example, token=token, deadline=deadline)
         record = Record(
             **spec,
             pid=child.pid,
@@ -121,7 +125,7 @@ def _try(
     child: subprocess.Popen[bytes],
     folder: Path,
     spec: Mapping[str, Any],
-    rows: Mapping[str, Any],
+    example: Example,
     *,
     token: str | None,
     deadline: float,
@@ -137,7 +141,7 @@ def _try(
             f"/endpoints/{spec['name']}/invocations",
             token=token,
             timeout_s=max(0.1, deadline - time.monotonic()),
-            body=json.dumps({"dataframe_split": rows}).encode(),
+            body=json.dumps(example.request()).encode(),
         )
     except TimeoutError as error:
         raise DeployError(
@@ -159,9 +163,8 @@ def _try(
         told = records.last_words(folder) if answer.status >= 500 else answer.told()[0]
         raise DeployError(f"{target} fails on its own input example: {told}", fix=fix)
     predicted = json.loads(answer.body)["predictions"]
-    if len(predicted) != len(rows["data"]):
+    if len(predicted) != example.n_rows:
         raise DeployError(
-            f"{target} answers {len(predicted)} predictions for "
-            f"{len(rows['data'])} rows.",
+            f"{target} answers {len(predicted)} predictions for {example.n_rows} rows.",
             fix="Deploy a model that predicts one value for each row.",
         )

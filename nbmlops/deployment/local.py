@@ -15,8 +15,9 @@ from nbmlops.deployment.records import Record
 from nbmlops.deployment.state import observe, to_endpoint
 from nbmlops.entities import Endpoint, ModelVersion
 from nbmlops.errors import ConflictError, DeployError, UsageError
+from nbmlops.scoring.example import read_example
+from nbmlops.scoring.signature import InputSpec, read_input_spec, read_mlmodel
 from nbmlops.store import Store
-from nbmlops.store.model_files import read_example
 from nbmlops.store.own_code import Trust
 
 _PREDICT_S = 120.0
@@ -250,7 +251,28 @@ def example(settings: Settings, name: str) -> dict[str, Any] | None:
     """
     records.get_record(settings, name)
     folder = records.folder_of(settings, name)
-    return read_example(folder / "model") if folder else None
+    found = read_example(folder / "model") if folder else None
+    return found.table() if found else None
+
+
+def input_spec(settings: Settings, name: str) -> InputSpec:
+    """Return what the model of an endpoint takes.
+
+    Raises
+    ------
+    NotFoundError
+        There is no endpoint of that name.
+    """
+    records.get_record(settings, name)
+    folder = records.folder_of(settings, name)
+    if folder is None:
+        raise records.not_found(settings, name)
+    return read_input_spec(read_mlmodel(folder / "model"))
+
+
+def max_request_bytes(settings: Settings, name: str) -> int:
+    """Return the size of the largest request that an endpoint reads, in bytes."""
+    return records.get_record(settings, name).max_request_bytes
 
 
 def predict(
@@ -259,7 +281,17 @@ def predict(
     payload: bytes,
     content_type: str = "application/json",
 ) -> bytes:
-    """Return an endpoint's raw answer to a request.
+    """Return an endpoint's raw answer to a request, as `request` does."""
+    return request(settings, name, payload, content_type).body
+
+
+def request(
+    settings: Settings,
+    name: str,
+    payload: bytes,
+    content_type: str = "application/json",
+) -> Answer:
+    """Return an endpoint's answer to a request.
 
     Parameters
     ----------
@@ -274,8 +306,8 @@ def predict(
 
     Returns
     -------
-    bytes
-        JSON, ``{"predictions": [...]}``.
+    Answer
+        Its body is JSON, ``{"predictions": [...]}``.
 
     Raises
     ------
@@ -299,7 +331,7 @@ def predict(
         except UNANSWERED as error_again:
             raise _unanswered(settings, again, error_again) from error_again
     if answer.status == 200:
-        return answer.body
+        return answer
     problem, fix = answer.told()
     if 400 <= answer.status < 500:
         raise UsageError(problem, fix=fix)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from nbmlops.entities import Order
     from nbmlops.tracking import OpenRun
+    from nbmlops.tracking.capture import DataNames
     from nbmlops.tracking.cells import History
     from nbmlops.tracking.cost import Meter
     from nbmlops.tracking.guard import Guard
@@ -238,11 +239,10 @@ class Tracked:
 
     def _autolog(self, *, is_whole: bool) -> None:
         from nbmlops.tracking.autolog import log_fits
-        from nbmlops.tracking.capture import assigned_names, read_names
+        from nbmlops.tracking.capture import assigned_names, data_names
 
         source = "\n".join(self.sources)
-        named = [expression for _, expression in self.options.datasets]
-        data = [*named, *read_names(source)]
+        data = data_names(source, [text for _, text in self.options.datasets])
         try:
             notes = log_fits(
                 self.run,
@@ -263,7 +263,7 @@ class Tracked:
             with self.failures.caught("the model"):
                 self._log_model(assigned_names(source), data)
 
-    def _log_model(self, names: Sequence[str], data: Sequence[str]) -> None:
+    def _log_model(self, names: Sequence[str], data: DataNames) -> None:
         from nbmlops.tracking.autolog import model_of
         from nbmlops.tracking.capture import find_example, find_model
 
@@ -284,6 +284,11 @@ class Tracked:
                 self.notes.append(
                     f"no data of the form {found[0]!r} was fitted on is named in the "
                     "cell, so the model has no input example and cannot be deployed"
+                )
+            elif self.run.not_served:
+                self.notes.append(
+                    f"model {found[0]!r} is stored and cannot be deployed: "
+                    f"{self.run.not_served}"
                 )
             if self.run.own_code:
                 self.notes.append(

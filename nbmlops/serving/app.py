@@ -17,9 +17,9 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from nbmlops.errors import DeployError, NbmlopsError
+from nbmlops.scoring.request import refusal
 from nbmlops.serving.guard import Guard, error_answer
 from nbmlops.serving.model import ServedModel
-from nbmlops.serving.protocol import refusal
 
 _log = logging.getLogger(__name__)
 _BODY_TIMEOUT_S = 30.0

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nbmlops._masking import mask
 from nbmlops.errors import NbmlopsError
-from nbmlops.serving.protocol import refusal
+from nbmlops.scoring.request import refusal
 
 _HOSTS = frozenset(("127.0.0.1", "localhost", "::1"))
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbmlops.entities import Signature
 from nbmlops.errors import UsageError
-from nbmlops.serving.answer import write_answer
-from nbmlops.serving.frame import to_input
-from nbmlops.serving.protocol import read_request
-from nbmlops.serving.signature import read_model_file, read_signature
+from nbmlops.scoring.answer import write_answer
+from nbmlops.scoring.request import read_request, refusal
+from nbmlops.scoring.rows import to_rows
+from nbmlops.scoring.signature import InputSpec, read_input_spec, read_mlmodel
 from nbmlops.store.model_files import load_model
 from nbmlops.store.own_code import Trust
 
@@ -27,19 +26,22 @@ class ServedModel:
         Registered model.
     version : int
         Its version.
-    signature : Signature
-        What it takes and answers.
-    is_flat : bool
-        Whether it takes an array of one dimension.
+    spec : InputSpec
+        What it takes.
     predict : callable
         The estimator's own method.
+    predict_proba : callable or None
+        The estimator's own method, of a classifier that has one.
+    classes : sequence
+        The classes of its probabilities, in their order.
     """
 
     name: str
     version: int
-    signature: Signature
-    is_flat: bool
+    spec: InputSpec
     predict: Callable[[Any], Any]
+    predict_proba: Callable[[Any], Any] | None = None
+    classes: Sequence[Any] = ()
 
     def answer(self, body: bytes, content_type: str) -> bytes:
         """Return the answer to one request.
@@ -61,9 +63,16 @@ class ServedModel:
         UsageError
             The request cannot be read or does not fit the signature.
         """
-        table = read_request(body, content_type)
-        rows = to_input(table, self.signature, is_flat=self.is_flat)
-        return write_answer(self.predict(rows))
+        table = read_request(body, content_type, kind=self.spec.kind)
+        if table.output == "predictions":
+            return write_answer(self.predict(to_rows(table, self.spec)))
+        if self.predict_proba is None:
+            raise refusal(
+                f"{self.name}/{self.version} gives no probabilities.",
+                fix='Leave out "output": it predicts without.',
+            )
+        found = self.predict_proba(to_rows(table, self.spec))
+        return write_answer(found, classes=self.classes)
 
 
 def load(folder: Path, *, name: str, version: int, trust: Trust = ()) -> ServedModel:
@@ -90,8 +99,8 @@ def load(folder: Path, *, name: str, version: int, trust: Trust = ()) -> ServedM
     UsageError
         It has no signature, cannot predict, or is of a kind that is not loaded.
     """
-    document = read_model_file(folder)
-    signature, is_flat = read_signature(document)
+    document = read_mlmodel(folder)
+    spec = read_input_spec(document)
     estimator = load_model(folder, trust)
     flavor = (document.get("flavors") or {}).get("python_function") or {}
     method = str(flavor.get("predict_fn") or "predict")
@@ -101,10 +110,14 @@ def load(folder: Path, *, name: str, version: int, trust: Trust = ()) -> ServedM
             f"{type(estimator).__name__} has no method {method!r} to predict new rows.",
             fix="Deploy a model that has one.",
         )
+    classes = getattr(estimator, "classes_", None)
+    has_classes = method == "predict" and getattr(classes, "ndim", 0) == 1
+    proba = getattr(estimator, "predict_proba", None) if has_classes else None
     return ServedModel(
         name=name,
         version=version,
-        signature=signature,
-        is_flat=is_flat,
+        spec=spec,
         predict=predict,
+        predict_proba=proba,
+        classes=() if classes is None else classes,
     )

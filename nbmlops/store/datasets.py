@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbmlops._hashing import frame_digest
+from nbmlops._hashing import (
+    NoDigestError,
+    array_digest,
+    frame_digest,
+    list_digest,
+    sparse_digest,
+)
 from nbmlops.entities import Column, LoggedDataset
+from nbmlops.errors import UsageError
+from nbmlops.scoring.schema import column_type, frame_schema
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 
@@ -17,15 +25,22 @@ if TYPE_CHECKING:
     from mlflow.entities import Dataset
 
 _SCHEMA_ROWS = 1000
+_LONGEST_SCHEMA = 1_000_000
+_TENSOR = "mlflow_tensorspec"
 
 
-def describe(frame: pd.DataFrame, *, name: str, context: str = "") -> dict[str, str]:
-    """Return all that is recorded of a frame.
+def describe(
+    data: Any,  # noqa: ANN401 - rows of any form
+    *,
+    name: str,
+    context: str = "",
+) -> tuple[dict[str, str], tuple[int, ...]]:
+    """Return all that is recorded of data.
 
     Parameters
     ----------
-    frame : DataFrame of shape (n_rows, n_columns)
-        The data; it is not stored.
+    data : DataFrame, Series, ndarray, sparse matrix, list, tuple or dict of columns
+        The data; it is neither stored nor changed.
     name : str
         Name of the dataset.
     context : str, default=""
@@ -33,18 +48,124 @@ def describe(frame: pd.DataFrame, *, name: str, context: str = "") -> dict[str, 
 
     Returns
     -------
-    dict of str to str
-        ``name``, ``digest`` over all of it, ``schema``, ``profile`` and ``context``.
+    tuple of dict and tuple of int
+        ``name``, ``digest`` over all of it, ``schema``, ``profile`` and ``context``;
+        and its shape.
+
+    Raises
+    ------
+    UsageError
+        It is no data, would be used up by reading it, or holds what cannot be told
+        apart.
     """
-    n_rows, n_columns = frame.shape
-    return {
-        "name": name,
+    if isinstance(data, Iterator):
+        raise UsageError(
+            f"Dataset {name!r} is a {type(data).__name__}: reading it would use it up.",
+            fix="Make a list of it, and use that here and in your code.",
+        )
+    try:
         # MLflow's own digest reads 10,000 rows of some types.
-        "digest": frame_digest(frame),
-        "schema": _schema(frame.head(_SCHEMA_ROWS)),
-        "profile": json.dumps({"num_rows": n_rows, "num_elements": n_rows * n_columns}),
+        digest, schema, shape = _facts(data, name)
+    except NoDigestError as error:
+        raise UsageError(
+            f"Dataset {name!r} holds objects of type {error}, which cannot be told "
+            "from one another.",
+            fix="Give numbers, texts, times, or lists and dicts of them.",
+        ) from error
+    except RecursionError as error:
+        raise UsageError(
+            f"Dataset {name!r} holds itself.", fix="Give a table, an array or a list."
+        ) from error
+    if len(schema) > _LONGEST_SCHEMA:
+        schema = json.dumps(_tensor("any", shape))
+    profile: dict[str, object] = {
+        "num_rows": shape[0],
+        "num_elements": math.prod(shape),
+    }
+    if _TENSOR in schema[:50]:
+        profile["features_shape"] = list(shape)
+    described = {
+        "name": name,
+        "digest": digest,
+        "schema": schema,
+        "profile": json.dumps(profile),
         "context": context,
     }
+    return described, shape
+
+
+def _facts(data: Any, name: str) -> tuple[str, str, tuple[int, ...]]:  # noqa: ANN401
+    """Return the digest of data, its schema and its shape, by its own kind."""
+    import numpy as np
+
+    if hasattr(type(data), "tocsr"):
+        shape = tuple(int(n) for n in data.shape)
+        schema = _tensor(data.dtype.name, shape)
+        return sparse_digest(data), json.dumps(schema), shape
+    if isinstance(data, list | tuple):
+        return list_digest(data), *_list_facts(data)
+    if isinstance(data, np.ndarray) and data.ndim > 2:
+        schema = _tensor(data.dtype.name, data.shape)
+        return array_digest(data), json.dumps(schema), data.shape
+    frame = _as_frame(data, name)
+    columns = frame_schema(frame.head(_SCHEMA_ROWS))
+    digest = frame_digest(frame)
+    return digest, json.dumps({"mlflow_colspec": columns}), frame.shape
+
+
+def _as_frame(data: Any, name: str) -> pd.DataFrame:  # noqa: ANN401
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame):
+        return data
+    if hasattr(data, "to_pandas"):
+        data = data.to_pandas()
+    elif hasattr(data, "__array__") and not isinstance(data, pd.Series | pd.Index):
+        data = np.asarray(data)
+    is_known = isinstance(data, pd.DataFrame | pd.Series | pd.Index | np.ndarray | dict)
+    problem = UsageError(
+        f"Dataset {name!r} is a {type(data).__name__}, not a table.",
+        fix="Give a DataFrame, a Series, an array, a sparse matrix or a list of rows.",
+    )
+    if not is_known:
+        raise problem
+    try:
+        frame = pd.DataFrame(data)
+    except (TypeError, ValueError) as error:
+        raise problem from error
+    if frame is not data:
+        frame.columns = frame.columns.map(str)
+    return frame
+
+
+def _list_facts(rows: Sequence[Any]) -> tuple[str, tuple[int, ...]]:
+    if rows and all(isinstance(row, Mapping) for row in rows):
+        names = list(dict.fromkeys(str(key) for row in rows for key in row))
+        head = rows[:_SCHEMA_ROWS]
+        columns = [
+            {"name": key, "type": _type_of([row.get(key) for row in head])}
+            for key in names
+        ]
+        return json.dumps({"mlflow_colspec": columns}), (len(rows), len(names))
+    widths = {len(row) if isinstance(row, list | tuple) else 1 for row in rows}
+    is_table = len(widths) == 1 and any(isinstance(row, list | tuple) for row in rows)
+    cells = [v for row in rows[:_SCHEMA_ROWS] for v in row] if is_table else rows
+    kind = _type_of(list(cells[:_SCHEMA_ROWS]))
+    shape = (len(rows), *widths) if is_table else (len(rows), 1)
+    return json.dumps(_tensor(kind, shape)), shape
+
+
+def _type_of(values: list[Any]) -> str:
+    import pandas as pd
+
+    return column_type(pd.Series(values, dtype=object))
+
+
+def _tensor(kind: str, shape: Sequence[int]) -> dict[str, object]:
+    spec = {"dtype": kind, "shape": [-1, *shape[1:]]}
+    listed = json.dumps([{"type": "tensor", "tensor-spec": spec}])
+    return {_TENSOR: {"features": listed, "targets": None}}
 
 
 def send_dataset(store: Store, run_id: str, described: Mapping[str, str]) -> None:
@@ -73,22 +194,6 @@ def send_dataset(store: Store, run_id: str, described: Mapping[str, str]) -> Non
     tags = [InputTag("mlflow.data.context", context)] if context else []
     with answering(store):
         backend(store).log_inputs(run_id, [DatasetInput(entity, tags)])
-
-
-def _schema(frame: pd.DataFrame) -> str:
-    from mlflow.exceptions import MlflowException
-    from mlflow.types.utils import _infer_schema
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            columns = _infer_schema(frame).to_dict()
-        except MlflowException:  # a type MLflow has no word for
-            columns = [
-                {"type": str(dtype), "name": str(name), "required": True}
-                for name, dtype in frame.dtypes.items()
-            ]
-    return json.dumps({"mlflow_colspec": columns})
 
 
 def list_datasets(store: Store, run_id: str) -> tuple[LoggedDataset, ...]:
@@ -156,9 +261,11 @@ def _columns(schema: dict[str, Any]) -> tuple[Column, ...]:
             for each in listed
             if isinstance(each, dict)
         )
-    tensors = schema.get("mlflow_tensorspec")
+    tensors = schema.get(_TENSOR)
     parts = tensors if isinstance(tensors, dict) else schema
-    return tuple(Column(name=name, type=str(spec)) for name, spec in parts.items())
+    return tuple(
+        Column(name=name, type=str(spec)) for name, spec in parts.items() if spec
+    )
 
 
 def _mapping(text: str | None) -> dict[str, Any]:

@@ -9,9 +9,9 @@ read: `nbmlops.store.trusted_types` decides.
 from __future__ import annotations
 
 import contextlib
-import json
 import platform
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,29 +20,36 @@ from typing import Any
 
 import yaml
 
-from nbmlops._masking import mask_tree
 from nbmlops.entities import Signature
-from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.errors import UsageError
+from nbmlops.scoring import signature
+from nbmlops.scoring.inference import Rows, record_example
 from nbmlops.store import boosters, networks, skops_format
 from nbmlops.store.own_code import FOLDER, OwnCode, Trust
-from nbmlops.store.signatures import (
-    N_EXAMPLE_ROWS,
-    Rows,
-    as_table,
-    example_document,
-    infer_schemas,
-    signature_of,
-)
 from nbmlops.store.trusted_types import TRUSTED_TYPES
 
 _MODEL = "model.skops"
-_EXAMPLE = "input_example.json"
-_SERVING_EXAMPLE = "serving_input_example.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedModel:
+    """What is to be known of a model that was written.
+
+    Attributes
+    ----------
+    own_code : str
+        The code of a notebook's own that was stored with it; empty without any.
+    not_served : str or None
+        Why an endpoint could not answer the example, in a sentence; None when it could.
+    """
+
+    own_code: str
+    not_served: str | None
 
 
 def save_model(
     model: object, folder: Path, example: Rows = None, *, trust: Trust = ()
-) -> str:
+) -> SavedModel:
     """Write a fitted estimator as a model folder that MLflow can load.
 
     Parameters
@@ -60,8 +67,8 @@ def save_model(
 
     Returns
     -------
-    str
-        The code of a notebook's own that was stored with it; empty without any.
+    SavedModel
+        What the user should know of it.
 
     Raises
     ------
@@ -102,62 +109,45 @@ def save_model(
             "python_version": python,
         }
     # Predicting would leave its traces in the user's own, if only in a counter.
-    document |= _signed(model, read, folder, example)
+    signed, not_served = _signed(read, folder, example)
     (folder / file).write_bytes(content)
     _write_code(code, folder)
-    _write_yaml(folder / "MLmodel", document)
+    _write_yaml(folder / "MLmodel", document | signed)
     _write_environment(folder, python, pins(types, example, code.distributions()))
-    return code.source
+    return SavedModel(own_code=code.source, not_served=not_served)
 
 
 def _save_network(
     model: object, flavor: str, folder: Path, example: Rows, trust: Trust
-) -> str:
+) -> SavedModel:
     pinned = pins([], example, networks.distributions(flavor))
     code = networks.save(model, folder, pinned, trust)
-    document = _read_document(folder)
-    read = networks.Network(folder)
-    document |= _signed(read, read, folder, example)
+    document = signature.read_mlmodel(folder)
+    signed, not_served = _signed(networks.Network(folder), folder, example)
     if code.files:
         for described in document["flavors"].values():
             described["code"] = FOLDER
     _write_code(code, folder)
-    _write_yaml(folder / "MLmodel", document)
-    return code.source
+    _write_yaml(folder / "MLmodel", document | signed)
+    return SavedModel(own_code=code.source, not_served=not_served)
 
 
 def _signed(
-    model: object, read: object, folder: Path, example: Rows
-) -> dict[str, object]:
-    """Write the example, and return what MLmodel says of it and of the signature."""
+    model: object, folder: Path, example: Rows
+) -> tuple[dict[str, object], str | None]:
+    """Write the example; return fields of MLmodel and why it is not served."""
     if example is None:
-        return {}
-    table = as_table(model, example)
-    schemas = infer_schemas(read, table)
-    info = _write_example(table[:N_EXAMPLE_ROWS], folder)
-    return {"signature": schemas, "saved_input_example_info": info}
+        return {}, None
+    record = record_example(model, example)
+    for name, text in record.files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return dict(record.fields), record.not_served
 
 
 def _write_code(code: OwnCode, folder: Path) -> None:
     for path, source in code.files.items():
         (file := folder / FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(source)
-
-
-def _write_example(rows: Rows, folder: Path) -> dict[str, str]:
-    document = mask_tree(example_document(rows))
-    info = {"artifact_path": _EXAMPLE, "serving_input_path": _SERVING_EXAMPLE}
-    key = "inputs"
-    if hasattr(rows, "columns"):
-        key = "dataframe_split"
-        info |= {"type": "dataframe", "pandas_orient": "split"}
-    else:
-        info["type"] = "ndarray"
-    (folder / _EXAMPLE).write_text(json.dumps(document), encoding="utf-8")
-    (folder / _SERVING_EXAMPLE).write_text(
-        json.dumps({key: document}), encoding="utf-8"
-    )
-    return info
 
 
 def _write_environment(folder: Path, python: str, pinned: list[str]) -> None:
@@ -245,7 +235,7 @@ def load_model(folder: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
         It is not a scikit-learn model in the skops format, holds a type that is
         neither in ``TRUSTED_TYPES`` nor of a module in ``trust``, or is damaged.
     """
-    document = _read_document(folder)
+    document = signature.read_mlmodel(folder)
     flavors = document.get("flavors") or {}
     for name in boosters.FLAVORS:
         if isinstance(booster := flavors.get(name), dict):
@@ -304,62 +294,4 @@ def read_signature(folder: Path) -> Signature | None:
     UsageError
         Its ``MLmodel`` is damaged.
     """
-    schemas = _read_document(folder).get("signature")
-    return signature_of(schemas) if schemas else None
-
-
-def read_example(folder: Path) -> dict[str, list[Any]] | None:
-    """Return the rows that were stored with a model.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds ``MLmodel`` and the files it names.
-
-    Returns
-    -------
-    dict or None
-        ``columns``, names or positions as text, and ``data``, a list of rows with
-        null for what is missing; None when there are no rows or they are no table.
-
-    Raises
-    ------
-    NotFoundError
-        There is no model in the folder.
-    UsageError
-        Its ``MLmodel`` is damaged.
-    """
-    info = _read_document(folder).get("saved_input_example_info") or {}
-    name = str(info.get("artifact_path"))
-    path = folder / name
-    if Path(name).name != name or not path.is_file():
-        return None
-    try:
-        # MLflow writes a missing number as a bare NaN, which is not JSON.
-        document = json.loads(path.read_bytes(), parse_constant=lambda _: None)
-    except ValueError:
-        return None
-    rows = document.get("data") if isinstance(document, dict) else document
-    is_table = info.get("type") in ("dataframe", "ndarray")
-    if not is_table or not isinstance(rows, list) or not rows:
-        return None
-    if not isinstance(rows[0], list):
-        rows = [[row] for row in rows]
-    columns = document.get("columns") if isinstance(document, dict) else None
-    return {"columns": columns or [str(i) for i in range(len(rows[0]))], "data": rows}
-
-
-def _read_document(folder: Path) -> dict[str, Any]:
-    path = folder / "MLmodel"
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise NotFoundError(
-            f"No model in {folder}: the file MLmodel is missing.",
-            fix="Give the folder that a model was logged or downloaded to.",
-        ) from error
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(
-            f"{path} cannot be read: {error}.", fix="Log the model again."
-        ) from error
-    return document if isinstance(document, dict) else {}
+    return signature.read_signature(signature.read_mlmodel(folder))

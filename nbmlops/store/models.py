@@ -13,12 +13,12 @@ import yaml
 
 from nbmlops.entities import ModelVersion, Signature
 from nbmlops.errors import NotFoundError
+from nbmlops.scoring.inference import Rows
 from nbmlops.store import artifacts, boosters
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.model_files import read_signature, save_model
 from nbmlops.store.runs import KEY
-from nbmlops.store.signatures import Rows
 
 
 def log_model(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SIGNATURE = "nbmlops.signature"
 MODEL_ID = "nbmlops.model_id"
 _RETRIES = 3
+_LONGEST_TAG = 100_000
 
 
 def list_versions(
@@ -207,8 +208,9 @@ def _create_once(store: Store, name: str, run: Run) -> int:
         tags = {MODEL_ID: model_id}
         location = store.client.get_logged_model(model_id).artifact_location
         signature = signature_at(store, location)
-        if signature is not None:  # kept here too, so that listings need no file
-            tags[_SIGNATURE] = _write_signature(signature)
+        text = _write_signature(signature) if signature is not None else ""
+        if 0 < len(text) <= _LONGEST_TAG:  # kept here too: listings need no file
+            tags[_SIGNATURE] = text
         created = registry(store).create_model_version(
             name,
             # A server knows its own models. A database would ask the store that this

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
+_FITS = ("fit", "fit_transform", "fit_predict", "partial_fit")
+_N_LOOKED_AT = 100
 _BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 
@@ -66,6 +70,93 @@ def read_names(source: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataNames:
+    """Where the data of a fit may be, the likeliest first.
+
+    Attributes
+    ----------
+    given : tuple of str
+        Names and plain look-ups, such as ``train.data``, that stand for data: they were
+        given to ``fit`` or by the user.
+    read : tuple of str
+        Other names of the code.
+    """
+
+    given: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+
+
+def data_names(source: str, datasets: Iterable[str] = ()) -> DataNames:
+    """Return where the data of a cell's fits may be.
+
+    Parameters
+    ----------
+    source : str
+        Python code; code that cannot be parsed names nothing.
+    datasets : iterable of str
+        Expressions that the user gave as data.
+
+    Returns
+    -------
+    DataNames
+        The first argument of each ``fit`` is among those that are given.
+
+    Examples
+    --------
+    >>> data_names("m.fit(train['text'], y)")
+    DataNames(given=("train['text']",), read=('y', 'train', 'm'))
+    """
+    fitted = [
+        ast.unparse(node.args[0])
+        for node in _walk(source)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in _FITS
+        and node.args
+        and _is_look_up(node.args[0])
+    ]
+    given = tuple(dict.fromkeys([*datasets, *fitted]))
+    return DataNames(given=given, read=read_names(source))
+
+
+def _is_look_up(node: ast.AST) -> bool:
+    match node:
+        case ast.Name():
+            return True
+        case ast.Attribute(value=value):
+            return _is_look_up(value)
+        case ast.Subscript(value=value, slice=ast.Constant()):
+            return _is_look_up(value)
+    return False
+
+
+def _look_up(namespace: Mapping[str, Any], expression: str) -> Any:  # noqa: ANN401
+    """Return what a name or a plain look-up stands for; None for all else."""
+    if expression.isidentifier():
+        return namespace.get(expression)
+    try:
+        node = ast.parse(expression, mode="eval").body
+    except (SyntaxError, ValueError):
+        return None
+    steps = []
+    while not isinstance(node, ast.Name):
+        if not _is_look_up(node):
+            return None
+        steps.append(node)
+        node = node.value  # type: ignore[attr-defined]
+    value = namespace.get(node.id)
+    try:
+        for step in reversed(steps):
+            if isinstance(step, ast.Attribute):
+                value = getattr(value, step.attr)
+            else:
+                value = value[step.slice.value]  # type: ignore[attr-defined,index]
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+    return value
+
+
 def _walk(source: str) -> Iterable[ast.AST]:
     """Yield the nodes that run in the cell itself, in the order of the text."""
     try:
@@ -111,23 +202,24 @@ def find_model(
 
 
 def find_example(
-    namespace: Mapping[str, Any], names: Iterable[str], estimator: object
-) -> Any:  # noqa: ANN401 - a frame or an array
+    namespace: Mapping[str, Any], names: DataNames, estimator: object
+) -> Any:  # noqa: ANN401 - rows of any form
     """Return data of the form the estimator was fitted on, or None.
 
     Parameters
     ----------
     namespace : Mapping of str to object
         The user's variables.
-    names : iterable of str
-        Names to look at, the likeliest first.
+    names : DataNames
+        Where to look.
     estimator : estimator
         A fitted scikit-learn estimator.
 
     Returns
     -------
-    DataFrame or ndarray of shape (n_samples, n_features), or None
-        The first whose columns are those the estimator knows, in its order.
+    DataFrame, Series, ndarray, sparse matrix or list, or None
+        The first that has the columns the estimator knows, in its order; for one that
+        knows none, texts or dicts that were given as data.
     """
     from nbmlops.store import boosters
 
@@ -135,8 +227,17 @@ def find_example(
         estimator = boosters.Predictor(estimator)
     columns = getattr(estimator, "feature_names_in_", None)
     width = getattr(estimator, "n_features_in_", None)
-    for name in names:
-        data: Any = namespace.get(name)
+    if width is None and columns is None:
+        for name in names.given:
+            data = _look_up(namespace, name)
+            if _is_texts_or_dicts(data):
+                return data
+    for name in (*names.given, *names.read):
+        data = _look_up(namespace, name)
+        if isinstance(data, list | tuple):
+            if columns is None and data and _widths(data) == {width}:
+                return data
+            continue
         shape = getattr(data, "shape", None)
         if not isinstance(shape, tuple) or len(shape) != 2 or shape[0] == 0:
             continue
@@ -150,8 +251,31 @@ def find_example(
 
 
 def _predicts(estimator: Any, data: Any) -> bool:  # noqa: ANN401
+    from nbmlops.scoring.inference import same_draws
+
+    rows = data[:2]
     try:
-        estimator.predict(data[:2])
+        with same_draws():
+            return len(estimator.predict(rows)) == int(rows.shape[0])
     except Exception:  # noqa: BLE001 - it may be any code, given other data than its own
         return False
-    return True
+
+
+def _widths(rows: Iterable[Any]) -> set[int]:
+    return {
+        len(row) if isinstance(row, list | tuple) else -1
+        for row in islice(rows, _N_LOOKED_AT)
+    }
+
+
+def _is_texts_or_dicts(data: Any) -> bool:  # noqa: ANN401
+    is_flat = isinstance(data, list | tuple) or (
+        isinstance(getattr(data, "shape", None), tuple) and len(data.shape) == 1
+    )
+    if not is_flat or isinstance(data, Iterator):
+        return False
+    first = [value for value in islice(data, _N_LOOKED_AT) if value is not None]
+    return bool(first) and (
+        all(isinstance(value, str) for value in first)
+        or all(isinstance(value, Mapping) for value in first)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import warnings
 from typing import TYPE_CHECKING
 
 from nbmlops._hashing import set_hash
@@ -132,9 +133,10 @@ class OpenRun(RunLog):
         ----------
         model : estimator
             A fitted scikit-learn estimator or pipeline.
-        example : DataFrame or ndarray of shape (n_samples, n_features), optional
+        example : DataFrame, Series, ndarray, sparse matrix or list, optional
             Data it was fitted on: gives the signature and the input example, without
-            which it cannot be deployed.
+            which it cannot be deployed. The first rows are answered here as an endpoint
+            would answer them; a warning says why when that fails.
         name : str, default="model"
             Name of the logged model.
         trust : bool, default=False
@@ -156,6 +158,9 @@ class OpenRun(RunLog):
             No disk has room for it.
         """
         self.model_id = self.keep_model(model, example, name=name, trust=trust)
+        if self.not_served:
+            message = f"The model is stored and cannot be deployed: {self.not_served}"
+            warnings.warn(message, stacklevel=2)
         self.flush()
         return self.model_id
 

@@ -22,7 +22,6 @@ from nbmlops.tracking.spool import Opening, Spool
 from nbmlops.tracking.values import (
     LONGEST_PARAM,
     LONGEST_TAG,
-    as_frame,
     as_json,
     check_artifact_path,
     shortened,
@@ -52,6 +51,8 @@ class RunLog:
         The notebook's own code that was stored with the last model; empty without any.
     clock : RunClock
         The time, as it counts in this run.
+    not_served : str or None
+        Why the model that was kept last cannot be deployed, though it had an example.
     """
 
     def __init__(self, journal: Journal, opening: Opening) -> None:
@@ -66,6 +67,7 @@ class RunLog:
         self._names: dict[str, str] = {}
         self._last: dict[str, tuple[int, int, str]] = {}
         self._digests: list[str] = []
+        self.not_served: str | None = None
         self._watched = Watched.of(os.environ)
         self.clock = RunClock(opening.started_at_ms)
         self._offset_ns = self.clock.offset_ns
@@ -209,8 +211,8 @@ class RunLog:
 
         Parameters
         ----------
-        data : DataFrame, Series or ndarray
-            The data; it is not stored, only named by its digest.
+        data : DataFrame, Series, ndarray, sparse matrix or list
+            The data; it is neither stored nor changed, only named by its digest.
         name : str, default="data"
             Name of the dataset.
         context : str, default=""
@@ -224,18 +226,17 @@ class RunLog:
         Raises
         ------
         UsageError
-            It cannot be seen as a table.
+            It is no data, or would be used up by reading it, as a generator is.
         """
         self._check_open()
-        frame = as_frame(data, name)
-        described = datasets.describe(frame, name=name, context=context)
+        described, shape = datasets.describe(data, name=name, context=context)
         self._journal.add("data", described)
         self._digests.append(described["digest"])
         return DatasetVersion(
             name=name,
             digest=described["digest"],
-            n_rows=frame.shape[0],
-            n_columns=frame.shape[1],
+            n_rows=shape[0],
+            n_columns=shape[1],
         )
 
     def log_artifact(self, path: str | Path, folder: str = "") -> None:
@@ -327,17 +328,17 @@ class RunLog:
         StoreError
             No disk has room for it.
         """
-        from nbmlops.store.model_files import save_model
+        from nbmlops.store.model_files import SavedModel, save_model
         from nbmlops.store.own_code import ANY
 
         self._check_open()
         key = uuid4().hex
         trusted = ANY if trust else self._trust
-        code: list[str] = []
+        saved: list[SavedModel] = []
         kept = self._kept(
-            lambda at: code.append(save_model(model, at, example, trust=trusted))
+            lambda at: saved.append(save_model(model, at, example, trust=trusted))
         )
-        self.own_code = code[0]
+        self.own_code, self.not_served = saved[0].own_code, saved[0].not_served
         self._journal.add("model", str(kept), name, key)
         return key
 

@@ -8,6 +8,7 @@ import linecache
 import logging
 import signal
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType, TracebackType
@@ -18,7 +19,7 @@ from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.store import Store
 from nbmlops.tracking.autolog import Recorder, log_fits, model_of
 from nbmlops.tracking.budget import parse_budget
-from nbmlops.tracking.capture import find_example
+from nbmlops.tracking.capture import DataNames, data_names, find_example
 from nbmlops.tracking.failures import Failures
 from nbmlops.tracking.guard import Guard, RunKilled, RunKilledForGood, stack
 from nbmlops.tracking.opened import enter_block, leave_block
@@ -165,17 +166,29 @@ def _log_fits(
     run: OpenRun, recorder: Recorder, frame: FrameType, *, has_models: bool
 ) -> None:
     namespace = {**frame.f_globals, **frame.f_locals}
-    data = frame.f_code.co_names + frame.f_code.co_varnames
+    data = DataNames(
+        given=data_names(_code_of(frame)).given,
+        read=frame.f_code.co_names + frame.f_code.co_varnames,
+    )
     notes = log_fits(run, recorder, namespace, data, has_models=has_models)
     fitted = [fit.estimator for fit in recorder.fits if fit.is_model]
     if has_models and run.model_id is None and any(e is not None for e in fitted[-1:]):
         model = model_of(fitted[-1])
         try:
-            run.log_model(model, find_example(namespace, data, model))
+            run.model_id = run.keep_model(model, find_example(namespace, data, model))
         except UsageError as refusal:
             notes.append(f"the model was not stored: {refusal}")
+        if run.not_served:
+            notes.append(f"the model cannot be deployed: {run.not_served}")
     for note in notes:
         _log.info("run %s: %s", run.name, note)
+
+
+def _code_of(frame: FrameType) -> str:
+    try:
+        return textwrap.dedent(inspect.getsource(frame.f_code))
+    except (OSError, TypeError):
+        return ""
 
 
 def _source_of(function: Callable[..., Any]) -> str:

@@ -6,12 +6,9 @@ import math
 import operator
 import posixpath
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nbmlops.errors import UsageError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LONGEST_PARAM, LONGEST_TAG, LONGEST_NAME = 6000, 8000, 250
 _SHOWN = 200
@@ -150,26 +147,3 @@ def check_artifact_path(path: str) -> None:
             f"{path[:80]!r}... is too long for an artifact.",
             fix="Use at most 255 bytes for each part of the path.",
         )
-
-
-def as_frame(data: Any, name: str) -> pd.DataFrame:  # noqa: ANN401 - any table
-    """Return data as a frame.
-
-    Raises
-    ------
-    UsageError
-        It cannot be seen as a table.
-    """
-    import pandas as pd
-
-    if isinstance(data, pd.DataFrame):
-        return data
-    try:
-        frame = pd.DataFrame(data)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"Dataset {name!r} is a {type(data).__name__}, not a table.",
-            fix="Give a DataFrame, a Series or a two-dimensional array.",
-        ) from error
-    frame.columns = frame.columns.map(str)
-    return frame

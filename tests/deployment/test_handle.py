@@ -1,53 +1,13 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from nbmlops.deployment import local
-from nbmlops.deployment.handle import EndpointHandle, _layout, _plain
-from nbmlops.errors import NotFoundError, UsageError
-
-
-def sent(frame):
-    return json.loads(json.dumps(_layout(frame), default=_plain))
-
-
-def test_a_frame_is_sent_whole_with_gaps_as_null():
-    frame = pd.DataFrame(
-        {
-            "n": [1, 2],
-            "x": [0.1 + 0.2, np.nan],
-            "t": ["a", None],
-            "when": pd.to_datetime(["2026-01-02", None]),
-            "kind": pd.Categorical(["u", "v"]),
-        }
-    )
-    assert sent(frame) == {
-        "dataframe_split": {
-            "columns": ["n", "x", "t", "when", "kind"],
-            "data": [
-                [1, 0.30000000000000004, "a", "2026-01-02T00:00:00", "u"],
-                [2, None, None, None, "v"],
-            ],
-        }
-    }
-
-
-def test_a_series_is_one_row_and_an_array_and_dicts_are_rows():
-    row = pd.Series({"a": 1, "b": "x"})
-    assert sent(row)["dataframe_split"] == {"columns": ["a", "b"], "data": [[1, "x"]]}
-    assert sent(np.array([[1.5, np.nan]])) == {"inputs": [[1.5, None]]}
-    assert sent(np.array(["text"])) == {"inputs": ["text"]}
-    assert sent([{"a": np.int64(1), "b": float("nan")}]) == {
-        "dataframe_records": [{"a": 1, "b": None}]
-    }
-
-
-@pytest.mark.parametrize("rows", [None, 3, "text", [[1, 2]], {"a": 1}])
-def test_what_is_no_table_is_refused(rows):
-    with pytest.raises(UsageError, match=type(rows).__name__):
-        sent(rows)
+from nbmlops.deployment.handle import EndpointHandle
+from nbmlops.errors import DeployError, NotFoundError, UsageError
 
 
 @pytest.mark.server
@@ -85,13 +45,46 @@ def test_a_model_of_arrays_takes_arrays(store, register):
 
 
 @pytest.mark.server
-def test_a_model_of_texts_takes_texts(store, register):
+def test_a_large_batch_of_texts_is_answered_in_parts(store, register):
     from sklearn.feature_extraction.text import CountVectorizer
     from sklearn.naive_bayes import MultinomialNB
     from sklearn.pipeline import make_pipeline
 
-    texts = np.array(["good day", "bad day", "good night", "bad night"])
-    model = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts, [1, 0, 1, 0])
-    endpoint, _ = local.deploy(store, register("texts", model, texts), name="texts")
-    found = EndpointHandle(store.settings, endpoint).predict(np.array(["good", "bad"]))
-    assert found.tolist() == [1, 0]
+    texts = pd.Series(["good day", "bad day", "good night", "bad night"], name="text")
+    model = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts, list("pnpn"))
+    version = register("texts", model, texts)
+    small = replace(store, settings=replace(store.settings, max_request_bytes=2000))
+    endpoint, _ = local.deploy(small, version, name="texts")
+    handle = EndpointHandle(store.settings, endpoint)
+    many = pd.Series([f"{'good' if i % 3 else 'bad'} day {i}" for i in range(300)])
+    assert len(json.dumps(many.tolist())) > 2 * 2000
+    for rows in (many, many.tolist(), many.to_numpy(), many.to_frame()):
+        assert handle.predict(rows).tolist() == model.predict(many).tolist()
+    np.testing.assert_allclose(handle.predict_proba(many), model.predict_proba(many))
+    broken = [*many, 7, "good"]
+    with pytest.raises(UsageError, match=r"^Row 300, column '0': 7 is not text"):
+        handle.predict(broken)
+    with pytest.raises(UsageError, match=r"^Row 2: The body is larger than 2000 bytes"):
+        handle.predict(["a", "b", "c" * 3000])
+
+
+@pytest.mark.server
+def test_a_version_that_is_replaced_between_two_parts_is_noticed(
+    store, versions, frame, monkeypatch
+):
+    settings = replace(store.settings, max_request_bytes=1000)
+    small = replace(store, settings=settings)
+    endpoint, _ = local.deploy(small, versions[0], name="credit")
+    ask = local.request
+
+    def and_deploy(*args):
+        answer = ask(*args)
+        monkeypatch.setattr(local, "request", ask)
+        local.deploy(small, versions[1], name="credit")
+        return answer
+
+    monkeypatch.setattr(local, "request", and_deploy)
+    with pytest.raises(
+        DeployError, match=r"moved to credit/2 after the first \d+ rows"
+    ):
+        EndpointHandle(settings, endpoint).predict(frame)

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 import nbmlops as nm
+from nbmlops.errors import UsageError
 from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
 from nbmlops.store.children import list_children
@@ -493,3 +494,42 @@ def test_boosters_trained_by_a_package_are_not_fits_of_the_user(cell, runs):
     assert not below
     assert "num_boost_round" not in run.params
     assert run.model_id is not None
+
+
+_TEXTS = """
+import pandas as pd
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+docs = pd.Series(["good a", "bad b", "good c", "bad d"], name="text")
+labels = ["p", "n", "p", "n"]
+times = pd.DataFrame({"t": pd.to_timedelta([1, 2, 1, 2], "D")})
+"""
+
+
+def test_texts_of_a_cell_are_the_example_of_its_model(cell, runs, capsys):
+    cell(_TEXTS)
+    cell(
+        "%%track texts\n"
+        "model = make_pipeline(CountVectorizer(), LogisticRegression())\n"
+        "model.fit(docs, labels)"
+    )
+    run, _ = _tree(runs)
+    assert "cannot be deployed" not in capsys.readouterr().out
+    version = nm.register("texts", run=run.run_id)
+    assert [column.type for column in version.signature.inputs] == ["string"]
+
+
+def test_a_model_whose_rows_cannot_be_sent_is_stored_and_named(cell, runs, capsys):
+    cell(_TEXTS)
+    cell(
+        "%%track times\n"
+        "model = make_pipeline(OneHotEncoder(handle_unknown='ignore'),"
+        " LogisticRegression()).fit(times, labels)"
+    )
+    run, _ = _tree(runs)
+    said = capsys.readouterr().out
+    assert run.model_id
+    assert "model 'model' is stored and cannot be deployed: The example" in said
+    nm.register("times", run=run.run_id)
+    with pytest.raises(UsageError, match="becomes a DataFrame of str"):
+        nm.deploy("times")

@@ -6,7 +6,8 @@ import threading
 import httpx
 import pytest
 
-from nbmlops.entities import Column, Signature
+from nbmlops.entities import Column
+from nbmlops.scoring.signature import InputSpec
 from nbmlops.serving.app import make_app
 from nbmlops.serving.model import ServedModel, load
 
@@ -16,10 +17,8 @@ HEADERS = {"authorization": f"Bearer {TOKEN}"}
 
 
 def model_that(predict, *, name="credit"):
-    signature = Signature(inputs=(Column(name="x", type="double"),), outputs=())
-    return ServedModel(
-        name=name, version=3, signature=signature, is_flat=False, predict=predict
-    )
+    spec = InputSpec(kind="frame", columns=(Column(name="x", type="double"),))
+    return ServedModel(name=name, version=3, spec=spec, predict=predict)
 
 
 def client_of(model, *, token=TOKEN, max_request_bytes=100_000):

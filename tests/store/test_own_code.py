@@ -281,7 +281,7 @@ def test_what_a_notebook_defines_is_written_out_as_a_module(
     main = cell(CELL)
     model = make_pipeline(FunctionTransformer(main.half), main.Own(), Ridge())
     model.fit(ROWS, NUMBERS)
-    source = save_model(model, folder, ROWS, trust=("__main__",))
+    source = save_model(model, folder, ROWS, trust=("__main__",)).own_code
     (file,) = (folder / "code").iterdir()
     assert file.read_text(encoding="utf-8") == source
     assert "@keep\ndef half(Z):" in source
@@ -331,7 +331,7 @@ def test_a_function_that_was_defined_anew_since_the_fit_is_not_taken_for_it(
         save_model(old, folder, ROWS, trust=ANY)
     assert refusal.value.fix == "Fit the model again."
     new = around(FunctionTransformer(main.half))
-    assert "Z / 3" in save_model(new, folder, ROWS, trust=ANY)
+    assert "Z / 3" in save_model(new, folder, ROWS, trust=ANY).own_code
 
 
 @pytest.mark.parametrize("name", ["builtins.eval", "os.system", "numpy.vectorize"])
@@ -379,6 +379,7 @@ def test_the_loading_process_prefers_the_stored_code(
 
 
 def test_a_model_without_own_code_has_none(folder: Path) -> None:
-    assert save_model(Ridge().fit(ROWS, NUMBERS), folder, ROWS, trust=ANY) == ""
+    saved = save_model(Ridge().fit(ROWS, NUMBERS), folder, ROWS, trust=ANY)
+    assert saved.own_code == ""
     assert not (folder / "code").exists()
     assert load_model(folder).predict(ROWS).shape == (6,)

@@ -11,6 +11,7 @@ import nbmlops as nm
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
+from nbmlops.store.datasets import list_datasets
 from nbmlops.store.search import get_run, list_runs
 
 
@@ -186,6 +187,24 @@ def test_many_params_fit_into_batches(project):
     with nm.track("it", params=params):
         pass
     assert len(_only_run().params) == 250
+
+
+def test_data_that_is_no_plain_table_is_recorded_with_what_comes_after(project):
+    import scipy.sparse
+
+    twins = pd.DataFrame([[1, "x"], [2, "y"]], columns=["a", "a"])
+    data = {"twins": twins, "eye": scipy.sparse.eye(3).tocsr(), "texts": ["a", "b"]}
+    with nm.track("it") as run:
+        for name, each in data.items():
+            run.log_dataset(each, name=name)
+        with pytest.raises(UsageError, match="reading it would use it up"):
+            run.log_dataset(iter(twins), name="once")
+        run.log(after=1.0)
+    assert _only_run().metrics["after"] == 1.0
+    eye, texts, found = list_datasets(connect(), run.run_id)
+    assert (eye.name, eye.n_rows, eye.n_columns) == ("eye", 3, 3)
+    assert (texts.name, texts.n_rows, texts.n_columns) == ("texts", 2, 1)
+    assert [(c.name, c.type) for c in found.columns] == [("a", "long"), ("a", "string")]
 
 
 def test_what_cannot_be_logged_says_why(project):

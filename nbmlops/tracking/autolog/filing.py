@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from nbmlops._masking import mask_tree
 from nbmlops.entities import AUTOLOGGED, KIND, autologged_tag
 from nbmlops.errors import UsageError
+from nbmlops.scoring.signature import NOT_SERVED
 from nbmlops.store.runs import PARENT
 from nbmlops.tracking.autolog.fits import Fit
 from nbmlops.tracking.autolog.recorder import Recorder
-from nbmlops.tracking.capture import find_example
+from nbmlops.tracking.capture import DataNames, find_example
 
 if TYPE_CHECKING:
     from nbmlops.tracking.record import OpenRun
@@ -29,7 +30,7 @@ def log_fits(
     run: OpenRun,
     recorder: Recorder,
     namespace: Mapping[str, Any],
-    data: Sequence[str],
+    data: DataNames,
     *,
     has_models: bool = True,
     trust: bool = False,
@@ -47,8 +48,8 @@ def log_fits(
         What was fitted; it has been stopped.
     namespace : Mapping of str to object
         The user's variables.
-    data : sequence of str
-        Names of variables that may hold the data of the fits, the likeliest first.
+    data : DataNames
+        Where the data of the fits may be.
     has_models : bool, default=True
         Whether the runs below get their models.
     trust : bool, default=False
@@ -104,7 +105,7 @@ def _log_child(
     fit: Fit,
     began_ms: int,
     namespace: Mapping[str, Any],
-    data: Sequence[str],
+    data: DataNames,
     *,
     has_model: bool,
     trust: bool,
@@ -149,6 +150,8 @@ def _log_child(
             example = find_example(namespace, data, model)
             try:
                 child.keep_model(model, example, trust=trust)
+                if child.not_served:
+                    child.log_tags({NOT_SERVED: child.not_served[:500]})
             except UsageError as refusal:
                 child.log_tags({"nbmlops.model_refused": str(refusal)[:500]})
     finally:

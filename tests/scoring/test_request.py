@@ -3,7 +3,7 @@ import json
 import pytest
 
 from nbmlops.errors import UsageError
-from nbmlops.serving.protocol import read_request
+from nbmlops.scoring.request import read_request
 
 JSON = "application/json"
 ROWS = [[1, "x"], [2, "y"]]
@@ -71,7 +71,11 @@ def test_a_blank_line_in_a_csv_of_one_column_is_a_row():
         (b'{"dataframe_splitt": 1}', "Did you mean 'dataframe_split'"),
         (b"{}", "0 of the fields"),
         (b'{"inputs": [1], "instances": [1]}', "2 of the fields"),
-        (b'{"inputs": [1], "params": {"k": 1}}', "no params"),
+        (b'{"inputs": [1], "params": {"k": 1}}', "Unknown param 'k'"),
+        (b'{"inputs": [1], "params": {"outputs": 1}}', "mean 'output'"),
+        (b'{"inputs": [1], "params": [1]}', "'params' is not an object"),
+        (b'{"inputs": [1], "params": {"output": ["x"]}}', "'output' is"),
+        (b'{"inputs": [1], "params": {"output": "probability"}}', "'probabilities'"),
         (b'{"inputs": [1], "inputs": [2]}', "'inputs' stands twice"),
         (b'{"inputs": [{"a": 1, "a": 2}]}', "'a' stands twice"),
         (b'{"inputs": []}', "no rows"),

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbmlops.serving.answer import write_answer
+from nbmlops.scoring.answer import write_answer
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbmlops.entities import Column, Signature
+from nbmlops.entities import Column
 from nbmlops.errors import UsageError
-from nbmlops.serving.frame import to_input
-from nbmlops.serving.protocol import Table, read_request
+from nbmlops.scoring.request import Table, read_request
+from nbmlops.scoring.rows import to_rows
+from nbmlops.scoring.signature import InputSpec
 
 
-def signature(*columns):
-    return Signature(inputs=columns, outputs=())
+def taking(*columns, kind="frame", **dtypes):
+    return InputSpec(kind=kind, columns=columns, dtypes=dtypes)
 
 
 def optional(name, type):
@@ -23,13 +24,13 @@ def optional(name, type):
 def convert(values, type, *, is_required=True, is_text=False):
     table = Table(names=("x",), columns=(values,), is_text=is_text)
     column = Column(name="x", type=type, is_required=is_required)
-    return to_input(table, signature(column))["x"]
+    return to_rows(table, taking(column))["x"]
 
 
 def test_the_frame_has_the_columns_of_the_signature_in_their_order():
     table = read_request(b'{"inputs": {"b": ["x"], "a": [1]}}', "application/json")
     columns = Column(name="a", type="double"), Column(name="b", type="string")
-    frame = to_input(table, signature(*columns))
+    frame = to_rows(table, taking(*columns))
     assert list(frame.columns) == ["a", "b"]
     assert frame.a.dtype == np.float64
     assert frame.b.tolist() == ["x"]
@@ -44,6 +45,8 @@ def test_the_frame_has_the_columns_of_the_signature_in_their_order():
         ("long", [3.0, -(2**63)], "int64"),
         ("long", [2**63 - 1], "int64"),
         ("integer", [2**31 - 1], "int32"),
+        ("long", [2.5, 1], "float64"),
+        ("integer", [2.5], "float64"),
         ("boolean", [True, False], "bool"),
         ("string", ["", "é\u0000😀"], None),
         ("any", [1, 2], "int64"),
@@ -66,7 +69,7 @@ def test_what_fits_arrives_as_it_was_sent(type, values, dtype):
         ("double", [1]),
         ("double", {}),
         ("float", 1e300),
-        ("long", 3.7),
+        ("long", float("-inf")),
         ("long", True),
         ("long", "3"),
         ("long", 2**63),
@@ -128,7 +131,7 @@ def test_csv_text_is_read_by_the_type_of_its_column(type, text, expected):
 
 @pytest.mark.parametrize(
     ("type", "text"),
-    [("double", "1_000"), ("double", "x"), ("long", "3.5"), ("boolean", "yes")],
+    [("double", "1_000"), ("double", "x"), ("long", "3,5"), ("boolean", "yes")],
 )
 def test_csv_text_that_is_not_of_the_type_is_refused(type, text):
     with pytest.raises(UsageError, match="Row 0, column 'x'"):
@@ -138,46 +141,46 @@ def test_csv_text_that_is_not_of_the_type_is_refused(type, text):
 def test_a_misspelt_column_names_the_nearest():
     table = Table(names=("Agee",), columns=((1,),))
     with pytest.raises(UsageError, match=r"'Agee'\. Did you mean 'Age'") as refused:
-        to_input(table, signature(Column(name="Age", type="double")))
+        to_rows(table, taking(Column(name="Age", type="double")))
     assert refused.value.fix == "Send these columns: Age."
 
 
 def test_a_missing_column_is_named_and_an_optional_one_is_filled():
     columns = Column(name="a", type="double"), optional("b", "double")
     with pytest.raises(UsageError, match="'a' is missing"):
-        to_input(Table(names=("b",), columns=((1,),)), signature(*columns))
-    frame = to_input(Table(names=("a",), columns=((1, 2),)), signature(*columns))
+        to_rows(Table(names=("b",), columns=((1,),)), taking(*columns))
+    frame = to_rows(Table(names=("a",), columns=((1, 2),)), taking(*columns))
     assert frame.b.isna().tolist() == [True, True]
 
 
 def test_a_column_sent_twice_is_refused():
     table = Table(names=("a", "a"), columns=((1,), (2,)))
     with pytest.raises(UsageError, match="'a' stands twice"):
-        to_input(table, signature(Column(name="a", type="double")))
+        to_rows(table, taking(Column(name="a", type="double")))
 
 
 def test_rows_without_names_are_taken_for_one_column_only():
-    one = signature(Column(name="a", type="string"))
-    assert to_input(Table(names=None, columns=(("x",),)), one).a.tolist() == ["x"]
-    two = signature(Column(name="a", type="double"), Column(name="b", type="double"))
+    one = taking(Column(name="a", type="string"))
+    assert to_rows(Table(names=None, columns=(("x",),)), one).a.tolist() == ["x"]
+    two = taking(Column(name="a", type="double"), Column(name="b", type="double"))
     with pytest.raises(UsageError, match="without column names"):
-        to_input(Table(names=None, columns=((1,), (2,))), two)
+        to_rows(Table(names=None, columns=((1,), (2,))), two)
 
 
 def test_a_model_of_arrays_gets_an_array_and_decides_on_gaps_itself():
-    arrays = signature(*[optional("", "double")] * 2)
-    found = to_input(Table(names=None, columns=((1, None), (2, 4.5))), arrays)
+    arrays = taking(optional("0", "double"), optional("1", "double"), kind="array")
+    found = to_rows(Table(names=None, columns=((1, None), (2, 4.5))), arrays)
     assert isinstance(found, np.ndarray)
     np.testing.assert_array_equal(found, [[1, 2], [np.nan, 4.5]])
     with pytest.raises(UsageError, match="Rows have 1 values, the model takes 2"):
-        to_input(Table(names=None, columns=((1,),)), arrays)
+        to_rows(Table(names=None, columns=((1,),)), arrays)
     with pytest.raises(UsageError, match="Row 0, column '1'"):
-        to_input(Table(names=None, columns=((1,), ("2",))), arrays)
+        to_rows(Table(names=None, columns=((1,), ("2",))), arrays)
 
 
 def test_a_model_of_texts_gets_a_flat_array():
     table = Table(names=None, columns=(("x", "y"),))
-    found = to_input(table, signature(optional("", "string")), is_flat=True)
+    found = to_rows(table, taking(optional("0", "string"), kind="vector"))
     assert found.shape == (2,)
 
 
@@ -191,7 +194,7 @@ def test_no_number_is_ever_changed_on_its_way(values):
     table = read_request(body, "application/json")
     for type in ("double", "long", "boolean", "string", "datetime", "any"):
         try:
-            found = to_input(table, signature(optional("x", type)))["x"]
+            found = to_rows(table, taking(optional("x", type)))["x"]
         except UsageError:
             continue
         for sent, arrived in zip(values, found, strict=True):

@@ -1,4 +1,4 @@
-"""MLflow's scoring protocol: a request's bytes to a table."""
+"""A request's bytes to the table they carry."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from nbmlops.errors import UsageError, did_you_mean
+from nbmlops.scoring.signature import RowKind
+
+Output = Literal["predictions", "probabilities"]
 
 _LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _EXAMPLE = 'Send {"dataframe_split": {"columns": [...], "data": [[...], ...]}}.'
+_PARAMS = 'Leave out \'params\', or send {"output": "probabilities"}.'
+_OUTPUTS = ("predictions", "probabilities")
+_SPARSE = ("data", "indices", "indptr", "shape")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +33,21 @@ class Table:
         The values of each column, of equal lengths.
     is_text : bool
         True when every value is text that still has to be read, as in CSV.
+    records : tuple of Mapping or None
+        Rows that were sent as objects, for a model that takes dicts.
+    sparse : Mapping or None
+        ``data``, ``indices``, ``indptr`` and ``shape`` of a sparse matrix, which has
+        no columns here.
+    output : {"predictions", "probabilities"}
+        What is asked of the model.
     """
 
     names: tuple[str, ...] | None
     columns: tuple[Sequence[Any], ...]
     is_text: bool = False
+    records: tuple[Mapping[str, Any], ...] | None = None
+    sparse: Mapping[str, Any] | None = None
+    output: Output = "predictions"
 
 
 def refusal(problem: str, *, fix: str, status: int = 400) -> UsageError:
@@ -41,7 +57,7 @@ def refusal(problem: str, *, fix: str, status: int = 400) -> UsageError:
     return error
 
 
-def read_request(body: bytes, content_type: str) -> Table:
+def read_request(body: bytes, content_type: str, *, kind: RowKind = "frame") -> Table:
     """Return the table a request carries.
 
     Parameters
@@ -50,6 +66,8 @@ def read_request(body: bytes, content_type: str) -> Table:
         The request's body.
     content_type : str
         Its ``content-type`` header.
+    kind : RowKind, default="frame"
+        What rows are to the model.
 
     Returns
     -------
@@ -86,8 +104,8 @@ def read_request(body: bytes, content_type: str) -> Table:
         raise refusal(
             f"The body is not UTF-8: byte {error.start} is wrong.", fix="Send UTF-8."
         ) from error
-    table = _read_csv(text) if mime_type == "text/csv" else _read_json(text)
-    if not table.columns or not table.columns[0]:
+    table = _read_csv(text) if mime_type == "text/csv" else _read_json(text, kind)
+    if not (table.sparse or table.records or (table.columns and table.columns[0])):
         raise refusal("The request has no rows.", fix="Send at least one row.")
     return table
 
@@ -98,7 +116,9 @@ def _read_csv(text: str) -> Table:
     except ValueError as error:
         raise refusal("The CSV is empty.", fix="Send a header and rows.") from error
     except csv.Error as error:
-        raise refusal(f"The body is not CSV: {error}.", fix="Mend the CSV.") from error
+        raise refusal(
+            f"The body is not CSV: {error}.", fix="Correct the CSV."
+        ) from error
     if "" in header:
         raise refusal(
             f"Column {header.index('') + 1} of the CSV has no name.",
@@ -109,7 +129,7 @@ def _read_csv(text: str) -> Table:
     return _table(header, rows, is_text=True)
 
 
-def _read_json(text: str) -> Table:
+def _read_json(text: str, kind: RowKind) -> Table:
     try:
         document = json.loads(text, object_pairs_hook=_without_twins)
     except json.JSONDecodeError as error:
@@ -141,12 +161,36 @@ def _read_json(text: str) -> Table:
             f"The JSON has {len(layouts)} of the fields that hold rows.",
             fix=f"Send exactly one of {', '.join(_LAYOUTS)}.",
         )
-    if params:
-        raise refusal("This model takes no params.", fix="Leave out 'params'.")
-    return _read_layout(layouts[0], document[layouts[0]])
+    content = document[layouts[0]]
+    if kind == "sparse" and isinstance(content, dict) and set(content) == set(_SPARSE):
+        table = Table(names=None, columns=(), sparse=content)
+    else:
+        table = _read_layout(layouts[0], content, kind)
+    return replace(table, output=_read_output(params))
 
 
-def _read_layout(layout: str, content: object) -> Table:
+def _read_output(params: object) -> Output:
+    if params is None:
+        return "predictions"
+    if not isinstance(params, dict):
+        raise refusal("'params' is not an object.", fix=_PARAMS)
+    for key in params:
+        if key != "output":
+            raise refusal(
+                f"Unknown param {_shown(key)}.{did_you_mean(key, ['output'])}",
+                fix=_PARAMS,
+            )
+    output = params.get("output", "predictions")
+    if output not in _OUTPUTS:
+        raise refusal(
+            f"The param 'output' is {_shown(str(output))}."
+            + did_you_mean(str(output), _OUTPUTS),
+            fix=_PARAMS,
+        )
+    return output  # type: ignore[no-any-return]
+
+
+def _read_layout(layout: str, content: object, kind: RowKind) -> Table:
     if layout == "dataframe_split":
         return _read_split(content)
     if isinstance(content, dict) and layout != "dataframe_records":
@@ -154,7 +198,7 @@ def _read_layout(layout: str, content: object) -> Table:
     if not isinstance(content, list):
         raise refusal(f"'{layout}' is not a list of rows.", fix=_EXAMPLE)
     if content and isinstance(content[0], dict):
-        return _read_records(layout, content)
+        return _read_records(layout, content, kind)
     if layout == "dataframe_records" and content:
         raise refusal(
             "Row 0 of 'dataframe_records' is not an object.",
@@ -184,7 +228,7 @@ def _read_split(content: object) -> Table:
     return _table(names, content["data"])
 
 
-def _read_records(layout: str, records: list[Any]) -> Table:
+def _read_records(layout: str, records: list[Any], kind: RowKind) -> Table:
     names: dict[str, None] = {}
     for row, record in enumerate(records):
         if not isinstance(record, dict):
@@ -193,6 +237,8 @@ def _read_records(layout: str, records: list[Any]) -> Table:
                 fix='Send rows such as {"column": value}.',
             )
         names.update(dict.fromkeys(record))
+    if kind == "dicts":
+        return Table(names=tuple(names), columns=(), records=tuple(records))
     columns = tuple([record.get(name) for record in records] for name in names)
     return Table(names=tuple(names), columns=columns)
 

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 
 
-def write_answer(predictions: object) -> bytes:
+def write_answer(predictions: object, *, classes: object = None) -> bytes:
     """Return predictions as MLflow's server answers them.
 
     Parameters
     ----------
     predictions : object
         What the model returned: an array, frame, series or list.
+    classes : array of shape (n_classes,), optional
+        The classes of probabilities, in their order.
 
     Returns
     -------
@@ -35,6 +37,8 @@ def write_answer(predictions: object) -> bytes:
     elif hasattr(predictions, "toarray"):
         predictions = predictions.toarray()
     answer = {"predictions": predictions}
+    if classes is not None:
+        answer["classes"] = classes
     try:
         return json.dumps(answer, allow_nan=False, default=_plain).encode()
     except ValueError:  # not finite

@@ -1,0 +1,1 @@
+"""MLflow's scoring protocol: what a model takes, requests for it, and answers."""

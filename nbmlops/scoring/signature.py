@@ -1,0 +1,233 @@
+"""What a model takes and answers, as its ``MLmodel`` states it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+
+from nbmlops.entities import Column, Signature
+from nbmlops.errors import NotFoundError, UsageError
+
+RowKind = Literal["frame", "series", "vector", "array", "sparse", "dicts"]
+"""What rows are to a model: a DataFrame, a Series, an array of one or two dimensions, a
+sparse matrix, or a list of dicts."""
+
+KIND = "nbmlops.rows"
+DTYPES = "nbmlops.dtypes"
+REQUIRED = "nbmlops.required"
+NOT_SERVED = "nbmlops.not_served"
+
+_LOG_AGAIN = "Log the model with rows it takes: run.log_model(model, X)."
+_TENSOR_TYPES = {
+    "bool": "boolean",
+    "float16": "float",
+    "float32": "float",
+    "float64": "double",
+    "int8": "integer",
+    "int16": "integer",
+    "int32": "integer",
+    "int64": "long",
+    "object": "string",
+    "str": "string",
+    "uint8": "integer",
+    "uint16": "integer",
+    "uint32": "long",
+    "uint64": "long",
+}
+_SCALARS = frozenset(
+    ("any", "boolean", "integer", "long", "float", "double", "string", "datetime")
+)
+_MOST_LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """What a model takes.
+
+    Attributes
+    ----------
+    kind : RowKind
+        What rows are to it.
+    columns : tuple of Column
+        In its order; named by their position where they have no names.
+    dtypes : Mapping of str to dict
+        What MLflow's types do not say of a column: the ``categories`` of a categorical
+        one, that a ``gap`` is None.
+    """
+
+    kind: RowKind
+    columns: tuple[Column, ...]
+    dtypes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether a row is one value."""
+        return self.kind in ("series", "vector")
+
+    @property
+    def has_open_keys(self) -> bool:
+        """Whether rows are dicts whose keys vary, so that others may come."""
+        return self.kind == "dicts" and not all(c.is_required for c in self.columns)
+
+
+def read_mlmodel(folder: Path) -> dict[str, Any]:
+    """Return the content of a model folder's ``MLmodel``.
+
+    Raises
+    ------
+    NotFoundError
+        It is missing.
+    UsageError
+        It is not YAML, or no table.
+    """
+    path = folder / "MLmodel"
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        document = yaml.load(path.read_bytes(), loader)  # noqa: S506 - a safe loader
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"No model in {folder}: the file MLmodel is missing.",
+            fix="Give the folder that a model was logged or downloaded to.",
+        ) from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"{path} cannot be read: {error}.", fix="Log the model again."
+        ) from error
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} is not a table.", fix="Log the model again.")
+    return document
+
+
+def read_signature(document: Mapping[str, Any]) -> Signature | None:
+    """Return the signature an ``MLmodel`` states, or None.
+
+    Examples
+    --------
+    >>> inputs = '[{"type": "double", "name": "Age", "required": false}]'
+    >>> read_signature({"signature": {"inputs": inputs}}).inputs
+    (Column(name='Age', type='double', is_required=False),)
+    """
+    stated = document.get("signature")
+    if not stated:
+        return None
+    inputs, outputs = (
+        json.loads(stated.get(side) or "[]") for side in ("inputs", "outputs")
+    )
+    answers = [replace(column, is_required=True) for column in _columns(outputs)]
+    if len(outputs) == 1 and not outputs[0].get("name") and len(_shape(outputs[0])) < 2:
+        answers = [Column(name="", type=answers[0].type)]
+    return Signature(inputs=_listed(_columns(inputs)), outputs=_listed(answers))
+
+
+def read_input_spec(document: Mapping[str, Any]) -> InputSpec:
+    """Return what a model takes, by its ``MLmodel``.
+
+    Raises
+    ------
+    UsageError
+        It does not say so, or an endpoint cannot read what it asks for.
+    """
+    stated = document.get("signature") or {}
+    metadata = document.get("metadata") or {}
+    if reason := metadata.get(NOT_SERVED):
+        raise UsageError(str(reason), fix=_LOG_AGAIN)
+    if not stated.get("inputs"):
+        raise UsageError("The model has no signature.", fix=_LOG_AGAIN)
+    specs = json.loads(stated["inputs"])
+    kind = _kind(specs, document)
+    for spec in specs:
+        shape = _shape(spec)
+        widest = 1 if spec.get("name") else math.inf
+        is_table = len(shape) < 2 or (len(shape) == 2 and 1 <= shape[1] <= widest)
+        if spec["type"] == "tensor" and (not shape or not is_table):
+            raise UsageError(
+                f"The model takes arrays of shape {tuple(shape)}.",
+                fix="An endpoint serves models that take a table: rows and columns.",
+            )
+    is_required = bool(metadata.get(REQUIRED, False))
+    columns = tuple(
+        # What a model of arrays makes of gaps is not in its signature.
+        column
+        if kind in ("frame", "dicts")
+        else replace(column, is_required=is_required)
+        for column in _columns(specs)
+    )
+    for column in columns:
+        if column.type not in _SCALARS:
+            raise UsageError(
+                f"Column {column.name!r} is of type {column.type!r}, which an "
+                "endpoint cannot read.",
+                fix=f"Use one of {', '.join(sorted(_SCALARS))}.",
+            )
+    return InputSpec(kind=kind, columns=columns, dtypes=metadata.get(DTYPES) or {})
+
+
+def _kind(specs: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> RowKind:
+    stated: Any = (document.get("metadata") or {}).get(KIND)
+    if stated in get_args(RowKind):
+        return stated  # type: ignore[no-any-return]
+    example = document.get("saved_input_example_info") or {}
+    if str(example.get("type")).startswith("sparse_matrix"):
+        return "sparse"
+    if any(spec.get("name") for spec in specs):
+        return "frame"
+    return "vector" if len(specs) == 1 and len(_shape(specs[0])) == 1 else "array"
+
+
+def _columns(specs: Sequence[Mapping[str, Any]]) -> list[Column]:
+    found: list[Column] = []
+    for spec in specs:
+        shape, name = _shape(spec), spec.get("name")
+        required = bool(spec.get("required", not spec.get("optional", False)))
+        width = shape[1] if len(shape) == 2 and shape[1] > 0 else 1
+        if spec["type"] == "tensor":  # which does not say whether gaps are taken
+            required = False
+        found += [
+            Column(
+                name=str(len(found) + i) if name is None or width > 1 else str(name),
+                type=_type_name(spec),
+                is_required=required,
+            )
+            for i in range(width)
+        ]
+    return found
+
+
+def _listed(columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Return the columns as they are listed: those of a very wide array as one."""
+    first, last = (columns[0], columns[-1]) if columns else (None, None)
+    if (
+        first is None
+        or last is None
+        or len(columns) <= _MOST_LISTED
+        or (first.name, last.name) != ("0", str(len(columns) - 1))
+    ):
+        return tuple(columns)
+    return (
+        Column(
+            name=f"{first.name} to {last.name}",
+            type=first.type,
+            is_required=first.is_required,
+        ),
+    )
+
+
+def _shape(spec: Mapping[str, Any]) -> list[int]:
+    return list(spec["tensor-spec"]["shape"]) if spec["type"] == "tensor" else []
+
+
+def _type_name(spec: Mapping[str, Any]) -> str:
+    if spec["type"] != "tensor":
+        return str(spec["type"])
+    dtype = str(spec["tensor-spec"]["dtype"])
+    return (
+        "datetime"
+        if dtype.startswith("datetime64")
+        else _TENSOR_TYPES.get(dtype, dtype)
+    )
