@@ -197,7 +197,8 @@ def notes(
     if left_out := columns.left_out(shown):
         names = [column.name for column in left_out]
         words = _some(names, _LONGEST_NOTE - 60)
-        told.append(f"Also differing: {words}; ask with --columns A,B.")
+        what = "Also differing" if len(page) > 1 else "No room for"
+        told.append(f"{what}: {words}; ask with --columns A,B.")
     if columns.n_quiet:
         told.append(
             f"{columns.n_quiet:,} params that autolog recorded are not shown: "
