@@ -88,7 +88,6 @@ def test_run_that_others_end_does_not_end_before_it_began(store, shift):
 
 
 def test_fits_of_a_cell_begin_and_end_within_it(store, shift):
-    pytest.importorskip("sklearn")
     from sklearn.linear_model import Ridge
 
     with nm.track("it", store=store, autolog=True) as run:
