@@ -24,7 +24,7 @@ from nbmlops.store.embedded import make_home
 from nbmlops.tracking._part import HEAD, Part
 from nbmlops.tracking.disks import OWN, make_folder, places
 from nbmlops.tracking.owner import start_of
-from nbmlops.tracking.records import record_of, sync_folder, write_durably
+from nbmlops.tracking.records import flush_to_disk, record_of
 from nbmlops.tracking.spool import Opening, Spool, State, number_of
 
 _SMALLEST, _LARGEST = 1 << 16, 1 << 24
@@ -214,12 +214,12 @@ def _make(folder: Path, opening: Opening, state: State) -> None:
     make_folder(folder)
     head = record_of(asdict(opening))
     (folder / "run.copy").write_bytes(head)
-    write_durably(folder / "run", head)
+    (folder / "run").write_bytes(head)
     # Whoever sees a state can read it, if this process dies here too.
     (folder / "state.new").write_bytes(state.as_bytes() + head)
     (folder / "state.new").rename(folder / "state")
-    sync_folder(folder)
-    sync_folder(folder.parent)
+    for path in (folder / "run", folder, folder.parent):  # one wait for the disk
+        flush_to_disk(path)
 
 
 def append_to(spool: Spool, *entries: Sequence[object]) -> None:

@@ -209,7 +209,7 @@ def read_file(path: Path, *, most: int = 1 << 26) -> bytes:
 
 
 def write_durably(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write a new file and have the disk keep it, its folder's entry included."""
+    """Write a new file and have the disk keep what it holds."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with os.fdopen(os.dup(fd), "wb") as file:
@@ -219,9 +219,9 @@ def write_durably(path: Path, content: bytes | Iterable[bytes]) -> None:
         os.close(fd)
 
 
-def sync_folder(folder: Path) -> None:
-    """Have the disk keep which files a folder holds."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def flush_to_disk(path: Path) -> None:
+    """Have the disk keep what a file holds, or which files a folder holds."""
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
