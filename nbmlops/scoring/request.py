@@ -122,7 +122,7 @@ def _read_csv(text: str) -> Table:
     if "" in header:
         raise refusal(
             f"Column {header.index('') + 1} of the CSV has no name.",
-            fix="Write it without the index: frame.to_csv(index=False).",
+            fix="Write it without the index: `frame.to_csv(index=False)`.",
         )
     # A blank line is a row of one empty value, or nothing at all.
     rows = [row or [""] for row in rows if row or len(header) == 1]
