@@ -220,10 +220,12 @@ def in_words(fix: str, options: Mapping[str, str] | None = None) -> str:
 
     def said(found: re.Match[str]) -> str:
         name, value = found["name"], found["value"] or ""
-        if options is not None and name not in options:
+        if options is None:  # a value stays as it is: who masks reads it so
+            return found[0] if value else name
+        if name not in options:
             return found[0]
         given = "" if value in ("", "True") else f" {quote(literal_eval(value))}"
-        return f"{name if options is None else options[name]}{given}"
+        return f"{options[name]}{given}"
 
     return _OPTION.sub(said, fix)
 

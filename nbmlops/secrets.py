@@ -247,6 +247,8 @@ def _forms_of(value: str) -> Iterator[str]:
     yield quote(raw, safe="")
     yield quote(raw)
     yield quote_plus(raw)
+    if len(value) >= 2 * _SHORTEST:  # a shorter one is looked for in what is decoded
+        yield base64.b64encode(raw).decode().rstrip("=")
     for line in value.splitlines():  # a traceback puts a number before each line
         if len(line) >= _SHORTEST_LINE:
             yield line

@@ -33,7 +33,8 @@ _ADDRESS = re.compile(rf"({_USER})(?::([^\s/\"'<>`\\]{{1,512}}))?@")
 _LOOSE_ADDRESS = re.compile(rf"({_USER}):([^\s\"'<>`\\]{{1,512}})@(?=[\w.\[-])")
 _LONGEST_ADDRESS = 800
 _PORT = re.compile(r"\d{1,5}(?=[/?#]|$)")
-_PLACES = ("pass", "PASS", "port")  # in ``user:pass@host:port``
+_PLACES = ("password", "passwd", "pass", "pwd", "token", "port")
+"""What stands for itself in ``user:password@host:port``."""
 _TOKEN_SCHEMES = ("http", "https")  # where a token may stand for the user
 
 
@@ -55,7 +56,9 @@ def address_spans(text: str) -> Iterator[Span]:
             if is_web and len(user) >= 16 and is_random(user):
                 yield found.span(1)
             continue
-        if _PORT.match(password) or stands_for(password) or password in _PLACES:
+        if _PORT.match(password) or password.lower() in _PLACES:
+            continue
+        if stands_for(password) and not password.isalnum():
             continue
         if len(user) >= 20 and is_random(user):
             yield found.span(1)

@@ -90,7 +90,8 @@ def follow_rename(home: Path) -> None:
         before = Path(unquote(urlsplit(told).path)).parent
         if before == root or before.parts[-2:] != root.parts[-2:]:
             return
-        if before.exists() and before.samefile(root):  # by another way to it
+        # By another way to the same folder, or a copy of the database alone.
+        if before.exists() and not (root.exists() and not before.samefile(root)):
             return
         for table, column in _LOCATIONS:
             for old, new in (

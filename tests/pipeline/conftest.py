@@ -1,6 +1,5 @@
 """A way to write notebooks, and to see that no kernel is left."""
 
-import contextlib
 import time
 
 import nbformat
@@ -9,6 +8,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from nbmlops.store import artifacts
+from tests.pipeline.pipelines import is_sender
 
 _KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -59,16 +59,10 @@ def _no_kernel_is_left():
             if process.pid not in before and is_alive(process)
         ]
         # Journals are sent by a process that outlives who asked for it.
-        if not any(map(_is_sending, left)) or time.monotonic() > deadline:
+        if not any(map(is_sender, left)) or time.monotonic() > deadline:
             break
         time.sleep(0.05)
     assert not left
-
-
-def _is_sending(process):
-    with contextlib.suppress(psutil.Error):
-        return "nbmlops.tracking.sync_process" in process.cmdline()
-    return False
 
 
 def is_alive(process):

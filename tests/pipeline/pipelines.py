@@ -124,6 +124,6 @@ def wait_for_senders(limit_s=120):
 
 def is_sender(process):
     try:
-        return process.cmdline()[-2:] == ["nbmlops.cli", "sync"]
+        return process.cmdline()[-1:] == ["nbmlops.tracking.sync_process"]
     except psutil.Error:
         return False

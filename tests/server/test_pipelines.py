@@ -1,12 +1,14 @@
 """``pipelines`` and ``steps``: planned, started, followed, stopped."""
 
 import asyncio
+import contextlib
 import shutil
 import sys
 import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
@@ -71,7 +73,8 @@ def _nothing_runs_on(project):
     for live_id, _ in list_ids(home):
         owner = owner_of(home, live_id)
         if owner is not None:
-            process.stop(owner.pid, owner.started_at)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.stop(owner.pid, psutil.Process(owner.pid).create_time())
 
 
 @pytest.fixture
@@ -188,7 +191,7 @@ async def test_a_run_whose_process_is_killed_is_told_of_as_such(
 ):
     _, run = await call("POST", "pipelines/runs", {"path": "pipeline.yaml"})
     owner = owner_of(project / ".nbmlops", run["id"])
-    process.find_process(owner.pid, owner.started_at).kill()
+    psutil.Process(owner.pid).kill()
     run = await follow(run, lambda r: r["status"] != "RUNNING")
     assert run["status"] == "KILLED"
     assert run["problem"].startswith("Its process ended")

@@ -91,7 +91,7 @@ def test_run_without_metrics_has_no_history(store, run_id):
 
 def test_datasets_are_read_as_they_were_logged(store, run_id):
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
-    described = describe(frame, name="t", context="training")
+    described, _ = describe(frame, name="t", context="training")
     send_dataset(store, run_id, described)
     assert list_datasets(store, run_id) == (
         LoggedDataset(
@@ -123,7 +123,7 @@ def test_datasets_of_plain_mlflow_and_of_others_are_read(store, run_id):
     store.client.log_inputs(run_id, [DatasetInput(each, []) for each in made])
     found = {each.name: each for each in list_datasets(store, run_id)}
     assert (found["array"].n_rows, found["array"].n_columns) == (4, 3)
-    assert [column.name for column in found["array"].columns] == ["features", "targets"]
+    assert [column.name for column in found["array"].columns] == ["features"]
     for name in ("bare", "broken"):
         assert (found[name].n_rows, found[name].columns) == (None, ())
     assert found["odd"].n_rows is None
