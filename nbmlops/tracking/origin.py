@@ -28,7 +28,6 @@ def keep_cells(
     kind: str,
     params: Iterable[str] = (),
     first: int | None = None,
-    notebook: str | None = None,
 ) -> Order:
     """Store the notebook that replays a run, as its artifact ``nbmlops/replay.ipynb``.
 
@@ -44,8 +43,6 @@ def keep_cells(
         Names that are to be parameters, where that is possible.
     first : int, optional
         Position of the run's first cell; that of the last by default.
-    notebook : str, optional
-        Path of the notebook, when the caller knows it.
 
     Returns
     -------
@@ -57,7 +54,7 @@ def keep_cells(
     last = len(cells) - 1
     own = set(range(last if first is None else first, last + 1))
     kept = backward(effects, own)
-    path = notebook or NOTEBOOK.find(os.environ)
+    path = NOTEBOOK.find(os.environ)
     there = places(cells, Path(path) if path else None)
     executions = [
         Execution(
@@ -87,9 +84,7 @@ def keep_cells(
     return order
 
 
-def keep_running_code(
-    run: OpenRun, *, params: Iterable[str] = (), notebook: str | None = None
-) -> None:
+def keep_running_code(run: OpenRun, *, params: Iterable[str] = ()) -> None:
     """Store what replays a run that was opened in Python, not by a magic.
 
     In a notebook that is the cell that is running, and the cells it depends on. In a
@@ -101,8 +96,6 @@ def keep_running_code(
         The run, about to end.
     params : iterable of str
         Names that are to be parameters, where that is possible.
-    notebook : str, optional
-        Path of the notebook, when the caller knows it.
     """
     shell = running_shell()
     if shell is None:
@@ -111,7 +104,7 @@ def keep_running_code(
         return
     history = history_of(shell)
     if history.cells:
-        order = keep_cells(run, history, kind="block", params=params, notebook=notebook)
+        order = keep_cells(run, history, kind="block", params=params)
         run.log_tags(order.tags())
         settle()
 
