@@ -20,24 +20,6 @@ class NoDigestError(Exception):
 def frame_digest(frame: pd.DataFrame) -> str:
     """Return a hash over all of a frame: every value, its order, names and types.
 
-    Parameters
-    ----------
-    frame : DataFrame of shape (n_rows, n_columns)
-        Any frame.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits. Equal frames have equal digests; missing values equal
-        each other.
-
-    Raises
-    ------
-    NoDigestError
-        A value in it cannot be told from others of its type.
-
-    Examples
-    --------
     >>> import pandas as pd
     >>> a = pd.DataFrame({"x": [1, 2]})
     >>> frame_digest(a) == frame_digest(a.copy())
@@ -72,8 +54,6 @@ def _values(column: pd.Series[Any] | pd.Index[Any]) -> bytes:
 def array_digest(array: Any) -> str:  # noqa: ANN401 - an ndarray
     """Return a hash over an array of any number of dimensions.
 
-    Examples
-    --------
     >>> import numpy as np
     >>> array_digest(np.zeros((2, 3, 4))) == array_digest(np.zeros((4, 3, 2)))
     False
@@ -92,8 +72,6 @@ def array_digest(array: Any) -> str:  # noqa: ANN401 - an ndarray
 def sparse_digest(matrix: Any) -> str:  # noqa: ANN401 - a sparse matrix of scipy
     """Return a hash over a sparse matrix; equal matrices of one type have equal ones.
 
-    Examples
-    --------
     >>> from scipy.sparse import coo_matrix, csc_matrix
     >>> sparse_digest(coo_matrix([[0, 1]])) == sparse_digest(csc_matrix([[0, 1]]))
     True
@@ -113,13 +91,6 @@ def sparse_digest(matrix: Any) -> str:  # noqa: ANN401 - a sparse matrix of scip
 def list_digest(rows: Iterable[Any]) -> str:
     """Return a hash over a list: over its values and their types as canonical JSON.
 
-    Raises
-    ------
-    NoDigestError
-        A value in it cannot be told from others of its type.
-
-    Examples
-    --------
     >>> list_digest([{"a": 1, "b": 2}]) == list_digest([{"b": 2, "a": 1}])
     True
     >>> list_digest([1, "1"]) == list_digest(["1", 1])
@@ -165,18 +136,6 @@ def _plain(value: Any) -> Any:  # noqa: ANN401
 def code_hash(sources: Iterable[str]) -> str:
     """Return the sha256 of pieces of code, one after the other.
 
-    Parameters
-    ----------
-    sources : iterable of str
-        Source of each cell, in order.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits; white space around a cell does not count.
-
-    Examples
-    --------
     >>> code_hash(["x = 1"]) == code_hash(["x = 1 "])
     True
     >>> code_hash(["x = 1"]) == code_hash(["x = 2"])
@@ -191,18 +150,6 @@ def code_hash(sources: Iterable[str]) -> str:
 def set_hash(items: Iterable[str]) -> str:
     """Return the sha256 of some lines, whatever their order.
 
-    Parameters
-    ----------
-    items : iterable of str
-        Digests, pins or the like.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-
-    Examples
-    --------
     >>> set_hash(["a", "b"]) == set_hash(["b", "a"])
     True
     """

@@ -18,19 +18,7 @@ _MARKERS = (".nbmlops", ".git", "pyproject.toml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """What the project's machine takes: ``[tool.nbmlops.cost]``.
-
-    Attributes
-    ----------
-    usd_per_hour : float or None
-        Money for an hour of the machine.
-    watts : float or None
-        Power the machine draws whether it computes or not.
-    watts_per_core : float or None
-        Power that one busy core adds.
-    kg_co2_per_kwh : float or None
-        Carbon dioxide set free for the electricity.
-    """
+    """What the project's machine takes: ``[tool.nbmlops.cost]``."""
 
     usd_per_hour: float | None = None
     watts: float | None = None
@@ -40,15 +28,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warm:
-    """How notebooks are run in forks of a process: ``[tool.nbmlops.warm]``.
-
-    Attributes
-    ----------
-    preload : tuple of str
-        Modules to import beforehand, in place of what a notebook imports.
-    idle_s : float
-        Seconds without a run after which the process leaves, above 0.
-    """
+    """How notebooks are run in forks of a process: ``[tool.nbmlops.warm]``."""
 
     preload: tuple[str, ...] = ()
     idle_s: float = 600.0
@@ -56,16 +36,7 @@ class Warm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
-    """Where results of steps are kept for others, too: ``[tool.nbmlops.cache]``.
-
-    Attributes
-    ----------
-    url : str or None
-        A folder that fsspec can write, such as ``s3://bucket/folder``.
-    key : str or None
-        ``secret:NAME`` of the secret that results are sealed with; the same for all who
-        share them.
-    """
+    """Where results of steps are kept for others, too: ``[tool.nbmlops.cache]``."""
 
     url: str | None = field(default=None, repr=False)  # may hold a password
     key: str | None = None
@@ -73,18 +44,7 @@ class Shared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dask:
-    """Where ``engine="dask"`` runs steps: ``[tool.nbmlops.dask]``.
-
-    Attributes
-    ----------
-    address : str or None
-        Of a scheduler, such as ``tcp://10.0.0.1:8786``; wins over ``cluster``.
-    cluster : str or None
-        A class that makes a cluster as ``dask.config`` says, such as
-        ``dask_jobqueue.SLURMCluster``; it is closed at the end of the run.
-    workers : int or None
-        Workers that such a cluster is scaled to, above 0.
-    """
+    """Where ``engine="dask"`` runs steps: ``[tool.nbmlops.dask]``."""
 
     address: str | None = None
     cluster: str | None = None
@@ -99,47 +59,14 @@ class Folders(tuple[str, ...]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """What models may hold: ``[tool.nbmlops.models]``.
-
-    Attributes
-    ----------
-    trust : tuple of str
-        Modules whose functions and classes a model may hold, and whose code is run
-        where it is loaded; ``__main__`` is what a notebook itself defines.
-    """
+    """What models may hold: ``[tool.nbmlops.models]``."""
 
     trust: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What nbmlops needs to know about where it runs.
-
-    Attributes
-    ----------
-    project : Path
-        Absolute path of the project's folder.
-    tracking_uri : str or None
-        ``MLFLOW_TRACKING_URI``, or None for the embedded store.
-    experiment : str
-        Experiment of runs that name none; the project folder's name by default.
-    deploy_timeout_s : float
-        Seconds an endpoint may take to answer its first request, above 0.
-    max_request_bytes : int
-        Largest request body an endpoint reads, in bytes, above 0.
-    data_folders : Folders
-        Folders outside of the project that steps may read from, relative to it.
-    cost : Prices
-        What runs cost, as far as it is known.
-    warm : Warm
-        How notebooks are run in forks.
-    cache : Shared
-        Where results are kept for others.
-    dask : Dask
-        The cluster to run steps on.
-    models : Models
-        What models may hold.
-    """
+    """What nbmlops needs to know about where it runs."""
 
     project: Path
     tracking_uri: str | None = field(default=None, repr=False)  # may hold a password
@@ -196,19 +123,7 @@ _SECRETS = frozenset({"cache.key"})
 
 
 def find_project(start: Path) -> Path:
-    """Return the nearest folder at or above ``start`` that marks a project.
-
-    Parameters
-    ----------
-    start : Path
-        A folder; it need not exist.
-
-    Returns
-    -------
-    Path
-        The nearest folder that holds ``.nbmlops/``, else the nearest that holds
-        ``.git``, else ``pyproject.toml``; ``start`` itself when there is none.
-    """
+    """Return the nearest folder at or above ``start`` that marks a project."""
     start = start.absolute()
     folders = (start, *start.parents)
     for marker in _MARKERS:
@@ -221,26 +136,7 @@ def find_project(start: Path) -> Path:
 def load_settings(
     start: Path | None = None, *, environ: Mapping[str, str] | None = None
 ) -> Settings:
-    """Return the settings of the project around ``start``.
-
-    Parameters
-    ----------
-    start : Path, optional
-        A folder inside the project; the working folder by default.
-    environ : Mapping of str to str, optional
-        The environment; ``os.environ`` by default. ``NBMLOPS_<NAME>`` wins over
-        ``[tool.nbmlops]`` in the project's ``pyproject.toml``.
-
-    Returns
-    -------
-    Settings
-        The settings, every value of its declared type.
-
-    Raises
-    ------
-    UsageError
-        A setting is unknown or cannot be read.
-    """
+    """Return the settings of the project around ``start``."""
     project, found = _find(start, os.environ if environ is None else environ)
     given: dict[str, Any] = {name: value for name, (value, _) in found.items()}
     tables: dict[str, dict[str, Any]] = {name: {} for name in _TABLES}
@@ -258,25 +154,7 @@ def load_settings(
 def explain_settings(
     start: Path | None = None, *, environ: Mapping[str, str] | None = None
 ) -> tuple[tuple[str, object, str], ...]:
-    """Return every setting, its value and where that came from.
-
-    Parameters
-    ----------
-    start : Path, optional
-        A folder inside the project; the working folder by default.
-    environ : Mapping of str to str, optional
-        The environment; ``os.environ`` by default.
-
-    Returns
-    -------
-    tuple of (str, object, str)
-        Name, value, and a variable, a file or ``default``.
-
-    Raises
-    ------
-    UsageError
-        A setting is unknown or cannot be read.
-    """
+    """Return every setting, its value and where that came from."""
     project, found = _find(start, os.environ if environ is None else environ)
     marker = next((m for m in _MARKERS if (project / m).exists()), "working folder")
     settings = load_settings(start, environ=environ)

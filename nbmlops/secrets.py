@@ -153,25 +153,7 @@ def _from_keyring(name: str) -> str:
 
 
 def find_reference(text: str) -> Secret | None:
-    """Return the secret that a text like ``secret:NAME`` stands for.
-
-    Parameters
-    ----------
-    text : str
-        Any text.
-
-    Returns
-    -------
-    Secret or None
-        None when the text is no reference.
-
-    Raises
-    ------
-    NotFoundError
-        There is no secret of that name.
-    DependencyError
-        No keyring can be asked for it.
-    """
+    """Return the secret that a text like ``secret:NAME`` stands for."""
     found = _REFERENCE.fullmatch(text)
     return secret(found[1]) if found else None
 
@@ -190,13 +172,7 @@ def _report(file: Path, name: str) -> None:
 
 
 class Recollection:
-    """The secrets another process has read, so that they are masked here.
-
-    Parameters
-    ----------
-    file : Path
-        What `NAMES_FILE` named for that process; it may not exist.
-    """
+    """The secrets another process has read, so that they are masked here."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -216,14 +192,7 @@ class Recollection:
 
 
 def remember(value: str) -> None:
-    """Have this process mask a value wherever nbmlops writes it, in any of its forms.
-
-    Parameters
-    ----------
-    value : str
-        The value. One of fewer than 4 characters is not masked: too much else
-        would be.
-    """
+    """Mask a value wherever nbmlops writes it, in all its encodings."""
     if value not in _forms:
         for form in _forms_of(value):
             if len(form) >= _SHORTEST:
@@ -270,11 +239,5 @@ def known_codes() -> tuple[tuple[str, bytes], ...]:
 
 
 def known_forms() -> tuple[str, ...]:
-    """Return all texts that stand for a secret this process has read.
-
-    Returns
-    -------
-    tuple of str
-        Each at least 4 characters long.
-    """
+    """Return all texts that stand for a secret this process has read."""
     return tuple(_forms)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import pkgutil
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import click
 import nbformat
 import pytest
+from numpydoc.validate import validate
 
 import nbmlops
 from nbmlops.cli.main import cli
@@ -44,6 +46,41 @@ def test_every_all_is_exact():
         loaded = importlib.import_module(module.name)
         for name in getattr(loaded, "__all__", ()):
             assert hasattr(loaded, name), f"{module.name}.{name}"
+
+
+def public_docstrings():
+    """Yield the full name of each public function, class and method."""
+    for name in nbmlops.__all__:
+        public = getattr(nbmlops, name)
+        full = f"{public.__module__}.{public.__qualname__}"
+        is_error = isinstance(public, type) and issubclass(public, Exception)
+        if not is_error:
+            yield full
+        if isinstance(public, type):
+            for method, each in vars(public).items():
+                kinds = (classmethod, staticmethod, property)
+                if not method.startswith("_") and (
+                    inspect.isfunction(each) or isinstance(each, kinds)
+                ):
+                    yield f"{full}.{method}"
+
+
+@pytest.mark.parametrize("name", list(public_docstrings()))
+def test_a_public_docstring_is_whole(name):
+    checks = [
+        "GL08",
+        "SS01",
+        "SS03",
+        "PR01",
+        "PR02",
+        "PR03",
+        "PR04",
+        "PR07",
+        "RT01",
+        "RT03",
+        "YD01",
+    ]
+    assert [each for each in validate(name)["errors"] if each[0] in checks] == []
 
 
 def commands(group=cli, above=""):

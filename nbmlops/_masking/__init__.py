@@ -39,21 +39,6 @@ def mask(text: str, known: Iterable[str] = ()) -> str:
     known form, private keys, passwords in addresses and headers, and what is given
     to a name such as ``password`` or ``api_key``.
 
-    Parameters
-    ----------
-    text : str
-        Any text.
-    known : iterable of str, default=()
-        Values to mask beside those, such as `secrets_in` a request.
-
-    Returns
-    -------
-    str
-        The text itself where it holds none. A text with colour codes loses them
-        when it holds one.
-
-    Examples
-    --------
     >>> mask("db = 'postgresql://ada:l0velace@host/db'; max_tokens = 512")
     "db = 'postgresql://ada:[masked]@host/db'; max_tokens = 512"
     >>> mask("password = 'l0velace'; token = tokenizer('a b')")
@@ -108,21 +93,6 @@ def _coded(text: str) -> Iterator[Span]:
 def recorded(value: object, name: str = "") -> str:
     """Return the text that stands for a param's or a tag's value.
 
-    Parameters
-    ----------
-    value : object
-        Any value.
-    name : str, default=""
-        The param's or tag's name: one such as ``password`` makes a plain word a
-        secret.
-
-    Returns
-    -------
-    str
-        ``secret:NAME`` for a `nbmlops.secrets.Secret`, else its ``str``, masked.
-
-    Examples
-    --------
     >>> recorded("hunter2", "password"), recorded(0.5, "alpha")
     ('[masked]', '0.5')
     """
@@ -136,19 +106,6 @@ def recorded(value: object, name: str = "") -> str:
 def mask_tree(value: object) -> Any:  # noqa: ANN401 - of the same form
     """Return a structure of mappings, lists and scalars with its texts masked.
 
-    Parameters
-    ----------
-    value : object
-        What JSON knows, and tuples. Base64 below a MIME type such as ``image/png``
-        stays.
-
-    Returns
-    -------
-    object
-        New dicts, lists and tuples; ``secret:NAME`` in place of a secret.
-
-    Examples
-    --------
     >>> mask_tree({"user": "ada", "password": "l0velace", "C": [1, 2]})
     {'user': 'ada', 'password': '[masked]', 'C': [1, 2]}
     """
@@ -186,19 +143,6 @@ def mask_notebook(
     A secret that can be told in one place is masked wherever else it shows up in the
     notebook. Outputs of one stream that
     follow each other become one, so that none is cut in two.
-
-    Parameters
-    ----------
-    notebook : Mapping
-        A notebook of format 4, such as an ``nbformat.NotebookNode``; it is left as it
-        is.
-    known : iterable of str, optional
-        What `secrets_of` found in it, when the caller has asked already.
-
-    Returns
-    -------
-    dict
-        Plain dicts and lists, to be given to ``nbformat.from_dict``.
     """
     joined = {**notebook, "cells": [_joined(cell) for cell in notebook["cells"]]}
     found = secrets_of(notebook) if known is None else known
@@ -208,18 +152,7 @@ def mask_notebook(
 
 
 def secrets_of(notebook: Mapping[str, Any]) -> frozenset[str]:
-    """Return the secrets in a notebook's cells, as `secrets_in` does for a text.
-
-    Parameters
-    ----------
-    notebook : Mapping
-        A notebook of format 4.
-
-    Returns
-    -------
-    frozenset of str
-        Maybe none.
-    """
+    """Return the secrets in a notebook's cells, as `secrets_in` does for a text."""
     return frozenset(
         value
         for cell in notebook["cells"]
@@ -242,19 +175,7 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401
 
 
 def secrets_in(text: str) -> frozenset[str]:
-    """Return the secrets in a text that can be told from words where they stand alone.
-
-    Parameters
-    ----------
-    text : str
-        Any text, such as a request that an answer may quote in pieces.
-
-    Returns
-    -------
-    frozenset of str
-        Values of 8 characters or more with a letter and a digit, and such lines of
-        those that have several.
-    """
+    """Return the secrets in a text that are told from words where they stand alone."""
     return frozenset(
         value
         for start, end in spans_of(text)

@@ -54,18 +54,6 @@ _OTHER_TOKEN = re.compile(
 def strength_of(name: str) -> Strength:
     """Return what a name says about its value.
 
-    Parameters
-    ----------
-    name : str
-        Of a variable, a key, an option: in snake, kebab or camel case.
-
-    Returns
-    -------
-    Strength
-        ``NONE`` for the name of no secret.
-
-    Examples
-    --------
     >>> strength_of("DB_PASSWORD").name, strength_of("accessToken").name
     ('PASSWORD', 'TOKEN')
     >>> strength_of("max_tokens").name, strength_of("pad_token").name
@@ -128,8 +116,6 @@ def stands_for(value: str) -> bool:
 def is_random(value: str) -> bool:
     """Return whether a text looks drawn at random, as keys are and words are not.
 
-    Examples
-    --------
     >>> is_random("x7Kp2mQ9vLwR4tZ8"), is_random("TfidfVectorizer2")
     (True, False)
     """
@@ -157,20 +143,6 @@ def _entropy(value: str) -> float:
 def is_secret(value: str, strength: Strength) -> bool:
     """Return whether a literal is a secret, given what its name says.
 
-    Parameters
-    ----------
-    value : str
-        The literal, without its quotes.
-    strength : Strength
-        What the name says about it.
-
-    Returns
-    -------
-    bool
-        False for what stands for a value, for prose and for paths.
-
-    Examples
-    --------
     >>> is_secret("hunter2", Strength.PASSWORD), is_secret("hunter2", Strength.TOKEN)
     (True, False)
     """

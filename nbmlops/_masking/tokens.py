@@ -100,18 +100,7 @@ _KINDS = bytes(letter in _RUN_LETTERS for letter in range(256))
 
 
 def token_spans(text: str) -> Iterator[Span]:
-    """Yield where tokens of known form stand in a text.
-
-    Parameters
-    ----------
-    text : str
-        ASCII.
-
-    Yields
-    ------
-    tuple of int
-        Start and end; they may overlap.
-    """
+    """Yield where tokens of known form stand in a text."""
     runs = list(_long_runs(text))
     joined = "\n".join(text[start:end] for start, end in runs)
     begins = list(accumulate((end - start + 1 for start, end in runs), initial=0))

@@ -75,19 +75,7 @@ def main() -> NoReturn:
 
 
 def invoke(words: Sequence[str]) -> int:
-    """Run the command and return its exit code.
-
-    Parameters
-    ----------
-    words : sequence of str
-        What follows ``nbmlops``.
-
-    Returns
-    -------
-    int
-        0 done, 1 the work failed, 2 the request was wrong, 75 it failed and may be
-        tried again, 130 interrupted.
-    """
+    """Run the command and return its exit code."""
     try:
         code: Any = cli.main(list(words), prog_name="nbmlops", standalone_mode=False)
     except NbmlopsError as error:

@@ -34,17 +34,7 @@ def json_option(command: F) -> F:
 
 
 def show(value: object, *, as_json: bool, text: object) -> None:
-    """Print the result of a command.
-
-    Parameters
-    ----------
-    value : object
-        Nouns, for ``--json``.
-    as_json : bool
-        Whether to print JSON.
-    text : object
-        What a person reads, otherwise.
-    """
+    """Print the result of a command."""
     from nbmlops.entities import to_json
 
     print(json.dumps(to_json(value), indent=2) if as_json else in_shell(str(text)))
@@ -53,18 +43,6 @@ def show(value: object, *, as_json: bool, text: object) -> None:
 def in_shell(text: str) -> str:
     """Return a message with our line magics written as the commands they are.
 
-    Parameters
-    ----------
-    text : str
-        What the notebook would show.
-
-    Returns
-    -------
-    str
-        What to type in a shell.
-
-    Examples
-    --------
     >>> in_shell("List them with %runs; begin with %%track.")
     'List them with nbmlops runs; begin with %%track.'
     """

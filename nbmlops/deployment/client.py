@@ -14,17 +14,7 @@ UNANSWERED = (OSError, http.client.HTTPException)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back.
-
-    Attributes
-    ----------
-    status : int
-        HTTP status.
-    headers : Mapping of str to str
-        By lower-case name.
-    body : bytes
-        The answer's body.
-    """
+    """What came back."""
 
     status: int
     headers: Mapping[str, str]
@@ -48,28 +38,7 @@ def ask(
     body: bytes | None = None,
     content_type: str = "application/json",
 ) -> Answer:
-    """Return the answer to a POST of ``body``, or to a GET without one.
-
-    Parameters
-    ----------
-    port : int
-        Port on the loopback interface.
-    path : str
-        Path of the request.
-    token : str or None
-        Bearer token.
-    timeout_s : float
-        Seconds to wait for each piece of the answer, above 0.
-    body : bytes, optional
-        What to send.
-    content_type : str, default="application/json"
-        Of the body.
-
-    Returns
-    -------
-    Answer
-        Whatever its status.
-    """
+    """Return the answer to a POST of ``body``, or to a GET without one."""
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     if body is not None:
         headers["content-type"] = content_type

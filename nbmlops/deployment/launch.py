@@ -35,37 +35,7 @@ def launch(
     port: int | None,
     token: str | None,
 ) -> tuple[Record, Path]:
-    """Return the record of a new process that has answered, and its folder.
-
-    Parameters
-    ----------
-    store : Store
-        Where the version's files are.
-    version : ModelVersion
-        What to serve.
-    spec : dict
-        The fields of the record that are known before.
-    port : int or None
-        Port on the loopback interface; None for a free one.
-    token : str or None
-        The bearer token to ask for; None asks for none.
-
-    Returns
-    -------
-    tuple of Record and Path
-        The endpoint's record stands for them already.
-
-    Raises
-    ------
-    DeployError
-        The process did not answer as it should; nothing is left of it.
-    UsageError
-        The version has no input example.
-    ConflictError
-        The port is in use.
-    StoreError
-        The folder cannot be written.
-    """
+    """Return the record of a new process that has answered, and its folder."""
     settings, name = store.settings, spec["name"]
     with ExitStack() as undo:
         listener = undo.enter_context(process.listen(port))

@@ -33,42 +33,7 @@ def deploy(
     is_open: bool = False,
     trust: Trust = (),
 ) -> tuple[Endpoint, bool]:
-    """Return the endpoint that answers for a model version, started when needed.
-
-    Parameters
-    ----------
-    store : Store
-        Where the version's files are.
-    version : ModelVersion
-        What to serve.
-    name : str
-        The endpoint's name. An endpoint of that name and model that serves another
-        version is replaced; it answers until the new one does.
-    alias : str, optional
-        The alias ``version`` was found by.
-    port : int, optional
-        Port on the loopback interface; a free one by default.
-    is_open : bool, default=False
-        Whether it answers without a token.
-    trust : Trust, default=()
-        Modules whose code it may run, of what the model brings.
-
-    Returns
-    -------
-    tuple of Endpoint and bool
-        It has answered its own input example. False when it did so before.
-
-    Raises
-    ------
-    UsageError
-        The name cannot be one, or the version has no input example or signature.
-    ConflictError
-        The port is in use, or another model answers under the name.
-    DeployError
-        The process did not answer as it should; nothing is left of it.
-    StoreError
-        The project's folder cannot be written.
-    """
+    """Return the endpoint that answers for a model version, started when needed."""
     records.check_name(name)
     settings = store.settings
     with records.lock(settings, name):
@@ -137,18 +102,7 @@ def _with_alias(settings: Settings, record: Record, alias: str | None) -> Endpoi
 
 
 def list_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
-    """Return the project's endpoints, by name, each with the state it is in.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-
-    Returns
-    -------
-    tuple of Endpoint
-        Maybe none.
-    """
+    """Return the project's endpoints, by name, each with the state it is in."""
     found = [records.find_record(settings, n) for n in records.list_names(settings)]
     if not (known := [record for record in found if record]):
         return ()
@@ -157,45 +111,12 @@ def list_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
 
 
 def get_endpoint(settings: Settings, name: str) -> Endpoint:
-    """Return one endpoint, with the state it is in.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-    name : str
-        The endpoint's name.
-
-    Returns
-    -------
-    Endpoint
-        Asked just now.
-
-    Raises
-    ------
-    NotFoundError
-        There is none of that name.
-    """
+    """Return one endpoint, with the state it is in."""
     return observe(settings, records.get_record(settings, name))
 
 
 def undeploy(settings: Settings, name: str) -> None:
-    """Stop an endpoint and remove all that is on disk about it.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-    name : str
-        The endpoint's name; it may be dead.
-
-    Raises
-    ------
-    NotFoundError
-        There is none of that name.
-    DeployError
-        Its process does not end.
-    """
+    """Stop an endpoint and remove all that is on disk about it."""
     if records.folder_of(settings, name) is None:
         raise records.not_found(settings, name)
     with records.lock(settings, name):
@@ -206,49 +127,13 @@ def undeploy(settings: Settings, name: str) -> None:
 
 
 def read_token(settings: Settings, name: str) -> str | None:
-    """Return an endpoint's bearer token.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-    name : str
-        The endpoint's name.
-
-    Returns
-    -------
-    str or None
-        None when the endpoint asks for none.
-
-    Raises
-    ------
-    NotFoundError
-        There is no endpoint of that name.
-    """
+    """Return an endpoint's bearer token."""
     records.get_record(settings, name)
     return records.read_token(settings, name)
 
 
 def example(settings: Settings, name: str) -> dict[str, Any] | None:
-    """Return rows to try an endpoint with.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-    name : str
-        The endpoint's name.
-
-    Returns
-    -------
-    dict or None
-        ``columns`` and ``data``, as ``dataframe_split`` takes them.
-
-    Raises
-    ------
-    NotFoundError
-        There is no endpoint of that name.
-    """
+    """Return rows to try an endpoint with."""
     records.get_record(settings, name)
     folder = records.folder_of(settings, name)
     found = read_example(folder / "model") if folder else None
@@ -256,13 +141,7 @@ def example(settings: Settings, name: str) -> dict[str, Any] | None:
 
 
 def input_spec(settings: Settings, name: str) -> InputSpec:
-    """Return what the model of an endpoint takes.
-
-    Raises
-    ------
-    NotFoundError
-        There is no endpoint of that name.
-    """
+    """Return what the model of an endpoint takes."""
     records.get_record(settings, name)
     folder = records.folder_of(settings, name)
     if folder is None:
@@ -291,33 +170,7 @@ def request(
     payload: bytes,
     content_type: str = "application/json",
 ) -> Answer:
-    """Return an endpoint's answer to a request.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-    name : str
-        The endpoint's name.
-    payload : bytes
-        A request in MLflow's scoring protocol.
-    content_type : str, default="application/json"
-        Its content type.
-
-    Returns
-    -------
-    Answer
-        Its body is JSON, ``{"predictions": [...]}``.
-
-    Raises
-    ------
-    NotFoundError
-        There is no endpoint of that name.
-    UsageError
-        The endpoint refuses the request; the message is its own.
-    DeployError
-        The endpoint is dead, does not answer, or its model failed.
-    """
+    """Return an endpoint's answer to a request."""
     record = records.get_record(settings, name)
     try:
         answer = _send(settings, record, payload, content_type)

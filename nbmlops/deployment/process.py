@@ -25,25 +25,7 @@ _OF_PIPELINE = "NBMLOPS_PIPELINE_"
 
 
 def listen(port: int | None) -> socket.socket:
-    """Return a socket that listens on the loopback interface.
-
-    Parameters
-    ----------
-    port : int or None
-        The port; None lets the system choose a free one.
-
-    Returns
-    -------
-    socket
-        Connections wait in it until a process that was given it answers.
-
-    Raises
-    ------
-    ConflictError
-        The port is in use.
-    UsageError
-        It is not a port this user may listen on.
-    """
+    """Return a socket that listens on the loopback interface."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -66,24 +48,7 @@ def listen(port: int | None) -> socket.socket:
 def start(
     folder: Path, listener: socket.socket, *, is_open: bool, trust: Sequence[str] = ()
 ) -> subprocess.Popen[bytes]:
-    """Return a new endpoint process, which waits for a line before it loads its model.
-
-    Parameters
-    ----------
-    folder : Path
-        The endpoint's folder, with ``spec.json`` in it.
-    listener : socket
-        The socket it is to answer on.
-    is_open : bool
-        Whether it asks for no token.
-    trust : sequence of str, default=()
-        Modules whose code it may run.
-
-    Returns
-    -------
-    Popen
-        In a session of its own: it outlives the process that started it.
-    """
+    """Start an endpoint process that waits for a line before it loads its model."""
     fd = listener.fileno()
     words = [str(folder), "--fd", str(fd), "--wait"]
     words += ["--no-auth"] if is_open else []
@@ -136,20 +101,7 @@ def find_process(pid: int, process_started_at: float) -> psutil.Process | None:
 
 
 def stop(pid: int, process_started_at: float) -> None:
-    """End a process and its children: politely, then not; gone when this returns.
-
-    Parameters
-    ----------
-    pid : int
-        Its id.
-    process_started_at : float
-        Its start, in seconds since 1970; another process of that id is left alone.
-
-    Raises
-    ------
-    DeployError
-        It belongs to another user, or does not end even when killed.
-    """
+    """End a process and its children: politely, then not; gone when this returns."""
     process = find_process(pid, process_started_at)
     if process is None:
         return

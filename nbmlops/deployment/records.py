@@ -44,23 +44,7 @@ _CAUSE = re.compile(r"(Fatal Python error|[\w.]*(Error|Exception|Interrupt|Exit)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What ``spec.json`` holds: the endpoint, and how to know its process again.
-
-    Attributes
-    ----------
-    name, model, version, alias, port, pid, started_at
-        As in `nbmlops.entities.Endpoint`; the time as ISO 8601.
-    process_started_at : float
-        The process's start in seconds since 1970, which tells a reused id apart.
-    model_id, run_id : str or None
-        Which model it is, should the registry be made anew.
-    is_open : bool
-        True when no token is asked for.
-    max_request_bytes : int
-        Largest request body it reads.
-    trust : list of str
-        Modules whose code it may run, of what the model brings; ``*`` is any.
-    """
+    """What ``spec.json`` holds: the endpoint, and how to know its process again."""
 
     name: str
     model: str

@@ -15,20 +15,7 @@ _PING_S = 1.0
 
 
 def observe(settings: Settings, record: Record) -> Endpoint:
-    """Return what a record's process says of itself just now.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-    record : Record
-        The endpoint's.
-
-    Returns
-    -------
-    Endpoint
-        ``ready`` when the version of the record answered.
-    """
+    """Return what a record's process says of itself just now."""
     name, target = record.name, f"{record.model}/{record.version}"
     if process.find_process(record.pid, record.process_started_at) is None:
         folder = records.folder_of(settings, name)

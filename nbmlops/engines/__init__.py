@@ -13,27 +13,7 @@ ENGINES = ("local", "dask")
 
 
 def get_engine(name: str, settings: Settings) -> Engine:
-    """Return an engine; it is to be closed.
-
-    Parameters
-    ----------
-    name : {"local", "dask"}
-        Which.
-    settings : Settings
-        The project's.
-
-    Returns
-    -------
-    Engine
-        It has begun nothing yet.
-
-    Raises
-    ------
-    UsageError
-        There is no such engine, or it is not told where its workers are.
-    DependencyError
-        It needs a package that is missing.
-    """
+    """Return an engine; it is to be closed."""
     if name not in ENGINES:
         raise UsageError(
             f"No engine {name!r}.{did_you_mean(name, ENGINES)}",

@@ -27,18 +27,6 @@ class DaskEngine:
     """Has tasks done by the workers of a Dask cluster, each in a process of its own.
 
     Nothing is connected to, or started, before the first task.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's. Workers see its folder under the same path.
-
-    Raises
-    ------
-    DependencyError
-        Dask is not installed.
-    UsageError
-        No scheduler and no cluster is named.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -15,29 +15,7 @@ _TICK_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """A task, and all that a Dask worker has to know to have it done.
-
-    Attributes
-    ----------
-    key : str
-        Of the Dask task; no other ever has it.
-    module : str
-        What the process runs, as ``python -m`` does.
-    env : Mapping of str to str
-        Variables to add to its environment.
-    folder : str
-        Its working folder.
-    task : bytes
-        Pickled: only the process has to know what it is.
-    limit_s : float or None
-        Seconds the task may take.
-    mark : str
-        Path of a file in the project.
-    sight : Sight
-        Of who sent it.
-    is_store_here : bool
-        Whether the store is a file of who sent it.
-    """
+    """A task, and all that a Dask worker has to know to have it done."""
 
     key: str
     module: str
@@ -52,17 +30,7 @@ class Errand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of an errand.
-
-    Attributes
-    ----------
-    answer : bytes or None
-        Pickled; None when its process ended instead.
-    words : str
-        The last ones.
-    was_late : bool
-        Whether it took longer than its limit.
-    """
+    """What became of an errand."""
 
     answer: bytes | None = None
     words: str = ""

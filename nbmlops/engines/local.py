@@ -38,31 +38,6 @@ class Process:
 
     It is forked from a process that has imported what it needs, or else started; it
     ends when this process does, and leaves Ctrl-C to this process.
-
-    Parameters
-    ----------
-    module : str
-        What it runs, as ``python -m`` does.
-    env : Mapping of str to str
-        Variables to add to its environment.
-    folder : str, optional
-        Its working folder; that of this process by default.
-    must_fork : bool, default=False
-        Whether there is to be none that has yet to import what it needs.
-
-    Raises
-    ------
-    NotWarm
-        It must be forked, and cannot be.
-
-    Attributes
-    ----------
-    token : str
-        Tells it from all others.
-    task : object or None
-        What it is doing.
-    was_late : bool
-        Whether that took longer than its limit.
     """
 
     def __init__(
@@ -175,17 +150,7 @@ def _begin(
 
 
 def sweep(variable: str, values: Sequence[str], *, grace_s: float = 0.0) -> None:
-    """Kill the processes that carry a variable: kernels of workers that are gone.
-
-    Parameters
-    ----------
-    variable : str
-        Name of the variable.
-    values : sequence of str
-        Its values.
-    grace_s : float, default=0
-        Seconds in which they may end by themselves, as workers do whose runner is gone.
-    """
+    """Kill the processes that carry a variable: kernels of workers that are gone."""
     if grace_s:
         psutil.wait_procs(list(_carrying(variable, values)), timeout=grace_s)
     for process in _carrying(variable, values):
@@ -233,14 +198,7 @@ if TYPE_CHECKING:
 
 
 def serve(work: Callable[[Any, Callable[[object], None]], object]) -> None:
-    """Do what stdin asks for, and answer on stdout, until stdin ends.
-
-    Parameters
-    ----------
-    work : callable
-        Given a task and what answers beforehand, returns the last answer; it does not
-        raise.
-    """
+    """Do what stdin asks for, and answer on stdout, until stdin ends."""
     import queue
     import threading
 

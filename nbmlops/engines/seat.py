@@ -23,24 +23,7 @@ _END_S = 40.0  # more than a process takes that is stopped, and then killed
 
 
 class Seat:
-    """Gives one task after the other to whichever worker of a cluster is free.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Of the cluster.
-    errand : Mapping of str to object
-        What the errands have in common; see `Errand`.
-
-    Attributes
-    ----------
-    token : str
-        Tells it from all others.
-    task : object or None
-        What it has done now.
-    was_late : bool
-        Whether that took longer than its limit.
-    """
+    """Gives one task after the other to whichever worker of a cluster is free."""
 
     def __init__(self, client: Any, errand: Mapping[str, Any]) -> None:  # noqa: ANN401
         self.token = uuid4().hex

@@ -13,17 +13,7 @@ _PARTS = {"nbmlops": 3, "mlflow": 2, "papermill": 2}
 
 
 class Sight(TypedDict):
-    """What there is on a machine; plain, so that any version can read it.
-
-    Attributes
-    ----------
-    host : str
-        The machine or container.
-    versions : dict of str to str
-        As far as they matter.
-    mark : str or None
-        What the file with a mark holds, where it is seen.
-    """
+    """What there is on a machine; plain, so that any version can read it."""
 
     host: str
     versions: dict[str, str]
@@ -31,13 +21,7 @@ class Sight(TypedDict):
 
 
 def look(mark: str) -> Sight:
-    """Return what there is here.
-
-    Parameters
-    ----------
-    mark : str
-        Absolute path of a file that was just written into the project.
-    """
+    """Return what there is here."""
     try:
         found: str | None = Path(mark).read_text(encoding="utf-8")
     except OSError:
@@ -55,16 +39,6 @@ def find_fault(
 ) -> tuple[str, str] | None:
     """Return why tasks from here cannot be done there, and how to mend it, or None.
 
-    Parameters
-    ----------
-    mine, theirs : Sight
-        Of here and of there, for the same mark.
-    is_store_here : bool
-        Whether runs are recorded in a file that only processes of one machine may
-        share: SQLite's log of writes is memory that they map.
-
-    Examples
-    --------
     >>> mine = Sight(host="a", versions={"Python": "3.11"}, mark="m")
     >>> theirs = Sight(host="b", versions={"Python": "3.12"}, mark="m")
     >>> find_fault(mine, theirs, is_store_here=False)[0]

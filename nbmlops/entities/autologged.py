@@ -18,20 +18,7 @@ _OF_OLDER_VERSIONS = ("nbmlops.cost.fit_s", "estimator_class")  # the latter is 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Autologged:
-    """The params and metrics of a run that autolog recorded; its user named the others.
-
-    Attributes
-    ----------
-    changed : Mapping of str to str
-        Params that are not the estimator's defaults, and for each its short name: the
-        shortest end, such as ``C`` or ``onehotencoder.drop``, that no other param has.
-    default : tuple of str
-        Params that are the estimator's defaults, or that only name its parts.
-    unknown : tuple of str
-        Params of which an older version did not record what they are.
-    metrics : tuple of str
-        Metrics.
-    """
+    """The params and metrics of a run that autolog recorded."""
 
     changed: Mapping[str, str] = field(default_factory=dict)
     default: tuple[str, ...] = ()
@@ -83,25 +70,7 @@ def autologged_tag(
     named: Iterable[str],
     metrics: Iterable[str],
 ) -> str:
-    """Return the tag of a run.
-
-    Parameters
-    ----------
-    params : iterable of str
-        Params that autolog recorded.
-    changed : iterable of str
-        Those of them that are not the defaults.
-    named : iterable of str
-        Params that the user named.
-    metrics : iterable of str
-        Metrics that autolog recorded.
-
-    Returns
-    -------
-    str
-        JSON. Defaults of estimators inside of others are written by their prefix, where
-        no param of the user's begins with it: a tag has room for 8,000 characters.
-    """
+    """Return the tag of a run."""
     params, named = set(params), tuple(named)
     changed = params.intersection(changed)
     default, short = params - changed, short_names(params.union(named))
@@ -118,8 +87,6 @@ def autologged_tag(
 def short_names(names: Iterable[str]) -> dict[str, str]:
     """Return for each name the shortest end of it that no other name ends with.
 
-    Examples
-    --------
     >>> short_names(["encoder__drop", "a__n", "b__n", "C"])
     {'encoder__drop': 'drop', 'a__n': 'a.n', 'b__n': 'b.n', 'C': 'C'}
     """
@@ -156,8 +123,6 @@ def short_end(name: str) -> str:
 def param_of(params: Mapping[str, str], name: str) -> str | None:
     """Return the param of this name, or else the only one of this short name.
 
-    Examples
-    --------
     >>> param_of({"model__C": "1", "seed": "7"}, "C")
     '1'
     """

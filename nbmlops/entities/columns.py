@@ -25,15 +25,7 @@ _KINDS: tuple[Kind, ...] = ("attributes", "metrics", "params", "tags")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunColumn:
-    """One column of a table of runs.
-
-    Attributes
-    ----------
-    kind : {"attributes", "metrics", "params", "tags"}
-        What of a run it shows.
-    name : str
-        Its name there.
-    """
+    """One column of a table of runs."""
 
     kind: Kind
     name: str
@@ -41,13 +33,7 @@ class RunColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedColumns:
-    """Columns by the names a user gave; a bare name may mean several.
-
-    Attributes
-    ----------
-    columns : tuple of RunColumn
-        In the order asked, all that each name may mean.
-    """
+    """Columns by the names a user gave; a bare name may mean several."""
 
     columns: tuple[RunColumn, ...]
 
@@ -59,25 +45,6 @@ class AskedColumns:
 def parse_columns(columns: str | Sequence[str] | None) -> AskedColumns | None:
     """Return the columns that names ask for; None, which is all, for None.
 
-    Parameters
-    ----------
-    columns : str or sequence of str, optional
-        Names, those in one text separated by commas. ``metrics.auc``, ``params.C``,
-        ``tags.team`` and ``attributes.duration`` name one thing; a bare ``auc`` means
-        the attribute of that name, else any metric, param and tag.
-
-    Returns
-    -------
-    AskedColumns or None
-        The columns.
-
-    Raises
-    ------
-    UsageError
-        A name is empty, or no attribute.
-
-    Examples
-    --------
     >>> parse_columns("metrics.auc, name").names("metrics")
     ('auc',)
     >>> parse_columns(["C"]).names("tags")

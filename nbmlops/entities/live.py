@@ -15,19 +15,7 @@ LiveState = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellProgress:
-    """How far a notebook has come.
-
-    Attributes
-    ----------
-    n_done : int
-        Cells that have ended, in [0, n_cells].
-    n_cells : int
-        Code cells it runs.
-    cell : str
-        The first line of the one that runs; "" when none does.
-    expected_s : float or None
-        Seconds all of it took the last time; None when that is not known.
-    """
+    """How far a notebook has come."""
 
     n_done: int
     n_cells: int
@@ -37,29 +25,7 @@ class CellProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveStep:
-    """A step, or one run of its grid, as far as it has come.
-
-    Attributes
-    ----------
-    step : str
-        The step, and of a grid the values of this run: ``train[C=1]``.
-    state : LiveState
-        ``waiting`` until it begins.
-    why : str
-        Why it runs, what went wrong, or what made the result that stands.
-    run_id : str or None
-        The run that made the result, when it has ended.
-    duration_s : float
-        Seconds it took, or takes so far, at least 0.
-    expected_s : float or None
-        Seconds its last run took; None when that is not known.
-    cells : CellProgress or None
-        How far its notebook has come, while that runs.
-    has_notebook : bool
-        Whether the executed notebook can be read, which grows while it runs.
-    is_selected : bool
-        Whether it is the one of a grid that the steps behind see.
-    """
+    """A step, or one run of its grid, as far as it has come."""
 
     step: str
     state: LiveState
@@ -74,31 +40,7 @@ class LiveStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveRun:
-    """One execution of a pipeline or of a notebook as a step.
-
-    Attributes
-    ----------
-    id : str
-        32 hexadecimal digits; not MLflow's.
-    kind : {"pipeline", "step", "sweep"}
-        What is executed.
-    path : str
-        Its file, relative to the project.
-    status : RunStatus
-        ``RUNNING`` until it ends.
-    run_id : str or None
-        MLflow's run, when it has ended.
-    started_at : datetime
-        When it began.
-    ended_at : datetime or None
-        When it ended.
-    is_stopping : bool
-        Whether it was told to stop and has not ended.
-    steps : tuple of LiveStep
-        In the order of the file.
-    problem, fix : str
-        What went wrong and how to mend it; "" when nothing did.
-    """
+    """One execution of a pipeline or of a notebook as a step."""
 
     id: str
     kind: Literal["pipeline", "step", "sweep"]

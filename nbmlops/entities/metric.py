@@ -45,18 +45,6 @@ _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 def mode_of(metric: str) -> Mode | None:
     """Return whether a metric is to be small or large, going by its name.
 
-    Parameters
-    ----------
-    metric : str
-        The metric's name, in any of the usual spellings.
-
-    Returns
-    -------
-    {"min", "max"} or None
-        None when the name does not tell.
-
-    Examples
-    --------
     >>> mode_of("val_logloss"), mode_of("valLoss"), mode_of("test/roc-auc")
     ('min', 'min', 'max')
     >>> mode_of("neg_mean_squared_error"), mode_of("brier_score"), mode_of("n_trees")
@@ -99,18 +87,6 @@ def _mode_of(words: list[str]) -> Mode | None:
 def parse_best(text: str) -> tuple[str, Mode | None]:
     """Return the metric and the mode of ``METRIC``, ``METRIC:min`` or ``METRIC:max``.
 
-    Parameters
-    ----------
-    text : str
-        What stands behind ``best:``.
-
-    Returns
-    -------
-    tuple of str and {"min", "max"} or None
-        The mode that is given, else that of the name, else None.
-
-    Examples
-    --------
     >>> parse_best("auc"), parse_best("auc:min"), parse_best("area")
     (('auc', 'max'), ('auc', 'min'), ('area', None))
     """
@@ -121,20 +97,7 @@ def parse_best(text: str) -> tuple[str, Mode | None]:
 
 
 def unknown_mode(metric: str, *, small: str, large: str) -> UsageError:
-    """Return the error of a metric whose name does not tell its mode.
-
-    Parameters
-    ----------
-    metric : str
-        The metric.
-    small, large : str
-        How to say at this door that the smallest, or the largest value is the best.
-
-    Returns
-    -------
-    UsageError
-        To be raised.
-    """
+    """Return the error of a metric whose name does not tell its mode."""
     return UsageError(
         f"The name {metric!r} does not tell whether a small or a large value is "
         "better.",

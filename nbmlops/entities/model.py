@@ -9,17 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One column of a signature.
-
-    Attributes
-    ----------
-    name : str
-        Column name; "" for the only column of an unnamed output.
-    type : str
-        MLflow's type name, such as ``double``, ``string``, ``boolean``.
-    is_required : bool
-        False when the training data had missing values in it.
-    """
+    """One column of a signature."""
 
     name: str
     type: str
@@ -28,15 +18,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """Input and output schema of a model version.
-
-    Attributes
-    ----------
-    inputs : tuple of Column
-        In the order the model takes them.
-    outputs : tuple of Column
-        In the order the model answers.
-    """
+    """Input and output schema of a model version."""
 
     inputs: tuple[Column, ...]
     outputs: tuple[Column, ...]

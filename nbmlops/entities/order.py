@@ -14,16 +14,7 @@ _MOST_NAMED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Whether a run from the top of the notebook would have given the run the same.
-
-    Attributes
-    ----------
-    cells : tuple of int
-        Execution counts of the cells that stand or ran elsewhere than such a run would
-        have it, ascending; none when the order is clean.
-    is_presumed : bool
-        Whether some places were not known from the notebook's file.
-    """
+    """Whether a run from the top of the notebook would have given the run the same."""
 
     cells: tuple[int, ...] = ()
     is_presumed: bool = False
@@ -32,18 +23,6 @@ class Order:
     def of(cls, tags: Mapping[str, str]) -> Order:
         """Return the order that a run's tags tell.
 
-        Parameters
-        ----------
-        tags : Mapping of str to str
-            The run's.
-
-        Returns
-        -------
-        Order
-            Clean also when they tell none.
-
-        Examples
-        --------
         >>> Order.of(Order(cells=(4, 5)).tags()).cells
         (4, 5)
         """
@@ -55,15 +34,7 @@ class Order:
         )
 
     def tags(self) -> dict[str, str]:
-        """Return what the run carries of it.
-
-        Returns
-        -------
-        dict of str to str
-            ``nbmlops.order``: ``clean`` or ``out-of-order``; ``nbmlops.order.cells``,
-            the execution counts; ``nbmlops.order.basis``: ``file``, or ``execution``
-            when cells that the file does not have were taken to stand where they ran.
-        """
+        """Return what the run carries of it."""
         tags = {
             ORDER: _OUT_OF_ORDER if self.cells else "clean",
             f"{ORDER}.basis": "execution" if self.is_presumed else "file",
@@ -76,8 +47,6 @@ class Order:
     def note(self) -> str | None:
         """What a run from the top would do otherwise; None when the order is clean.
 
-        Examples
-        --------
         >>> Order(cells=(3, 7)).note
         'a run from the top would treat [3], [7] differently'
         """

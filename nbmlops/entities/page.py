@@ -13,15 +13,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page(Generic[T]):
-    """Some of the items, and the token that gets the next ones.
-
-    Attributes
-    ----------
-    items : tuple
-        The items, in the order of the listing.
-    next_page_token : str or None
-        Pass it to get the next page; None on the last one.
-    """
+    """Some of the items, and the token that gets the next ones."""
 
     items: tuple[T, ...]
     next_page_token: str | None = None
@@ -36,19 +28,6 @@ class Page(Generic[T]):
 def to_json(value: object) -> Any:  # noqa: ANN401 - JSON is any
     """Return ``value`` as what ``json.dumps`` takes.
 
-    Parameters
-    ----------
-    value : object
-        A noun of this package, or mappings, tuples and scalars of them.
-
-    Returns
-    -------
-    object
-        Fields by their own names, times as ISO 8601 UTC, a float that is not
-        finite as the string ``"NaN"``, ``"Infinity"`` or ``"-Infinity"``.
-
-    Examples
-    --------
     >>> to_json(Page(items=(1.0, float("nan"))))
     {'items': [1.0, 'NaN'], 'next_page_token': None}
     """

@@ -19,15 +19,7 @@ ActionKind = Literal["register", "deploy"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Select:
-    """Which of the runs of a grid the steps behind it see.
-
-    Attributes
-    ----------
-    metric : str
-        A metric of the step's run or of a run of its cells.
-    mode : {"max", "min"}
-        Whether the largest or the smallest is the best.
-    """
+    """Which of the runs of a grid the steps behind it see."""
 
     metric: str
     mode: Mode
@@ -35,17 +27,7 @@ class Select:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """What a step without a notebook does.
-
-    Attributes
-    ----------
-    kind : {"register", "deploy"}
-        The function of the same name.
-    source : str or None
-        The step whose model or version it takes.
-    options : Mapping of str to object
-        What else the function is given.
-    """
+    """What a step without a notebook does."""
 
     kind: ActionKind
     source: str | None
@@ -54,45 +36,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of a pipeline.
-
-    Attributes
-    ----------
-    name : str
-        Its name in the file.
-    line : int
-        Where it stands in the file, from 1.
-    notebook : str or None
-        Path of the notebook, relative to the file; None for an action.
-    action : Action or None
-        What it does instead of running a notebook.
-    needs : tuple of str
-        Steps that come before it, those implied by inputs and templates included.
-    inputs, outputs : tuple of str
-        Files, folders and, for inputs, globs; relative to the file.
-    params : Mapping of str to object
-        Values for the notebook's parameters; texts may hold templates.
-    grid : Mapping of str to tuple
-        Values for each parameter that fans out; empty for one run.
-    select : Select or None
-        The fan-in.
-    kernel : str or None
-        Kernel to use instead of the notebook's.
-    timeout_s : float or None
-        Seconds a run may take.
-    cell_timeout_s : float or None
-        Seconds each cell of its notebook may take.
-    retries : int
-        How often a failed run is begun again, at least 0.
-    retry_on : tuple of RetryKind
-        After which ends.
-    retry_wait_s : float
-        Seconds before the first of these; doubled each time, at most 60.
-    cache : bool
-        Whether an earlier result may stand for a run.
-    once : bool
-        Whether the effect of a run must not take place twice.
-    """
+    """One step of a pipeline."""
 
     name: str
     line: int
@@ -117,8 +61,6 @@ class Step:
     def does(self) -> str:
         """What it does, in a few words.
 
-        Examples
-        --------
         >>> Step(name="train", line=1, notebook="train.ipynb").does
         'train.ipynb'
         """
@@ -138,15 +80,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """What makes `watch` and `retrain` run a pipeline.
-
-    Attributes
-    ----------
-    on : {"data", "drift", "performance", "schedule"}
-        What is watched.
-    options : Mapping of str to object
-        As in the file.
-    """
+    """What makes `watch` and `retrain` run a pipeline."""
 
     on: Literal["data", "drift", "performance", "schedule"]
     options: Mapping[str, object]
@@ -154,23 +88,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSpec:
-    """A pipeline file, found to be right.
-
-    Attributes
-    ----------
-    name : str
-        The pipeline's name.
-    path : str
-        Absolute path of the file.
-    experiment : str
-        Experiment of its runs.
-    params : Mapping of str to object
-        Values for every step that declares a parameter of that name.
-    steps : tuple of Step
-        Each behind those it needs.
-    triggers : tuple of Trigger
-        For `watch` and `retrain`.
-    """
+    """A pipeline file, found to be right."""
 
     name: str
     path: str
@@ -184,18 +102,7 @@ class PipelineSpec:
         return next(step for step in self.steps if step.name == name)
 
     def before(self, names: set[str]) -> set[str]:
-        """Return the steps that these need, directly or not.
-
-        Parameters
-        ----------
-        names : set of str
-            Steps.
-
-        Returns
-        -------
-        set of str
-            Without these.
-        """
+        """Return the steps that these need, directly or not."""
         found: set[str] = set()
         for step in reversed(self.steps):  # in order, so one pass is enough
             if step.name in names | found:
@@ -203,18 +110,7 @@ class PipelineSpec:
         return found - names
 
     def behind(self, names: set[str]) -> set[str]:
-        """Return the steps that come somewhere behind these.
-
-        Parameters
-        ----------
-        names : set of str
-            Steps.
-
-        Returns
-        -------
-        set of str
-            Without these.
-        """
+        """Return the steps that come somewhere behind these."""
         found: set[str] = set()
         for step in self.steps:  # in order, so one pass is enough
             if {*step.needs} & (names | found):
@@ -349,21 +245,7 @@ class Exported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
-    """A step's result that is kept.
-
-    Attributes
-    ----------
-    key : str
-        64 hexadecimal digits.
-    pipeline, step : str
-        Whose it is.
-    run_id : str
-        The run that made it.
-    made_at, used_at : float
-        Seconds since 1970.
-    size_bytes : int
-        Of its outputs, those it shares with other entries included.
-    """
+    """A step's result that is kept."""
 
     key: str
     pipeline: str

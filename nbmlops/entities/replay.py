@@ -61,24 +61,7 @@ Factor = Literal["code", "params", "data", "environment"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """What one factor does to a metric.
-
-    Attributes
-    ----------
-    factor : {"code", "params", "data", "environment"}
-        The factor.
-    differs : bool
-        Whether the two runs differ in it.
-    value : float or None
-        The metric of the first run with this factor taken from the second; None when
-        the factor was not swapped.
-    change : float or None
-        ``value`` less the metric of the first run.
-    run_id : str or None
-        The replay that found it.
-    detail : str
-        What differs, or why the factor could not be swapped.
-    """
+    """What one factor does to a metric."""
 
     factor: Factor
     differs: bool

@@ -128,18 +128,6 @@ class FoldedRuns:
 def check_key(name: str) -> None:
     """Refuse a name that MLflow takes for no param, metric or tag.
 
-    Parameters
-    ----------
-    name : str
-        The name.
-
-    Raises
-    ------
-    UsageError
-        It says what a name may hold.
-
-    Examples
-    --------
     >>> check_key("val/log loss")
     """
     is_plain = re.fullmatch(r"[\w.\- :/]{1,250}", name)

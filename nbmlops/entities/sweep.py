@@ -58,23 +58,6 @@ class SweepReport:
 def ranked(runs: Iterable[StepReport], metric: str, mode: Mode) -> list[StepReport]:
     """Return the runs that have a metric, the best first.
 
-    Parameters
-    ----------
-    runs : iterable of StepReport
-        Runs of a sweep.
-    metric : str
-        What they are compared by.
-    mode : {"max", "min"}
-        Whether the largest or the smallest is the best.
-
-    Returns
-    -------
-    list of StepReport
-        Those that came to their end with a finite value; of equal ones the first is
-        the better.
-
-    Examples
-    --------
     >>> runs = [StepReport(step=n, state="done", metrics={"auc": v})
     ...         for n, v in (("a", 0.5), ("b", float("nan")), ("c", 0.9))]
     >>> [run.step for run in ranked(runs, "auc", "max")]

@@ -43,18 +43,7 @@ _LINES = {
 
 
 def to_html(compared: Comparison) -> str:
-    """Return a comparison as HTML.
-
-    Parameters
-    ----------
-    compared : Comparison
-        What differs.
-
-    Returns
-    -------
-    str
-        Escaped HTML with its styles in place, of bounded size.
-    """
+    """Return a comparison as HTML."""
     n_runs = len(compared.runs)
     keys = "".join(
         f'<div style="{_MONO}">{_key(index)} {escape(line)}</div>'

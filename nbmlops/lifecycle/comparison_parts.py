@@ -38,19 +38,7 @@ _COSTS = {  # what to call them, and in which unit, so large
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """One kind of thing that differs, ready to be shown.
-
-    Attributes
-    ----------
-    title : str
-        Such as ``params``.
-    rows : tuple of tuples of str
-        A name, a text for each run, and what else there is to say.
-    has_delta : bool
-        Whether the rows end with a difference.
-    notes : tuple of str
-        Lines below the table.
-    """
+    """One kind of thing that differs, ready to be shown."""
 
     title: str
     rows: tuple[tuple[str, ...], ...] = ()
@@ -65,17 +53,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeBlock:
-    """The cells in which a run differs from the first, ready to be shown.
-
-    Attributes
-    ----------
-    title : str
-        Which runs, and how many cells differ.
-    cells : tuple of (str, tuple of str)
-        A heading and lines that begin with ``+``, ``-``, a blank or dots.
-    notes : tuple of str
-        Lines below them.
-    """
+    """The cells in which a run differs from the first, ready to be shown."""
 
     title: str
     cells: tuple[tuple[str, tuple[str, ...]], ...]
@@ -108,8 +86,6 @@ def headline(compared: Comparison) -> str:
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun.
 
-    Examples
-    --------
     >>> counted(1, "param"), counted(2, "param")
     ('1 param', '2 params')
     """
@@ -179,20 +155,6 @@ def _row(item: Difference) -> tuple[str, ...]:
 def shortened(text: str, *, start: int = 0) -> str:
     """Return a text in one line that fits a table, with its length where it is cut.
 
-    Parameters
-    ----------
-    text : str
-        Any text.
-    start : int, default=0
-        What is before this place may be left out, but for a few characters.
-
-    Returns
-    -------
-    str
-        The text, or a part of at most 60 characters of it.
-
-    Examples
-    --------
     >>> shortened("a" * 7000, start=6990)
     '…aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa (7,000 characters)'
     """
@@ -297,8 +259,6 @@ def _form(dataset: LoggedDataset | None) -> object:
 def dataset_text(dataset: LoggedDataset) -> str:
     """Return a dataset's digest and size.
 
-    Examples
-    --------
     >>> dataset_text(LoggedDataset(name="X", digest="12ab34cd56", n_rows=569))
     '12ab34cd 569 rows'
     """

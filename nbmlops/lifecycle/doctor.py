@@ -19,17 +19,7 @@ from nbmlops.tracking.syncing import journals_of, sync
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What `doctor` found.
-
-    Attributes
-    ----------
-    settings : tuple of (str, str, str)
-        Name, value and origin of each setting; no password is shown.
-    problems : tuple of (str, str)
-        What is wrong and how to mend it; none when all is well.
-    mended : tuple of str
-        What was mended now.
-    """
+    """What `doctor` found."""
 
     settings: tuple[tuple[str, str, str], ...]
     problems: tuple[tuple[str, str], ...]

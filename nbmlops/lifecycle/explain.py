@@ -134,13 +134,7 @@ def explain(
 
 
 class _Lab:
-    """Where one metric of two runs is measured under swaps.
-
-    Attributes
-    ----------
-    place : Place or None
-        Where the kernels of the first run's environment run.
-    """
+    """Where one metric of two runs is measured under swaps."""
 
     def __init__(
         self,

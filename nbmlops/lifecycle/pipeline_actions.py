@@ -18,20 +18,7 @@ from nbmlops.store.versions import resolve_version
 
 
 def act(task: Task, store: Store) -> Mapping[str, object]:
-    """Do what a step without a notebook is for.
-
-    Parameters
-    ----------
-    task : Task
-        Its step has an action, and ``source`` is the step that it is about.
-    store : Store
-        Where the model is.
-
-    Returns
-    -------
-    Mapping of str to object
-        The step's values: ``model`` and ``version``, for a deploy ``url``, too.
-    """
+    """Do what a step without a notebook is for."""
     action, source = task.step.action, task.source
     assert action is not None  # noqa: S101
     options = dict(action.options)
@@ -70,21 +57,7 @@ def gap(
     settings: Settings,
     store: Store | None,
 ) -> str:
-    """Return what is not any more as a step that registers or deploys left it, or "".
-
-    Parameters
-    ----------
-    action : Action
-        What the step does.
-    source : StepReport or None
-        The step that it is about, as it is now.
-    values : Mapping of str to object
-        What the step had come to.
-    settings : Settings
-        The project's.
-    store : Store or None
-        The project's store by default.
-    """
+    """Return what has changed since a step registered or deployed, or ""."""
     try:
         if action.kind == "register":
             return _registry_gap(action, source, values, store or connect(settings))

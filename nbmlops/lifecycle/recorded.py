@@ -19,22 +19,7 @@ _MOST_BYTES = 20_000_000
 
 
 class RecordedFiles:
-    """The files that nbmlops added to a run.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run : Run
-        The run.
-
-    Attributes
-    ----------
-    run : Run
-        The run.
-    problem : str
-        Why they cannot be read; "" when they can.
-    """
+    """The files that nbmlops added to a run."""
 
     def __init__(self, store: Store, run: Run) -> None:
         self._store = store
@@ -79,20 +64,7 @@ class RecordedFiles:
 
 
 def diff_code(first: RecordedFiles, other: RecordedFiles) -> CodeDifference:
-    """Return how the code of a run differs from that of the first one.
-
-    Parameters
-    ----------
-    first : RecordedFiles
-        The run it is held against.
-    other : RecordedFiles
-        The run.
-
-    Returns
-    -------
-    CodeDifference
-        Its ``note`` says so where there are no cells to be held against each other.
-    """
+    """Return how the code of a run differs from that of the first one."""
     run_id = other.run.run_id
     for files in (first, other):
         if not files.notebooks:

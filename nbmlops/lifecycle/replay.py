@@ -148,20 +148,6 @@ def _compare(
 def verdict_on(before: float | None, after: float | None, tolerance: float) -> Verdict:
     """Return how two values of a metric compare.
 
-    Parameters
-    ----------
-    before, after : float or None
-        The values; None where there is none.
-    tolerance : float
-        At least 0.
-
-    Returns
-    -------
-    Verdict
-        NaN equals NaN.
-
-    Examples
-    --------
     >>> verdict_on(0.5, 0.5, 0), verdict_on(0.5, 0.51, 0.1), verdict_on(0.5, None, 1)
     ('equal', 'within tolerance', 'different')
     """

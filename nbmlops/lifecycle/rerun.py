@@ -23,17 +23,7 @@ from nbmlops.tracking.replaying import REPLAYING
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerun:
-    """What came of a recipe.
-
-    Attributes
-    ----------
-    run_id : str
-        The run of the notebook as a whole.
-    pairs : tuple of (Run, Run or None)
-        The runs of the recipe, and those that answer to them.
-    notes : tuple of str
-        What went otherwise than recorded.
-    """
+    """What came of a recipe."""
 
     run_id: str
     pairs: tuple[tuple[Run, Run | None], ...]
@@ -54,35 +44,6 @@ def rerun(
 
     A file that is another today is not touched: the kernel works in a copy of the
     project's folder, made of links, where the kept copy stands in its place.
-
-    Parameters
-    ----------
-    store : Store
-        Where it is recorded.
-    recipe : Recipe
-        What to run.
-    name : str
-        Name of the run.
-    tags : Mapping of str to str
-        Tags of the run and of its children.
-    files : Mapping of str to str, optional
-        The sha256 that files are to have, by path; those of the recipe by default.
-    place : Place, optional
-        Where its kernel runs.
-    timeout_s : float, optional
-        Seconds it may take; no limit by default.
-
-    Returns
-    -------
-    Rerun
-        Also of a notebook that failed.
-
-    Raises
-    ------
-    UsageError
-        The folder that the run worked in is gone.
-    StoreError
-        The store could not be written.
     """
     project = store.settings.project
     if not (project / recipe.folder).is_dir():

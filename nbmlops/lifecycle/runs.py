@@ -54,11 +54,11 @@ def runs(
     columns : str or sequence of str, optional
         Metrics, params, tags and attributes to read; see `parse_columns`. By default
         all metrics and params.
+    all : bool, default=False
+        Whether older attempts and child runs get rows of their own.
     all_params : bool, default=False
         Whether to show all params that autolog recorded; by default those that are not
         the estimator's defaults and that differ, under short names.
-    all : bool, default=False
-        Whether older attempts and child runs get rows of their own.
     store : Store, optional
         The project's store by default.
 

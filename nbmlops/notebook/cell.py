@@ -13,18 +13,6 @@ _ABOVE = re.compile(r"\s*%%(?P<magic>\w+)[^\n]*\n(?:%%[^\n]*\n)*%%track\b")
 def split_track(cell: str) -> tuple[str, str] | None:
     r"""Return the line and the body of a tracked cell, or None for any other.
 
-    Parameters
-    ----------
-    cell : str
-        The cell as typed.
-
-    Returns
-    -------
-    tuple of str, or None
-        What follows ``%%track``, and the lines below it.
-
-    Examples
-    --------
     >>> split_track("%%track baseline -m auc\nauc = 0.9")
     ('baseline -m auc', 'auc = 0.9')
     >>> split_track("%%tracking") is None
@@ -39,8 +27,6 @@ def split_track(cell: str) -> tuple[str, str] | None:
 def magic_above_track(cell: str) -> str | None:
     r"""Return the cell magic that stands above ``%%track`` and hides it, or None.
 
-    Examples
-    --------
     >>> magic_above_track("%%time\n%%track fit\nx = 1")
     'time'
     >>> magic_above_track("%%capture\n%%track fit") is None  # its body runs as a cell
@@ -56,16 +42,6 @@ def blank_track_line(lines: list[str]) -> list[str]:
     IPython calls this for every cell and for every check whether a cell is complete,
     so it only changes text. The comment keeps the line numbers of the body; above
     another cell magic the line goes, since that must stand first.
-
-    Parameters
-    ----------
-    lines : list of str
-        The cell, each line with its end.
-
-    Returns
-    -------
-    list of str
-        What IPython is to run.
     """
     split = split_track("".join(lines))
     if split is None:

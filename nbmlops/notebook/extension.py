@@ -18,13 +18,7 @@ _TABLE = "nbmlops.render.runs.RunsTable"
 
 
 def load(shell: InteractiveShell) -> None:
-    """Add the magics and the tracked cell to a shell, once.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The shell; nothing happens when it has them.
-    """
+    """Add the magics and the tracked cell to a shell, once."""
     if getattr(shell, _SESSION, None) is not None:
         return
     session = Session(shell)
@@ -54,13 +48,7 @@ def _start_reaper() -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take away what `load` added; an open run ends.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        The shell.
-    """
+    """Take away what `load` added; an open run ends."""
     session = getattr(shell, _SESSION, None)
     if session is not None:
         session.detach()

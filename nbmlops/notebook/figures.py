@@ -14,13 +14,7 @@ _SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/svg+xml": "svg"}
 
 
 class FigureCollector:
-    """Keeps a copy of each image the kernel sends to the notebook.
-
-    Attributes
-    ----------
-    figures : list of (str, bytes)
-        File name and content, in the order shown.
-    """
+    """Keeps a copy of each image the kernel sends to the notebook."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.figures: list[tuple[str, bytes]] = []

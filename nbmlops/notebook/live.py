@@ -35,13 +35,7 @@ _STOP = (
 
 
 class Output:
-    """One output of the cell that is running, to be replaced from any thread.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        A kernel's.
-    """
+    """One output of the cell that is running, to be replaced from any thread."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._publisher: Any = shell.display_pub
@@ -57,16 +51,7 @@ class Output:
     def show(
         self, html: str, text: str, *, parent: dict[str, Any] | None = None
     ) -> None:
-        """Show it, in place of what was shown.
-
-        Parameters
-        ----------
-        html, text : str
-            The same, twice.
-        parent : dict, optional
-            Header of the request it answers, for front ends that follow one cell; by
-            default the one that made this.
-        """
+        """Show it, in place of what was shown."""
         data = {"text/html": html, "text/plain": text}
         if data == self._shown:
             return
@@ -82,17 +67,7 @@ class Output:
 
 
 class Live:
-    """What a kernel shows of a run while it is open; nothing outside of a kernel.
-
-    Parameters
-    ----------
-    tracked : Tracked
-        The run.
-    shell : InteractiveShell
-        Where its cells run.
-    is_lasting : bool
-        Whether it outlives the cell that opened it.
-    """
+    """What a kernel shows of a run while it is open; nothing outside of a kernel."""
 
     def __init__(
         self, tracked: Tracked, shell: InteractiveShell, *, is_lasting: bool
@@ -124,15 +99,7 @@ class Live:
         return self._is_kernel and self._line.is_shown
 
     def end(self, status: RunStatus, reason: str | None) -> None:
-        """Show no more but how it ended, when anything was shown.
-
-        Parameters
-        ----------
-        status : RunStatus
-            How it ended.
-        reason : str or None
-            Why, where the status alone does not tell.
-        """
+        """Show no more but how it ended, when anything was shown."""
         self._has_ended.set()
         if not self._is_kernel:
             return

@@ -39,18 +39,6 @@ class NbmlopsMagics(Magics):
 
         ``%%track [NAME] [-e EXPERIMENT] [-p NAME[=EXPR] ...] [-m NAME[=EXPR] ...]
         [-t KEY=VALUE ...] [-d NAME[=EXPR] ...] [--nested] [--no-autolog]``
-
-        Parameters
-        ----------
-        line : str
-            The options.
-        cell : str
-            The code to record.
-
-        Raises
-        ------
-        UsageError
-            Always: a ``%%track`` line that is first in its cell never gets here.
         """
         raise UsageError(
             "%%track must be the first line of the cell.", fix="Move it to the top."
@@ -64,16 +52,6 @@ class NbmlopsMagics(Magics):
         ``%track`` · ``%track on [NAME] [options of %%track]`` · ``%track off`` ·
         ``%track log KEY=EXPR ... [--step N]`` · ``%track params KEY=EXPR ...`` ·
         ``%track artifact PATH``
-
-        Parameters
-        ----------
-        line : str
-            The word and its options.
-
-        Returns
-        -------
-        Shown or None
-            Where things are tracked, or the run.
         """
         from nbmlops.notebook import track_line
 
@@ -96,16 +74,6 @@ class NbmlopsMagics(Magics):
 
         ``%runs [-e EXPERIMENT] [--filter EXPR] [--by METRIC] [--asc|--desc] [-n 20]
         [--columns A,B,...] [--all] [--all-params] [--frame]``
-
-        Parameters
-        ----------
-        line : str
-            The options.
-
-        Returns
-        -------
-        RunsTable or DataFrame
-            A frame with ``--frame``.
         """
         from nbmlops import lifecycle
 
@@ -129,18 +97,7 @@ class NbmlopsMagics(Magics):
     @no_var_expand
     @line_magic
     def compare(self, line: str) -> Shown:
-        """Show what differs between runs: ``%compare RUN RUN ... [--all-params]``.
-
-        Parameters
-        ----------
-        line : str
-            The runs, each as ``%register --run`` takes it.
-
-        Returns
-        -------
-        ComparisonView
-            Differences first; ``.frame()`` has the params and metrics.
-        """
+        """Show what differs between runs: ``%compare RUN RUN ... [--all-params]``."""
         from nbmlops import lifecycle
 
         parser = LineParser("%compare")
@@ -156,18 +113,7 @@ class NbmlopsMagics(Magics):
     @no_var_expand
     @line_magic
     def register(self, line: str) -> Shown:
-        """Register the model of a run: ``%register MODEL [--run RUN] [--alias A]``.
-
-        Parameters
-        ----------
-        line : str
-            The options; RUN is ``latest`` by default.
-
-        Returns
-        -------
-        Shown
-            The model version.
-        """
+        """Register the model of a run: ``%register MODEL [--run RUN] [--alias A]``."""
         from nbmlops import lifecycle
         from nbmlops.render import version_table
 
@@ -188,16 +134,6 @@ class NbmlopsMagics(Magics):
 
         ``%deploy MODEL[@ALIAS|/VERSION] [--name E] [--alias A] [--port P]
         [--no-auth]``
-
-        Parameters
-        ----------
-        line : str
-            The options.
-
-        Returns
-        -------
-        EndpointHandle
-            When the endpoint has answered its own input example.
         """
         from nbmlops import lifecycle
 
@@ -214,18 +150,7 @@ class NbmlopsMagics(Magics):
     @no_var_expand
     @line_magic
     def endpoints(self, line: str) -> Shown:
-        """List the endpoints of the project: ``%endpoints``.
-
-        Parameters
-        ----------
-        line : str
-            Nothing.
-
-        Returns
-        -------
-        Shown
-            Name, model version, state and URL of each.
-        """
+        """List the endpoints of the project: ``%endpoints``."""
         from nbmlops import lifecycle
         from nbmlops.render import endpoints_table
 
@@ -235,18 +160,7 @@ class NbmlopsMagics(Magics):
     @no_var_expand
     @line_magic
     def predict(self, line: str) -> Table:
-        """Ask an endpoint: ``%predict ENDPOINT FRAME``.
-
-        Parameters
-        ----------
-        line : str
-            The endpoint's name, and an expression for the rows.
-
-        Returns
-        -------
-        Table
-            One prediction a row; ``.frame()`` is a DataFrame.
-        """
+        """Ask an endpoint: ``%predict ENDPOINT FRAME``."""
         from nbmlops import lifecycle
         from nbmlops.render import predictions_table
 
@@ -260,13 +174,7 @@ class NbmlopsMagics(Magics):
     @no_var_expand
     @line_magic
     def undeploy(self, line: str) -> None:
-        """Stop an endpoint and remove all it left: ``%undeploy ENDPOINT``.
-
-        Parameters
-        ----------
-        line : str
-            The endpoint's name.
-        """
+        """Stop an endpoint and remove all it left: ``%undeploy ENDPOINT``."""
         from nbmlops import lifecycle
 
         parser = LineParser("%undeploy")
@@ -280,16 +188,6 @@ class NbmlopsMagics(Magics):
 
         ``%pipeline run FILE [-p STEP.NAME=VALUE] [--jobs N] [--force [STEP]]
         [--keep-going] [--engine local]`` · ``%pipeline plan|graph|status FILE``
-
-        Parameters
-        ----------
-        line : str
-            The word, the file and the options.
-
-        Returns
-        -------
-        Shown
-            What became of the steps; while it runs, its progress.
         """
         from nbmlops.notebook.pipeline_line import pipeline
 
@@ -301,16 +199,6 @@ class NbmlopsMagics(Magics):
         """Run a run again in a clean kernel, and compare the two.
 
         ``%replay [RUN] [-e EXPERIMENT] [--in-env] [--tolerance T] [--timeout S]``
-
-        Parameters
-        ----------
-        line : str
-            The options; RUN is ``latest`` by default.
-
-        Returns
-        -------
-        Table
-            The verdict on each metric, dataset and model.
         """
         from nbmlops import lifecycle
         from nbmlops.render import replay_table
@@ -335,16 +223,6 @@ class NbmlopsMagics(Magics):
         """Attribute the change of a metric between two runs to what differs.
 
         ``%explain A B [--metric M] [-e EXPERIMENT] [--timeout S]``
-
-        Parameters
-        ----------
-        line : str
-            The two runs and the options.
-
-        Returns
-        -------
-        Table
-            The change that code, params, data and environment make, one by one.
         """
         from nbmlops import lifecycle
         from nbmlops.render import explanation_table

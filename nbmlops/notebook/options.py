@@ -17,27 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackOptions:
-    """What a ``%%track`` or ``%track on`` line asks for.
-
-    Attributes
-    ----------
-    name : str
-        The run's name.
-    experiment : str or None
-        The project's when None.
-    params, metrics, datasets : tuple of (str, str)
-        Names and the expressions to look up when the code has run.
-    tags : tuple of (str, str)
-        Tags, as given.
-    is_nested : bool
-        Whether the run goes below the open one.
-    has_autolog : bool
-        Whether the fitted estimator is stored as the run's model.
-    budget : Budget or None
-        What the run may take at most.
-    is_trusting : bool
-        Whether the model may hold code of any module, the notebook's own included.
-    """
+    """What a ``%%track`` or ``%track on`` line asks for."""
 
     name: str
     experiment: str | None
@@ -64,39 +44,12 @@ class LineParser(argparse.ArgumentParser):
         super().__init__(prog=prog, add_help=False, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the line.
-
-        Parameters
-        ----------
-        message : str
-            What argparse found.
-
-        Raises
-        ------
-        UsageError
-            Always.
-        """
+        """Refuse the line."""
         usage = " ".join(self.format_usage().removeprefix("usage: ").split())
         raise UsageError(f"{self.prog}: {message}.", fix=f"Write it as: {usage}")
 
     def parse_line(self, line: str) -> argparse.Namespace:
-        """Return the arguments of a magic's line.
-
-        Parameters
-        ----------
-        line : str
-            What follows the magic's name.
-
-        Returns
-        -------
-        argparse.Namespace
-            The parsed arguments.
-
-        Raises
-        ------
-        UsageError
-            The line cannot be parsed.
-        """
+        """Return the arguments of a magic's line."""
         return self.parse_args(self.split(line))
 
     @contextmanager
@@ -166,27 +119,6 @@ def parse_track(
 ) -> TrackOptions:
     """Return what the line of a tracked run asks for.
 
-    Parameters
-    ----------
-    line : str
-        What follows ``%%track`` or ``%track on``.
-    prog : str, default="%%track"
-        The magic, for messages.
-    default_name : str, default="cell"
-        The run's name when the line has none.
-
-    Returns
-    -------
-    TrackOptions
-        Every expression in it compiles.
-
-    Raises
-    ------
-    UsageError
-        The line cannot be parsed, an expression is not Python, or a budget is none.
-
-    Examples
-    --------
     >>> parse_track("baseline -p C depth=len(layers) -m auc").params
     (('C', 'C'), ('depth', 'len(layers)'))
     """
@@ -219,20 +151,7 @@ def parse_track(
 def named_expressions(
     parser: LineParser, items: Sequence[str]
 ) -> tuple[tuple[str, str], ...]:
-    """Return ``NAME[=EXPR]`` words as names and expressions that compile.
-
-    Parameters
-    ----------
-    parser : LineParser
-        Refuses what cannot be.
-    items : sequence of str
-        The words.
-
-    Returns
-    -------
-    tuple of (str, str)
-        The expression is the name itself when none was given.
-    """
+    """Return ``NAME[=EXPR]`` words as names and expressions that compile."""
     from nbmlops.entities import check_key
 
     pairs = []

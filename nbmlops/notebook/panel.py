@@ -36,21 +36,6 @@ class Panel:
     """A run at one moment; its HTML needs no script and no style sheet.
 
     However much was logged, text and HTML together stay below 45 kB.
-
-    Attributes
-    ----------
-    status : RunStatus
-        ``RUNNING``, or how it ended.
-    facts : sequence of str
-        What to say beside the status.
-    progress : Progress or None
-        Of the loop it is in.
-    params : Mapping of str to str
-        Values by name.
-    metrics : Mapping of str to float
-        Newest values by name.
-    curves : Mapping of str to Points
-        The course of those metrics that have one.
     """
 
     status: RunStatus

@@ -16,23 +16,7 @@ _WORDS = ("run", "plan", "graph", "status")
 
 
 def pipeline(line: str) -> Shown:
-    """Return what a line of ``%pipeline`` asks for.
-
-    Parameters
-    ----------
-    line : str
-        ``run|plan|graph|status FILE`` and the options.
-
-    Returns
-    -------
-    Shown
-        The outcome, the plan, the graph or the last run.
-
-    Raises
-    ------
-    UsageError
-        The line cannot be read.
-    """
+    """Return what a line of ``%pipeline`` asks for."""
     word, _, rest = line.strip().partition(" ")
     if word not in _WORDS:
         raise UsageError(

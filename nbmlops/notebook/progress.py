@@ -24,19 +24,7 @@ _PATIENCE_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a loop has come.
-
-    Attributes
-    ----------
-    name : str
-        The loop's variable.
-    n_done : int
-        Rounds that are over, in [0, n_rounds).
-    n_rounds : int
-        Rounds in all, at least 1.
-    left_s : float or None
-        Estimated seconds to the end of the loop; None before there is a ground for it.
-    """
+    """How far a loop has come."""
 
     name: str
     n_done: int
@@ -50,11 +38,6 @@ class LoopWatch:
     A loop is counted when its variable and its length are there to be read:
     ``for i in range(n)``, ``for i, x in enumerate(xs)``, either inside ``tqdm``. No
     code of the user's is run to find out.
-
-    Parameters
-    ----------
-    namespace : Mapping
-        The variables of the user; code that has them as its globals is looked at.
     """
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:

@@ -40,11 +40,6 @@ class Gate(ast.NodeTransformer):
 
     IPython prints what an event callback raises and runs the cell all the same; what
     the cell's own code raises stops it, and the cells after it.
-
-    Attributes
-    ----------
-    refusal : NbmlopsError or None
-        Why the next cell must not run.
     """
 
     def __init__(self) -> None:
@@ -63,17 +58,7 @@ class Gate(ast.NodeTransformer):
 
 
 class Session:
-    """What nbmlops adds to one IPython shell.
-
-    Attributes
-    ----------
-    cell : Tracked or None
-        The run of the ``%%track`` cell that is running.
-    lasting : Tracked or None
-        The run between ``%track on`` and ``%track off``.
-    history : History
-        What the shell ran.
-    """
+    """What nbmlops adds to one IPython shell."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
@@ -86,13 +71,7 @@ class Session:
 
     @property
     def active(self) -> Tracked:
-        """The run that ``%track log`` writes to.
-
-        Raises
-        ------
-        UsageError
-            No run is open.
-        """
+        """The run that ``%track log`` writes to."""
         tracked = self.cell or self.lasting
         if tracked is None:
             raise UsageError(
@@ -184,13 +163,7 @@ class Session:
         vars(builtins).setdefault("get_ipython", self._shell.get_ipython)
 
     def refuse(self) -> None:
-        """Raise why the cell must not run.
-
-        Raises
-        ------
-        NbmlopsError
-            As found before the cell.
-        """
+        """Raise why the cell must not run."""
         self._refused = refusal = self._gate.take()
         if refusal is not None:
             raise refusal
@@ -264,23 +237,7 @@ class Session:
         return {name: evaluate(self._shell, text) for name, text in pairs}
 
     def turn_on(self, options: TrackOptions) -> Tracked:
-        """Open a run over many cells.
-
-        Parameters
-        ----------
-        options : TrackOptions
-            What ``%track on`` asks for.
-
-        Returns
-        -------
-        Tracked
-            The open run.
-
-        Raises
-        ------
-        UsageError
-            One is open already.
-        """
+        """Open a run over many cells."""
         if self.lasting or self.cell:
             raise UsageError(
                 f"Run {self.active.run.name!r} is open.", fix="End it with %track off."
@@ -289,18 +246,7 @@ class Session:
         return self.lasting
 
     def turn_off(self) -> Tracked:
-        """End the run over many cells, with the fate of the cell before.
-
-        Returns
-        -------
-        Tracked
-            The ended run.
-
-        Raises
-        ------
-        UsageError
-            None is open, or something it was asked to log is missing.
-        """
+        """End the run over many cells, with the fate of the cell before."""
         tracked = self.lasting
         if tracked is None:
             raise UsageError("No run is open.", fix="Begin one with %track on.")
@@ -353,25 +299,7 @@ def _settle() -> None:
 
 
 def cell_guard(shell: InteractiveShell, budget: Budget | None) -> Guard | None:
-    """Return the guard of the cells of a run, if it has a budget.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        Where they run.
-    budget : Budget or None
-        What they may take.
-
-    Returns
-    -------
-    Guard or None
-        It interrupts the user's code only, never IPython's around it.
-
-    Raises
-    ------
-    UsageError
-        The budget is used up from the start, or the shell runs in a side thread.
-    """
+    """Return the guard of the cells of a run, if it has a budget."""
     if budget is None:
         return None
     from nbmlops.notebook.live import waker

@@ -25,26 +25,14 @@ _HIDE_ERROR = (
 
 
 class RunsDisplay:
-    """Displays tables of runs, and keeps the newest few of them alive.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        A kernel's.
-    """
+    """Displays tables of runs, and keeps the newest few of them alive."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._browsers: deque[RunsBrowser] = deque()
 
     def __call__(self, table: RunsTable) -> None:
-        """Display a table: first what stays, then, where it helps, the buttons.
-
-        Parameters
-        ----------
-        table : RunsTable
-            The table.
-        """
+        """Display a table: first what stays, then, where it helps, the buttons."""
         name = f"nbmlops-shown-{os.urandom(6).hex()}"
         hide = _HIDE_ERROR.format(name=name)
         html = f'{hide}<div class="{name}">{table._repr_html_()}</div>'

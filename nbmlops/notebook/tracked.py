@@ -109,13 +109,7 @@ class Tracked:
         return set(assigned_names("\n".join(self.sources)))
 
     def line(self, *, is_open: bool = False) -> RunLine:
-        """Return the line that tells the user about the run.
-
-        Parameters
-        ----------
-        is_open : bool, default=False
-            Whether more will be shown below it.
-        """
+        """Return the line that tells the user about the run."""
         run = self.run
         shown = {} if is_open or self.live.is_shown else run.metrics
         facts = [
@@ -135,18 +129,7 @@ class Tracked:
         )
 
     def finish(self, error: BaseException | None) -> NbmlopsError | None:
-        """End the run, and return what it could not be given.
-
-        Parameters
-        ----------
-        error : BaseException or None
-            What the code ended with.
-
-        Returns
-        -------
-        NbmlopsError or None
-            The first thing that was asked for and is missing.
-        """
+        """End the run, and return what it could not be given."""
         from nbmlops.tracking.guard import RunKilled, RunKilledForGood
 
         self._figures.stop()
@@ -303,25 +286,7 @@ def _attempt(run: OpenRun) -> str:
 
 
 def evaluate(shell: InteractiveShell, expression: str) -> Any:  # noqa: ANN401
-    """Return the value of an expression over the user's variables.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        Whose variables.
-    expression : str
-        Python.
-
-    Returns
-    -------
-    object
-        Its value.
-
-    Raises
-    ------
-    UsageError
-        It raised; the message names the expression.
-    """
+    """Return the value of an expression over the user's variables."""
     try:
         return eval(expression, shell.user_global_ns, shell.user_ns)  # noqa: S307
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything

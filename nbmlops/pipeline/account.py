@@ -13,21 +13,7 @@ from nbmlops.pipeline.notebook import INJECTED, PARAMETERS, tagged
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What is known of an execution that has ended.
-
-    Attributes
-    ----------
-    ending : Ending
-        How.
-    source : Path
-        The notebook's file.
-    notebook : nbformat.NotebookNode
-        As it was read.
-    executed : nbformat.NotebookNode
-        As it was executed.
-    timeout_s, cell_timeout_s : float or None
-        Seconds that it, and each of its cells, was given.
-    """
+    """What is known of an execution that has ended."""
 
     ending: Ending
     source: Path
@@ -37,15 +23,7 @@ class Account:
     cell_timeout_s: float | None = None
 
     def error(self, kept: str, *, run_id: str) -> NotebookError:
-        """Return why the step failed.
-
-        Parameters
-        ----------
-        kept : str
-            Where the executed notebook is.
-        run_id : str
-            The step's run.
-        """
+        """Return why the step failed."""
         index = self.ending.cell_index
         return NotebookError(
             self.problem,

@@ -27,18 +27,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def literal(expression: ast.expr) -> object:
-    """Return the value of a literal.
-
-    Parameters
-    ----------
-    expression : ast.expr
-        Any expression.
-
-    Returns
-    -------
-    object
-        Its value; Ellipsis when it is not a literal.
-    """
+    """Return the value of a literal."""
     try:
         return ast.literal_eval(expression)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
@@ -46,18 +35,7 @@ def literal(expression: ast.expr) -> object:
 
 
 def parse(annotation: str) -> ast.expr | None:
-    """Return an annotation as syntax.
-
-    Parameters
-    ----------
-    annotation : str
-        An annotation as written, or "".
-
-    Returns
-    -------
-    ast.expr or None
-        None, which any value fits, when there is none or it cannot be read.
-    """
+    """Return an annotation as syntax."""
     if not annotation:
         return None
     try:
@@ -69,21 +47,6 @@ def parse(annotation: str) -> ast.expr | None:
 def fits(kind: ast.expr | None, value: object) -> bool:
     """Return whether ``value`` is of the annotated type.
 
-    Parameters
-    ----------
-    kind : ast.expr or None
-        What `parse` returned.
-    value : object
-        A value made of what JSON knows, and tuples.
-
-    Returns
-    -------
-    bool
-        True for a type that is not known here, too. As for a type checker an int is
-        a float; unlike there a bool is not an int.
-
-    Examples
-    --------
     >>> fits(parse("dict[str, float] | None"), {"C": 1})
     True
     >>> fits(parse("Literal['gini', 'entropy']"), "ginni")
@@ -133,20 +96,6 @@ def tupled(kind: ast.expr | None, value: object) -> object:
 
     YAML and JSON have no tuples.
 
-    Parameters
-    ----------
-    kind : ast.expr or None
-        What `parse` returned.
-    value : object
-        A value made of what JSON knows, and tuples.
-
-    Returns
-    -------
-    object
-        The value itself where that fits, or where no tuple would.
-
-    Examples
-    --------
     >>> tupled(parse("dict[str, tuple[int, ...]]"), {"layers": [50, 50]})
     {'layers': (50, 50)}
     """
@@ -190,18 +139,6 @@ def _tupled_generic(
 def choices(kind: ast.expr | None) -> list[object] | None:
     """Return the values that a type allows, when it lists them.
 
-    Parameters
-    ----------
-    kind : ast.expr or None
-        What `parse` returned.
-
-    Returns
-    -------
-    list or None
-        None when it does not.
-
-    Examples
-    --------
     >>> choices(parse("Literal['gini', 'entropy'] | None"))
     ['gini', 'entropy', None]
     """
@@ -243,17 +180,6 @@ def _last_name(kind: ast.AST | None) -> str:
 
 
 def wants_float(kind: ast.expr | None) -> bool:
-    """Return whether a whole number that was typed stands for a float.
-
-    Parameters
-    ----------
-    kind : ast.expr or None
-        What `parse` returned.
-
-    Returns
-    -------
-    bool
-        True when the type names ``float`` and not ``int``.
-    """
+    """Return whether a whole number that was typed stands for a float."""
     names = {_last_name(part) for part in ast.walk(kind)} if kind else set()
     return "float" in names and "int" not in names

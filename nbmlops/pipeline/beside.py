@@ -29,15 +29,7 @@ _LOOK_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """A notebook to run.
-
-    Attributes
-    ----------
-    path : str
-        The notebook.
-    options : Mapping of str to object
-        As of `run_notebook`.
-    """
+    """A notebook to run."""
 
     path: str
     options: Mapping[str, Any]
@@ -46,24 +38,7 @@ class Errand:
 def run_beside(
     path: str | Path, *, on_progress: OnProgress, cold: bool = False, **options: Any
 ) -> StepResult:
-    """Run a notebook as `run_notebook` does, in a forked process where there is one.
-
-    Parameters
-    ----------
-    path : str or Path
-        The notebook.
-    on_progress : callable
-        As of `run_notebook`.
-    cold : bool, default=False
-        As of `run_notebook`; nor is there a process beside this one then.
-    **options : dict
-        As of `run_notebook`; they can be pickled.
-
-    Returns
-    -------
-    StepResult
-        As of `run_notebook`, and so are the errors.
-    """
+    """Run a notebook as `run_notebook` does, in a forked process where there is one."""
     with terminable():
         process = None if cold else _forked()
         if process is None:
@@ -118,20 +93,7 @@ def _wait(process: Process, on_progress: OnProgress) -> object:
 def run_errand(
     errand: Errand, tell: Callable[[object], None]
 ) -> StepResult | NbmlopsError | None:
-    """Do an errand, in the process that was forked for it.
-
-    Parameters
-    ----------
-    errand : Errand
-        What to run.
-    tell : callable
-        Given its progress.
-
-    Returns
-    -------
-    StepResult, NbmlopsError or None
-        What `run_notebook` returned, or raised; None when it was interrupted.
-    """
+    """Do an errand, in the process that was forked for it."""
     from nbmlops.pipeline.step import run_notebook
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -49,30 +49,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Cache:
-    """The results of a project's steps.
-
-    Parameters
-    ----------
-    home : Path
-        The folder of all that nbmlops keeps for the project.
-    digests : Digests, optional
-        Those of the same project.
-    shared : Shared, optional
-        Where results are kept for others, too, and with which key.
-
-    Attributes
-    ----------
-    home : Path
-        Where the results are.
-    refused : dict of str to str
-        Why a result that is there is not used, by key, in words that follow
-        *its result*.
-
-    Raises
-    ------
-    UsageError
-        Results are shared, and there is no key that others have, too.
-    """
+    """The results of a project's steps."""
 
     def __init__(
         self,
@@ -107,20 +84,7 @@ class Cache:
         )
 
     def find(self, key: str, outputs: Outputs) -> dict[str, Any] | None:
-        """Return a result, or None when it is not there or not to be used.
-
-        Parameters
-        ----------
-        key : str
-            64 hexadecimal digits.
-        outputs : Outputs
-            All that it may put back.
-
-        Returns
-        -------
-        dict or None
-            As `keep` was given it.
-        """
+        """Return a result, or None when it is not there or not to be used."""
         path = self.entry_path(key)
         self.refused.pop(key, None)
         with suppress(OSError):
@@ -153,27 +117,7 @@ class Cache:
     def keep(
         self, key: str, body: Mapping[str, Any], outputs: Mapping[str, Path]
     ) -> dict[str, Any]:
-        """Keep a result.
-
-        Parameters
-        ----------
-        key : str
-            64 hexadecimal digits.
-        body : Mapping of str to object
-            What else to remember.
-        outputs : Mapping of str to Path
-            Files by the name they are restored under.
-
-        Returns
-        -------
-        dict
-            What is kept, with ``outputs`` as digest, size and mode by name.
-
-        Raises
-        ------
-        OSError
-            It cannot be written; nothing is kept then.
-        """
+        """Keep a result."""
         with self.lock(fcntl.LOCK_SH):
             kept = {name: self._keep_file(path) for name, path in outputs.items()}
             found = {**body, "key": key, "outputs": kept, "made_at": time.time()}
@@ -188,28 +132,7 @@ class Cache:
     def restore(
         self, entry: Mapping[str, Any], outputs: Outputs
     ) -> tuple[Path, ...] | None:
-        """Make the outputs of a result what they were, as far as they are the step's.
-
-        Parameters
-        ----------
-        entry : Mapping of str to object
-            As `find` returned it.
-        outputs : Outputs
-            Those of its step.
-
-        Returns
-        -------
-        tuple of Path or None
-            What else is in the outputs, and left alone. None when a file is gone or is
-            not what it was: the step has to run.
-
-        Raises
-        ------
-        ConflictError
-            A file that is not the step's is in the way; nothing was done.
-        OSError
-            An output cannot be written.
-        """
+        """Restore the outputs of a result, as far as they are the step's own."""
         wanted: Mapping[str, Any] = entry["outputs"]
         if None in wanted.values():
             return None  # it could not be written
@@ -364,8 +287,6 @@ def _copy(source: Path, target: Path, draft: Path, *, expected: str, mode: int) 
 def is_entry(body: Mapping[str, Any]) -> bool:
     """Return whether what was read has the form of an entry.
 
-    Examples
-    --------
     >>> is_entry({"key": "..", "outputs": {}})
     False
     """

@@ -16,18 +16,7 @@ _GRACE_S = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collected:
-    """What was taken out of the cache.
-
-    Attributes
-    ----------
-    n_entries, n_files : int
-        Results, those that cannot be read among them, and files that no result names
-        any more.
-    freed_bytes : int
-        Of these files.
-    left_bytes : int
-        Of those that stay.
-    """
+    """What was taken out of the cache."""
 
     n_entries: int
     n_files: int
@@ -42,24 +31,7 @@ def collect(
     older_than_s: float | None = None,
     now: float | None = None,
 ) -> Collected:
-    """Take out results, those that were not used for longest first.
-
-    Parameters
-    ----------
-    cache : Cache
-        Of a project; who keeps a result meanwhile is waited for, and waits.
-    max_bytes : int, optional
-        Bytes of outputs that may stay.
-    older_than_s : float, optional
-        Seconds since the last use after which one goes.
-    now : float, optional
-        Seconds since 1970; the time now by default.
-
-    Returns
-    -------
-    Collected
-        What went.
-    """
+    """Take out results, those that were not used for longest first."""
     now = time.time() if now is None else now
     with cache.lock(fcntl.LOCK_EX):
         return _collect(cache, max_bytes, older_than_s, now)

@@ -26,15 +26,7 @@ _PATIENCE_WITH_TABLES_S = 120.0  # MLflow makes those of a database on first use
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
-    """The journal of a run, to be sent.
-
-    Attributes
-    ----------
-    settings : Settings
-        The project's.
-    key : str
-        The run's.
-    """
+    """The journal of a run, to be sent."""
 
     settings: Settings
     key: str
@@ -45,13 +37,6 @@ class Courier:
 
     There is none where this process has loaded MLflow itself, or cannot have another
     forked.
-
-    Parameters
-    ----------
-    store : Store
-        Where to.
-    environment : callable
-        Returns the variables to add to the environment of that process.
     """
 
     def __init__(
@@ -62,18 +47,7 @@ class Courier:
         self._is_given_up = False
 
     def send(self, run: LeftRun) -> bool:
-        """Have all sent that a run was given so far, and wait for it.
-
-        Parameters
-        ----------
-        run : LeftRun
-            It is told its id.
-
-        Returns
-        -------
-        bool
-            False when it was not: from then on the caller is to see to that.
-        """
+        """Have all sent that a run was given so far, and wait for it."""
         process = self._process or self._begin()
         if process is None:
             return False
@@ -105,19 +79,7 @@ class Courier:
 
 
 def deliver(letter: Letter) -> str:
-    """Send a journal, in the process that was forked for it.
-
-    Parameters
-    ----------
-    letter : Letter
-        Which.
-
-    Returns
-    -------
-    str
-        The run's id, or its key where another process has sent all of it; "" when not
-        all could be sent.
-    """
+    """Send a journal, in the process that was forked for it."""
     from nbmlops.tracking.disks import places
     from nbmlops.tracking.spool import Spool
     from nbmlops.tracking.syncing import send_journal

@@ -19,13 +19,7 @@ _TIMES = {
 
 
 class Cover:
-    """Masks a notebook, cell by cell while it runs and whole at the end.
-
-    Attributes
-    ----------
-    secrets : frozenset of str
-        Those that have come up so far.
-    """
+    """Masks a notebook, cell by cell while it runs and whole at the end."""
 
     def __init__(self) -> None:
         self.secrets: frozenset[str] = frozenset()

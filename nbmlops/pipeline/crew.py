@@ -19,15 +19,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """A worker ended in place of an answer.
-
-    Attributes
-    ----------
-    words : str
-        Its last ones.
-    was_late : bool
-        Whether it was stopped because its task took too long.
-    """
+    """A worker ended in place of an answer."""
 
     words: str
     was_late: bool
@@ -38,20 +30,6 @@ class Crew(Generic[Item]):
 
     While it is entered, in the main thread, an interrupt is counted and not raised, and
     the second one stops the workers. When it is left, all of them have ended.
-
-    Parameters
-    ----------
-    engine : Engine
-        What starts them.
-    module : str
-        What they run; see `Engine.start`.
-    environment : callable
-        Returns the variables to add to their environment; called for the first.
-
-    Attributes
-    ----------
-    has_lost : bool
-        Whether a worker ended in place of an answer.
     """
 
     def __init__(
@@ -95,22 +73,7 @@ class Crew(Generic[Item]):
             self._engine.expect(self._module, self._environment())
 
     def give(self, item: Item, task: object, *, limit_s: float | None = None) -> None:
-        """Have a task done.
-
-        Parameters
-        ----------
-        item : object
-            What its answer belongs to.
-        task : object
-            It can be pickled.
-        limit_s : float, optional
-            Seconds after which its worker is stopped, above 0.
-
-        Raises
-        ------
-        NbmlopsError
-            The engine has nothing to do it on.
-        """
+        """Have a task done."""
         idle = next((w for w in self._workers if w.task is None), None)
         if idle is None:
             idle = self._engine.start(self._module, self._environment())
@@ -120,18 +83,7 @@ class Crew(Generic[Item]):
         idle.give(task, limit_s=limit_s)
 
     def wait(self, pause_s: float = _TICK_S) -> list[tuple[Item, object | Ended]]:
-        """Return what was answered, as soon as there is something, or an interrupt.
-
-        Parameters
-        ----------
-        pause_s : float, default=0.5
-            Seconds to wait at most, at least 0.
-
-        Returns
-        -------
-        list of (item, answer)
-            Maybe none; the answer is `Ended` when there will be none.
-        """
+        """Return what was answered, as soon as there is something, or an interrupt."""
         found: list[tuple[Item, object | Ended]] = []
         for key, _ in self._selector.select(min(pause_s, _TICK_S)):
             if key.data is None:

@@ -32,18 +32,6 @@ _PART = re.compile(r"(?:\*|(\w+)(?:-(\w+))?)(?:/(\d+))?")
 def cron_fault(text: str) -> str | None:
     """Return what is wrong with a cron expression, or None.
 
-    Parameters
-    ----------
-    text : str
-        Minute, hour, day of the month, month and day of the week.
-
-    Returns
-    -------
-    str or None
-        One sentence.
-
-    Examples
-    --------
     >>> cron_fault("0 3 * * mon-fri") is None
     True
     >>> cron_fault("61 3 * * *")

@@ -21,18 +21,6 @@ class Depot:
 
     Whoever reads from it checks what is read: what others wrote may be half of it, or
     gone. When it does not answer, that is said once, and it counts as empty.
-
-    Parameters
-    ----------
-    url : str
-        The folder, such as ``s3://bucket/folder``; credentials are fsspec's.
-
-    Raises
-    ------
-    DependencyError
-        fsspec, or what it needs for such a URL, is not installed.
-    UsageError
-        There is no such kind of file system.
     """
 
     def __init__(self, url: str) -> None:

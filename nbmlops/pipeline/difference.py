@@ -29,25 +29,6 @@ def diff_cells(
 ) -> tuple[CellDifference, ...]:
     """Return the code cells of two notebooks that are not the same.
 
-    Parameters
-    ----------
-    before : sequence of str
-        Sources of the first notebook's code cells, in order.
-    after : sequence of str
-        Those of the second.
-
-    Returns
-    -------
-    tuple of CellDifference
-        In order; white space around a cell does not count.
-
-    Notes
-    -----
-    Equal cells are matched first. nbdime aligns what lies between them, with a
-    likeness of cells whose cost grows with their length, not with its square.
-
-    Examples
-    --------
     >>> (cell,) = diff_cells(["x = 1", "fit(x)"], ["x = 2", "fit(x)"])
     >>> cell.change, cell.positions, cell.lines
     ('changed', (1, 1), ('- x = 1', '+ x = 2'))

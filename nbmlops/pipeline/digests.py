@@ -20,20 +20,7 @@ def sharded(folder: Path, name: str) -> Path:
 
 
 def write_record(path: Path, document: object) -> None:
-    """Write JSON so that a reader sees all of it or none.
-
-    Parameters
-    ----------
-    path : Path
-        The file; folders above it are made.
-    document : object
-        What JSON knows.
-
-    Raises
-    ------
-    OSError
-        It cannot be written.
-    """
+    """Write JSON so that a reader sees all of it or none."""
     write_bytes(path, json.dumps(document).encode())
 
 
@@ -61,60 +48,18 @@ def read_record(path: Path) -> Any | None:  # noqa: ANN401 - whatever was writte
 
 
 class Digests:
-    """Digests of files, remembered by their size, times and inode.
-
-    Parameters
-    ----------
-    folder : Path
-        Where they are remembered; any number of processes may share it.
-    """
+    """Digests of files, remembered by their size, times and inode."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[tuple[str, str], tuple[list[int], Any]] = {}
 
     def sha256(self, path: Path) -> str:
-        """Return the sha256 of a file's content.
-
-        Parameters
-        ----------
-        path : Path
-            A file.
-
-        Returns
-        -------
-        str
-            64 hexadecimal digits.
-
-        Raises
-        ------
-        OSError
-            It cannot be read.
-        """
+        """Return the sha256 of a file's content."""
         return str(self.derived(path, "sha256", _sha256))
 
     def derived(self, path: Path, kind: str, compute: Callable[[Path], Any]) -> Any:  # noqa: ANN401
-        """Return what is computed from a file's content alone.
-
-        Parameters
-        ----------
-        path : Path
-            A file.
-        kind : str
-            What is computed; changes when ``compute`` does.
-        compute : callable
-            Given the path; returns what JSON knows.
-
-        Returns
-        -------
-        object
-            As computed, maybe by another process.
-
-        Raises
-        ------
-        OSError
-            It cannot be read.
-        """
+        """Return what is computed from a file's content alone."""
         name = str(path)
         stamp = _stamp(path)
         known = self._known.get((name, kind))

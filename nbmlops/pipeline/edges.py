@@ -18,15 +18,7 @@ from nbmlops.pipeline.templates import has_template, references
 
 
 class Edges:
-    """Finds the needs of steps.
-
-    Parameters
-    ----------
-    ground : Ground
-        The draft.
-    looks : Mapping of str to Look
-        What is known of the notebooks that could be read.
-    """
+    """Finds the needs of steps."""
 
     def __init__(self, ground: Ground, looks: Mapping[str, Look]) -> None:
         self._ground, self._looks = ground, looks

@@ -22,19 +22,7 @@ How = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """How the execution of a notebook ended.
-
-    Attributes
-    ----------
-    how : str
-        ``finished`` only when every cell came to its end.
-    cell_index : int or None
-        The cell it ended in, from 0 in the executed notebook; None between cells.
-    reason : str
-        One line, may be "".
-    traceback : str
-        The cell's traceback, or the kernel's last words; without colour codes.
-    """
+    """How the execution of a notebook ended."""
 
     how: How
     cell_index: int | None = None

@@ -40,29 +40,7 @@ _log.addHandler(logging.NullHandler())
 
 
 class StepClient(PapermillNotebookClient):  # type: ignore[misc]
-    """Runs a notebook once, in a kernel of its own that is gone when `run` returns.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        What `inject` returned; it is filled with outputs.
-    kernel_name : str
-        Name of an installed kernel.
-    folder : Path
-        The kernel's working folder.
-    env : Mapping of str to str
-        The kernel's environment.
-    timeout_s : float or None
-        Seconds from the start of the kernel to the end of the last cell.
-    cell_timeout_s : float, optional
-        Seconds each cell may take.
-    specs : KernelSpecManager
-        What knows the kernel.
-    on_failure : callable
-        Called without arguments while the kernel of a failed notebook still lives.
-    keeper : Keeper, optional
-        What keeps the notebook while it runs.
-    """
+    """Runs a notebook once, in a kernel of its own that is gone when `run` returns."""
 
     def __init__(
         self,
@@ -101,13 +79,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         self._group: int | None = None
 
     def run(self) -> Ending:
-        """Run the notebook to its end, whatever that is.
-
-        Returns
-        -------
-        Ending
-            How it ended. The kernel and the processes of its group are gone.
-        """
+        """Run the notebook to its end, whatever that is."""
         return asyncio.run(self._run())
 
     def stop(self) -> None:

@@ -43,28 +43,7 @@ _STEP_SAYS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "NBMLOPS_EXPERIMENT")
 
 
 class Execution:
-    """One execution of a notebook, from the first cell to the files that are kept.
-
-    Parameters
-    ----------
-    run : OpenRun
-        The step's run.
-    source : Path
-        The notebook that is run.
-    notebook : nbformat.NotebookNode
-        The same, as it was read.
-    source_name : str
-        What the runs of its cells name as their source.
-
-    Attributes
-    ----------
-    interrupt : KeyboardInterrupt or None
-        What interrupted it.
-    children : tuple of str
-        Runs that its cells made, the oldest first; known when it is finished.
-    values : dict of str to object
-        What its cells emitted.
-    """
+    """One execution of a notebook, from the first cell to the files that are kept."""
 
     def __init__(
         self,
@@ -124,33 +103,7 @@ class Execution:
         give_up: GiveUp | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
-        """Run the cells, in a thread so that this one can be interrupted.
-
-        Parameters
-        ----------
-        ready : nbformat.NotebookNode
-            The copy with the parameters; it is filled with outputs.
-        kernel_name : str
-            An installed kernel.
-        experiment : str
-            Experiment of the runs that the cells make.
-        timeout_s : float or None
-            Seconds it may take.
-        cell_timeout_s : float or None
-            Seconds each cell may take.
-        place : Place
-            Where its kernel runs.
-        cold : bool, default=False
-            Whether it is to be a kernel, even where a fork would do.
-        jobs : int, default=1
-            Notebooks that share the processors.
-        target : Path, optional
-            The output file, which grows while it runs.
-        give_up : callable, optional
-            Asked several times a second why the notebook is not to go on.
-        on_progress : callable, optional
-            Given a `CellProgress` whenever a cell begins.
-        """
+        """Run the cells, in a thread so that this one can be interrupted."""
         self._executed = ready
         self._timeout_s, self._cell_timeout_s = timeout_s, cell_timeout_s
         with (
@@ -244,19 +197,7 @@ class Execution:
         return list_children(self.run.store, self.run.run_id)
 
     def finish(self, target: Path | None) -> NbmlopsError | None:
-        """Keep the executed notebook, end the runs of its cells, and end its own.
-
-        Parameters
-        ----------
-        target : Path or None
-            The output file, where one was asked for.
-
-        Returns
-        -------
-        NbmlopsError or None
-            Why the step failed: its notebook, else the first of these that did; None
-            when all went well.
-        """
+        """Keep the executed notebook, end the runs of its cells, and end its own."""
         self._mask()
         problem = self._keep(target)
         if self._saver is not None:

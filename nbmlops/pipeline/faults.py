@@ -10,15 +10,7 @@ from nbmlops.errors import UsageError
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """One thing that is wrong.
-
-    Attributes
-    ----------
-    line : int
-        Where, from 1.
-    problem : str
-        One sentence, and a near match where there is one.
-    """
+    """One thing that is wrong."""
 
     line: int
     problem: str
@@ -28,20 +20,7 @@ class Fault:
 
 
 class PipelineFileError(UsageError):
-    """A pipeline file that cannot be run.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    faults : iterable of Fault
-        What is wrong, at least one.
-
-    Attributes
-    ----------
-    faults : tuple of Fault
-        By line.
-    """
+    """A pipeline file that cannot be run."""
 
     def __init__(self, path: str, faults: Iterable[Fault]) -> None:
         self.faults = tuple(sorted(set(faults)))

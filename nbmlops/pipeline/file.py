@@ -23,31 +23,7 @@ _LARGEST_BYTES = 1_000_000
 def read_pipeline(
     path: str | Path, *, settings: Settings | None = None
 ) -> tuple[PipelineSpec, dict[str, Look]]:
-    """Return a pipeline from its file, and what its notebooks declare.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    settings : Settings, optional
-        By default those of the project that the file is in.
-
-    Returns
-    -------
-    spec : PipelineSpec
-        Its steps in an order they can run in.
-    looks : dict of str to Look
-        What is known of each step's notebook.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file.
-    PipelineFileError
-        Something is wrong with it; it says all that is.
-    UsageError
-        It cannot be read.
-    """
+    """Return a pipeline from its file, and what its notebooks declare."""
     found = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
     text = _read(found, str(path))
     settings = settings or settings_of(found)
@@ -77,19 +53,7 @@ def read_pipeline(
 
 
 def settings_of(path: Path) -> Settings:
-    """Return the settings of the project that a pipeline file is in.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    Settings
-        Those of the project around the working folder, when the file is in that; else
-        those of the project around the file.
-    """
+    """Return the settings of the project that a pipeline file is in."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
     here = load_settings()
     inside = path.is_relative_to(here.project)

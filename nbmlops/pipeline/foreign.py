@@ -31,17 +31,7 @@ _TOLD = ("finished", "raised", "exited")  # by papermill itself
 
 
 class _Follower:
-    """Shows and keeps a notebook as papermill does.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        The notebook.
-    saver : Saver or None
-        What keeps it.
-    options : dict
-        papermill's.
-    """
+    """Shows and keeps a notebook as papermill does."""
 
     def __init__(
         self,
@@ -126,31 +116,7 @@ def run_for_papermill(
     output_path: str | None,
     **options: Any,
 ) -> Any:  # noqa: ANN401
-    """Run a notebook to its end; see `nbmlops.pipeline.papermill_engine.Engine`.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        The notebook; it is filled.
-    kernel_name : str or None
-        Kernel to use.
-    output_path : str or None
-        Where it is going to be written.
-    **options : dict
-        papermill's.
-
-    Returns
-    -------
-    nbformat.NotebookNode
-        The same.
-
-    Raises
-    ------
-    NotebookError
-        A cell took too long, or its process died.
-    KeyboardInterrupt
-        Somebody interrupted it; it is written as far as it came.
-    """
+    """Run a notebook to its end; see `nbmlops.pipeline.papermill_engine.Engine`."""
     kernel_name = kernel_name or notebook.metadata.kernelspec.name
     path = saver = None
     if output_path and not re.match(r"-$|[a-z][a-z0-9+.-]+:/", output_path):

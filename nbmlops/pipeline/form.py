@@ -22,27 +22,7 @@ _KINDS: Mapping[str, FieldKind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterField:
-    """How a parameter is asked for.
-
-    Attributes
-    ----------
-    name : str
-        The parameter.
-    type : str
-        Its annotation, else the type of its default; may be "".
-    kind : FieldKind
-        What it is given by; ``value`` for what is typed as on a command line.
-    default : str
-        Its default as it is typed; "" where there is none, or none that can be typed.
-    default_source : str
-        Its default as the notebook writes it; "" when it has to be given.
-    choices : tuple of str
-        What a ``select`` allows, as it is typed.
-    help : str
-        What the notebook says of it; may be "".
-    is_required : bool
-        Whether it has to be given.
-    """
+    """How a parameter is asked for."""
 
     name: str
     type: str
@@ -57,13 +37,6 @@ class ParameterField:
 def fields_of(declared: Mapping[str, Parameter] | None) -> tuple[ParameterField, ...]:
     """Return a field for each of a notebook's parameters, in its order.
 
-    Parameters
-    ----------
-    declared : Mapping of str to Parameter or None
-        What the parameters cell declares; None when the notebook has no such cell.
-
-    Examples
-    --------
     >>> C = Parameter(name="C", type="float", default=1.0, default_source="1.0",
     ...               is_literal=True)
     >>> [field.kind for field in fields_of({"C": C})]
@@ -97,8 +70,6 @@ def _field(parameter: Parameter) -> ParameterField:
 def typed(value: object) -> str:
     """Return a value as it is typed: text as it is, all else as JSON where that can.
 
-    Examples
-    --------
     >>> typed((50, 50)), typed(None), typed(True), typed("gini")
     ('[50, 50]', 'null', 'true', 'gini')
     """

@@ -16,13 +16,7 @@ _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 
 class Forms:
-    """Reads values; what is not of its form is a fault, and None.
-
-    Parameters
-    ----------
-    faults : list of Fault
-        What is wrong is added here.
-    """
+    """Reads values; what is not of its form is a fault, and None."""
 
     def __init__(self, faults: list[Fault]) -> None:
         self._faults = faults

@@ -29,23 +29,7 @@ class _Node(dict[str, Any]):
 
 
 def glance(path: Path) -> Any:  # noqa: ANN401 - as nbformat's
-    """Return the notebook in a file, for its code, parameters and metadata.
-
-    Parameters
-    ----------
-    path : Path
-        An existing file.
-
-    Returns
-    -------
-    mapping
-        As `nbmlops.pipeline.notebook.read_notebook`.
-
-    Raises
-    ------
-    UsageError
-        It is not a notebook.
-    """
+    """Return the notebook in a file, for its code, parameters and metadata."""
     try:
         document = json.loads(path.read_bytes(), object_hook=_Node)
     except (ValueError, RecursionError, OSError):
@@ -94,36 +78,12 @@ def _are_outputs(value: object) -> bool:
 
 
 def kernel_of(notebook: Any, given: str | None = None) -> str:  # noqa: ANN401
-    """Return the name of the kernel a notebook is run with.
-
-    Parameters
-    ----------
-    notebook : mapping
-        A notebook.
-    given : str, optional
-        The name that wins over the notebook's.
-    """
+    """Return the name of the kernel a notebook is run with."""
     return str(given or notebook.metadata.get("kernelspec", {}).get("name", "python3"))
 
 
 def read_kernel(name: str) -> dict[str, Any]:
-    """Return the spec of an installed kernel.
-
-    Parameters
-    ----------
-    name : str
-        Its name.
-
-    Returns
-    -------
-    dict
-        As in ``kernel.json``; with ``argv``.
-
-    Raises
-    ------
-    NotFoundError
-        There is none of that name.
-    """
+    """Return the spec of an installed kernel."""
     from jupyter_core.paths import jupyter_path
 
     for folder in jupyter_path("kernels"):

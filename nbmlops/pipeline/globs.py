@@ -26,24 +26,6 @@ class PathPattern:
     ``*``, ``?`` and ``[...]`` stay inside of one name and fit hidden ones, too; ``**``
     is zero or more folders. What fits stands for all files below it. A name that is
     there, or is about to be made, is that file even if it looks like a glob.
-
-    Parameters
-    ----------
-    folder : Path
-        What the text is relative to.
-    text : str
-        The path or glob.
-    made : iterable of Path, default=()
-        Files that count as there.
-
-    Attributes
-    ----------
-    path : Path
-        Folder and text, normalized.
-    is_glob : bool
-        Whether it may stand for several paths.
-    base : Path
-        The part before the first name with a wildcard.
     """
 
     def __init__(self, folder: Path, text: str, made: Iterable[Path] = ()) -> None:

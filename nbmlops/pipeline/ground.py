@@ -18,15 +18,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What is known of a step's notebook.
-
-    Attributes
-    ----------
-    declared : dict of str to Parameter or None
-        As `nbmlops.pipeline.notebook.parameters`.
-    emitted : frozenset of str
-        Names it emits; ``*`` when there may be others.
-    """
+    """What is known of a step's notebook."""
 
     declared: Mapping[str, Parameter] | None
     emitted: frozenset[str]
@@ -34,19 +26,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """A draft, where its file is, and the faults found so far.
-
-    Attributes
-    ----------
-    path : Path
-        The pipeline file.
-    readable : tuple of Path
-        The project's folder, and others that inputs may be in.
-    draft : Draft
-        What the file says.
-    faults : list of Fault
-        What is wrong is added here.
-    """
+    """A draft, where its file is, and the faults found so far."""
 
     path: Path
     readable: tuple[Path, ...]

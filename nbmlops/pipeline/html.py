@@ -25,22 +25,7 @@ _one_by_one = threading.Lock()
 
 
 def to_html(notebook: Any, *, folder: Path, title: str) -> str:  # noqa: ANN401
-    """Return a notebook as one HTML page that loads nothing.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        The notebook; a widget shows its static form, a formula its LaTeX.
-    folder : Path
-        Where the images that its markdown names are; they are embedded.
-    title : str
-        The page's title.
-
-    Returns
-    -------
-    str
-        HTML. What outputs load by themselves is theirs.
-    """
+    """Return a notebook as one HTML page that loads nothing."""
     resources = {"metadata": {"path": str(folder), "name": title}}
     with _one_by_one:
         page, _ = _exporter().from_notebook_node(notebook, resources=resources)

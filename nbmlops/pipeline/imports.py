@@ -21,20 +21,7 @@ _KIND = "imports 1"
 
 @dataclass(slots=True)
 class Facts:
-    """What a piece of code says of itself.
-
-    Attributes
-    ----------
-    modules : list of str
-        Names it imports, with leading dots where they are relative; those that may be
-        modules or names in one, too.
-    files : list of str
-        Scripts it runs.
-    paths : list of str
-        Folders it adds to ``sys.path``.
-    emitted : list of str
-        Names it emits; ``*`` for such as are known at run time only.
-    """
+    """What a piece of code says of itself."""
 
     modules: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -44,17 +31,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What a notebook depends on beside its own cells.
-
-    Attributes
-    ----------
-    files : tuple of Path
-        Modules and scripts of the project, those that they import included.
-    packages : tuple of str
-        Top level names of all other modules, those of Python itself left out.
-    emitted : frozenset of str
-        Names that the code emits; ``*`` when there may be others.
-    """
+    """What a notebook depends on beside its own cells."""
 
     files: tuple[Path, ...]
     packages: tuple[str, ...]
@@ -64,18 +41,6 @@ class Imported:
 def facts_of(code: str) -> Facts:
     r"""Return what a cell imports, runs and emits.
 
-    Parameters
-    ----------
-    code : str
-        Its source.
-
-    Returns
-    -------
-    Facts
-        Nothing of what is not Python.
-
-    Examples
-    --------
     >>> facts_of("import numpy as np\nfrom .a import b").modules
     ['numpy', '.a', '.a.b']
     """
@@ -128,22 +93,6 @@ def read_imports(
     A module counts as the project's when it is found below the project's folder: in the
     notebook's folder, in one that the cells add to ``sys.path``, or in one of this
     Python's path. What is imported by a name made at run time is not seen.
-
-    Parameters
-    ----------
-    sources : iterable of str
-        The cells.
-    folder : Path
-        The notebook's folder.
-    project : Path
-        The project's folder.
-    digests : Digests
-        Remembers what modules say.
-
-    Returns
-    -------
-    Imported
-        Files ordered by path.
     """
     return _Search(folder, project, digests).read([facts_of(each) for each in sources])
 

@@ -39,28 +39,7 @@ def inject(
     *,
     kernel_name: str,
 ) -> Any:  # noqa: ANN401
-    """Return a copy of a notebook, ready to run with these parameters.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        The notebook; it is left as it is. What an earlier run injected is dropped.
-    values : Mapping of str to object
-        Checked values.
-    kernel_name : str
-        The kernel that will run it.
-
-    Returns
-    -------
-    nbformat.NotebookNode
-        With a cell tagged ``injected-parameters`` behind the parameters cell when
-        there are values.
-
-    Raises
-    ------
-    UsageError
-        The language has no way to write a value.
-    """
+    """Return a copy of a notebook, ready to run with these parameters."""
     copy = load_notebook_node(notebook)
     copy.cells = [
         cell for cell in copy.cells if INJECTED not in cell.metadata.get("tags", [])

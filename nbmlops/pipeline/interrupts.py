@@ -25,11 +25,6 @@ class Interrupts:
     """Counts signals instead of raising them, in the main thread.
 
     Entering it gives a file that is readable when one came.
-
-    Attributes
-    ----------
-    count : int
-        How often it was interrupted; a signal to terminate counts twice.
     """
 
     def __init__(self) -> None:
@@ -65,22 +60,7 @@ class Interrupts:
 def run_interruptibly(
     client: Client, give_up: GiveUp | None = None
 ) -> tuple[Ending, KeyboardInterrupt | None]:
-    """Run a notebook in a thread, so that this one can be interrupted meanwhile.
-
-    Parameters
-    ----------
-    client : Client
-        What runs it; it is stopped by an interrupt.
-    give_up : callable, optional
-        Asked several times a second why it is not to go on; it is stopped by an answer.
-
-    Returns
-    -------
-    Ending
-        How it ended.
-    KeyboardInterrupt or None
-        What interrupted it first.
-    """
+    """Run a notebook in a thread, so that this one can be interrupted meanwhile."""
     ending: Ending | None = None
     interrupt: KeyboardInterrupt | None = None
     why = ""

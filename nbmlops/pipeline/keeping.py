@@ -20,19 +20,7 @@ from nbmlops.store.children import list_children
 
 @dataclass(slots=True)
 class Result:
-    """What a unit has come to.
-
-    Attributes
-    ----------
-    run_id : str
-        Its run.
-    duration_s : float
-        Seconds it took.
-    values : Mapping of str to object
-        What it emitted.
-    notes : list of str
-        What the user should know.
-    """
+    """What a unit has come to."""
 
     run_id: str
     duration_s: float

@@ -40,17 +40,7 @@ _WORDS = {
 
 
 class Keys:
-    """Finds the parts of the keys of a pipeline's steps.
-
-    Parameters
-    ----------
-    folder : Path
-        The pipeline file's folder.
-    project : Path
-        The project's folder.
-    home : Path
-        The folder of all that nbmlops keeps for the project.
-    """
+    """Finds the parts of the keys of a pipeline's steps."""
 
     def __init__(self, folder: Path, project: Path, home: Path) -> None:
         self._folder, self._project, self._home = folder, project, home
@@ -67,37 +57,7 @@ class Keys:
         gone: Collection[Path] = (),
         slot: str = "",
     ) -> Parts:
-        """Return the parts of a step's key.
-
-        Parameters
-        ----------
-        step : Step
-            The step.
-        params : Mapping of str to object
-            What it is given.
-        upstream : Mapping of str to str
-            Key of each step it needs.
-        made : Mapping of str to str, optional
-            sha256 of the files that those make, by path, where they may not be there
-            yet.
-        gone : collection of Path, default=()
-            Files that are to go before it runs.
-        slot : str, default=""
-            What names the unit among all of the project: an effect that is to be once
-            is its own, and that of no other step that does the same.
-
-        Returns
-        -------
-        Parts
-            Digests of all that its result depends on.
-
-        Raises
-        ------
-        NotFoundError
-            The notebook or an input is gone.
-        UsageError
-            The notebook is none any more.
-        """
+        """Return the parts of a step's key."""
         if step.action is not None:
             told = {
                 name: _canonical(each) for name, each in step.action.options.items()
@@ -175,8 +135,6 @@ class Keys:
 def key_of(parts: Parts) -> str:
     """Return the key of a step's result: 64 hexadecimal digits.
 
-    Examples
-    --------
     >>> len(key_of({"code": {"": "ab"}}))
     64
     """
@@ -187,18 +145,6 @@ def key_of(parts: Parts) -> str:
 def changes(before: Parts, after: Parts) -> str:
     """Return in words what differs between the parts of two keys.
 
-    Parameters
-    ----------
-    before, after : Parts
-        As `Keys.parts` returns them.
-
-    Returns
-    -------
-    str
-        "" when nothing does.
-
-    Examples
-    --------
     >>> changes({"params": {"C": "1"}}, {"params": {"C": "2"}})
     'param C changed'
     """

@@ -34,29 +34,7 @@ def launch(
     file: Path,
     options: Mapping[str, object],
 ) -> LiveRun:
-    """Start a run in a process of its own, and return it without waiting.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-    kind : {"pipeline", "step"}
-        What to execute.
-    file : Path
-        The pipeline file or the notebook, absolute.
-    options : Mapping of str to object
-        For `Pipeline.run` or `run_notebook`, checked already.
-
-    Returns
-    -------
-    LiveRun
-        As it begins.
-
-    Raises
-    ------
-    ConflictError
-        A run of this file is under way.
-    """
+    """Start a run in a process of its own, and return it without waiting."""
     name = os.path.relpath(file, settings.project)
     newest = watching.find_newest(settings.home, name, kind)
     if newest is not None and newest.status == "RUNNING":
@@ -89,27 +67,7 @@ def launch(
 
 
 def stop(settings: Settings, live_id: str) -> LiveRun:
-    """Tell a run to stop, whoever started it; said twice, not to wait for its steps.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-    live_id : str
-        Its id.
-
-    Returns
-    -------
-    LiveRun
-        As it is now; one that has ended is left as it is.
-
-    Raises
-    ------
-    NotFoundError
-        There is none of that id.
-    ConflictError
-        It runs on another machine or as another user.
-    """
+    """Tell a run to stop, whoever started it; said twice, not to wait for its steps."""
     found = watching.get_live(settings.home, live_id)
     owner = watching.owner_of(settings.home, live_id)
     if owner is None:

@@ -31,21 +31,7 @@ def folder_of(home: Path, live_id: str) -> Path:
 
 
 class Live:
-    """Tells on disk how far a run has come; a disk that is full is no fault of the run.
-
-    Parameters
-    ----------
-    folder : Path
-        Where; see `folder_of`.
-    kind : {"pipeline", "step", "sweep"}
-        What is executed.
-    path : str
-        Its file, relative to the project.
-    owner : Owner, optional
-        The process that runs it; this one by default.
-    keeps_notebooks : bool, default=False
-        Whether executed notebooks are kept here as they grow.
-    """
+    """Writes a run's progress to disk; a full disk does not fail the run."""
 
     def __init__(
         self,

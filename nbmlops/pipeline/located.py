@@ -40,15 +40,7 @@ _resolve(
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A value of the file and where it stands.
-
-    Attributes
-    ----------
-    value : object
-        A scalar, a list of `Located`, or a dict of str to `Located`.
-    line : int
-        From 1; of a mapping's value, the line of its key.
-    """
+    """A value of the file and where it stands."""
 
     value: Any
     line: int
@@ -78,20 +70,6 @@ class Located:
 def read_located(text: str, faults: list[Fault]) -> Located | None:
     """Return the one document in a text.
 
-    Parameters
-    ----------
-    text : str
-        YAML.
-    faults : list of Fault
-        What is wrong is added here.
-
-    Returns
-    -------
-    Located or None
-        None when it cannot be read at all, or is empty.
-
-    Examples
-    --------
     >>> read_located("on: 1e-3", []).plain()
     {'on': 0.001}
     """

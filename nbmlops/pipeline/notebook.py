@@ -38,25 +38,7 @@ _ASSIGNMENT = re.compile(
 
 
 def find_notebook(path: str | Path) -> Path:
-    """Return the absolute path of a notebook on this machine.
-
-    Parameters
-    ----------
-    path : str or Path
-        A file; braces and spaces in it stand for themselves.
-
-    Returns
-    -------
-    Path
-        An existing file.
-
-    Raises
-    ------
-    UsageError
-        It is a URL or a folder.
-    NotFoundError
-        There is no such file.
-    """
+    """Return the absolute path of a notebook on this machine."""
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(path), re.IGNORECASE):
         raise UsageError(
             f"{str(path)!r} is a URL.", fix="Download the notebook and name the file."
@@ -76,23 +58,7 @@ def find_notebook(path: str | Path) -> Path:
 
 
 def read_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat ships no types
-    """Return the notebook in a file, as nbformat's current version 4.
-
-    Parameters
-    ----------
-    path : Path
-        An existing file.
-
-    Returns
-    -------
-    nbformat.NotebookNode
-        A valid notebook.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be read, or is not a notebook.
-    """
+    """Return the notebook in a file, as nbformat's current version 4."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -106,25 +72,7 @@ def read_notebook(path: Path) -> Any:  # noqa: ANN401 - nbformat ships no types
 
 
 def parse_notebook(text: str, name: str) -> Any:  # noqa: ANN401 - as above
-    """Return the notebook in a text, as nbformat's current version 4.
-
-    Parameters
-    ----------
-    text : str
-        What an ``.ipynb`` file holds.
-    name : str
-        What to call it in an error.
-
-    Returns
-    -------
-    nbformat.NotebookNode
-        A valid notebook.
-
-    Raises
-    ------
-    UsageError
-        The text is not a notebook.
-    """
+    """Return the notebook in a text, as nbformat's current version 4."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -182,20 +130,7 @@ def _not_a_notebook(name: str, why: str) -> UsageError:
 
 
 def tagged(notebook: Any, tag: str) -> int | None:  # noqa: ANN401
-    """Return the position of the first code cell with a tag.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        A notebook.
-    tag : str
-        A cell tag.
-
-    Returns
-    -------
-    int or None
-        From 0; None when there is none.
-    """
+    """Return the position of the first code cell with a tag."""
     return next(
         (
             index
@@ -207,36 +142,14 @@ def tagged(notebook: Any, tag: str) -> int | None:  # noqa: ANN401
 
 
 def language(notebook: Any) -> str:  # noqa: ANN401
-    """Return the language a notebook says it is written in.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        A notebook.
-
-    Returns
-    -------
-    str
-        As the notebook spells it; ``python`` when it does not say.
-    """
+    """Return the language a notebook says it is written in."""
     metadata = notebook.metadata
     name = metadata.get("language_info", {}).get("name")
     return str(name or metadata.get("kernelspec", {}).get("language") or "python")
 
 
 def code_sources(notebook: Any) -> list[str]:  # noqa: ANN401
-    """Return a notebook's code, as its hash takes it.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        A notebook.
-
-    Returns
-    -------
-    list of str
-        Sources of its code cells in order, without injected parameters.
-    """
+    """Return a notebook's code, as its hash takes it."""
     return [
         cell.source
         for cell in notebook.cells
@@ -245,24 +158,7 @@ def code_sources(notebook: Any) -> list[str]:  # noqa: ANN401
 
 
 def parameters(notebook: Any) -> dict[str, Parameter] | None:  # noqa: ANN401
-    """Return what a notebook's parameters cell declares.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        A notebook.
-
-    Returns
-    -------
-    dict of str to Parameter or None
-        In the order of the cell, the last assignment to a name counting; None when
-        no code cell is tagged ``parameters``.
-
-    Raises
-    ------
-    UsageError
-        The cell is not valid Python.
-    """
+    """Return what a notebook's parameters cell declares."""
     index = tagged(notebook, PARAMETERS)
     if index is None:
         return None

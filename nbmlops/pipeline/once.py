@@ -29,17 +29,7 @@ _CLOCK_S = 0.02  # the clock of files may run so far behind
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What is known of a step that was done, and its result not kept.
-
-    Attributes
-    ----------
-    run_id : str or None
-        Its run, where it came to its end.
-    values : Mapping of str to object
-        What it emitted, as far as that may be on disk.
-    begun_at : float
-        When it began, in seconds since 1970: what it wrote is not older.
-    """
+    """What is known of a step that was done, and its result not kept."""
 
     run_id: str | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -47,15 +37,7 @@ class Effect:
 
 
 class Intent:
-    """The record of a step that is to be done once.
-
-    Parameters
-    ----------
-    home : Path
-        The folder of all that nbmlops keeps for the project.
-    key : str
-        Key of the step's result.
-    """
+    """The record of a step that is to be done once."""
 
     def __init__(self, home: Path, key: str) -> None:
         self._path = sharded(home / "pipelines" / "once", key)
@@ -96,26 +78,7 @@ class Intent:
         return owner is not None and not owner.is_dead(heard_at=now, now=now)
 
     def effect(self, step: Step, folder: Path) -> Effect | None:
-        """Return what is known of the step, when it was done.
-
-        Parameters
-        ----------
-        step : Step
-            The step.
-        folder : Path
-            What its outputs are relative to.
-
-        Returns
-        -------
-        Effect or None
-            None when it was never begun.
-
-        Raises
-        ------
-        ConflictError
-            It was begun, and whether its effect took place is not known; or it was
-            done and has not made its outputs.
-        """
+        """Return what is known of the step, when it was done."""
         if not self._path.exists():
             return None
         record = read_record(self._path)

@@ -11,13 +11,7 @@ from nbmlops.pipeline.units import Unit, units_of
 
 
 class Outcomes:
-    """Keeps the report of each unit.
-
-    Parameters
-    ----------
-    spec : PipelineSpec
-        The pipeline that runs.
-    """
+    """Keeps the report of each unit."""
 
     def __init__(self, spec: PipelineSpec) -> None:
         self._spec = spec
@@ -41,15 +35,7 @@ class Outcomes:
     def of_all(
         self, units: Iterable[Unit], *, was_interrupted: bool
     ) -> tuple[StepReport, ...]:
-        """Return a report of every unit, in order.
-
-        Parameters
-        ----------
-        units : iterable of Unit
-            All that there were to be.
-        was_interrupted : bool
-            Why those are missing that nothing else kept from running.
-        """
+        """Return a report of every unit, in order."""
         return tuple(
             self._find(unit) or self._not_run(unit, was_interrupted) for unit in units
         )

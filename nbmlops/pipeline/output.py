@@ -14,27 +14,7 @@ from nbmlops.errors import NbmlopsError, StoreError, UsageError
 
 
 def check_output(output: str | Path, source: Path) -> Path:
-    """Return where the executed notebook will be written, known to be writable.
-
-    Parameters
-    ----------
-    output : str or Path
-        The file asked for; folders above it are made.
-    source : Path
-        The notebook that is to be run.
-
-    Returns
-    -------
-    Path
-        Absolute, with links followed.
-
-    Raises
-    ------
-    UsageError
-        It is a URL, a folder or the notebook itself, or cannot be written.
-    StoreError
-        Its disk has no room for the notebook even without outputs.
-    """
+    """Return where the executed notebook will be written, known to be writable."""
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(output), re.IGNORECASE):
         raise UsageError(f"Output {str(output)!r} is a URL.", fix="Name a local file.")
     target = Path(output).resolve()
@@ -57,22 +37,7 @@ def check_output(output: str | Path, source: Path) -> Path:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is seen either as it was or as it is to be.
-
-    Parameters
-    ----------
-    path : Path
-        The file, in a folder that exists.
-    content : bytes
-        Its new content.
-
-    Raises
-    ------
-    UsageError
-        It cannot be written; what was there is unchanged.
-    StoreError
-        Its disk is full; what was there is unchanged.
-    """
+    """Write a file so that it is seen either as it was or as it is to be."""
     try:
         write_draft(path, content).replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
@@ -85,20 +50,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def rescue(name: str, content: bytes) -> Path | None:
-    """Write a file where there is still room, when it could not be kept elsewhere.
-
-    Parameters
-    ----------
-    name : str
-        The file's name.
-    content : bytes
-        Its content.
-
-    Returns
-    -------
-    Path or None
-        Where it is; None when there is no room there either.
-    """
+    """Write a file where there is still room, when it could not be kept elsewhere."""
     try:
         path = Path(tempfile.mkdtemp(prefix="nbmlops-"), name)
         write_whole(path, content)
@@ -108,27 +60,7 @@ def rescue(name: str, content: bytes) -> Path | None:
 
 
 def write_draft(path: Path, content: bytes, *, is_durable: bool = True) -> Path:
-    """Write content beside the file that it is to replace.
-
-    Parameters
-    ----------
-    path : Path
-        The file that is to be replaced.
-    content : bytes
-        Its new content.
-    is_durable : bool, default=True
-        Whether it is to outlive a loss of power.
-
-    Returns
-    -------
-    Path
-        The draft.
-
-    Raises
-    ------
-    OSError
-        It cannot be written; there is no draft then.
-    """
+    """Write content beside the file that it is to replace."""
     draft = path.with_name(f".nbmlops-{uuid4().hex}.tmp")
     try:
         with draft.open("xb") as file:

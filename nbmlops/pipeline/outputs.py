@@ -41,13 +41,7 @@ def lock_outputs(
     *,
     timeout_s: float = -1,
 ) -> Iterator[None]:
-    """Keep others from a step's files, and from what else is named, until the end.
-
-    Raises
-    ------
-    Timeout
-        Others have them for longer than ``timeout_s``; below 0 there is no limit.
-    """
+    """Keep others from a step's files, and from what else is named, until the end."""
     names = {os.path.normpath(folder / output) for output in step.outputs} | {*names}
     locks = home / "pipelines" / "locks"
     with ExitStack() as held:
@@ -60,19 +54,7 @@ def lock_outputs(
 
 @dataclass(slots=True)
 class Changes:
-    """What putting a kept result back takes.
-
-    Attributes
-    ----------
-    write : dict of Path to Mapping
-        Files to write, and what the result has of them.
-    modes : dict of Path to int
-        Permissions to set.
-    stale : list of Path
-        Files that the step made, and that this result does not have.
-    others : list of Path
-        What is in the outputs and is not the step's.
-    """
+    """What putting a kept result back takes."""
 
     write: dict[Path, Mapping[str, Any]] = field(default_factory=dict)
     modes: dict[Path, int] = field(default_factory=dict)
@@ -81,21 +63,7 @@ class Changes:
 
 
 class Outputs:
-    """The outputs of one step.
-
-    Parameters
-    ----------
-    step : Step
-        The step.
-    folder : Path
-        What its outputs are relative to.
-    home : Path
-        The folder of all that nbmlops keeps for the project.
-    digests : Digests
-        Those of the project.
-    seal : Seal
-        That of the project.
-    """
+    """The outputs of one step."""
 
     def __init__(
         self, step: Step, folder: Path, *, home: Path, digests: Digests, seal: Seal
@@ -154,18 +122,7 @@ class Outputs:
         return told
 
     def record(self, before: Mapping[Path, Stamp]) -> dict[Path, str]:
-        """Record what the step has made since ``before``, and return it.
-
-        Parameters
-        ----------
-        before : Mapping of Path to Stamp
-            As `stamps` returned them before it ran.
-
-        Returns
-        -------
-        dict of Path to str
-            Digest of each file that it wrote, or wrote earlier and nobody changed.
-        """
+        """Record what the step has made since ``before``, and return it."""
         known = self._recorded()
         made = {}
         for path, at in self._scan(self._declared.values()):
@@ -183,18 +140,7 @@ class Outputs:
         return [p for p, _ in self._scan(self._declared.values()) if p not in mine]
 
     def compare(self, wanted: Mapping[str, Mapping[str, Any]]) -> Changes:
-        """Return what putting a result back takes.
-
-        Parameters
-        ----------
-        wanted : Mapping of str to Mapping
-            ``sha256`` and ``mode`` of each file by name; each is held by the outputs.
-
-        Raises
-        ------
-        ConflictError
-            A file that is not the step's is in the way.
-        """
+        """Return what putting a result back takes."""
         known, found = self._recorded(), Changes()
         there = dict(self._scan(self._declared.values()))
         files = {self.path(name): kept for name, kept in wanted.items()}

@@ -15,28 +15,7 @@ from nbmlops.pipeline.templates import has_template
 def override(
     spec: PipelineSpec, looks: Mapping[str, Look], params: Mapping[str, object]
 ) -> PipelineSpec:
-    """Return the pipeline with some of its params set to other values.
-
-    Parameters
-    ----------
-    spec : PipelineSpec
-        The pipeline.
-    looks : Mapping of str to Look
-        What its notebooks declare.
-    params : Mapping of str to object
-        By ``step.name``; or by a name that the file's own ``params`` have. One that the
-        step has a grid for is no axis of the grid any more.
-
-    Returns
-    -------
-    PipelineSpec
-        Otherwise the same.
-
-    Raises
-    ------
-    UsageError
-        A step or a parameter is unknown, or a value is of another type. Names all.
-    """
+    """Return the pipeline with some of its params set to other values."""
     refuse_other(params)
     problems: list[str] = []
     steps = {step.name: step for step in spec.steps}

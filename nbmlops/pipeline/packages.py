@@ -18,15 +18,7 @@ _RECORDS = (".dist-info", ".egg-info", ".egg", "EGG-INFO")
 
 
 class Packages:
-    """The packages that are installed for a kernel's Python.
-
-    Parameters
-    ----------
-    folder : Path
-        Where it is remembered which package a module is from.
-    kernel : Mapping of str to object
-        The kernel's spec.
-    """
+    """The packages that are installed for a kernel's Python."""
 
     def __init__(self, folder: Path, kernel: Mapping[str, Any]) -> None:
         installed = {
@@ -37,18 +29,7 @@ class Packages:
         self._table = _table(folder / f"{digest[:32]}.json", tuple(there))
 
     def versions(self, modules: Iterable[str]) -> dict[str, str]:
-        """Return the versions of the packages that some modules are from.
-
-        Parameters
-        ----------
-        modules : iterable of str
-            Top level names; those of no installed package are left out.
-
-        Returns
-        -------
-        dict of str to str
-            Version by name of the package.
-        """
+        """Return the versions of the packages that some modules are from."""
         found = [self._table.get(module, {}) for module in modules]
         return {name: version for each in found for name, version in each.items()}
 

@@ -22,34 +22,7 @@ class Engine:
         output_path: str | None = None,
         **options: Any,
     ) -> Any:  # noqa: ANN401
-        """Run a notebook to its end, as papermill asks its engines.
-
-        Parameters
-        ----------
-        nb : nbformat.NotebookNode
-            The notebook with its parameters; it is filled with outputs.
-        kernel_name : str or None
-            Kernel to use; the one that the notebook names by default.
-        output_path : str, optional
-            Where papermill is to write it. A file of this machine is written while the
-            notebook runs, too.
-        **options : dict
-            As papermill's own engine: ``progress_bar``, ``log_output``,
-            ``stdout_file``, ``stderr_file``, ``execution_timeout``,
-            ``autosave_cell_every``; and ``cold``, to have a kernel even where a fork
-            would do. Others are passed over.
-
-        Returns
-        -------
-        nbformat.NotebookNode
-            The same notebook.
-
-        Raises
-        ------
-        NotebookError
-            A cell took too long or its process died: of cells that raise papermill
-            itself tells.
-        """
+        """Run a notebook to its end, as papermill asks its engines."""
         from nbmlops.pipeline.foreign import run_for_papermill
 
         return run_for_papermill(nb, kernel_name, output_path, **options)

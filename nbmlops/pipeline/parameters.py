@@ -19,23 +19,7 @@ _EXACT = (bool, int, float, str)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """A name that the notebook's parameters cell assigns.
-
-    Attributes
-    ----------
-    name : str
-        A Python identifier.
-    type : str
-        Its annotation as written, else the type of its default; "" takes any value.
-    default : object
-        Its default where that is a literal, else None.
-    default_source : str
-        The default as written; "" when there is none and a value must be given.
-    is_literal : bool
-        Whether ``default`` is the value that ``default_source`` stands for.
-    help : str
-        The comment at the end of its line, may be "".
-    """
+    """A name that the notebook's parameters cell assigns."""
 
     name: str
     type: str = ""
@@ -53,20 +37,7 @@ class Parameter:
 
 
 class ParametersError(UsageError):
-    """Values that a notebook's parameters cannot take.
-
-    Parameters
-    ----------
-    faults : Mapping of str to str
-        What is wrong with each parameter, in a sentence.
-    fix : str
-        How to mend it.
-
-    Attributes
-    ----------
-    fields : dict of str to str
-        The same.
-    """
+    """Values that a notebook's parameters cannot take."""
 
     def __init__(self, faults: Mapping[str, str], *, fix: str) -> None:
         super().__init__(" ".join(faults.values()), fix=fix)
@@ -74,18 +45,7 @@ class ParametersError(UsageError):
 
 
 def refuse_other(given: object) -> None:
-    """Refuse what gives no values by name.
-
-    Parameters
-    ----------
-    given : object
-        What was given as parameters.
-
-    Raises
-    ------
-    UsageError
-        It is no mapping.
-    """
+    """Refuse what gives no values by name."""
     if not isinstance(given, Mapping):
         raise UsageError(
             f"The parameters are {given!r:.60}, not a mapping of names to values.",
@@ -98,31 +58,6 @@ def check_parameters(
 ) -> dict[str, object]:
     """Return the given values as the notebook will see them.
 
-    Parameters
-    ----------
-    declared : Mapping of str to Parameter or None
-        What the parameters cell declares; None when the notebook has no such cell.
-    given : Mapping of str to object
-        Values by name.
-
-    Returns
-    -------
-    dict of str to object
-        The same values; a NumPy scalar has become the Python scalar, a list a tuple
-        where one is declared, and a text ``secret:NAME`` the secret of that name.
-
-    Raises
-    ------
-    UsageError
-        A name is unknown, a value is of another type than declared or could not
-        arrive unchanged, or one that has no default is missing. Names all of them.
-    NotFoundError
-        There is no secret of that name.
-    DependencyError
-        No keyring can be asked for it.
-
-    Examples
-    --------
     >>> known = {"C": Parameter(name="C", type="float", default_source="1.0")}
     >>> check_parameters(known, {"C": 2})
     {'C': 2}
@@ -171,23 +106,6 @@ def parse_text(
 ) -> object:
     """Return a command line's text as a value of the declared type.
 
-    Parameters
-    ----------
-    declared : Mapping of str to Parameter or None
-        What the parameters cell declares.
-    name : str
-        The parameter.
-    text : str
-        What was typed: JSON for a list or dict, ``null`` for None.
-
-    Returns
-    -------
-    object
-        The value; the text itself where it is none of the declared type, which
-        `check_parameters` then refuses along with all else that is wrong.
-
-    Examples
-    --------
     >>> known = {"C": Parameter(name="C", type="float", default_source="1.0")}
     >>> parse_text(known, "C", "0.5")
     0.5
@@ -205,25 +123,7 @@ def parse_text(
 
 
 def plain(value: object, depth: int = 0) -> object:
-    """Return a value made of what JSON knows, and tuples.
-
-    Parameters
-    ----------
-    value : object
-        A NumPy scalar becomes the Python scalar, a text ``secret:NAME`` the secret.
-    depth : int, default=0
-        How deep it is in what is looked at.
-
-    Returns
-    -------
-    object
-        Equal to it.
-
-    Raises
-    ------
-    ValueError
-        It cannot be; it says what it is instead.
-    """
+    """Return a value made of what JSON knows, and tuples."""
     if depth > _MAX_DEPTH:
         raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
     numpy = sys.modules.get("numpy")

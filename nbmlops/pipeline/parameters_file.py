@@ -11,26 +11,7 @@ from nbmlops.pipeline.located import read_located
 
 
 def read_parameters(path: Path) -> dict[str, object]:
-    """Return what a file of parameters gives.
-
-    Parameters
-    ----------
-    path : Path
-        A mapping of names to values in YAML, read as a pipeline file is.
-
-    Returns
-    -------
-    dict of str to object
-        Values by name, not checked against a notebook.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file.
-    UsageError
-        It cannot be read, is no mapping, or gives a name twice; all that is wrong is
-        said, each with its line.
-    """
+    """Return what a file of parameters gives."""
     text = read_text(path, "parameter file")
     faults: list[Fault] = []
     found = read_located(text, faults)
@@ -44,27 +25,7 @@ def read_parameters(path: Path) -> dict[str, object]:
 
 
 def read_text(path: Path, what: str) -> str:
-    """Return the text of a file that somebody has named.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    what : str
-        What it is to be, in an error.
-
-    Returns
-    -------
-    str
-        Without the mark that some editors begin a file with.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file.
-    UsageError
-        It cannot be read.
-    """
+    """Return the text of a file that somebody has named."""
     if not path.is_file():
         there = [each.name for each in path.parent.glob("*.*")]
         raise NotFoundError(

@@ -100,7 +100,13 @@ class Pipeline:
         return os.path.relpath(self.spec.path, self._settings.project)
 
     def graph(self) -> Graph:
-        """Return the steps and what they need: SVG in a notebook, else text."""
+        """Return the steps and what they need.
+
+        Returns
+        -------
+        Graph
+            SVG in a notebook, else text.
+        """
         return Graph(self.spec)
 
     def parse(self, params: Iterable[tuple[str, str]]) -> dict[str, object]:

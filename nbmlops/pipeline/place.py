@@ -13,21 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where and how the kernel of a step runs, other than by default.
-
-    Attributes
-    ----------
-    folder : Path or None
-        The kernel's working folder; that of the notebook by default.
-    kernels : Path or None
-        A folder of kernel specs to look for the kernel in.
-    source : str or None
-        What the run and its children name as their source; the notebook by default.
-    context : Mapping of str to str
-        Tags of the run and of its children.
-    env : Mapping of str to str
-        Variables to add to the kernel's environment.
-    """
+    """Where and how the kernel of a step runs, other than by default."""
 
     folder: Path | None = None
     kernels: Path | None = None

@@ -28,25 +28,7 @@ from nbmlops.store import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Whether a unit has to run.
-
-    Attributes
-    ----------
-    unit : Unit
-        Which.
-    params : Mapping of str to object
-        What its notebook is given.
-    key : str
-        Of its result.
-    parts : Parts
-        What the key is made of.
-    why : str
-        What changed; what made the result, when there is one.
-    entry : dict or None
-        The result that is kept, where it may stand for a run.
-    is_forced : bool
-        Whether it runs whatever is kept.
-    """
+    """Whether a unit has to run."""
 
     unit: Unit
     params: Mapping[str, object]
@@ -58,23 +40,7 @@ class Decision:
 
 
 class Planner:
-    """Decides for the steps of a pipeline, those before a step being decided first.
-
-    Parameters
-    ----------
-    spec : PipelineSpec
-        The pipeline.
-    looks : Mapping of str to Look
-        What its notebooks declare.
-    settings : Settings
-        The project's.
-    force : Collection of str, default=()
-        Steps to run whatever is kept; ``*`` for all.
-    only : str, optional
-        The step that may run; the others are what is kept of them.
-    store : Store, optional
-        Where models are registered; the project's store by default.
-    """
+    """Decides for the steps of a pipeline, those before a step being decided first."""
 
     def __init__(
         self,
@@ -105,13 +71,7 @@ class Planner:
         self._gone: set[Path] = set()
 
     def params_of(self, unit: Unit) -> dict[str, object]:
-        """Return what a unit's notebook is given, templates filled in.
-
-        Raises
-        ------
-        UsageError
-            A step before has no such value, or it does not fit.
-        """
+        """Return what a unit's notebook is given, templates filled in."""
         look = self._looks.get(unit.step.name)
         declared = (look.declared if look else None) or {}
         shared = {k: v for k, v in self.spec.params.items() if k in declared}
@@ -127,17 +87,7 @@ class Planner:
         return {name: told(v) for name, v in {**defaults, **decision.params}.items()}
 
     def decide(self, unit: Unit) -> Decision:
-        """Return whether a unit has to run, those before its step being done.
-
-        Raises
-        ------
-        UsageError
-            A step before has not made what it needs.
-        NotFoundError
-            An input is gone.
-        ConflictError
-            It is to be done once, and may have been.
-        """
+        """Return whether a unit has to run, those before its step being done."""
         step = unit.step
         params = self.params_of(unit) if step.notebook else {}
         made = {k: v for n in step.needs for k, v in self._made.get(n, {}).items()}
@@ -217,17 +167,7 @@ class Planner:
         return f"{path}\0{unit.name}{values}"
 
     def settle(self, step: Step, keys: list[str], report: StepReport) -> None:
-        """Note what a step came to, for those behind it.
-
-        Parameters
-        ----------
-        step : Step
-            The step.
-        keys : list of str
-            Of all its units.
-        report : StepReport
-            The one that the steps behind it see.
-        """
+        """Note what a step came to, for those behind it."""
         joined = sha256(" ".join(keys).encode()).hexdigest()
         self._key_of[step.name] = keys[0] if len(keys) == 1 else joined
         self.done[step.name] = report

@@ -14,19 +14,7 @@ _LONGEST = 80
 
 
 class Follower:
-    """Tells of each cell that begins, and passes on what the notebook's keeper needs.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        The notebook that is being filled.
-    tell : callable
-        Given a `CellProgress`.
-    keeper : Keeper, optional
-        What keeps the notebook.
-    expected_s : float, optional
-        Seconds it took the last time.
-    """
+    """Reports each cell that begins and forwards to the notebook's observer."""
 
     def __init__(
         self,

@@ -41,17 +41,7 @@ _GRACE_S = 2.0  # in which workers end what they do when their runner was killed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What the run of a pipeline, or of a sweep, is given at its end.
-
-    Attributes
-    ----------
-    files : Mapping of str to bytes
-        Artifacts by path.
-    tags : Mapping of str to str
-        Its tags.
-    metrics : Mapping of str to float
-        Its metrics.
-    """
+    """What the run of a pipeline, or of a sweep, is given at its end."""
 
     files: Mapping[str, bytes]
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -68,24 +58,6 @@ class Recording:
     """Records one run of a pipeline.
 
     Nothing of MLflow is loaded before a step has to run.
-
-    Parameters
-    ----------
-    store : Store
-        Where.
-    spec : PipelineSpec
-        The pipeline.
-    given : Mapping of str to object
-        Params of this run.
-    kind : {"pipeline", "sweep"}, default="pipeline"
-        Of the run; the file of a sweep is its notebook.
-    outcome : callable, optional
-        Given the report, returns what the run is given at its end.
-
-    Attributes
-    ----------
-    has_orphans : bool
-        Whether a worker, or an earlier run, went without ending its run.
     """
 
     def __init__(
@@ -163,15 +135,7 @@ class Recording:
         return {OF_RUN: self._run.key}
 
     def context(self, unit: str, cache: str) -> dict[str, str]:
-        """Return the tags of a unit's run.
-
-        Parameters
-        ----------
-        unit : str
-            Its name.
-        cache : str
-            Value of the tag ``nbmlops.cache``.
-        """
+        """Return the tags of a unit's run."""
         commit = self._tags.get(COMMIT)
         return ({COMMIT: commit} if commit else {}) | {
             PARENT: self.run_id,
@@ -223,13 +187,7 @@ class Recording:
             send_beside(self.settings)
 
     def end(self, report: PipelineReport) -> tuple[str, ...]:
-        """End the run, and return what the user should know.
-
-        Parameters
-        ----------
-        report : PipelineReport
-            What became of the steps.
-        """
+        """End the run, and return what the user should know."""
         outcome = self._outcome(report)
         for path, content in outcome.files.items():
             self._run.log_bytes(content, path)

@@ -29,23 +29,7 @@ JOURNAL = "notebook.cells.jsonl"
 
 
 def reap(store: Store) -> tuple[reaper.Reaped, ...]:
-    """End the runs whose process is gone; those of steps keep their notebooks.
-
-    Parameters
-    ----------
-    store : Store
-        Where the runs are.
-
-    Returns
-    -------
-    tuple of Reaped
-        As of `nbmlops.tracking.reaper.reap`.
-
-    Raises
-    ------
-    StoreError
-        The store did not answer.
-    """
+    """End the runs whose process is gone; those of steps keep their notebooks."""
     recover_steps(store.settings)
     return reaper.reap(store)
 
@@ -55,16 +39,6 @@ def recover_steps(settings: Settings) -> tuple[Path, ...]:
 
     Doing it twice changes nothing. What the store is to get is sent to it with the
     rest of the run's journal.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-
-    Returns
-    -------
-    tuple of Path
-        The output files that were mended.
     """
     mended = []
     for spool in reaper.find_dead(settings):
@@ -81,18 +55,7 @@ def recover_steps(settings: Settings) -> tuple[Path, ...]:
 
 
 def recover_beside(folder: Path) -> tuple[Path, ...]:
-    """Mend the output files in a folder that belong to no run.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the engine of papermill wrote its output.
-
-    Returns
-    -------
-    tuple of Path
-        The output files that were mended.
-    """
+    """Mend the output files in a folder that belong to no run."""
     mended = []
     for journal in folder.glob(".*.cells.jsonl"):
         with _whatever_it_holds():
@@ -103,20 +66,7 @@ def recover_beside(folder: Path) -> tuple[Path, ...]:
 
 
 def read_growing(home: Path, path: Path) -> dict[str, Any] | None:
-    """Return a notebook that is being executed, with the cells that have ended.
-
-    Parameters
-    ----------
-    home : Path
-        The folder of all that nbmlops keeps for the project.
-    path : Path
-        Its output file, which is written whole now and then.
-
-    Returns
-    -------
-    dict or None
-        As its JSON is; None when no step writes there now.
-    """
+    """Return a notebook that is being executed, with the cells that have ended."""
     for spool in list_journals(home):
         with _whatever_it_holds():
             journal = spool.folder / JOURNAL

@@ -41,18 +41,7 @@ class Retries:
         return self._attempts[name]
 
     def pause_s(self, step: Step, name: str, failure: str) -> float | None:
-        """Return the seconds before a unit may be begun again, or None.
-
-        Parameters
-        ----------
-        step : Step
-            Whose unit failed.
-        name : str
-            The unit's.
-        failure : str
-            How it ended; how a step that is to be done ``once`` was cut off tells
-            nothing of its effect, so that only an error of its own lets it be repeated.
-        """
+        """Return the seconds before a unit may be begun again, or None."""
         n = self._attempts[name]
         known = {"error"} if step.once else {*step.retry_on}
         if n > step.retries or failure not in known.intersection(step.retry_on):

@@ -32,36 +32,7 @@ Say = Callable[[str], None]
 
 
 class Runner:
-    """Runs a pipeline once.
-
-    Parameters
-    ----------
-    planner : Planner
-        Decides what has to run.
-    recording : Recording
-        The run of the pipeline.
-    engine : Engine
-        Where steps run.
-    worker : str
-        Module that workers run.
-    jobs : int, optional
-        Workers at most, at least 1; the engine's by default.
-    keep_going : bool
-        Whether steps that do not need a failed one go on.
-    retries : bool
-        Whether steps are begun again that may be.
-    say : callable
-        Given a line whenever something happens.
-    live : Live, optional
-        Tells those who watch; a new one by default.
-    feed : Feed, optional
-        Says one by one which runs of the one step there are to be.
-
-    Attributes
-    ----------
-    may_pass : bool
-        Whether a step was not begun again that might have been.
-    """
+    """Runs a pipeline once."""
 
     def __init__(
         self,

@@ -24,19 +24,6 @@ class Saver:
     ended is added to it. Where there is an output file it is written whole at the start
     and then at most every five seconds, less often where that takes long.
     `nbmlops.pipeline.recovery` puts the two together when this process is killed.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        The notebook that is being filled.
-    path : Path or None
-        The output file, in a folder that exists.
-    journal : Path
-        Where the journal goes, in a folder that exists.
-    masked : callable
-        Returns a cell or a notebook as it may be written.
-    every_s : float, default=5
-        Seconds between two writes of the whole, at least.
     """
 
     def __init__(
@@ -100,13 +87,7 @@ class Saver:
         return True
 
     def write(self) -> None:
-        """Write the whole into the output file, now.
-
-        Raises
-        ------
-        OSError
-            It cannot be written, or the disk is full.
-        """
+        """Write the whole into the output file, now."""
         self._write(self._masked(self._notebook))
 
     def _write(self, whole: Any) -> None:  # noqa: ANN401
@@ -136,18 +117,7 @@ class Saver:
 
 
 def version_of(path: Path) -> list[int]:
-    """Return what a renamed file keeps and another one has not; [] where there is none.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    list of int
-        Its number, the time of its last change and its size.
-    """
+    """Return what a renamed file keeps and a new one has not."""
     try:
         found = path.stat()
     except OSError:

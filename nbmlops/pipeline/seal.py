@@ -27,22 +27,7 @@ class SealError(Exception):
 
 
 class Seal:
-    """Seals records, and opens those that have the seal.
-
-    Parameters
-    ----------
-    file : Path
-        Where the key of the project is; made when the first record is sealed.
-    reference : str, optional
-        ``secret:NAME`` of a key to use instead, which others have, too.
-
-    Raises
-    ------
-    UsageError
-        The key is too short.
-    NotFoundError
-        There is no such secret.
-    """
+    """Seals records, and opens those that have the seal."""
 
     def __init__(self, file: Path, reference: str | None = None) -> None:
         self._file = file
@@ -57,25 +42,13 @@ class Seal:
             self._key = sha256(given.encode()).digest()
 
     def close(self, body: Mapping[str, Any]) -> bytes:
-        """Return a record as sealed bytes.
-
-        Raises
-        ------
-        OSError
-            The key of the project cannot be made.
-        """
+        """Return a record as sealed bytes."""
         self._key = self._key or self._read() or self._make()
         content = json.dumps(body).encode()
         return b"%s%s\n%s" % (_HEAD, self._mac(content), content)
 
     def open(self, sealed: bytes) -> dict[str, Any]:
-        """Return a record.
-
-        Raises
-        ------
-        SealError
-            It was not sealed with this key, or is none.
-        """
+        """Return a record."""
         head, _, content = sealed.partition(b"\n")
         self._key = self._key or self._read()
         if head.startswith(_HEAD):
@@ -108,13 +81,7 @@ class Seal:
 
 
 def read_sealed(sealed: bytes) -> dict[str, Any]:
-    """Return a record without a look at its seal: good to list it, never to use it.
-
-    Raises
-    ------
-    SealError
-        It is none.
-    """
+    """Return a record without a look at its seal: good to list it, never to use it."""
     head, _, content = sealed.partition(b"\n")
     if sealed.startswith(b'{"body"'):
         raise SealError("is of an earlier format; such go with: nbmlops cache gc")

@@ -47,23 +47,7 @@ _NAME = re.compile(r"[A-Za-z_][\w-]{0,99}")
 
 @dataclass(slots=True)
 class Draft:
-    """A pipeline file as far as it could be read.
-
-    Attributes
-    ----------
-    name, experiment : str or None
-        As given.
-    params : dict of str to Located
-        For all steps.
-    steps : dict of str to Step
-        Those whose form is right enough to look further.
-    params_of, grid_of, paths_of : dict
-        Where each param, grid axis and path of a step stands.
-    triggers : list of Trigger
-        Those that are right.
-    watched : dict of str to int
-        The paths that they name, and where.
-    """
+    """A pipeline file as far as it could be read."""
 
     name: str | None = None
     experiment: str | None = None
@@ -78,13 +62,7 @@ class Draft:
 
 
 class Shape:
-    """Reads a document into a `Draft`.
-
-    Parameters
-    ----------
-    faults : list of Fault
-        What is wrong is added here.
-    """
+    """Reads a document into a `Draft`."""
 
     def __init__(self, faults: list[Fault]) -> None:
         self._forms = Forms(faults)

@@ -10,13 +10,7 @@ from nbmlops.tracking.below import Below
 
 
 class CellsBelow:
-    """Shows a bar below the cell of a notebook; nothing anywhere else.
-
-    Parameters
-    ----------
-    name : str
-        The notebook that is run.
-    """
+    """Shows a bar below the cell of a notebook; nothing anywhere else."""
 
     def __init__(self, name: str) -> None:
         self._below = Below(f"running {name}")

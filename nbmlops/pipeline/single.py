@@ -13,22 +13,7 @@ from nbmlops.pipeline.planning import Planner
 def single(
     spec: PipelineSpec, only: str, make: Callable[[PipelineSpec], Planner]
 ) -> Planner:
-    """Return what plans one step and those it needs, which are done.
-
-    Parameters
-    ----------
-    spec : PipelineSpec
-        The pipeline.
-    only : str
-        The step.
-    make : callable
-        Given a pipeline, returns a planner that lets only that step run.
-
-    Raises
-    ------
-    UsageError
-        There is no such step, or one that it needs is not done.
-    """
+    """Return what plans one step and those it needs, which are done."""
     known = [step.name for step in spec.steps]
     if only not in known:
         raise UsageError(

@@ -28,13 +28,6 @@ class States:
     """Papermill's record of the cells, without its guess that all went well.
 
     It has those methods of papermill's ``NotebookExecutionManager`` that are called.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        Its metadata has ``papermill``.
-    keeper : Keeper, optional
-        Told of each cell that ends, and of each output.
     """
 
     def __init__(self, notebook: Any, keeper: Keeper | None = None) -> None:  # noqa: ANN401

@@ -21,20 +21,7 @@ _STATES = {"FINISHED": "done", "FAILED": "failed", "KILLED": "stopped"}
 def last_report(
     store: Store, spec: PipelineSpec
 ) -> tuple[PipelineReport, datetime] | None:
-    """Return what became of the last run of a pipeline, and when it began.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    spec : PipelineSpec
-        The pipeline, whose steps are told of in its order.
-
-    Returns
-    -------
-    tuple of (PipelineReport, datetime) or None
-        None when there is no run of it. A step that is running is ``running``.
-    """
+    """Return what became of the last run of a pipeline, and when it began."""
     reap(store)
     sync(store)
     file = relative(Path(spec.path), store.settings.project)

@@ -22,15 +22,7 @@ Failure = Literal["died", "outage", "timeout", "error", "usage"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """What a notebook tells while it runs, and by which it may be given up.
-
-    Attributes
-    ----------
-    folder : Path
-        Its own: ``steps`` is written by the notebook, ``verdict`` by who reads that.
-    metric : str
-        What it tells of.
-    """
+    """What a notebook tells while it runs, and by which it may be given up."""
 
     folder: Path
     metric: str
@@ -38,47 +30,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What a worker is told to do.
-
-    Attributes
-    ----------
-    settings : Settings
-        The project's.
-    folder : Path
-        The pipeline file's.
-    pipeline, slot : str
-        Name of the pipeline, and what names the unit among all.
-    step : Step
-        The step.
-    name : str
-        The unit's name, and so that of its run.
-    params : Mapping of str to object
-        What the notebook is given.
-    key : str
-        Of the result.
-    parts : Parts
-        What the key is made of.
-    upstream : Mapping of str to str
-        Key of each step it needs.
-    why : str
-        Why it runs.
-    may_be_cached : bool
-        Whether a result that came meanwhile may stand for a run.
-    experiment : str
-        Of its run.
-    context : Mapping of str to str
-        Tags of its run, that of its parent among them.
-    jobs : int
-        Tasks that share the processors with it, itself included.
-    source : StepReport or None
-        What an action is about.
-    watch : Watch or None
-        By which it may be given up.
-    live : Path or None
-        Where the progress of its notebook is told.
-    keeps_notebook : bool
-        Whether the executed notebook is kept there as it grows.
-    """
+    """What a worker is told to do."""
 
     settings: Settings
     folder: Path
@@ -103,19 +55,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What became of a task.
-
-    Attributes
-    ----------
-    report : StepReport
-        As far as the worker knows it.
-    entry : dict or None
-        The result that is kept.
-    failure : str or None
-        What kind of end it was, when it failed.
-    notes : tuple of str
-        What the user should know.
-    """
+    """What became of a task."""
 
     report: StepReport
     entry: dict[str, Any] | None = None

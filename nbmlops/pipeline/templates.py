@@ -19,19 +19,7 @@ PLAIN = ("run_id", "model_id")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What one template asks for.
-
-    Attributes
-    ----------
-    text : str
-        As written between the braces.
-    step : str
-        The step; "" when it cannot be read.
-    kind : str
-        One of values, metrics, params, run_id, model_id, or another word.
-    name : str
-        Which value, metric or param; "" for none.
-    """
+    """What one template asks for."""
 
     text: str
     step: str = ""
@@ -57,8 +45,6 @@ class Reference:
 def references(text: str) -> Iterator[Reference]:
     """Yield what the templates of a text ask for.
 
-    Examples
-    --------
     >>> [r.name for r in references("a ${{ steps.train.values.auc }} b")]
     ['auc']
     """
@@ -81,26 +67,7 @@ def has_template(value: object) -> bool:
 
 
 def render(value: object, done: Mapping[str, StepReport]) -> object:
-    """Return a param with its templates filled in.
-
-    Parameters
-    ----------
-    value : object
-        A scalar, list or dict. A text that is one template becomes the value itself,
-        of whatever type; inside a longer text it becomes a part of that.
-    done : Mapping of str to StepReport
-        The steps before.
-
-    Returns
-    -------
-    object
-        Of the same form.
-
-    Raises
-    ------
-    UsageError
-        A step has no such value.
-    """
+    """Return a param with its templates filled in."""
     match value:
         case str() if "${{" in value:
             if (whole := _TEMPLATE.fullmatch(value.strip())) is not None:
@@ -116,13 +83,7 @@ def render(value: object, done: Mapping[str, StepReport]) -> object:
 
 
 def look_up(reference: Reference, done: Mapping[str, StepReport]) -> object:
-    """Return what a template stands for.
-
-    Raises
-    ------
-    UsageError
-        The step has no such value.
-    """
+    """Return what a template stands for."""
     report = done.get(reference.step)
     if report is None:
         raise UsageError(

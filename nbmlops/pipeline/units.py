@@ -17,19 +17,7 @@ _WORD = re.compile(r"[^\s'\"=,()\[\]{}\\]+(?: [^\s'\"=,()\[\]{}\\]+)*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One run of a step.
-
-    Attributes
-    ----------
-    step : Step
-        The step.
-    combo : Mapping of str to object
-        Its values of the grid.
-    label : str
-        What tells it from others of the step, where that is not its values.
-    watch : Watch or None
-        By which it may be given up while it runs.
-    """
+    """One run of a step."""
 
     step: Step
     combo: Mapping[str, object] = field(default_factory=dict)
@@ -53,8 +41,6 @@ class Unit:
 def printed(value: object) -> str:
     """Return a value as no other one is printed: a text in quotes unless it is a word.
 
-    Examples
-    --------
     >>> [printed(value) for value in (1, "1", 1.0, True, "true", None, "a", "a,b=1")]
     ['1', "'1'", '1.0', 'True', "'true'", 'None', 'a', "'a,b=1'"]
     """
@@ -80,25 +66,7 @@ def units_of(step: Step) -> Iterator[Unit]:
 
 
 def choose(step: Step, reports: list[StepReport]) -> int:
-    """Return which of a step's reports those behind it see.
-
-    Parameters
-    ----------
-    step : Step
-        The step.
-    reports : list of StepReport
-        One a unit.
-
-    Returns
-    -------
-    int
-        Position in ``reports``; the first of equal ones.
-
-    Raises
-    ------
-    UsageError
-        None has the metric to select by.
-    """
+    """Return which of a step's reports those behind it see."""
     if step.select is None:
         return 0
     metric, sign = step.select.metric, -1 if step.select.mode == "min" else 1

@@ -110,18 +110,7 @@ def _append(path: Path, values: Mapping[str, object]) -> None:
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """Return what the kernel of a step emitted.
-
-    Parameters
-    ----------
-    path : Path
-        The file that ``NBMLOPS_VALUES_FILE`` named; it need not exist.
-
-    Returns
-    -------
-    dict of str to object
-        The last value of each name. A line that was cut when the kernel died is none.
-    """
+    """Return what the kernel of a step emitted."""
     found: dict[str, Any] = {}
     try:
         lines = path.read_bytes().splitlines()
@@ -136,15 +125,7 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def record_values(run: OpenRun, values: Mapping[str, Any]) -> None:
-    """Log emitted values to a run, their secrets masked.
-
-    Parameters
-    ----------
-    run : OpenRun
-        The run.
-    values : Mapping of str to object
-        What JSON knows.
-    """
+    """Log emitted values to a run, their secrets masked."""
     if not values:
         return
     shown = mask_tree(dict(values))

@@ -28,25 +28,6 @@ def make_environment(home: Path, pins: Sequence[str], *, python: str) -> Place:
     ``uv`` makes the environment when it is on the ``PATH``, else Python's own ``venv``
     and pip. What is installed here in the same version, but not from an index (this
     package itself in a clone of it, say), is copied from here as it is installed.
-
-    Parameters
-    ----------
-    home : Path
-        The folder of all that nbmlops keeps for the project.
-    pins : sequence of str
-        ``name==version`` of every package, ipykernel among them.
-    python : str
-        Python's version; its first two numbers count.
-
-    Returns
-    -------
-    Place
-        Its kernel ``python3`` is the environment's.
-
-    Raises
-    ------
-    DependencyError
-        A package or the Python is not to be had; nothing is left of the environment.
     """
     if not any(pin.startswith("ipykernel==") for pin in pins):
         raise DependencyError(

@@ -32,17 +32,7 @@ _DIGITS = set("0123456789abcdef")
 
 
 def begin(home: Path, *, kind: Literal["pipeline", "step", "sweep"], path: str) -> Live:
-    """Return where a new run of this process tells; the oldest that ended are removed.
-
-    Parameters
-    ----------
-    home : Path
-        The folder of all that nbmlops keeps for the project.
-    kind : {"pipeline", "step", "sweep"}
-        What is executed.
-    path : str
-        Its file, relative to the project.
-    """
+    """Return the progress folder of a new run, and remove the oldest ended ones."""
     for live_id, _ in list(list_ids(home))[_MOST - 1 :]:
         if owner_of(home, live_id) is None:
             shutil.rmtree(folder_of(home, live_id), ignore_errors=True)
@@ -52,18 +42,7 @@ def begin(home: Path, *, kind: Literal["pipeline", "step", "sweep"], path: str) 
 
 
 def list_ids(home: Path) -> Iterator[tuple[str, int]]:
-    """Yield the runs that are known, the newest change first, and when that was.
-
-    Parameters
-    ----------
-    home : Path
-        The folder of all that nbmlops keeps for the project.
-
-    Yields
-    ------
-    tuple of (str, int)
-        Its id, and a time that is another after each change.
-    """
+    """Yield the runs that are known, the newest change first, and when that was."""
     with suppress(OSError):
         found = [
             (path.name, path.stat().st_mtime_ns)
@@ -73,25 +52,7 @@ def list_ids(home: Path) -> Iterator[tuple[str, int]]:
 
 
 def get_live(home: Path, live_id: str) -> LiveRun:
-    """Return a run as far as it has come.
-
-    Parameters
-    ----------
-    home : Path
-        The folder of all that nbmlops keeps for the project.
-    live_id : str
-        Its id.
-
-    Returns
-    -------
-    LiveRun
-        ``KILLED`` when its process is gone without having ended it.
-
-    Raises
-    ------
-    NotFoundError
-        There is none of that id, any more.
-    """
+    """Return a run as far as it has come."""
     folder = folder_of(home, live_id)
     record = _read(home, live_id)
     if record is None:

@@ -22,20 +22,7 @@ from nbmlops.pipeline.templates import has_template
 
 
 class Wiring:
-    """Looks at what the steps name.
-
-    Parameters
-    ----------
-    ground : Ground
-        The draft.
-    digests : Digests
-        Remembers what modules import.
-
-    Attributes
-    ----------
-    looks : dict of str to Look
-        What is known of each notebook that could be read.
-    """
+    """Looks at what the steps name."""
 
     def __init__(self, ground: Ground, digests: Digests) -> None:
         self._ground, self._digests = ground, digests

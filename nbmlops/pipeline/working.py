@@ -39,25 +39,7 @@ Act = Callable[[Task, Store], Mapping[str, object]]
 
 
 def work(task: Task, *, act: Act) -> Reply:
-    """Do one unit, unless its result is kept by now, and keep the result.
-
-    Parameters
-    ----------
-    task : Task
-        What to do.
-    act : callable
-        For steps without a notebook.
-
-    Returns
-    -------
-    Reply
-        Also of a unit that failed.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        It was stopped.
-    """
+    """Do one unit, unless its result is kept by now, and keep the result."""
     began_at = time.monotonic()
     keys = Keys(task.folder, task.settings.project, task.settings.home)
     try:

@@ -16,18 +16,6 @@ _STYLE = (
 def order_badge(note: str | None) -> str:
     """Return the badge of a run whose cells ran out of order.
 
-    Parameters
-    ----------
-    note : str or None
-        What a run from the top would do otherwise; shown when pointed at.
-
-    Returns
-    -------
-    str
-        HTML without scripts; empty when there is nothing to note.
-
-    Examples
-    --------
     >>> order_badge(None)
     ''
     """

@@ -46,18 +46,7 @@ class PlanView(Table):
 
 
 class ReportView(Table):
-    """What became of the steps of a pipeline run.
-
-    Parameters
-    ----------
-    report : PipelineReport
-        The facts.
-
-    Attributes
-    ----------
-    report : PipelineReport
-        As given.
-    """
+    """What became of the steps of a pipeline run."""
 
     def __init__(self, report: PipelineReport, *notes: str) -> None:
         self.report = report
@@ -84,15 +73,7 @@ class ReportView(Table):
 
 
 class StatusView(ReportView):
-    """The last run of a pipeline.
-
-    Parameters
-    ----------
-    report : PipelineReport
-        The facts.
-    started_at : datetime
-        When it began.
-    """
+    """The last run of a pipeline."""
 
     def __init__(self, report: PipelineReport, started_at: datetime) -> None:
         super().__init__(report, f"began {clock(started_at)}")
@@ -112,18 +93,7 @@ def _short(text: str) -> str:
 
 
 def lay_out(spec: PipelineSpec) -> dict[str, tuple[int, int]]:
-    """Return the column and the row of each step, from 0.
-
-    Parameters
-    ----------
-    spec : PipelineSpec
-        The pipeline.
-
-    Returns
-    -------
-    dict of str to (int, int)
-        A step's column is behind those of all it needs.
-    """
+    """Return the column and the row of each step, from 0."""
     cells: dict[str, tuple[int, int]] = {}
     rows: dict[int, int] = {}
     for step in spec.steps:  # each behind those it needs
@@ -138,18 +108,7 @@ def _axes(cells: Mapping[str, tuple[int, int]]) -> tuple[list[int], list[int]]:
 
 
 class Graph(Shown):
-    """The steps of a pipeline and what they need.
-
-    Parameters
-    ----------
-    spec : PipelineSpec
-        The pipeline.
-
-    Attributes
-    ----------
-    cells : dict of str to (int, int)
-        Column and row of each step, from 0.
-    """
+    """The steps of a pipeline and what they need."""
 
     def __init__(self, spec: PipelineSpec) -> None:
         self._spec = spec

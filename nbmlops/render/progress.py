@@ -13,15 +13,6 @@ _WIDTH = 20
 class CellBar(Shown):
     """A bar, the cells that have ended, the time, and the cell that runs.
 
-    Parameters
-    ----------
-    progress : CellProgress
-        How far it is.
-    elapsed_s : float
-        Seconds since it began, at least 0.
-
-    Examples
-    --------
     >>> progress = CellProgress(n_done=1, n_cells=4, cell="model.fit(X, y)")
     >>> CellBar(progress, 12)
     █████░░░░░░░░░░░░░░░ 1 of 4 cells · 12 s · model.fit(X, y)

@@ -57,22 +57,7 @@ class Listing(Protocol):
 def read_curves(
     listing: Listing, runs: Sequence[Run], columns: Sequence[RunColumn]
 ) -> Curves:
-    """Return the histories to draw in a table, of fewer points the more there are.
-
-    Parameters
-    ----------
-    listing : Listing
-        Where the rows come from.
-    runs : sequence of Run
-        The rows.
-    columns : sequence of RunColumn
-        The columns, of which the metrics may have histories.
-
-    Returns
-    -------
-    Mapping of (run id, metric) to sequence of (step, value)
-        Of metrics that have steps.
-    """
+    """Return the histories to draw in a table, of fewer points the more there are."""
     metrics = [column.name for column in columns if column.kind == "metrics"]
     if not metrics or not runs:
         return {}
@@ -96,22 +81,7 @@ def fit_cell(
 
 
 def cell_html(run: Run, column: RunColumn, curves: Curves) -> str:
-    """Return the content of a cell: escaped text, with a sparkline where there is one.
-
-    Parameters
-    ----------
-    run : Run
-        The row.
-    column : RunColumn
-        The column.
-    curves : Mapping
-        From `read_curves`.
-
-    Returns
-    -------
-    str
-        HTML without scripts.
-    """
+    """Return a cell's content: escaped text, with a sparkline where there is one."""
     html = escape(clip(cell(run, column)))
     points = curves.get((run.run_id, column.name), ())
     if column.kind == "metrics" and points:
@@ -122,20 +92,7 @@ def cell_html(run: Run, column: RunColumn, curves: Curves) -> str:
 
 
 def folded_html(folded: FoldedRuns, columns: Sequence[RunColumn]) -> str:
-    """Return what is behind a row, to be unfolded by a click.
-
-    Parameters
-    ----------
-    folded : FoldedRuns
-        What is behind it.
-    columns : sequence of RunColumn
-        The columns of the table, of which some metrics are shown.
-
-    Returns
-    -------
-    str
-        ``<details>`` elements.
-    """
+    """Return what is behind a row, to be unfolded by a click."""
     metrics = [column for column in columns if column.kind == "metrics"][:4]
     kinds = (
         (folded.n_attempts, folded.attempts),
@@ -169,26 +126,7 @@ def notes(
     *,
     is_cut: bool,
 ) -> list[str]:
-    """Return what a table does not show, a line each.
-
-    Parameters
-    ----------
-    listing : Listing
-        Where the rows come from.
-    page : Page of Run
-        The rows.
-    columns : RunColumns
-        Their columns.
-    shown : sequence of RunColumn
-        Those that there is room for.
-    is_cut : bool
-        Whether the page is short for the runs that are folded.
-
-    Returns
-    -------
-    list of str
-        Plain text.
-    """
+    """Return what a table does not show, a line each."""
     told = []
     if columns.same:
         values = [f"{column.name} {clip(text)}" for column, text in columns.same]

@@ -31,36 +31,7 @@ _FEW = 3  # columns of a kind that come before the others of another
 
 
 class RunColumns:
-    """The columns that tell some runs apart.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-        The rows.
-    asked : AskedColumns, optional
-        The columns to show. By default status, metrics, params, start and source, as
-        far as they differ between the rows and fit: what the user named first, and of
-        what autolog recorded only what is not the estimator's default.
-    keep : sequence of RunColumn, default=()
-        Columns to show although they do not differ.
-    all_params : bool, default=False
-        Whether to show all metrics and params that differ, also defaults.
-
-    Attributes
-    ----------
-    shown : tuple of RunColumn
-        The columns that a notebook's cell has room for, ``run`` and ``name`` first.
-    wanted : tuple of RunColumn
-        All columns that differ, ``run`` and ``name`` first.
-    same : tuple of (RunColumn, str)
-        Columns with one value in all rows, and that value.
-    n_quiet : int
-        Params that are not among the columns, as autolog recorded them.
-    missing : tuple of str
-        Names asked for that stand for nothing in any row.
-    is_asked : bool
-        Whether the columns were asked for, and are shown however many they are.
-    """
+    """The columns that tell some runs apart."""
 
     def __init__(
         self,
@@ -93,20 +64,7 @@ class RunColumns:
     def fitting(
         self, width: int, text: Callable[[Run, RunColumn], str]
     ) -> tuple[RunColumn, ...]:
-        """Return the columns that fit a width; all of them if they were asked for.
-
-        Parameters
-        ----------
-        width : int
-            Of the whole table, in characters.
-        text : callable
-            Returns what stands in a cell.
-
-        Returns
-        -------
-        tuple of RunColumn
-            ``run`` and ``name`` first.
-        """
+        """Return the columns that fit a width; all of them if they were asked for."""
         if self.is_asked:
             return self.wanted
         chosen = {RUN, NAME}
@@ -224,20 +182,7 @@ def _of_older_versions(runs: Sequence[Run]) -> Iterator[str]:
 
 
 def cell(run: Run, column: RunColumn) -> str:
-    """Return what stands in one cell, as text.
-
-    Parameters
-    ----------
-    run : Run
-        The row.
-    column : RunColumn
-        The column.
-
-    Returns
-    -------
-    str
-        Empty when the run lacks it.
-    """
+    """Return what stands in one cell, as text."""
     match column.kind:
         case "metrics":
             value = run.metrics.get(column.name)

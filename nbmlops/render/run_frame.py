@@ -29,22 +29,7 @@ def frame(
     *,
     all_params: bool = False,
 ) -> pd.DataFrame:
-    """Return one row a run.
-
-    Parameters
-    ----------
-    blocks : iterable of sequences of Run
-        The runs, of which one block is held at a time.
-    columns : AskedColumns or None
-        What was asked for; the usual columns, metrics and params when None.
-    all_params : bool, default=False
-        Whether to have params that are the defaults of estimators in every run.
-
-    Returns
-    -------
-    DataFrame of shape (n_runs, n_columns)
-        The names asked for stand as ``metrics.auc`` and so on, attributes bare.
-    """
+    """Return one row a run."""
     import pandas as pd
 
     rows = _usual if columns is None else _asked(columns)

@@ -21,25 +21,6 @@ def sparkline(
 ) -> str:
     """Return a curve as a small SVG picture.
 
-    Parameters
-    ----------
-    points : sequence of (float, float)
-        Steps, ascending, and values. Where a value is NaN or infinite the curve has a
-        gap. Of more than 50 points, evenly spread ones are drawn; the last always is.
-    width : int, default=80
-        Pixels, at least 8.
-    height : int, default=18
-        Pixels, at least 8.
-    color : str, default="currentColor"
-        Of the line; by default that of the text around it.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element; nothing when no value is finite.
-
-    Examples
-    --------
     >>> sparkline([(0, float("nan"))])
     ''
     >>> "<polyline" in sparkline([(0, 1.0), (1, 0.5), (2, 0.25)])
@@ -69,24 +50,6 @@ def image(svg: str, *, alt: str, width: int, height: int, style: str = "") -> st
 
     They take ``<svg>`` elements out. The theme's colours do not reach into an image.
 
-    Parameters
-    ----------
-    svg : str
-        An ``<svg>`` element with colours of its own.
-    alt : str
-        What it shows, in words; "" when the text around it says so.
-    width, height : int
-        Pixels.
-    style : str, default=""
-        CSS of the image.
-
-    Returns
-    -------
-    str
-        An ``<img>`` element.
-
-    Examples
-    --------
     >>> image("<svg></svg>", alt="A", width=8, height=9)[:55]
     '<img alt="A" width="8" height="9" src="data:image/svg+x'
     """

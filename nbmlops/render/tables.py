@@ -28,22 +28,7 @@ _WRAPPED = _STYLE.removesuffix(";white-space:nowrap")
 def table_html(
     header: Sequence[str], rows: Iterable[Sequence[object]], *, wraps: bool = False
 ) -> str:
-    """Return an HTML table of escaped texts.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Column titles.
-    rows : iterable of sequences
-        Cells, shown as text.
-    wraps : bool, default=False
-        Whether long cells go on in another line, rather than the table on the right.
-
-    Returns
-    -------
-    str
-        HTML without scripts.
-    """
+    """Return an HTML table of escaped texts."""
     style = _WRAPPED if wraps else _STYLE
     of_table = ' style="overflow-wrap:anywhere"' if wraps else ""
     head = "".join(f'<th style="{style}">{escape(title)}</th>' for title in header)
@@ -66,8 +51,6 @@ def terminal_width() -> int:
 def clip(text: str, most: int = WIDEST) -> str:
     """Return a text of at most so many characters.
 
-    Examples
-    --------
     >>> len(clip("x" * 100)), clip("short"), clip("long words", most=5)
     (40, 'short', 'long…')
     """
@@ -88,25 +71,6 @@ def table_text(
 ) -> str:
     """Return a table in plain text, columns aligned.
 
-    Parameters
-    ----------
-    header : sequence of str
-        Column titles.
-    rows : iterable of sequences
-        Cells, shown as text.
-    width : int, optional
-        Of a line. A wider table has its widest columns cut, or else it goes on below
-        itself, its first column again on the left.
-    narrowest : int, default=10
-        Columns are not cut below this.
-
-    Returns
-    -------
-    str
-        Lines without trailing blanks.
-
-    Examples
-    --------
     >>> print(table_text(["name", "auc"], [["baseline", 0.9]]))
     name      auc
     baseline  0.9
@@ -154,18 +118,6 @@ def _aligned(lines: Iterable[Sequence[str]], widths: Sequence[int]) -> str:
 def duration(seconds: float) -> str:
     """Return a time as one reads it.
 
-    Parameters
-    ----------
-    seconds : float
-        At least 0.
-
-    Returns
-    -------
-    str
-        In seconds, minutes or hours and minutes.
-
-    Examples
-    --------
     >>> duration(0.2), duration(42.4), duration(125), duration(4000)
     ('0 s', '42 s', '2 min 5 s', '1 h 7 min')
     """
@@ -180,8 +132,6 @@ def duration(seconds: float) -> str:
 def number(value: float) -> str:
     """Return a metric's value in at most four significant digits.
 
-    Examples
-    --------
     >>> number(0.83456), number(3.0), number(float("nan"))
     ('0.8346', '3', 'nan')
     """
@@ -218,19 +168,7 @@ class Shown:
 
 
 class Table(Shown):
-    """A result that is a table.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Column titles.
-    rows : sequence of sequences
-        Cells.
-    empty : str
-        What to say when there are no rows.
-    notes : sequence of str, default=()
-        What the reader should know, a line each below the table.
-    """
+    """A result that is a table."""
 
     def __init__(
         self,
@@ -261,34 +199,14 @@ class Table(Shown):
         return table_html(self._header, self._rows) + notes
 
     def frame(self) -> pd.DataFrame:
-        """Return the table as a frame.
-
-        Returns
-        -------
-        DataFrame of shape (n_rows, n_columns)
-            The cells as they are shown.
-        """
+        """Return the table as a frame."""
         import pandas as pd
 
         return pd.DataFrame(list(self._rows), columns=list(self._header))
 
 
 class RunLine(Shown):
-    """One line on a run, under the cell that made it, and notes below.
-
-    Parameters
-    ----------
-    name : str
-        The run's name.
-    run_id : str
-        Its id, of which the first characters are shown.
-    facts : sequence of str
-        What else to say on the line.
-    notes : sequence of str, default=()
-        What the user should know, a line each.
-    order_note : str, optional
-        What a run from the top would do otherwise, if anything.
-    """
+    """One line on a run, under the cell that made it, and notes below."""
 
     def __init__(
         self,

@@ -13,20 +13,6 @@ import pandas as pd
 def write_answer(predictions: object, *, classes: object = None) -> bytes:
     """Return predictions as MLflow's server answers them.
 
-    Parameters
-    ----------
-    predictions : object
-        What the model returned: an array, frame, series or list.
-    classes : array of shape (n_classes,), optional
-        The classes of probabilities, in their order.
-
-    Returns
-    -------
-    bytes
-        ``{"predictions": [...]}``; a number that is not finite is null.
-
-    Examples
-    --------
     >>> write_answer(np.array([1.5, np.nan]))
     b'{"predictions": [1.5, null]}'
     """

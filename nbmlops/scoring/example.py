@@ -16,16 +16,7 @@ _KINDS = ("dataframe", "ndarray", "sparse_matrix_csr", "json_object")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """Rows as they were stored: JSON in the form that ``kind`` says.
-
-    Attributes
-    ----------
-    kind : str
-        MLflow's word: ``dataframe``, ``ndarray``, ``sparse_matrix_csr``,
-        ``sparse_matrix_csc`` or ``json_object``.
-    rows : object
-        What the file holds.
-    """
+    """Rows as they were stored: JSON in the form that ``kind`` says."""
 
     kind: str
     rows: Any
@@ -69,13 +60,7 @@ class Example:
 
 
 def read_example(folder: Path) -> Example | None:
-    """Return the rows that were stored with a model; None when there are none.
-
-    Raises
-    ------
-    UsageError
-        Its ``MLmodel`` is damaged.
-    """
+    """Return the rows that were stored with a model; None when there are none."""
     info = read_mlmodel(folder).get("saved_input_example_info") or {}
     name, kind = str(info.get("artifact_path")), str(info.get("type"))
     path = folder / name

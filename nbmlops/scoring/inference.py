@@ -41,17 +41,7 @@ _MOST_DENSE = 100_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleRecord:
-    """What is stored of a model's rows.
-
-    Attributes
-    ----------
-    fields : Mapping of str to object
-        Of its ``MLmodel``.
-    files : Mapping of str to str
-        Content by name.
-    not_served : str or None
-        Why the model cannot be deployed; None when it answered its example.
-    """
+    """What is stored of a model's rows."""
 
     fields: Mapping[str, object]
     files: Mapping[str, str]
@@ -63,19 +53,6 @@ def record_example(model: object, example: Rows) -> ExampleRecord:
 
     The first rows go the way of a request: they are written as JSON, read as an
     endpoint reads them, predicted, and the answer is written as JSON.
-
-    Parameters
-    ----------
-    model : object
-        A fitted estimator; predicting may leave traces in it.
-    example : DataFrame, Series, ndarray, sparse matrix or sequence
-        All rows it was fitted on, since a column is optional when any of them lacks
-        it; a frame may have other columns too.
-
-    Raises
-    ------
-    UsageError
-        It is no rows, or the model cannot predict them.
     """
     with _calm(model):
         return _record(model, example)

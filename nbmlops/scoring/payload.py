@@ -22,25 +22,7 @@ _FIX = "Send a DataFrame, a Series, an array, a sparse matrix or a list of rows.
 
 
 def arrange(rows: Any, spec: InputSpec) -> Any:  # noqa: ANN401 - rows of any form
-    """Return rows in a form that can be cut into parts, as the model takes them.
-
-    Parameters
-    ----------
-    rows : DataFrame, Series, ndarray, sparse matrix or list
-        Whatever the user has.
-    spec : InputSpec
-        What the model takes: a Series is one row of a table, or one value a row.
-
-    Returns
-    -------
-    DataFrame, ndarray, csr_matrix or list
-        One item a row.
-
-    Raises
-    ------
-    UsageError
-        It is no rows.
-    """
+    """Return rows in a form that can be cut into parts, as the model takes them."""
     import pandas as pd
 
     if isinstance(rows, Iterator):

@@ -23,24 +23,7 @@ _SPARSE = ("data", "indices", "indptr", "shape")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """What a request asks to predict, before any value is looked at.
-
-    Attributes
-    ----------
-    names : tuple of str or None
-        Column names; None when rows came without.
-    columns : tuple of sequences
-        The values of each column, of equal lengths.
-    is_text : bool
-        True when every value is text that still has to be read, as in CSV.
-    records : tuple of Mapping or None
-        Rows that were sent as objects, for a model that takes dicts.
-    sparse : Mapping or None
-        ``data``, ``indices``, ``indptr`` and ``shape`` of a sparse matrix, which has
-        no columns here.
-    output : {"predictions", "probabilities"}
-        What is asked of the model.
-    """
+    """What a request asks to predict, before any value is looked at."""
 
     names: tuple[str, ...] | None
     columns: tuple[Sequence[Any], ...]
@@ -60,27 +43,6 @@ def refusal(problem: str, *, fix: str, status: int = 400) -> UsageError:
 def read_request(body: bytes, content_type: str, *, kind: RowKind = "frame") -> Table:
     """Return the table a request carries.
 
-    Parameters
-    ----------
-    body : bytes
-        The request's body.
-    content_type : str
-        Its ``content-type`` header.
-    kind : RowKind, default="frame"
-        What rows are to the model.
-
-    Returns
-    -------
-    Table
-        At least one row.
-
-    Raises
-    ------
-    UsageError
-        Status 415 for another content type, 400 for a body that is not of its layout.
-
-    Examples
-    --------
     >>> read_request(b'{"instances": [{"a": 1}]}', "application/json").columns
     ([1],)
     """

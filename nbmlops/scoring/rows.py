@@ -23,13 +23,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 def to_rows(table: Table, spec: InputSpec) -> Any:  # noqa: ANN401 - a frame, an array, ...
-    """Return what the model takes, no value changed on the way.
-
-    Raises
-    ------
-    UsageError
-        A column is unknown, missing or double, or a value does not fit its type.
-    """
+    """Return what the model takes, no value changed on the way."""
     match spec.kind:
         case "frame":
             return _to_frame(table, spec)

@@ -48,18 +48,7 @@ _MOST_LISTED = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
-    """What a model takes.
-
-    Attributes
-    ----------
-    kind : RowKind
-        What rows are to it.
-    columns : tuple of Column
-        In its order; named by their position where they have no names.
-    dtypes : Mapping of str to dict
-        What MLflow's types do not say of a column: the ``categories`` of a categorical
-        one, that a ``gap`` is None.
-    """
+    """What a model takes."""
 
     kind: RowKind
     columns: tuple[Column, ...]
@@ -77,15 +66,7 @@ class InputSpec:
 
 
 def read_mlmodel(folder: Path) -> dict[str, Any]:
-    """Return the content of a model folder's ``MLmodel``.
-
-    Raises
-    ------
-    NotFoundError
-        It is missing.
-    UsageError
-        It is not YAML, or no table.
-    """
+    """Return the content of a model folder's ``MLmodel``."""
     path = folder / "MLmodel"
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
@@ -107,8 +88,6 @@ def read_mlmodel(folder: Path) -> dict[str, Any]:
 def read_signature(document: Mapping[str, Any]) -> Signature | None:
     """Return the signature an ``MLmodel`` states, or None.
 
-    Examples
-    --------
     >>> inputs = '[{"type": "double", "name": "Age", "required": false}]'
     >>> read_signature({"signature": {"inputs": inputs}}).inputs
     (Column(name='Age', type='double', is_required=False),)
@@ -126,13 +105,7 @@ def read_signature(document: Mapping[str, Any]) -> Signature | None:
 
 
 def read_input_spec(document: Mapping[str, Any]) -> InputSpec:
-    """Return what a model takes, by its ``MLmodel``.
-
-    Raises
-    ------
-    UsageError
-        It does not say so, or an endpoint cannot read what it asks for.
-    """
+    """Return what a model takes, by its ``MLmodel``."""
     stated = document.get("signature") or {}
     metadata = document.get("metadata") or {}
     if reason := metadata.get(NOT_SERVED):

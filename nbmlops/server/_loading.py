@@ -20,11 +20,6 @@ def load_gently(store: Store) -> None:
     again after every system call, five milliseconds at a time, and the collector walks
     over all that was imported so far, again and again. Shorter turns and no collection
     meanwhile let the event loop answer within milliseconds.
-
-    Parameters
-    ----------
-    store : Store
-        It is not asked anything.
     """
     with _lock:
         if store.is_served in _loaded:

@@ -23,23 +23,7 @@ _MAX_INTEGER = 2**31 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a route's work is given; reading it may touch the disk and the store.
-
-    Attributes
-    ----------
-    root : Path
-        Root of the Jupyter server's files.
-    names : tuple of str
-        What stands for the ``{names}`` in the path.
-    query : Mapping of str to str
-        The query, each name known to the route.
-    content : bytes
-        The body.
-    content_type : str
-        Of the body.
-    fields : Mapping of str to type, or None
-        Fields the body must have.
-    """
+    """What a route's work is given; reading it may touch the disk and the store."""
 
     root: Path
     names: tuple[str, ...] = ()

@@ -13,17 +13,7 @@ READ_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a route answers when it is not a noun with the route's status.
-
-    Attributes
-    ----------
-    content : object
-        A noun to be written as JSON, or bytes to be sent as they are.
-    status : int
-        HTTP status.
-    content_type : str
-        Of the bytes.
-    """
+    """What a route answers when it is not a noun with the route's status."""
 
     content: object
     status: int = 200
@@ -32,31 +22,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One method of one path.
-
-    Attributes
-    ----------
-    method : str
-        HTTP method.
-    path : str
-        Below ``nbmlops/api/``, with ``{names}``.
-    summary : str
-        What it does, for the description of the interface.
-    work : callable
-        Takes the `Request`, returns a noun, an `Answer` or None. Called in a thread.
-    action : {"read", "write", "execute"}
-        What Jupyter's authorizer is asked for.
-    query : tuple of str
-        Parameters it takes besides ``path``.
-    body : Mapping of str to type, or None
-        Fields of its JSON body, optional where None is allowed; None when it takes
-        no body, or any.
-    answers : type or None
-        What ``work`` returns; None for no content or content that is described
-        in ``summary`` alone.
-    status : int
-        HTTP status of the answer.
-    """
+    """One method of one path."""
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str

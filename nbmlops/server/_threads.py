@@ -27,13 +27,6 @@ class Threads:
 
     A store that hangs holds its lane's threads for as long as its client waits. They
     are daemons, unlike an executor's, so the server can still stop meanwhile.
-
-    Parameters
-    ----------
-    limit : int, default=8
-        Calls at once in one lane, at least 1.
-    patience_s : float, default=2.0
-        Seconds to wait for a place in a full lane, at least 0.
     """
 
     def __init__(self, *, limit: int = 8, patience_s: float = 2.0) -> None:
@@ -46,29 +39,7 @@ class Threads:
     async def run(
         self, lane: str, work: Callable[[], object], *, timeout_s: float | None = None
     ) -> Any:  # noqa: ANN401 - whatever the work returns
-        """Return what ``work()`` returns, or raise what it raises.
-
-        Parameters
-        ----------
-        lane : str
-            Work of one lane cannot use up the threads of another.
-        work : callable
-            It is called in a thread, without arguments.
-        timeout_s : float, optional
-            Seconds to wait, above 0; for ever by default. The call itself goes on.
-
-        Returns
-        -------
-        object
-            The result.
-
-        Raises
-        ------
-        BusyError
-            The lane is full.
-        StoreError
-            The time is up.
-        """
+        """Return what ``work()`` returns, or raise what it raises."""
         place = self._places[lane]
         try:
             await asyncio.wait_for(place.acquire(), self._patience_s)

@@ -28,13 +28,7 @@ _REGISTRY = """
 
 
 class Changes:
-    """Tells a project's state from that at the last look; of one thread only.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-    """
+    """Tells a project's state from that at the last look; of one thread only."""
 
     def __init__(self, settings: Settings) -> None:
         own = embedded.tracking_uri(settings.home)

@@ -17,13 +17,7 @@ from nbmlops.server._route import Answer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointDetail(Endpoint):
-    """An endpoint, and rows to try it with.
-
-    Attributes
-    ----------
-    example : Mapping of str to list, or None
-        ``columns`` and ``data``; None when the model was logged without rows.
-    """
+    """An endpoint, and rows to try it with."""
 
     example: Mapping[str, Any] | None
 

@@ -45,18 +45,7 @@ _ERROR = {
 
 
 def describe(routes: Iterable[Route]) -> dict[str, object]:
-    """Return the description of the routes.
-
-    Parameters
-    ----------
-    routes : iterable of Route
-        All of them.
-
-    Returns
-    -------
-    dict
-        An OpenAPI 3.1 document; its paths are below ``nbmlops/api/``.
-    """
+    """Return the description of the routes."""
     schemas: dict[str, Any] = {"Error": _ERROR}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:

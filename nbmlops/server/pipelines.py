@@ -32,25 +32,7 @@ from nbmlops.store import Store, embedded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineStep:
-    """A step as it is drawn.
-
-    Attributes
-    ----------
-    name : str
-        Its name in the file.
-    does : str
-        What it does, in a few words.
-    notebook : str or None
-        Path of its notebook, relative to the file.
-    needs : tuple of str
-        Steps that come before.
-    n_runs : int
-        How many runs it fans out to, at least 1.
-    line : int
-        Where it stands in the file, from 1.
-    column, row : int
-        Where it is drawn, from 0; behind all that it needs.
-    """
+    """A step as it is drawn."""
 
     name: str
     does: str
@@ -64,21 +46,7 @@ class PipelineStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineView:
-    """A pipeline file, what a run of it would do, and its newest run.
-
-    Attributes
-    ----------
-    name : str
-        The pipeline.
-    experiment : str
-        Experiment of its runs.
-    steps : tuple of PipelineStep
-        Each behind those it needs.
-    plan : tuple of PlannedStep
-        One for each run of a step.
-    run : LiveRun or None
-        The newest run, whoever started it.
-    """
+    """A pipeline file, what a run of it would do, and its newest run."""
 
     name: str
     experiment: str
@@ -89,17 +57,7 @@ class PipelineView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepForm:
-    """What a notebook can be given.
-
-    Attributes
-    ----------
-    parameters : tuple of ParameterField
-        In the order of its cell.
-    has_cell : bool
-        Whether a cell is tagged ``parameters``.
-    run : LiveRun or None
-        Its newest run as a step of its own.
-    """
+    """What a notebook can be given."""
 
     parameters: tuple[ParameterField, ...]
     has_cell: bool

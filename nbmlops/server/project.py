@@ -11,21 +11,7 @@ from nbmlops.store import Store, embedded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """The project around a path.
-
-    Attributes
-    ----------
-    name : str
-        Name of its folder.
-    path : str
-        Absolute path of its folder.
-    tracking_uri : str
-        Of its store, without a password.
-    experiment : str
-        Experiment of runs that name none.
-    hint : str or None
-        What stands in the way of its store and how to mend it.
-    """
+    """The project around a path."""
 
     name: str
     path: str

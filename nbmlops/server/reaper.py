@@ -21,11 +21,6 @@ class Reaper:
 
     Looking reads a folder and the process table; MLflow is asked by a process of its
     own, and only when a run's process is gone.
-
-    Parameters
-    ----------
-    projects : callable
-        Returns the projects' folders.
     """
 
     def __init__(self, projects: Callable[[], Iterable[Path]]) -> None:

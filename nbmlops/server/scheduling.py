@@ -41,15 +41,7 @@ class ExecutionManager(_Base):  # type: ignore[misc]
     """
 
     def execute(self) -> None:
-        """Run the notebook as it was when the job was made.
-
-        Raises
-        ------
-        UsageError
-            A parameter is unknown, or is of another type than declared.
-        NotebookError
-            It did not come to its end.
-        """
+        """Run the notebook as it was when the job was made."""
         job = self.model
         copy = Path(self.staging_paths["input"])
         store = connect(load_settings(Path(self.root_dir)))

@@ -76,25 +76,7 @@ class Watchers:
 
     @contextmanager
     def listen(self, settings: Settings, *, may_write: bool) -> Iterator[Listener]:
-        """Yield a listener to a project's changes.
-
-        Parameters
-        ----------
-        settings : Settings
-            The project's.
-        may_write : bool
-            Whether the user may have runs ended there.
-
-        Yields
-        ------
-        Listener
-            It is told all topics once the state to compare with is known.
-
-        Raises
-        ------
-        BusyError
-            Too many listen already.
-        """
+        """Yield a listener to a project's changes."""
         listener = Listener(may_write=may_write)
         with self._lock:
             if sum(map(len, self._listeners.values())) >= _MAX_LISTENERS:

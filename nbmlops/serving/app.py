@@ -29,24 +29,7 @@ _MAX_WAITING = 64
 def make_app(
     model: ServedModel, *, endpoint: str, token: str | None, max_request_bytes: int
 ) -> ASGIApp:
-    """Return the application that answers for one model version.
-
-    Parameters
-    ----------
-    model : ServedModel
-        What answers.
-    endpoint : str
-        The endpoint's name: routes are below ``/endpoints/NAME``.
-    token : str or None
-        The bearer token every route asks for; None opens them.
-    max_request_bytes : int
-        Largest body read, in bytes.
-
-    Returns
-    -------
-    ASGIApp
-        To be served on the loopback interface.
-    """
+    """Return the application that answers for one model version."""
     invocations = _Invocations(model, max_request_bytes=max_request_bytes)
     routes = [
         Route("/invocations", invocations.answer, methods=["POST"]),

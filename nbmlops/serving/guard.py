@@ -18,17 +18,7 @@ _HOSTS = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
 class Guard:
-    """An ASGI application that lets pass what may, and signs every answer.
-
-    Parameters
-    ----------
-    app : ASGIApp
-        What answers.
-    token : str or None
-        The bearer token to ask for; None asks for none.
-    signed_by : str
-        ``MODEL/VERSION``, the ``x-model-version`` of each answer.
-    """
+    """An ASGI application that lets pass what may, and signs every answer."""
 
     def __init__(self, app: ASGIApp, *, token: str | None, signed_by: str) -> None:
         self._app = app

@@ -13,13 +13,7 @@ from nbmlops._masking import mask
 
 
 def keep_log(path: Path) -> None:
-    """Have this process log to a file, and mask that and all that it prints.
-
-    Parameters
-    ----------
-    path : Path
-        The file; a second one is kept when it reaches 1 MB.
-    """
+    """Have this process log to a file, and mask that and all that it prints."""
     handler = logging.handlers.RotatingFileHandler(
         path, maxBytes=1_000_000, backupCount=1
     )

@@ -18,23 +18,7 @@ from nbmlops.store.own_code import Trust
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedModel:
-    """What answers requests.
-
-    Attributes
-    ----------
-    name : str
-        Registered model.
-    version : int
-        Its version.
-    spec : InputSpec
-        What it takes.
-    predict : callable
-        The estimator's own method.
-    predict_proba : callable or None
-        The estimator's own method, of a classifier that has one.
-    classes : sequence
-        The classes of its probabilities, in their order.
-    """
+    """What answers requests."""
 
     name: str
     version: int
@@ -44,25 +28,7 @@ class ServedModel:
     classes: Sequence[Any] = ()
 
     def answer(self, body: bytes, content_type: str) -> bytes:
-        """Return the answer to one request.
-
-        Parameters
-        ----------
-        body : bytes
-            The request's body.
-        content_type : str
-            Its ``content-type`` header.
-
-        Returns
-        -------
-        bytes
-            JSON.
-
-        Raises
-        ------
-        UsageError
-            The request cannot be read or does not fit the signature.
-        """
+        """Return the answer to one request."""
         table = read_request(body, content_type, kind=self.spec.kind)
         if table.output == "predictions":
             return write_answer(self.predict(to_rows(table, self.spec)))
@@ -76,29 +42,7 @@ class ServedModel:
 
 
 def load(folder: Path, *, name: str, version: int, trust: Trust = ()) -> ServedModel:
-    """Return the model of a folder, loaded by our own list of trusted types.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder that holds ``MLmodel``.
-    name : str
-        Registered model.
-    version : int
-        Its version.
-    trust : Trust, default=()
-        Modules whose code may run, of what the model brings.
-
-    Returns
-    -------
-    ServedModel
-        Ready to answer.
-
-    Raises
-    ------
-    UsageError
-        It has no signature, cannot predict, or is of a kind that is not loaded.
-    """
+    """Return the model of a folder, loaded by our own list of trusted types."""
     document = read_mlmodel(folder)
     spec = read_input_spec(document)
     estimator = load_model(folder, trust)

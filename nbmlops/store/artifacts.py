@@ -15,20 +15,7 @@ if TYPE_CHECKING:
 
 
 def repository_at(store: Store, location: str) -> ArtifactRepository:
-    """Return what reads and writes at one of MLflow's artifact locations.
-
-    Parameters
-    ----------
-    store : Store
-        Whose location it is.
-    location : str
-        A URI.
-
-    Returns
-    -------
-    ArtifactRepository
-        MLflow's.
-    """
+    """Return what reads and writes at one of MLflow's artifact locations."""
     from mlflow.store.artifact.artifact_repository_registry import (
         get_artifact_repository,
     )
@@ -44,30 +31,7 @@ def log_file(
     *,
     location: str | None = None,
 ) -> None:
-    """Copy a file or folder into the run's artifacts.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-    path : Path
-        A file, or a folder that is copied with all below it.
-    folder : str, default=""
-        Where in the artifacts it goes.
-    location : str, optional
-        MLflow's location of the run's artifacts, where it is known.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file.
-    UsageError
-        Another artifact is in its way.
-    StoreError
-        The store could not be written.
-    """
+    """Copy a file or folder into the run's artifacts."""
     if not path.exists():
         raise NotFoundError(f"No file {str(path)!r}.", fix="Check the path.")
     with answering(store):
@@ -97,24 +61,7 @@ def _has_root(store: Store, run_id: str, location: str | None) -> bool:
 
 
 def log_bytes(store: Store, run_id: str, content: bytes, path: str) -> None:
-    """Write ``content`` as the artifact ``path`` of a run.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-    content : bytes
-        The file's content.
-    path : str
-        The artifact's path, such as ``nbmlops/notebook.html``.
-
-    Raises
-    ------
-    StoreError
-        The store could not be written.
-    """
+    """Write ``content`` as the artifact ``path`` of a run."""
     folder, _, name = path.rpartition("/")
     with answering(store), tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch, name)
@@ -123,56 +70,14 @@ def log_bytes(store: Store, run_id: str, content: bytes, path: str) -> None:
 
 
 def list_sizes(store: Store, run_id: str, folder: str) -> Mapping[str, int]:
-    """Return the files right in a folder of a run's artifacts, with their sizes.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-    folder : str
-        Such as ``nbmlops``; one that is not there has no files.
-
-    Returns
-    -------
-    Mapping of str to int
-        Bytes by the artifact's whole path.
-
-    Raises
-    ------
-    StoreError
-        The store did not answer.
-    """
+    """Return the files right in a folder of a run's artifacts, with their sizes."""
     with answering(store):
         found = store.client.list_artifacts(run_id, folder)
         return {file.path: file.file_size or 0 for file in found if not file.is_dir}
 
 
 def read_file(store: Store, run_id: str, path: str) -> bytes:
-    """Return the content of an artifact of a run.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-    path : str
-        The artifact's path.
-
-    Returns
-    -------
-    bytes
-        The file's content.
-
-    Raises
-    ------
-    NotFoundError
-        The run has no such artifact.
-    StoreError
-        The store did not answer.
-    """
+    """Return the content of an artifact of a run."""
     missing = NotFoundError(
         f"Run {run_id} has no artifact {path!r}.",
         fix="See its artifacts in the MLflow UI.",

@@ -20,24 +20,7 @@ _TIMEOUT_S = 10
 
 
 def backend(store: Store) -> AbstractStore:
-    """Return MLflow's tracking backend for a store.
-
-    Parameters
-    ----------
-    store : Store
-        The project's.
-
-    Returns
-    -------
-    AbstractStore
-        For a tracking server one that sends each request once: MLflow's own repeats a
-        request whose answer was lost, and so makes twins of what it creates.
-
-    Raises
-    ------
-    StoreError
-        The database refuses the first connection.
-    """
+    """Return MLflow's tracking backend for a store."""
     if store.is_served:
         store.load()
         return _one_try_store(store.uri)

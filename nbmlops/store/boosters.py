@@ -43,20 +43,7 @@ def is_trained(model: Any) -> bool:  # noqa: ANN401
 
 
 class Predictor:
-    """A booster with the methods and attributes of an estimator.
-
-    Parameters
-    ----------
-    booster : Booster
-        Of XGBoost or LightGBM.
-
-    Attributes
-    ----------
-    n_features_in_ : int
-        Columns it takes.
-    feature_names_in_ : list of str
-        Their names, where it knows them.
-    """
+    """A booster with the methods and attributes of an estimator."""
 
     def __init__(self, booster: Any) -> None:  # noqa: ANN401
         self.booster = booster
@@ -99,13 +86,7 @@ def dump(booster: Any) -> tuple[bytes, str, str, dict[str, Any]]:  # noqa: ANN40
 
 
 def load(content: bytes, flavor: str) -> Predictor:
-    """Return the booster in a file's content, ready to predict.
-
-    Raises
-    ------
-    UsageError
-        It cannot be read.
-    """
+    """Return the booster in a file's content, ready to predict."""
     try:
         library = import_module(flavor)
         if flavor == "xgboost":

@@ -12,13 +12,7 @@ _MAX_CHARS = 100_000
 
 
 class Chatter:
-    """Holds back what MLflow says while it is held; errors still pass.
-
-    Attributes
-    ----------
-    warnings : list of str
-        The warnings among it, in the order they came.
-    """
+    """Holds back what MLflow says while it is held; errors still pass."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []

@@ -11,20 +11,7 @@ from nbmlops.store.search import iterate_runs, quoted
 
 
 def list_children(store: Store, run_id: str) -> tuple[Run, ...]:
-    """Return the runs whose parent is this one, newest first.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    run_id : str
-        The parent.
-
-    Returns
-    -------
-    tuple of Run
-        Maybe none.
-    """
+    """Return the runs whose parent is this one, newest first."""
     if not may_have_children(store, run_id):
         return ()
     return tuple(
@@ -33,25 +20,7 @@ def list_children(store: Store, run_id: str) -> tuple[Run, ...]:
 
 
 def may_have_children(store: Store, run_id: str) -> bool:
-    """Return whether a run may have runs below it; most runs of notebooks have none.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    run_id : str
-        The run.
-
-    Returns
-    -------
-    bool
-        False only when the database has none; a tracking server is not asked.
-
-    Raises
-    ------
-    StoreError
-        The database did not answer.
-    """
+    """Return whether a run may have runs below it; most runs of notebooks have none."""
     if store.is_served:
         return True
     tracking = backend(store)

@@ -48,15 +48,7 @@ _QUIETER = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
-    """Where a project's runs and models are recorded.
-
-    Attributes
-    ----------
-    settings : Settings
-        The project's settings.
-    uri : str
-        MLflow tracking URI, absolute.
-    """
+    """Where a project's runs and models are recorded."""
 
     settings: Settings
     uri: str = field(repr=False)
@@ -123,30 +115,7 @@ def load_database_code() -> None:
 
 
 def connect(settings: Settings | None = None, *, must_answer: bool = True) -> Store:
-    """Return the project's store, made on first use.
-
-    Parameters
-    ----------
-    settings : Settings, optional
-        By default those of the project around the working folder.
-    must_answer : bool, default=True
-        Whether a tracking server that does not listen is an error at once.
-
-    Returns
-    -------
-    Store
-        Ready to be read and written.
-
-    Raises
-    ------
-    UsageError
-        An older file store lies in the way.
-    StoreError
-        The embedded store cannot be made, the tracking server does not listen, or the
-        database refuses the connection.
-    DependencyError
-        The package that speaks to the database is missing.
-    """
+    """Return the project's store, made on first use."""
     settings = settings or load_settings()
     own = embedded.tracking_uri(settings.home)
     uri = settings.tracking_uri or own
@@ -185,20 +154,7 @@ def _artifact_root(root: str | None) -> Iterator[None]:
 
 
 def probe(store: Store) -> None:
-    """Ask a tracking server or a database whether it takes a connection.
-
-    Parameters
-    ----------
-    store : Store
-        Which; the embedded store is there.
-
-    Raises
-    ------
-    StoreError
-        It does not.
-    DependencyError
-        The package that speaks to the database is missing.
-    """
+    """Ask a tracking server or a database whether it takes a connection."""
     parts = urlsplit(store.uri)
     if parts.scheme.partition("+")[0] in _DATABASES:
         _ask_database(store)
@@ -250,28 +206,7 @@ def _ask_database(store: Store) -> None:
 
 @contextmanager
 def answering(store: Store, *, missing: str = "", fix: str = "") -> Iterator[None]:
-    """Turn MLflow's errors inside the block into ours, by their code.
-
-    Parameters
-    ----------
-    store : Store
-        The store that is asked.
-    missing : str, default=""
-        The problem to name when what is asked for does not exist.
-    fix : str, default=""
-        How to mend that.
-
-    Raises
-    ------
-    NotFoundError
-        What was asked for does not exist.
-    ConflictError
-        What was to be made exists.
-    UsageError
-        MLflow refuses a value.
-    StoreError
-        The store did not answer or could not be written.
-    """
+    """Turn MLflow's errors inside the block into ours, by their code."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -35,29 +35,7 @@ def describe(
     name: str,
     context: str = "",
 ) -> tuple[dict[str, str], tuple[int, ...]]:
-    """Return all that is recorded of data.
-
-    Parameters
-    ----------
-    data : DataFrame, Series, ndarray, sparse matrix, list, tuple or dict of columns
-        The data; it is neither stored nor changed.
-    name : str
-        Name of the dataset.
-    context : str, default=""
-        What it was used for, such as ``training``.
-
-    Returns
-    -------
-    tuple of dict and tuple of int
-        ``name``, ``digest`` over all of it, ``schema``, ``profile`` and ``context``;
-        and its shape.
-
-    Raises
-    ------
-    UsageError
-        It is no data, would be used up by reading it, or holds what cannot be told
-        apart.
-    """
+    """Return all that is recorded of data."""
     if isinstance(data, Iterator):
         raise UsageError(
             f"Dataset {name!r} is a {type(data).__name__}: reading it would use it up.",
@@ -169,22 +147,7 @@ def _tensor(kind: str, shape: Sequence[int]) -> dict[str, object]:
 
 
 def send_dataset(store: Store, run_id: str, described: Mapping[str, str]) -> None:
-    """Record that a run used the data; once recorded it stays so.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-    described : Mapping of str to str
-        As `describe` returned it.
-
-    Raises
-    ------
-    StoreError
-        The store did not answer.
-    """
+    """Record that a run used the data; once recorded it stays so."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     facts = dict(described)
@@ -197,27 +160,7 @@ def send_dataset(store: Store, run_id: str, described: Mapping[str, str]) -> Non
 
 
 def list_datasets(store: Store, run_id: str) -> tuple[LoggedDataset, ...]:
-    """Return the data that a run recorded as its input, by whatever library.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-
-    Returns
-    -------
-    tuple of LoggedDataset
-        By name, context and digest; each once.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such run.
-    StoreError
-        The store did not answer.
-    """
+    """Return the data that a run recorded as its input, by whatever library."""
     with answering(store, missing=f"No run {run_id!r}.", fix="List them with %runs."):
         inputs = backend(store).get_run(run_id).inputs
     found = {

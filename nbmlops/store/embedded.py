@@ -45,20 +45,7 @@ def tracking_uri(home: Path) -> str:
 
 
 def ensure(home: Path) -> None:
-    """Make the embedded store unless it is there.
-
-    Parameters
-    ----------
-    home : Path
-        The project's ``.nbmlops`` folder; made when missing.
-
-    Raises
-    ------
-    UsageError
-        An older MLflow file store lies in the project and was not brought over.
-    StoreError
-        The folder cannot be written, or no disk space is left.
-    """
+    """Make the embedded store unless it is there."""
     target = database(home)
     if target.exists():
         if home not in _followed:
@@ -123,20 +110,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def disk_error(error: Exception, path: Path) -> StoreError:
-    """Return the StoreError that tells what the disk refused, and where.
-
-    Parameters
-    ----------
-    error : Exception
-        What the system raised.
-    path : Path
-        The file or folder that was to be written.
-
-    Returns
-    -------
-    StoreError
-        It names the path, and the free bytes when the disk is full.
-    """
+    """Return the StoreError that tells what the disk refused, and where."""
     number = getattr(error, "errno", None)
     text = str(error).lower()
     if number in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in text:

@@ -92,18 +92,7 @@ def _provide_experiment() -> None:
 
 
 def stack(store: Store) -> list[ActiveRun]:
-    """Return the runs open in this thread, the innermost last, as MLflow keeps them.
-
-    Parameters
-    ----------
-    store : Store
-        Where ``mlflow.log_*`` is to write from now on.
-
-    Returns
-    -------
-    list of mlflow.ActiveRun
-        MLflow's own list: what is added to it is active.
-    """
+    """Return the runs open in this thread, the innermost last, as MLflow keeps them."""
     prepare_environment()
     import mlflow
     from mlflow.tracking import fluent
@@ -115,15 +104,7 @@ def stack(store: Store) -> list[ActiveRun]:
 
 
 def activate(stack: list[ActiveRun], run: Run) -> None:
-    """Make a run the one that ``mlflow.log_*`` writes to, in the stack's thread.
-
-    Parameters
-    ----------
-    stack : list of mlflow.ActiveRun
-        As `stack` returned it.
-    run : mlflow.entities.Run
-        The run.
-    """
+    """Make a run the one that ``mlflow.log_*`` writes to, in the stack's thread."""
     import mlflow
     from mlflow.tracking import fluent
 
@@ -137,17 +118,7 @@ def activate(stack: list[ActiveRun], run: Run) -> None:
 
 
 def deactivate(store: Store, run_id: str, status: RunStatus) -> None:
-    """Take a run from MLflow's stack; runs left open above it end with ``status``.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run that `activate` was given. It is not ended here.
-    status : RunStatus
-        Status of the nested runs the user's code left open.
-    """
+    """Take a run from MLflow's stack; runs left open above it end with ``status``."""
     from mlflow.tracking import fluent
 
     stack = fluent._active_run_stack.get()

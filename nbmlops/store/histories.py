@@ -28,28 +28,7 @@ _MOST_ASKED = 200
 def list_histories(
     store: Store, run_ids: Sequence[str]
 ) -> tuple[Mapping[str, History], ...]:
-    """Return the history of every metric of some runs.
-
-    Parameters
-    ----------
-    store : Store
-        Where the runs are.
-    run_ids : sequence of str
-        The runs.
-
-    Returns
-    -------
-    tuple of Mapping of str to History
-        By metric name, a mapping for each run. A database is read up to 1,000,000
-        values a run. A server is asked for the histories of 200 metrics, those first
-        whose last values differ, and for up to 100,000 values of each; what is beyond
-        is not whole.
-
-    Raises
-    ------
-    StoreError
-        The store did not answer.
-    """
+    """Return the history of every metric of some runs."""
     with answering(store):
         tracking = backend(store)
         latest: list[dict[str, Metric]] = [

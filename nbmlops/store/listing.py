@@ -20,17 +20,6 @@ class RunListing:
     The newest attempt of a group that the query finds stands for the group. Without a
     filter and an order, child runs are behind their parent; with one, each run that is
     found stands for itself, so that the best is the best.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    query : RunQuery
-        Which runs.
-    size : int
-        Rows of a page.
-    columns : AskedColumns, optional
-        What to read of each run; all by default.
     """
 
     def __init__(
@@ -48,36 +37,12 @@ class RunListing:
         self._pages: list[tuple[Head, ...]] = []
 
     def turned(self, *, size: int, **changes: Any) -> RunListing:
-        """Return a listing of the same store and columns.
-
-        Parameters
-        ----------
-        size : int
-            Rows of a page.
-        **changes : object
-            Fields of its query to replace.
-
-        Returns
-        -------
-        RunListing
-            Read from its first page on.
-        """
+        """Return a listing of the same store and columns."""
         query = replace(self.query, **changes)
         return RunListing(self._store, query, size=size, columns=self.columns)
 
     def page(self, number: int = 0) -> Page[Run]:
-        """Return a page; those before it are walked over when they were not yet.
-
-        Parameters
-        ----------
-        number : int, default=0
-            Which page, from 0.
-
-        Returns
-        -------
-        Page of Run
-            Empty past the last one; its token is the number of the next.
-        """
+        """Return a page; those before it are walked over when they were not yet."""
         while len(self._pages) <= number and not self._rows.is_done:
             self._pages.append(self._rows.take(self._size))
         heads = self._pages[number] if number < len(self._pages) else ()
@@ -98,18 +63,7 @@ class RunListing:
         return self._reader.scan_limit
 
     def folded(self, runs: Sequence[Run]) -> Mapping[str, FoldedRuns]:
-        """Return what is behind rows of the pages read, by run id.
-
-        Parameters
-        ----------
-        runs : sequence of Run
-            The rows.
-
-        Returns
-        -------
-        Mapping of str to FoldedRuns
-            Only rows with something behind them.
-        """
+        """Return what is behind rows of the pages read, by run id."""
         if not self.query.is_folded:
             return {}
         behind = self._rows.behind([run.run_id for run in runs])
@@ -133,22 +87,7 @@ class RunListing:
     def curves(
         self, runs: Sequence[Run], metrics: Sequence[str], *, n_points: int
     ) -> Mapping[tuple[str, str], Points]:
-        """Return the histories of metrics that have steps, thinned.
-
-        Parameters
-        ----------
-        runs : sequence of Run
-            The runs.
-        metrics : sequence of str
-            Names of metrics.
-        n_points : int
-            Points of each at most, from 2.
-
-        Returns
-        -------
-        Mapping of (run id, metric) to sequence of (step, value)
-            By step; series of one point are left out.
-        """
+        """Return the histories of metrics that have steps, thinned."""
         ids = [run.run_id for run in runs]
         return self._reader.curves(ids, metrics, n_points=n_points)
 
@@ -171,22 +110,7 @@ class RunListing:
 
 
 def newest_attempts(store: Store, runs: Sequence[Run], query: RunQuery) -> list[Run]:
-    """Return the runs less those of which the query finds a newer attempt.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    runs : sequence of Run
-        Some of the runs that the query finds.
-    query : RunQuery
-        Which attempts count.
-
-    Returns
-    -------
-    list of Run
-        In the order given.
-    """
+    """Return the runs less those of which the query finds a newer attempt."""
     groups = {run.tags[ATTEMPT_OF] for run in runs if ATTEMPT_OF in run.tags}
     attempts = _reader(store, query).attempts(sorted(groups)) if groups else {}
     newest = {group: heads[0].run_id for group, heads in attempts.items() if heads}
@@ -198,22 +122,7 @@ def newest_attempts(store: Store, runs: Sequence[Run], query: RunQuery) -> list[
 
 
 def newest_attempt(store: Store, group: str, *, experiment_id: str) -> Attempt | None:
-    """Return the newest run of a group of attempts, None when there is no attempt yet.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    group : str
-        Value of the tag ``nbmlops.attempt_of``.
-    experiment_id : str
-        The experiment to look in.
-
-    Returns
-    -------
-    Attempt or None
-        What it was made of.
-    """
+    """Return the newest run of a group of attempts, or None."""
     return _reader(store, RunQuery(experiment_ids=(experiment_id,))).newest(group)
 
 

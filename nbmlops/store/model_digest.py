@@ -16,26 +16,7 @@ _CODE_OF_FORMAT = ("_skops_version", "protocol")
 
 
 def model_digest(store: Store, model_id: str) -> str | None:
-    """Return a hash over all that a logged model has learned and was set to.
-
-    Parameters
-    ----------
-    store : Store
-        Where the model is.
-    model_id : str
-        MLflow's id of the logged model.
-
-    Returns
-    -------
-    str or None
-        64 hexadecimal digits; None for a model of another format than skops or a
-        booster's own, of which two copies of the same are not equal.
-
-    Raises
-    ------
-    StoreError
-        The store did not answer.
-    """
+    """Return a hash over all that a logged model has learned and was set to."""
     with tempfile.TemporaryDirectory() as scratch, answering(store):
         location = store.client.get_logged_model(model_id).artifact_location
         download_files(store, location, "", Path(scratch))
@@ -52,16 +33,6 @@ def skops_digest(path: Path) -> str:
 
     The file names its parts by their addresses in memory, and carries times; neither
     counts.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
     """
     with zipfile.ZipFile(path) as archive:
         parts = {

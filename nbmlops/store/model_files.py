@@ -33,15 +33,7 @@ _MODEL = "model.skops"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedModel:
-    """What is to be known of a model that was written.
-
-    Attributes
-    ----------
-    own_code : str
-        The code of a notebook's own that was stored with it; empty without any.
-    not_served : str or None
-        Why an endpoint could not answer the example, in a sentence; None when it could.
-    """
+    """What is to be known of a model that was written."""
 
     own_code: str
     not_served: str | None
@@ -50,31 +42,7 @@ class SavedModel:
 def save_model(
     model: object, folder: Path, example: Rows = None, *, trust: Trust = ()
 ) -> SavedModel:
-    """Write a fitted estimator as a model folder that MLflow can load.
-
-    Parameters
-    ----------
-    model : object
-        A fitted estimator.
-    folder : Path
-        An existing folder.
-    example : DataFrame, Series, ndarray, sparse matrix or sequence, optional
-        All rows it was fitted on, for the signature; the first five are stored.
-        Without it the model has no signature.
-    trust : Trust, default=()
-        Modules of the user's whose functions and classes it may hold; their source is
-        stored with it.
-
-    Returns
-    -------
-    SavedModel
-        What the user should know of it.
-
-    Raises
-    ------
-    UsageError
-        The model cannot be stored without pickle, or cannot predict the example.
-    """
+    """Write a fitted estimator as a model folder that MLflow can load."""
     if (network := networks.flavor_of(model)) is not None:
         return _save_network(model, network, folder, example, trust)
     python = platform.python_version()
@@ -176,23 +144,7 @@ def _write_yaml(path: Path, document: object) -> None:
 def pins(
     types: Iterable[str], example: Rows = None, others: Iterable[str] = ()
 ) -> list[str]:
-    """Return the packages a model needs, at the versions installed here.
-
-    Parameters
-    ----------
-    types : iterable of str
-        Types of the model; those that are not in ``TRUSTED_TYPES`` are of ``others``.
-    example : object, optional
-        Rows it was fitted on; a DataFrame makes pandas one of the packages.
-    others : iterable of str, default=()
-        More distributions.
-
-    Returns
-    -------
-    list of str
-        ``name==version``, sorted. Each type is from a known distribution, so that
-        neither a new process nor the network is asked.
-    """
+    """Return the packages a model needs, at the versions installed here."""
     names = {"mlflow", "numpy", "scikit-learn", "scipy", "skops"}
     names |= {TRUSTED_TYPES.get(name, "") for name in types} - {""}
     names |= {*others}
@@ -213,28 +165,7 @@ _version = cache(version)  # that of the code that is loaded, read once
 
 
 def load_model(folder: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
-    """Return the fitted estimator of a model folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds ``MLmodel`` and the files it names.
-    trust : Trust, default=()
-        Modules whose code may run; none of the folder's is run for any other.
-
-    Returns
-    -------
-    object
-        The fitted estimator.
-
-    Raises
-    ------
-    NotFoundError
-        There is no model in the folder.
-    UsageError
-        It is not a scikit-learn model in the skops format, holds a type that is
-        neither in ``TRUSTED_TYPES`` nor of a module in ``trust``, or is damaged.
-    """
+    """Return the fitted estimator of a model folder."""
     document = signature.read_mlmodel(folder)
     flavors = document.get("flavors") or {}
     for name in boosters.FLAVORS:
@@ -275,23 +206,5 @@ def _file_in(folder: Path, name: str) -> Path:
 
 
 def read_signature(folder: Path) -> Signature | None:
-    """Return the signature of a model folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Holds ``MLmodel``.
-
-    Returns
-    -------
-    Signature or None
-        None when the model was logged without one.
-
-    Raises
-    ------
-    NotFoundError
-        There is no model in the folder.
-    UsageError
-        Its ``MLmodel`` is damaged.
-    """
+    """Return the signature of a model folder."""
     return signature.read_signature(signature.read_mlmodel(folder))

@@ -28,35 +28,6 @@ def log_model(
 
     The same files as ``mlflow.sklearn.log_model`` writes, without its second process
     that imports and loads the model to find out what it needs.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run; it need not be active in this thread, nor still open.
-    model : object
-        A fitted estimator.
-    example : DataFrame, Series, ndarray, sparse matrix, sequence or None
-        All rows it was fitted on: the signature is inferred from them and the first
-        five are stored. None leaves the model without signature.
-    name : str, default="model"
-        The logged model's name.
-
-    Returns
-    -------
-    str
-        MLflow's id of the logged model, ``m-`` and 32 hexadecimal digits.
-
-    Raises
-    ------
-    UsageError
-        The model cannot be stored without pickle, or cannot predict the example.
-        Nothing was recorded.
-    NotFoundError
-        There is no such run.
-    StoreError
-        The store could not be written. The logged model, when it was made, is FAILED.
     """
     with tempfile.TemporaryDirectory() as scratch:
         with answering(store):
@@ -73,36 +44,7 @@ def send_model(
     key: str,
     is_repeated: bool = False,
 ) -> str:
-    """Record the files of a model as the model of a run; again does nothing new.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-    folder : Path
-        What `save_model` wrote.
-    name : str
-        The logged model's name.
-    key : str
-        32 hexadecimal digits, kept as the logged model's tag ``nbmlops.key``.
-    is_repeated : bool, default=False
-        Whether this was begun before: a model that was made for the key then is filled
-        instead of made again.
-
-    Returns
-    -------
-    str
-        MLflow's id of the logged model.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such run.
-    StoreError
-        The store could not be written.
-    """
+    """Record the files of a model as the model of a run; again does nothing new."""
     with answering(store):
         from mlflow.entities import (
             LoggedModelOutput,
@@ -155,19 +97,7 @@ def send_model(
 
 
 def is_fitted_estimator(value: object) -> bool:
-    """Return whether ``value`` is an estimator or a booster that has been fitted.
-
-    Parameters
-    ----------
-    value : object
-        Anything; scikit-learn is not imported to look at it.
-
-    Returns
-    -------
-    bool
-        True for an estimator with fitted state; False for a class, an unfitted one,
-        and one that never has any state.
-    """
+    """Return whether ``value`` is an estimator or a booster that has been fitted."""
     if boosters.flavor_of(value) is not None:
         return boosters.is_trained(value)
     catboost = sys.modules.get("catboost")
@@ -192,24 +122,7 @@ def is_fitted_estimator(value: object) -> bool:
 
 
 def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
-    """Copy the files of a model version into a folder.
-
-    Parameters
-    ----------
-    store : Store
-        Where the version is.
-    version : ModelVersion
-        The version.
-    folder : Path
-        Made when missing; the ``MLmodel`` file lands in it.
-
-    Raises
-    ------
-    NotFoundError
-        The files are gone.
-    StoreError
-        The store did not answer, or the folder could not be written.
-    """
+    """Copy the files of a model version into a folder."""
     with answering(store):
         if version.model_id is None:
             name = version.model
@@ -234,19 +147,7 @@ def signature_at(store: Store, location: str) -> Signature | None:
 
 
 def download_files(store: Store, location: str, path: str, folder: Path) -> None:
-    """Copy what lies at an artifact location of the store into a folder.
-
-    Parameters
-    ----------
-    store : Store
-        Where the files are.
-    location : str
-        The artifact location.
-    path : str
-        The part of it that is wanted; all of it when empty.
-    folder : Path
-        Made when missing.
-    """
+    """Copy what lies at an artifact location of the store into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     repository = artifacts.repository_at(store, location)
     repository.download_artifacts(path, dst_path=str(folder))

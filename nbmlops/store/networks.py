@@ -30,13 +30,7 @@ def flavor_of(model: object) -> str | None:
 
 
 def check_trust(flavor: str, trust: Trust, *, is_loaded: bool = False) -> None:
-    """Refuse a network whose package is not trusted.
-
-    Raises
-    ------
-    UsageError
-        It says how to trust it.
-    """
+    """Refuse a network whose package is not trusted."""
     package = _PACKAGES[flavor]
     if is_trusted(package, trust):
         return
@@ -53,13 +47,7 @@ def check_trust(flavor: str, trust: Trust, *, is_loaded: bool = False) -> None:
 
 
 class Network:
-    """A network with the methods of an estimator.
-
-    Parameters
-    ----------
-    folder : Path
-        A model's, with its ``MLmodel``; its code is run.
-    """
+    """A network with the methods of an estimator."""
 
     def __init__(self, folder: Path) -> None:
         import mlflow.pyfunc

@@ -46,17 +46,7 @@ _SETTING = "[tool.nbmlops.models] trust = [{}] in pyproject.toml"
 
 @dataclass(slots=True)
 class OwnCode:
-    """What is stored of the user's code with a model.
-
-    Attributes
-    ----------
-    files : dict of str to bytes
-        Content by path below ``code/``.
-    packages : set of str
-        Top-level modules of installed distributions that it imports.
-    notebook : str
-        Name of the module that was written from the notebook; empty without one.
-    """
+    """What is stored of the user's code with a model."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     packages: set[str] = field(default_factory=set)
@@ -76,8 +66,6 @@ class OwnCode:
 def is_trusted(name: str, trust: Trust) -> bool:
     """Return whether the user lets code of this full name run.
 
-    Examples
-    --------
     >>> [is_trusted("shop.parts.half", t) for t in (("shop",), ("sho",), (), ANY)]
     [True, False, False, True]
     """
@@ -87,13 +75,7 @@ def is_trusted(name: str, trust: Trust) -> bool:
 
 
 def collect(names: Iterable[str]) -> OwnCode:
-    """Return what is to be stored so that full names can be found by another process.
-
-    Raises
-    ------
-    UsageError
-        Code of the notebook uses what cannot be written out.
-    """
+    """Return what to store so that another process can import these names."""
     code = OwnCode()
     listed = list(names)
     own = {name.split(".")[1] for name in listed if name.startswith(f"{_MAIN}.")}
@@ -138,17 +120,7 @@ def collect(names: Iterable[str]) -> OwnCode:
 def refusal(
     model: str, names: Collection[str], *, is_loaded: bool = False
 ) -> UsageError:
-    """Return the error that a model holds what the user has not allowed to run.
-
-    Parameters
-    ----------
-    model : str
-        What holds it.
-    names : collection of str
-        Full names.
-    is_loaded : bool, default=False
-        Whether it is stored already and to be loaded.
-    """
+    """Return the error that a model holds what the user has not allowed to run."""
     listed = ", ".join(sorted(names))
     modules = {n.rpartition(".")[0] for n in names}
     notebook = {m for m in modules if m == _MAIN or m.startswith(_WRITTEN)}

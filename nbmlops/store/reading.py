@@ -16,20 +16,7 @@ Points = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQuery:
-    """Which runs, in which order.
-
-    Attributes
-    ----------
-    experiment_ids : tuple of str
-        Where to look.
-    filter : str
-        In MLflow's search language.
-    order_by : str or None
-        One clause such as ``metrics.auc DESC``; the newest first when None. Runs
-        without the value, and those where it is not finite, come last.
-    is_folded : bool
-        Whether older attempts and child runs get no row of their own.
-    """
+    """Which runs, in which order."""
 
     experiment_ids: tuple[str, ...]
     filter: str = ""
@@ -39,21 +26,7 @@ class RunQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What must be known of a run to say whether it gets a row of its own.
-
-    Attributes
-    ----------
-    run_id : str
-        MLflow's id.
-    started_ms : int
-        Milliseconds since 1970.
-    group : str or None
-        What it is an attempt of.
-    attempt : int
-        Which attempt, from 1.
-    parent_run_id : str or None
-        The run it is part of.
-    """
+    """What must be known of a run to say whether it gets a row of its own."""
 
     run_id: str
     started_ms: int
@@ -69,15 +42,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """An attempt, as the next one compares itself with it.
-
-    Attributes
-    ----------
-    tags : Mapping of str to str
-        All its tags.
-    params : Mapping of str to str
-        All its params.
-    """
+    """An attempt, as the next one compares itself with it."""
 
     tags: Mapping[str, str]
     params: Mapping[str, str]
@@ -112,24 +77,7 @@ class RunReader(Protocol):
 
 
 def head_of(run_id: str, started_ms: int, tags: Mapping[str, str], parent: str) -> Head:
-    """Return the head of a run with these tags.
-
-    Parameters
-    ----------
-    run_id : str
-        MLflow's id.
-    started_ms : int
-        Milliseconds since 1970.
-    tags : Mapping of str to str
-        Its tags, or the three of them that matter.
-    parent : str
-        Name of the tag that holds the parent.
-
-    Returns
-    -------
-    Head
-        Its attempt is 1 when the tag is none or no number.
-    """
+    """Return the head of a run with these tags."""
     attempt = tags.get(ATTEMPT, "")
     return Head(
         run_id=run_id,

@@ -17,31 +17,7 @@ if TYPE_CHECKING:
 def list_models(
     store: Store, *, search: str = "", limit: int = 25, page_token: str | None = None
 ) -> Page[RegisteredModel]:
-    """Return a page of registered models, by name.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    search : str, default=""
-        Part of the name, in any case.
-    limit : int, default=25
-        Models on the page, 1 to 1000.
-    page_token : str, optional
-        Token of the page, from the page before.
-
-    Returns
-    -------
-    Page of RegisteredModel
-        Maybe none.
-
-    Raises
-    ------
-    UsageError
-        The search text cannot be searched for.
-    StoreError
-        The store did not answer.
-    """
+    """Return a page of registered models, by name."""
     condition = f"name ILIKE {quoted(f'%{search}%')}" if search else None
     with answering(store):
         found = store.client.search_registered_models(
@@ -54,25 +30,7 @@ def list_models(
 
 
 def get_model(store: Store, name: str) -> RegisteredModel:
-    """Return one registered model.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    name : str
-        Its name.
-
-    Returns
-    -------
-    RegisteredModel
-        With its aliases.
-
-    Raises
-    ------
-    NotFoundError
-        There is none of that name.
-    """
+    """Return one registered model."""
     try:
         with answering(store):
             return _to_model(store.client.get_registered_model(name))
@@ -98,20 +56,7 @@ def create_model(store: Store, name: str) -> None:
 
 
 def check_names(name: str, alias: str | None = None) -> None:
-    """Refuse a model name or an alias MLflow would refuse later.
-
-    Parameters
-    ----------
-    name : str
-        Name of a registered model.
-    alias : str, optional
-        Alias to set on it.
-
-    Raises
-    ------
-    UsageError
-        It says which characters or words are in the way.
-    """
+    """Refuse a model name or an alias MLflow would refuse later."""
     if not name.strip() or re.search(r"[/:@\x00-\x1f]", name) or name in (".", ".."):
         raise UsageError(
             f"{name!r} cannot name a registered model.",

@@ -31,15 +31,7 @@ _RUNS_A_REQUEST = 100
 
 
 class PageReader:
-    """Reads runs page by page, as a server gives them.
-
-    Parameters
-    ----------
-    store : Store
-        Any store.
-    query : RunQuery
-        Which runs.
-    """
+    """Reads runs page by page, as a server gives them."""
 
     scan_limit = 2_000
 

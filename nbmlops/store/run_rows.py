@@ -13,15 +13,7 @@ _FOLDED_SHOWN = 5
 
 @dataclass(slots=True)
 class Folded:
-    """How many runs are behind a row, and the first few of them.
-
-    Attributes
-    ----------
-    count : int
-        How many.
-    run_ids : list of str
-        The newest five at most.
-    """
+    """How many runs are behind a row, and the first few of them."""
 
     count: int = 0
     run_ids: list[str] = field(default_factory=list)
@@ -34,22 +26,7 @@ class Folded:
 
 
 class Rows:
-    """The runs of a query one after the other, less those that get no row.
-
-    Parameters
-    ----------
-    reader : RunReader
-        Of the query.
-    query : RunQuery
-        Which runs, and whether some are folded.
-
-    Attributes
-    ----------
-    is_done : bool
-        Whether all runs were read.
-    is_cut : bool
-        Whether the last rows are fewer than asked, too many runs being folded.
-    """
+    """The runs of a query one after the other, less those that get no row."""
 
     def __init__(self, reader: RunReader, query: RunQuery) -> None:
         self.is_done = self.is_cut = False

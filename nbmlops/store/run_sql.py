@@ -26,24 +26,7 @@ def mappers() -> Any:  # noqa: ANN401 - MLflow's mappers have no types
 def filtered(
     session: Session, filter: str, *, experiment_ids: Sequence[int], dialect: str
 ) -> Select[Any]:
-    """Return a selection of runs, id and start, in no order.
-
-    Parameters
-    ----------
-    session : Session
-        Of MLflow's store.
-    filter : str
-        In MLflow's search language.
-    experiment_ids : sequence of int
-        Where to look.
-    dialect : str
-        Of the database.
-
-    Returns
-    -------
-    Select
-        Each run that is not deleted, once.
-    """
+    """Return a selection of runs, id and start, in no order."""
     from mlflow.store.tracking.sqlalchemy_store import _get_sqlalchemy_filter_clauses
     from mlflow.utils.search_utils import SearchUtils
     from sqlalchemy import select
@@ -69,18 +52,6 @@ def ordered(found: Select[Any], clause: str | None) -> Select[Any]:
 
     Numbers are ordered as numbers also when they are params. Texts come after them,
     infinities, NaN and what is missing last.
-
-    Parameters
-    ----------
-    found : Select
-        Of runs.
-    clause : str or None
-        Such as ``metrics.auc DESC``.
-
-    Returns
-    -------
-    Select
-        In that order.
     """
     from mlflow.utils.search_utils import SearchUtils
     from sqlalchemy import Float, and_, case, cast, func
@@ -122,26 +93,7 @@ def values_of(
     names: Sequence[str] | None,
     *others: str,
 ) -> dict[str, dict[str, Any]]:
-    """Return params, tags or metrics of runs.
-
-    Parameters
-    ----------
-    session : Session
-        Of MLflow's store.
-    table : mapper
-        Of values by run and key.
-    run_ids : sequence of str
-        The runs.
-    names : sequence of str or None
-        The keys; all when None.
-    *others : str
-        Columns to read beside the value.
-
-    Returns
-    -------
-    Mapping of str to dict
-        By run and key; a tuple of the values when there are ``others``.
-    """
+    """Return params, tags or metrics of runs."""
     from sqlalchemy import select
 
     found: dict[str, dict[str, Any]] = defaultdict(dict)
@@ -181,20 +133,6 @@ def thinned(run_ids: Sequence[str], metrics: Sequence[str], n_points: int) -> An
 
     Each point is found by a look into the index over run, metric and step, so a
     history of a million steps costs as much as one of a hundred.
-
-    Parameters
-    ----------
-    run_ids : sequence of str
-        The runs.
-    metrics : sequence of str
-        The metrics.
-    n_points : int
-        At most so many points of each, from 2.
-
-    Returns
-    -------
-    Select
-        Run, metric, step and value, which is null for NaN.
     """
     from sqlalchemy import case, func, literal, select, union_all
     from sqlalchemy.orm import aliased

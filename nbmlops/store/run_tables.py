@@ -50,15 +50,7 @@ _USED = (
 
 
 class TableReader:
-    """Reads runs from the database that holds them.
-
-    Parameters
-    ----------
-    store : Store
-        Whose MLflow store is a database.
-    query : RunQuery
-        Which runs.
-    """
+    """Reads runs from the database that holds them."""
 
     scan_limit = 20_000
 

@@ -37,33 +37,7 @@ def make_run(
     tags: Mapping[str, str] | None = None,
     started_at_ms: int | None = None,
 ) -> MlflowRun:
-    """Open a run and return it.
-
-    Parameters
-    ----------
-    store : Store
-        Where to record it.
-    name : str
-        The run's name.
-    experiment : str
-        Its experiment, made when missing.
-    tags : Mapping of str to str, optional
-        Tags it carries from the start.
-    started_at_ms : int, optional
-        When it began, in milliseconds since 1970; now by default.
-
-    Returns
-    -------
-    mlflow.entities.Run
-        The run as the store made it.
-
-    Raises
-    ------
-    UsageError
-        MLflow refuses a name or a value.
-    StoreError
-        The store did not answer: the run was made, or not; see `find_by_key`.
-    """
+    """Open a run and return it."""
     from mlflow.entities import RunTag
 
     carried = dict(tags or {})
@@ -79,23 +53,7 @@ def make_run(
 
 
 def find_by_key(store: Store, key: str, *, experiment: str) -> tuple[MlflowRun, ...]:
-    """Return the runs that were made for a key, the oldest first.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    key : str
-        Value of the tag ``nbmlops.key``.
-    experiment : str
-        The experiment the run was to be made in.
-
-    Returns
-    -------
-    tuple of mlflow.entities.Run
-        None when no creation got through; several when an answer was lost and the
-        creation was sent again before the first one took effect.
-    """
+    """Return the runs that were made for a key, the oldest first."""
     from mlflow.entities import ViewType
 
     with answering(store):
@@ -121,27 +79,7 @@ def by_id(experiment_id: str) -> str:
 
 
 def experiment_id(store: Store, name: str) -> str:
-    """Return the id of the experiment, made when missing.
-
-    Parameters
-    ----------
-    store : Store
-        Where it is.
-    name : str
-        Its name, or what `by_id` returns.
-
-    Returns
-    -------
-    str
-        MLflow's id.
-
-    Raises
-    ------
-    UsageError
-        It was deleted.
-    StoreError
-        The store did not answer.
-    """
+    """Return the id of the experiment, made when missing."""
     if name.startswith("\0"):
         return name[1:]
     from mlflow.exceptions import MlflowException
@@ -176,28 +114,7 @@ def send(
     params: Sequence[tuple[str, str]] = (),
     tags: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Add one batch to a run; what is there already is left as it is.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-    metrics : sequence of Point
-        With params and tags at most 1,000 in all.
-    params, tags : sequence of (str, str)
-        At most 100 of each.
-
-    Raises
-    ------
-    UsageError
-        A param was logged before with another value, or a name is refused.
-    NotFoundError
-        There is no such run.
-    StoreError
-        The store did not answer.
-    """
+    """Add one batch to a run; what is there already is left as it is."""
     from mlflow.entities import Metric, Param, RunTag
 
     with answering(store, missing=f"No run {run_id!r}.", fix="List them with %runs."):
@@ -218,30 +135,7 @@ def log_values(
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Append metrics, params and tags to a run, in batches MLflow takes.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-    metrics : Mapping of str to float, optional
-        Values at ``step``.
-    step : int, default=0
-        Step of the metrics.
-    params : Mapping of str to object, optional
-        Params, written as ``str`` of each value.
-    tags : Mapping of str to str, optional
-        Tags, replacing those of the same name.
-
-    Raises
-    ------
-    UsageError
-        A param was logged before with another value, or a name is refused.
-    StoreError
-        The store did not answer.
-    """
+    """Append metrics, params and tags to a run, in batches MLflow takes."""
     now = int(time.time() * 1000)
     points = [(key, float(value), now, step) for key, value in (metrics or {}).items()]
     pairs = [(key, str(value)) for key, value in (params or {}).items()]
@@ -276,27 +170,7 @@ def end_run(
     tags: Mapping[str, str] | None = None,
     ended_at_ms: int | None = None,
 ) -> None:
-    """Set the status a run ended with.
-
-    Parameters
-    ----------
-    store : Store
-        Where the run is.
-    run_id : str
-        The run.
-    status : RunStatus
-        ``FINISHED``, ``FAILED`` or ``KILLED``.
-    tags : Mapping of str to str, optional
-        What else is known at the end.
-    ended_at_ms : int, optional
-        When it ended, in milliseconds since 1970; now by default, and never before
-        it began.
-
-    Raises
-    ------
-    StoreError
-        The store did not answer.
-    """
+    """Set the status a run ended with."""
     if tags:
         log_values(store, run_id, tags=tags)
     from mlflow.entities import RunStatus as MlflowStatus

@@ -27,27 +27,7 @@ LARGEST = 1.7976931348623157e308  # what SQL stores keep for an infinity
 
 
 def get_run(store: Store, run_id: str, *, experiment: str | None = None) -> Run:
-    """Return one run.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    run_id : str
-        MLflow's whole id.
-    experiment : str, optional
-        The name of its experiment, where it is known.
-
-    Returns
-    -------
-    Run
-        The run as recorded now.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such run.
-    """
+    """Return one run."""
     missing = f"No run {run_id!r}."
     if not re.fullmatch(r"[0-9a-fA-F]{32}", run_id):
         raise NotFoundError(missing, fix="List them with %runs or `nbmlops runs`.")
@@ -67,35 +47,7 @@ def list_runs(
     limit: int = 25,
     page_token: str | None = None,
 ) -> Page[Run]:
-    """Return a page of runs, newest first unless ordered otherwise.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    experiment : str, optional
-        One experiment; all by default.
-    filter : str, default=""
-        In MLflow's search language.
-    order_by : sequence of str, default=()
-        Such as ``metrics.auc DESC``.
-    limit : int, default=25
-        Runs on the page, 1 to 1000.
-    page_token : str, optional
-        Token of the page, from the page before.
-
-    Returns
-    -------
-    Page of Run
-        The runs.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such experiment.
-    UsageError
-        MLflow cannot read the filter or the order.
-    """
+    """Return a page of runs, newest first unless ordered otherwise."""
     with answering(store):
         found = search_page(
             store,
@@ -167,23 +119,7 @@ def list_running(store: Store) -> tuple[Run, ...]:
 
 
 def quoted(text: str) -> str:
-    """Return ``text`` as a literal of MLflow's search language.
-
-    Parameters
-    ----------
-    text : str
-        Any text without both kinds of quotes.
-
-    Returns
-    -------
-    str
-        The text in the quotes it does not hold.
-
-    Raises
-    ------
-    UsageError
-        It holds both, which the language cannot say.
-    """
+    """Return ``text`` as a literal of MLflow's search language."""
     for mark in "'\"":
         if mark not in text:
             return f"{mark}{text}{mark}"
@@ -227,8 +163,6 @@ def experiment_ids(store: Store, name: str | None) -> list[str]:
 def listed(names: Iterable[str], most: int = 8) -> str:
     """Return the first names, quoted, and how many more there are.
 
-    Examples
-    --------
     >>> listed(["a", "b", "c"], most=2)
     "'a', 'b' and 1 more"
     """
@@ -292,18 +226,6 @@ def token_of(page: PagedList[Any]) -> str | None:
 def to_utc(milliseconds: int) -> datetime:
     """Return MLflow's milliseconds since 1970 as a time.
 
-    Parameters
-    ----------
-    milliseconds : int
-        Milliseconds since 1970, UTC.
-
-    Returns
-    -------
-    datetime
-        UTC-aware.
-
-    Examples
-    --------
     >>> to_utc(0).isoformat()
     '1970-01-01T00:00:00+00:00'
     """
@@ -318,8 +240,6 @@ def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
 def as_logged(value: float) -> float:
     """Return a metric's value with the infinities that a SQL store cannot keep.
 
-    Examples
-    --------
     >>> as_logged(-1.7976931348623157e308), as_logged(0.5)
     (-inf, 0.5)
     """

@@ -29,34 +29,7 @@ _HOW = (
 def resolve_run(
     store: Store, spec: str, *, experiment: str | None = None, with_model: bool = False
 ) -> Run:
-    """Return the run a user means.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    spec : str
-        A run id, a unique prefix of 6 or more characters, or ``latest``,
-        ``best:METRIC``, ``best:METRIC:min`` or ``best:METRIC:max``, which pass over
-        replays.
-    experiment : str, optional
-        Where ``latest`` and ``best:`` look; by default that of `current_experiment`.
-    with_model : bool, default=False
-        Whether ``latest`` and ``best:`` pass over runs without a model.
-
-    Returns
-    -------
-    Run
-        The run.
-
-    Raises
-    ------
-    NotFoundError
-        No run fits.
-    UsageError
-        The spec cannot be read, fits several runs, or names a metric of which nobody
-        knows whether a small or a large value is better.
-    """
+    """Return the run a user means."""
     experiment = experiment or current_experiment(store)
     if spec == "latest":
         runs = iterate_runs(store, experiment=experiment)

@@ -29,27 +29,7 @@ _NOT_WRITABLE = (TypeError, ValueError, AttributeError, ImportError, RecursionEr
 
 
 def dump(model: object, trust: Trust = ()) -> tuple[bytes, list[str], Any, OwnCode]:
-    """Return a fitted estimator in the skops format, and what it takes to read it.
-
-    Parameters
-    ----------
-    model : object
-        A fitted estimator.
-    trust : Trust, default=()
-        Modules of the user's whose functions and classes it may hold.
-
-    Returns
-    -------
-    tuple of bytes, list of str, object and OwnCode
-        The file's content; the types in it that skops does not trust by itself, all of
-        them in ``TRUSTED_TYPES`` or of the modules in ``trust``; the estimator as it is
-        read back from the content; the code of those modules.
-
-    Raises
-    ------
-    UsageError
-        The model holds something that only pickle can store; it is named.
-    """
+    """Return a fitted estimator in the skops format, and what it takes to read it."""
     import skops.io
 
     name = f"The {type(model).__name__}"
@@ -152,26 +132,7 @@ def _parts(value: object, seen: set[int]) -> Iterator[object]:
 
 
 def load(path: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
-    """Return the fitted estimator in a file; no code is run but of trusted modules.
-
-    Parameters
-    ----------
-    path : Path
-        A file in the skops format; ``code/`` beside it is what it holds of own modules.
-    trust : Trust, default=()
-        Modules of the user's whose functions and classes it may hold.
-
-    Returns
-    -------
-    object
-        The fitted estimator.
-
-    Raises
-    ------
-    UsageError
-        The file holds a type that is neither in ``TRUSTED_TYPES`` nor of a module in
-        ``trust``, or is damaged.
-    """
+    """Return the fitted estimator in a file; no code is run but of trusted modules."""
     import skops.io
     from skops.io.exceptions import UntrustedTypesFoundException
 

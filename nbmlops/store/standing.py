@@ -23,28 +23,14 @@ _ALIASES = "SELECT alias, version FROM registered_model_aliases WHERE name = ?"
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A version that is there.
-
-    Attributes
-    ----------
-    model_id : str or None
-        The logged model that it is.
-    aliases : Mapping of str to int
-        All aliases of the registered model, and their versions.
-    """
+    """A version that is there."""
 
     model_id: str | None
     aliases: Mapping[str, int]
 
 
 def find_standing(store: Store, name: str, version: int) -> Standing | None:
-    """Return what is known of a version, or None when it is gone.
-
-    Raises
-    ------
-    StoreError
-        The store does not answer.
-    """
+    """Return what is known of a version, or None when it is gone."""
     if store.is_embedded:
         with suppress(sqlite3.Error):  # MLflow will say what is wrong
             return _read(store, name, version)

@@ -28,29 +28,7 @@ _LONGEST_TAG = 100_000
 def list_versions(
     store: Store, name: str, *, limit: int = 25, page_token: str | None = None
 ) -> Page[ModelVersion]:
-    """Return a page of the versions of a registered model, newest first.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    name : str
-        The registered model.
-    limit : int, default=25
-        Versions on the page, 1 to 1000.
-    page_token : str, optional
-        Token of the page, from the page before.
-
-    Returns
-    -------
-    Page of ModelVersion
-        With the metrics and params of their runs.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such registered model.
-    """
+    """Return a page of the versions of a registered model, newest first."""
     model = get_model(store, name)
     with answering(store):
         found = store.client.search_model_versions(
@@ -67,27 +45,7 @@ def list_versions(
 
 
 def get_version(store: Store, name: str, version: int) -> ModelVersion:
-    """Return one version of a registered model.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    name : str
-        The registered model.
-    version : int
-        From 1.
-
-    Returns
-    -------
-    ModelVersion
-        With the metrics and params of its run.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such model or version.
-    """
+    """Return one version of a registered model."""
     model = get_model(store, name)
     with answering(
         store,
@@ -100,27 +58,7 @@ def get_version(store: Store, name: str, version: int) -> ModelVersion:
 
 
 def resolve_version(store: Store, target: str) -> tuple[ModelVersion, str | None]:
-    """Return the version a user means, and the alias it was meant by.
-
-    Parameters
-    ----------
-    store : Store
-        Where to look.
-    target : str
-        ``MODEL@ALIAS``, ``MODEL/VERSION``, or ``MODEL`` for its newest version.
-
-    Returns
-    -------
-    tuple of ModelVersion and str or None
-        The alias is None when none was named.
-
-    Raises
-    ------
-    NotFoundError
-        No such model, version or alias.
-    UsageError
-        The version is not a number.
-    """
+    """Return the version a user means, and the alias it was meant by."""
     name, at, alias = target.rpartition("@")
     if at:
         aliases = get_model(store, name).aliases
@@ -149,29 +87,7 @@ def resolve_version(store: Store, target: str) -> tuple[ModelVersion, str | None
 
 
 def create_version(store: Store, name: str, run: Run) -> ModelVersion:
-    """Register the model of a run and return its version.
-
-    Parameters
-    ----------
-    store : Store
-        Where to record it.
-    name : str
-        The registered model, made when missing.
-    run : Run
-        A run that logged a model.
-
-    Returns
-    -------
-    ModelVersion
-        The new version, or the one this very model was registered as before.
-
-    Raises
-    ------
-    UsageError
-        The run logged no model, or the name is refused.
-    StoreError
-        The store did not answer.
-    """
+    """Register the model of a run and return its version."""
     check_names(name)
     if run.model_id is None:
         raise no_model(store, run)
@@ -224,31 +140,7 @@ def _create_once(store: Store, name: str, run: Run) -> int:
 
 
 def set_alias(store: Store, name: str, alias: str, version: int) -> ModelVersion:
-    """Move an alias to a version, and return the version.
-
-    Parameters
-    ----------
-    store : Store
-        Where to record it.
-    name : str
-        The registered model.
-    alias : str
-        Such as ``champion``; set when it is new.
-    version : int
-        From 1.
-
-    Returns
-    -------
-    ModelVersion
-        With the alias among its aliases.
-
-    Raises
-    ------
-    NotFoundError
-        No such model or version.
-    UsageError
-        The alias is refused.
-    """
+    """Move an alias to a version, and return the version."""
     check_names(name, alias)
     get_version(store, name, version)
     with answering(store):

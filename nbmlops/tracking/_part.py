@@ -28,16 +28,7 @@ _LARGEST = 1 << 30
 
 
 class Part:
-    """A file, or where no disk takes one some memory, that records are written to.
-
-    Parameters
-    ----------
-    memory : mmap or None
-        Its content, as its writer has it.
-    fd : int or None
-        The file, as whoever sends it reads it: memory of a file that somebody cuts off
-        would kill the process.
-    """
+    """A file, or where no disk takes one some memory, that records are written to."""
 
     def __init__(self, memory: mmap.mmap | None, fd: int | None = None) -> None:
         self._memory = memory
@@ -65,13 +56,7 @@ class Part:
 
     @classmethod
     def read(cls, path: Path) -> Part:
-        """Open a part that was made before.
-
-        Raises
-        ------
-        OSError
-            It is gone, or no file.
-        """
+        """Open a part that was made before."""
         return cls(None, open_file(path, os.O_RDWR))
 
     @property
@@ -101,20 +86,7 @@ class Part:
         self._put(0, 2 * frame(b"%-14d" % sent))
 
     def unsent(self, *, until: int | None, is_growing: bool) -> list[Piece]:
-        """Return the next records that were not sent, and what is damaged.
-
-        Parameters
-        ----------
-        until : int or None
-            Where its writer surely stands; None where that is not known.
-        is_growing : bool
-            Whether what is behind the last record may still be written.
-
-        Returns
-        -------
-        list of Piece
-            About 400 kB of them; none at the end.
-        """
+        """Return the next records that were not sent, and what is damaged."""
         if until is None and not self._is_checked:
             self._check_mark()
         start, window = self.sent, _WINDOW

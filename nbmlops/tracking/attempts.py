@@ -19,15 +19,7 @@ from nbmlops.tracking.records import open_file
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a run's result depends on.
-
-    Attributes
-    ----------
-    code, data, environment : str
-        Hashes, empty where there is nothing to hash.
-    params : Mapping of str to str
-        Params as recorded.
-    """
+    """What a run's result depends on."""
 
     code: str
     data: str
@@ -52,18 +44,6 @@ class Facts:
     def changes_since(self, before: Facts) -> tuple[str, ...]:
         """Return in words what differs from an earlier attempt.
 
-        Parameters
-        ----------
-        before : Facts
-            Those of the earlier one.
-
-        Returns
-        -------
-        tuple of str
-            Of ``code``, ``params (names)``, ``data`` and ``environment``.
-
-        Examples
-        --------
         >>> a = Facts(code="1", data="", environment="", params={"C": "1"})
         >>> b = Facts(code="2", data="", environment="", params={"C": "2"})
         >>> b.changes_since(a)
@@ -96,23 +76,7 @@ _execution = _Execution()
 
 
 def group_of(source: str, name: str, cell: str | None) -> str:
-    """Return the id of the group of attempts that a run opened now belongs to.
-
-    Parameters
-    ----------
-    source : str
-        Notebook or script.
-    name : str
-        The run's name.
-    cell : str or None
-        Id of the cell, where it is known.
-
-    Returns
-    -------
-    str
-        32 hexadecimal digits: the same for the same notebook, cell and name, and for
-        the first, second, ... run of that name that one execution of the cell opens.
-    """
+    """Return the id of the group of attempts that a run opened now belongs to."""
     number, found = _where()
     if number != _execution.number or _execution.opened is None:
         _execution.number, _execution.opened = number, {}

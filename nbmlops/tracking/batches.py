@@ -18,18 +18,6 @@ def batches_of(entries: Sequence[Entry]) -> Iterator[list[int]]:
     A batch costs the same whatever it holds. So metrics, params and tags go together,
     before the files among them; and tags do not wait for the models before them.
 
-    Parameters
-    ----------
-    entries : sequence of Entry
-        As they were written.
-
-    Yields
-    ------
-    list of int
-        Positions in ``entries``: of metrics, params and tags, or of one other entry.
-
-    Examples
-    --------
     >>> entries = [["p", "C", "1"], ["file", "a"], ["m", 0, "auc", 0.9, 0], ["end"]]
     >>> list(batches_of(entries))
     [[0, 2], [1], [3]]

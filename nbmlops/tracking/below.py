@@ -14,13 +14,7 @@ _PAUSE_S = 0.1  # once there are many, which may come at once
 
 
 class Below(Shown):
-    """The newest lines on what goes on, below its cell; nothing outside a notebook.
-
-    Parameters
-    ----------
-    title : str
-        The first line.
-    """
+    """The newest lines on what goes on, below its cell; nothing outside a notebook."""
 
     def __init__(self, title: str) -> None:
         self._lines = [title]
@@ -35,25 +29,13 @@ class Below(Shown):
         return "\n".join(self._lines[-_MOST_LINES:])
 
     def add(self, line: str) -> None:
-        """Show one more line.
-
-        Parameters
-        ----------
-        line : str
-            What happened.
-        """
+        """Show one more line."""
         self._lines.append(line)
         if len(self._lines) < _MANY or time.monotonic() - self._shown_at > _PAUSE_S:
             self.show()
 
     def show(self, what: Shown | None = None) -> None:
-        """Show something in place of what is there; by default the newest lines.
-
-        Parameters
-        ----------
-        what : Shown, optional
-            What is to stand below the cell.
-        """
+        """Show something in place of what is there; by default the newest lines."""
         if self._publisher is None:
             return
         shown = what or self

@@ -19,15 +19,7 @@ _AMOUNT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]+)", re.IGNOREC
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a run may take at most.
-
-    Attributes
-    ----------
-    wall_s : float or None
-        Seconds, above 0.
-    memory_bytes : int or None
-        Memory that the process and its children hold together, in bytes, above 0.
-    """
+    """What a run may take at most."""
 
     wall_s: float | None = None
     memory_bytes: int | None = None
@@ -35,20 +27,6 @@ class Budget:
     def excess(self, wall_s: float, held_bytes: int) -> str | None:
         """Return what is used up, in words.
 
-        Parameters
-        ----------
-        wall_s : float
-            Seconds that have gone.
-        held_bytes : int
-            Memory that is held.
-
-        Returns
-        -------
-        str or None
-            None within the budget.
-
-        Examples
-        --------
         >>> Budget(wall_s=90).excess(90.1, 0)
         'budget of 90 s used up'
         >>> Budget(memory_bytes=2_000_000_000).excess(0, 2_140_000_000)
@@ -61,13 +39,7 @@ class Budget:
         return None
 
     def check_memory(self) -> None:
-        """Refuse a budget that is used up before the run begins.
-
-        Raises
-        ------
-        UsageError
-            This process holds more memory than the budget.
-        """
+        """Refuse a budget that is used up before the run begins."""
         if self.memory_bytes is None:
             return
         held = Memory().measure()
@@ -82,24 +54,6 @@ class Budget:
 def parse_budget(words: str | Iterable[str]) -> Budget | None:
     """Return the budget that words such as ``90s`` and ``2GB`` give.
 
-    Parameters
-    ----------
-    words : str or iterable of str
-        A time (``s``, ``m`` or ``min``, ``h``, ``d``), an amount of memory (``MB``,
-        ``GB``; ``MiB``, ``GiB``), or one of each.
-
-    Returns
-    -------
-    Budget or None
-        None without words.
-
-    Raises
-    ------
-    UsageError
-        A word is neither, is nothing, or comes twice.
-
-    Examples
-    --------
     >>> parse_budget("15m 500MB")
     Budget(wall_s=900.0, memory_bytes=500000000)
     """
@@ -129,8 +83,6 @@ def parse_budget(words: str | Iterable[str]) -> Budget | None:
 def size(n_bytes: int) -> str:
     """Return a number of bytes in the unit it is read best in.
 
-    Examples
-    --------
     >>> size(2_140_000_000), size(500_000_000), size(900)
     ('2.1 GB', '500 MB', '1 kB')
     """

@@ -16,18 +16,6 @@ _BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 def assigned_names(source: str) -> tuple[str, ...]:
     r"""Return the names that a cell's code binds or fits, the last one last.
 
-    Parameters
-    ----------
-    source : str
-        Python code; code that cannot be parsed binds nothing.
-
-    Returns
-    -------
-    tuple of str
-        Each name once, in the order of its last assignment or call of ``fit``.
-
-    Examples
-    --------
     >>> assigned_names("a = 1\nb = a\nmodel.fit(X, y)\na = 2")
     ('b', 'model', 'a')
     """
@@ -50,18 +38,7 @@ def assigned_names(source: str) -> tuple[str, ...]:
 
 
 def read_names(source: str) -> tuple[str, ...]:
-    """Return the names that a cell's code reads, each once, the first first.
-
-    Parameters
-    ----------
-    source : str
-        Python code; code that cannot be parsed reads nothing.
-
-    Returns
-    -------
-    tuple of str
-        Names outside of functions and classes.
-    """
+    """Return the names that a cell's code reads, each once, the first first."""
     found = [
         node.id
         for node in _walk(source)
@@ -72,16 +49,7 @@ def read_names(source: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataNames:
-    """Where the data of a fit may be, the likeliest first.
-
-    Attributes
-    ----------
-    given : tuple of str
-        Names and plain look-ups, such as ``train.data``, that stand for data: they were
-        given to ``fit`` or by the user.
-    read : tuple of str
-        Other names of the code.
-    """
+    """Where the data of a fit may be, the likeliest first."""
 
     given: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
@@ -90,20 +58,6 @@ class DataNames:
 def data_names(source: str, datasets: Iterable[str] = ()) -> DataNames:
     """Return where the data of a cell's fits may be.
 
-    Parameters
-    ----------
-    source : str
-        Python code; code that cannot be parsed names nothing.
-    datasets : iterable of str
-        Expressions that the user gave as data.
-
-    Returns
-    -------
-    DataNames
-        The first argument of each ``fit`` is among those that are given.
-
-    Examples
-    --------
     >>> data_names("m.fit(train['text'], y)")
     DataNames(given=("train['text']",), read=('y', 'train', 'm'))
     """
@@ -176,20 +130,7 @@ def _walk(source: str) -> Iterable[ast.AST]:
 def find_model(
     namespace: Mapping[str, Any], names: Iterable[str]
 ) -> tuple[str, Any] | None:
-    """Return the name and value of the fitted estimator a cell left behind.
-
-    Parameters
-    ----------
-    namespace : Mapping of str to object
-        The user's variables.
-    names : iterable of str
-        Names the cell bound, the last one last.
-
-    Returns
-    -------
-    tuple of str and estimator, or None
-        The last that can predict, else the last that is fitted; None without any.
-    """
+    """Return the name and value of the fitted estimator a cell left behind."""
     from nbmlops.store.models import is_fitted_estimator
 
     fitted = [
@@ -204,23 +145,7 @@ def find_model(
 def find_example(
     namespace: Mapping[str, Any], names: DataNames, estimator: object
 ) -> Any:  # noqa: ANN401 - rows of any form
-    """Return data of the form the estimator was fitted on, or None.
-
-    Parameters
-    ----------
-    namespace : Mapping of str to object
-        The user's variables.
-    names : DataNames
-        Where to look.
-    estimator : estimator
-        A fitted scikit-learn estimator.
-
-    Returns
-    -------
-    DataFrame, Series, ndarray, sparse matrix or list, or None
-        The first that has the columns the estimator knows, in its order; for one that
-        knows none, texts or dicts that were given as data.
-    """
+    """Return data of the form the estimator was fitted on, or None."""
     from nbmlops.store import boosters
 
     if boosters.flavor_of(estimator) is not None:

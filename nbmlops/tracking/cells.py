@@ -23,25 +23,7 @@ Ending = Literal["running", "finished", "raised", "interrupted", "unknown"]
 
 @dataclass(slots=True, kw_only=True)
 class ExecutedCell:
-    """One execution of a cell.
-
-    Attributes
-    ----------
-    source : str
-        What was typed.
-    count : int
-        Its number in the brackets, from 1.
-    cell_id : str or None
-        The cell's id in the notebook, where the front end told it.
-    at : float
-        When it began, in seconds since 1970.
-    ending : {"running", "finished", "raised", "interrupted", "unknown"}
-        How it ended; unknown of cells from before nbmlops was loaded.
-    expressions : tuple of str
-        What was looked up when it had run, such as the params of a tracked cell.
-    opened : dict of str to float
-        The files that it opened; see `nbmlops.tracking.opened`.
-    """
+    """One execution of a cell."""
 
     source: str
     count: int
@@ -57,18 +39,6 @@ class History:
 
     A cell costs one entry of a list while it runs; it is read when a run needs it, and
     but once.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        A shell of IPython's, which is not imported here.
-
-    Attributes
-    ----------
-    cells : list of ExecutedCell
-        All executions so far, in order, without those whose code never began to run.
-    folder : Path
-        The working folder when nbmlops was loaded.
     """
 
     def __init__(self, shell: Any) -> None:  # noqa: ANN401 - IPython is no import here
@@ -96,17 +66,7 @@ class History:
     def begin(
         self, source: str, cell_id: str | None, *, count: int | None = None
     ) -> None:
-        """Note that a cell begins.
-
-        Parameters
-        ----------
-        source : str
-            What was typed.
-        cell_id : str or None
-            The cell's id, where it is known.
-        count : int, optional
-            Its number; that of the next input by default.
-        """
+        """Note that a cell begins."""
         self.end(ending="unknown")  # of a cell whose end was not told
         count = count or len(self._shell.history_manager.input_hist_raw)
         self.cells.append(
@@ -114,15 +74,7 @@ class History:
         )
 
     def end(self, *, ending: Ending | None, count: int | None = None) -> None:
-        """Note how the cell that is running ended.
-
-        Parameters
-        ----------
-        ending : Ending or None
-            None when none of its code ran: the cell is forgotten.
-        count : int, optional
-            Its number, when it is known by now.
-        """
+        """Note how the cell that is running ended."""
         if not self.cells or self.cells[-1].ending != "running":
             return
         if ending is None:
@@ -132,14 +84,7 @@ class History:
             self.cells[-1].count = count or self.cells[-1].count
 
     def read(self) -> tuple[Sequence[str], Sequence[Effects]]:
-        """Return the Python of all cells, and what they read and changed.
-
-        Returns
-        -------
-        tuple of (sequence of str, sequence of Effects)
-            An item a cell, in the order of `cells`; of a cell that is still running, as
-            if it came to its end.
-        """
+        """Return the Python of all cells, and what they read and changed."""
         from nbmlops.config import find_project
         from nbmlops.tracking.dataflow.effects import NOTHING
         from nbmlops.tracking.dataflow.state import AnalysisState
@@ -167,20 +112,7 @@ class History:
 
 
 def is_local(name: str, project: Path) -> bool:
-    """Return whether a loaded top level module is the project's own.
-
-    Parameters
-    ----------
-    name : str
-        The module's name.
-    project : Path
-        The project's folder.
-
-    Returns
-    -------
-    bool
-        False for what is installed, wherever the environment lies.
-    """
+    """Return whether a loaded top level module is the project's own."""
     path = getattr(sys.modules.get(name), "__file__", None)
     if not path or name.partition(".")[0] == "nbmlops":
         return False

@@ -29,13 +29,7 @@ elapsed_ns: Callable[[], int] = (
 
 
 class RunClock:
-    """The time in one run: from its start on, as the system's steady clock counts.
-
-    Parameters
-    ----------
-    started_ms : int
-        When the run began, in milliseconds since 1970.
-    """
+    """The time in one run: from its start on, as the system's steady clock counts."""
 
     def __init__(self, started_ms: int) -> None:
         self.offset_ns = started_ms * _MS - elapsed_ns()
@@ -54,11 +48,6 @@ def start_ms(home: Path) -> int:
 
     It is the time, in milliseconds since 1970, or one more than the last such time of
     the project where the clock has gone back: what began last is the latest one.
-
-    Parameters
-    ----------
-    home : Path
-        The project's ``.nbmlops`` folder.
     """
     now = time.time_ns() // _MS
     with suppress(OSError):  # no disk has room, or it cannot be written: as seen here

@@ -18,19 +18,7 @@ _SAMPLE_EVERY_S = 0.25
 
 
 class Meter:
-    """Measures this process and its children from now on, until it is read out.
-
-    Parameters
-    ----------
-    prices : Prices, optional
-        What time and power cost; by default those of the project around the working
-        folder.
-
-    Attributes
-    ----------
-    memory : Memory
-        What it is measured with.
-    """
+    """Measures this process and its children from now on, until it is read out."""
 
     def __init__(self, prices: Prices | None = None) -> None:
         self.prices = load_settings().cost if prices is None else prices
@@ -75,14 +63,7 @@ class Meter:
         return (spent + (prices.watts_per_core or 0) * self.cpu_s) / 3600
 
     def tags(self) -> dict[str, str]:
-        """Stop sampling, and return what it took.
-
-        Returns
-        -------
-        dict of str to str
-            ``nbmlops.cost.wall_s`` and ``.cpu_s`` in seconds, ``.peak_rss_bytes``, and
-            as far as prices are given ``.usd``, ``.energy_wh`` and ``.co2_g``.
-        """
+        """Stop sampling, and return what it took."""
         self._is_read.set()
         self.memory.measure()
         taken = {

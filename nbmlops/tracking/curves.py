@@ -15,13 +15,6 @@ class Curves:
 
     What is left out when there are too many points lies between a lowest and a highest
     one that stay.
-
-    Parameters
-    ----------
-    n_points : int, default=200
-        Most points a metric keeps, at least 8.
-    n_metrics : int, default=50
-        Most metrics kept, the first to come.
     """
 
     def __init__(self, *, n_points: int = 200, n_metrics: int = 50) -> None:
@@ -38,17 +31,7 @@ class Curves:
             return dict(self._newest)
 
     def add(self, name: str, steps: Sequence[float], values: Sequence[float]) -> None:
-        """Add values of one metric, as they came.
-
-        Parameters
-        ----------
-        name : str
-            The metric.
-        steps : sequence of float
-            Their steps, as many as values.
-        values : sequence of float
-            Those that are not finite are no point of the curve.
-        """
+        """Add values of one metric, as they came."""
         if not len(values):
             return
         finite = [
@@ -74,18 +57,7 @@ class Curves:
             self.add(name, [step for step, _ in pairs], [value for _, value in pairs])
 
     def points(self, name: str) -> Points:
-        """Return the course of a metric.
-
-        Parameters
-        ----------
-        name : str
-            The metric.
-
-        Returns
-        -------
-        tuple of (float, float)
-            Finite values by ascending step; none when the metric is not kept.
-        """
+        """Return the course of a metric."""
         with self._lock:
             kept = sorted(self._points.get(name, ()), key=lambda point: point[0])
         return tuple(thinned(kept, self._n_points))
@@ -96,20 +68,6 @@ def thinned(
 ) -> list[tuple[float, float]]:
     """Return at most ``n_points`` of the points, in their order.
 
-    Parameters
-    ----------
-    points : sequence of (float, float)
-        Steps and finite values.
-    n_points : int
-        At least 4.
-
-    Returns
-    -------
-    list of (float, float)
-        The first, the last, and the lowest and highest of each stretch of steps.
-
-    Examples
-    --------
     >>> thinned([(step, step % 50) for step in range(100)], 6)
     [(0, 0), (49, 49), (50, 0), (99, 49)]
     """

@@ -37,40 +37,7 @@ _T = TypeVar("_T")
 
 
 class Delivery:
-    """Sends the journal of one run.
-
-    Parameters
-    ----------
-    store : Store
-        Where to.
-    spool : Spool
-        The run's journal.
-    memory : dict of str to Part, optional
-        Parts that no disk took.
-    written : callable, optional
-        Given by the run's own process: returns how far it has written a part.
-    when_made : callable, optional
-        Told of the run once the store has it.
-
-    Attributes
-    ----------
-    run : mlflow.entities.Run or None
-        The run, when this object made or found it.
-    uploads : Uploads
-        Its files and models.
-    is_ended : bool
-        Whether all was delivered, the run's end included.
-    attempt : int or None
-        Which attempt the run is, when this object made it.
-    attempt_before : Facts or None
-        What the attempt before depended on, when there was one.
-    expected_s : float or None
-        Seconds that the attempt before took, when it came to its end.
-    n_sent, n_damaged : int
-        Entries sent so far, and records that were found damaged.
-    on_metrics : callable or None
-        Given each batch of metrics the first time it is read.
-    """
+    """Sends the journal of one run."""
 
     def __init__(
         self,
@@ -100,22 +67,7 @@ class Delivery:
         self.on_metrics: Callable[[Sequence[runs.Point]], None] | None = None
 
     def advance(self) -> bool:
-        """Send what is there.
-
-        Returns
-        -------
-        bool
-            Whether this sender held the journal: when not, another is sending it.
-
-        Raises
-        ------
-        StoreError
-            The store did not answer; what it has is remembered.
-        UsageError
-            The store refuses to make the run.
-        NotFoundError
-            The run was deleted.
-        """
+        """Send what is there."""
         with self._spool.locked() as is_mine:
             if is_mine:
                 self.send()
@@ -124,13 +76,7 @@ class Delivery:
             return is_mine or self.is_ended
 
     def send(self) -> State:
-        """Send what is there; the caller holds the journal's lock.
-
-        Returns
-        -------
-        State
-            What is known of the run in the store then.
-        """
+        """Send what is there; the caller holds the journal's lock."""
         state = self._spool.state()
         if state.run_id is None:
             state = self._open(state)

@@ -11,19 +11,6 @@ from nbmlops.entities import RunStatus
 def status_of(error: BaseException | None) -> RunStatus:
     """Return the status a run has earned when its code ended with ``error``.
 
-    Parameters
-    ----------
-    error : BaseException or None
-        What left the code; None when it came to its end.
-
-    Returns
-    -------
-    RunStatus
-        ``KILLED`` for an interrupt or a cancelled task, ``FAILED`` for any other
-        exception, ``SystemExit`` of any code included.
-
-    Examples
-    --------
     >>> status_of(None), status_of(KeyboardInterrupt()), status_of(SystemExit(0))
     ('FINISHED', 'KILLED', 'FAILED')
     """

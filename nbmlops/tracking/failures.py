@@ -22,8 +22,6 @@ TRACES = "nbmlops/not-recorded.txt"
 def error_text(error: BaseException) -> str:
     """Return an exception's type and its message, where that can be read.
 
-    Examples
-    --------
     >>> error_text(KeyError("x"))
     "KeyError: 'x'"
     """
@@ -55,13 +53,7 @@ def write_trace(error: BaseException) -> Path:
 
 
 class Failures:
-    """Collects what fails while a run is given its last records.
-
-    Attributes
-    ----------
-    notes : list of str
-        A line each, for the user.
-    """
+    """Collects what fails while a run is given its last records."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []

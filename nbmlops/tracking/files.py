@@ -45,19 +45,7 @@ _copying: list[threading.Thread] = []
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedFile:
-    """A file that the cells of a run opened, or a module of the project's they load.
-
-    Attributes
-    ----------
-    path : str
-        Relative to the project with ``/``; absolute outside of it.
-    role : {"data", "code", "made"}
-        ``made`` when it was written, or changed after it was first read.
-    size_bytes : int
-        Its size, at least 0.
-    sha256 : str or None
-        64 hexadecimal digits; None when it is too large to be read.
-    """
+    """A file that the cells of a run opened, or a module of the project's they load."""
 
     path: str
     role: Literal["data", "code", "made"]
@@ -70,18 +58,6 @@ def opened_files(opened: Iterable[Opened], *, project: Path) -> tuple[OpenedFile
 
     Left out are files that are gone, or no regular files; what is hidden, holds a key
     or has the name of one; what is installed or the system's; notebooks.
-
-    Parameters
-    ----------
-    opened : iterable of dict of str to float
-        By cell, as `nbmlops.tracking.opened` notes them.
-    project : Path
-        The project's folder.
-
-    Returns
-    -------
-    tuple of OpenedFile
-        Ordered by path.
     """
     first: dict[str, float] = {}
     for each in opened:
@@ -110,15 +86,6 @@ def keep(files: Sequence[OpenedFile], *, project: Path, home: Path) -> None:
 
     What lies outside of the project, or git ignores, is not copied: no copy can stand
     in for the one, and the other is not for others to have.
-
-    Parameters
-    ----------
-    files : sequence of OpenedFile
-        What `opened_files` found.
-    project : Path
-        The project's folder.
-    home : Path
-        The folder of all that nbmlops keeps for the project.
     """
     wanted = {
         file.path: file.sha256

@@ -37,29 +37,6 @@ class Guard:
 
     It goes on every second until `leave`, since code may catch an interrupt, or run in
     a library that does not see it at once.
-
-    Parameters
-    ----------
-    budget : Budget
-        What may be used. Time counts between `enter` and `leave`, memory is all that
-        this process and its children hold.
-    is_code : callable
-        Whether the code that is guarded is what runs in a frame, so that raising there
-        ends it and nothing else. Where it is not, as in an event loop, who handled
-        ``SIGINT`` before is asked; if nobody did, it is tried again at once.
-    wake : callable, optional
-        Makes an event loop in the main thread look for what is to be done.
-
-    Attributes
-    ----------
-    reason : str or None
-        What was used up; None within the budget.
-
-    Raises
-    ------
-    UsageError
-        This is another thread, which cannot be interrupted, or the budget is used up
-        from the start.
     """
 
     def __init__(
@@ -86,13 +63,7 @@ class Guard:
         self._is_armed = False
 
     def enter(self, memory: Memory) -> None:
-        """Begin to guard; in the main thread.
-
-        Parameters
-        ----------
-        memory : Memory
-            The run's own, so that its peak is never below what ended it.
-        """
+        """Begin to guard; in the main thread."""
         if self._is_armed:
             return
         self._memory = memory
@@ -106,13 +77,7 @@ class Guard:
         self._thread.start()
 
     def leave(self) -> str | None:
-        """Guard no longer; in the main thread.
-
-        Returns
-        -------
-        str or None
-            What was used up.
-        """
+        """Guard no longer; in the main thread."""
         if not self._is_armed:
             return self.reason
         self._is_armed = False  # an interrupt that is under way comes to nothing

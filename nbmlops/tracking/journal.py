@@ -41,15 +41,7 @@ def prepare(home: Path) -> None:
 
 
 class Journal:
-    """Writes the journal of a run; any thread may, and so may forked processes.
-
-    Parameters
-    ----------
-    spool : Spool
-        Where it is.
-    number : int, default=0
-        Number of the first part it makes.
-    """
+    """Writes the journal of a run; any thread may, and so may forked processes."""
 
     def __init__(self, spool: Spool, *, number: int = 0) -> None:
         self.spool = spool
@@ -67,13 +59,7 @@ class Journal:
 
     @classmethod
     def create(cls, home: Path, opening: Opening) -> Journal:
-        """Make a journal, wherever a disk has room for it.
-
-        Raises
-        ------
-        OSError
-            No disk has.
-        """
+        """Make a journal, wherever a disk has room for it."""
         refusal = OSError("no disk")
         prepare(home)
         where = places(home)
@@ -88,13 +74,7 @@ class Journal:
         raise refusal
 
     def append(self, records: bytes) -> None:
-        """Write whole records; when this returns they outlive the process.
-
-        Parameters
-        ----------
-        records : bytes
-            As `nbmlops.tracking.records.frame` makes them.
-        """
+        """Write whole records; when this returns they outlive the process."""
         with self._lock:
             end = self._end + len(records)
             if end > self._size:
@@ -113,18 +93,7 @@ class Journal:
         self.is_ended = True
 
     def keep(self, write: Callable[[Path], object]) -> PurePosixPath:
-        """Return a new folder that ``write`` has filled, on a disk with room for it.
-
-        Returns
-        -------
-        PurePosixPath
-            As an entry names it: from the journal's own folder on.
-
-        Raises
-        ------
-        OSError
-            No disk has.
-        """
+        """Return a new folder that ``write`` has filled, on a disk with room for it."""
         refusal = OSError("no disk")
         for folder in self.spool.folders:
             try:
@@ -155,13 +124,7 @@ class Journal:
             return self._end if name == self._name else None
 
     def renew(self, state: State) -> None:
-        """Begin again where somebody has removed the journal, with what is at hand.
-
-        Raises
-        ------
-        OSError
-            There is no room for it.
-        """
+        """Begin again where somebody has removed the journal, with what is at hand."""
         opening = self.spool.opening()
         with self._lock:
             _make(self.spool.folder, opening, state)

@@ -19,30 +19,7 @@ from nbmlops.tracking.sender import Kept, Shipment, sender
 
 
 class LeftRun(RunLog):
-    """A run in its journal, sent when it is asked for or by whoever sends journals.
-
-    Parameters
-    ----------
-    store : Store
-        Where it is to be recorded.
-    name, experiment : str
-        As in MLflow.
-    kind : Kind
-        Value of the tag ``nbmlops.kind``.
-    source : str
-        Notebook or file, relative to the project.
-    tags : Mapping of str to str, optional
-        Tags beside those every run carries.
-    params : Mapping of str to object, optional
-        Its params.
-    started_at_ms : int, optional
-        When what it records began, in milliseconds since 1970; now by default.
-
-    Raises
-    ------
-    StoreError
-        No disk has room for it.
-    """
+    """A run in its journal, sent when it is asked for or by whoever sends journals."""
 
     def __init__(
         self,
@@ -106,41 +83,13 @@ class LeftRun(RunLog):
         return self._shipment
 
     def send(self) -> Kept | None:
-        """Have it made in the store, and all that follows sent there.
-
-        Returns
-        -------
-        Kept or None
-            Why it is not in the store, when that fails or keeps silent.
-
-        Raises
-        ------
-        UsageError
-            The store refuses it.
-        StoreError
-            The store refuses this user.
-        """
+        """Have it made in the store, and all that follows sent there."""
         return sender().wait_for_run(self.ship())
 
     def end(
         self, status: RunStatus, *, because: str = "", ended_at_ms: int | None = None
     ) -> Kept | None:
-        """End the run; what was sent so far is sent to its end.
-
-        Parameters
-        ----------
-        status : RunStatus
-            ``FINISHED``, ``FAILED`` or ``KILLED``.
-        because : str, default=""
-            Value of the tag ``nbmlops.ended_because``.
-        ended_at_ms : int, optional
-            When what it records ended; now by default.
-
-        Returns
-        -------
-        Kept or None
-            Why it is not in the store; None also when it was never sent.
-        """
+        """End the run; what was sent so far is sent to its end."""
         if because:
             self.log_tags({"nbmlops.ended_because": because[:500]})
         self._is_open = False
@@ -149,11 +98,5 @@ class LeftRun(RunLog):
 
 
 def send_beside(settings: Settings) -> None:
-    """Send the journals of a project in a process of its own, without waiting for it.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-    """
+    """Send a project's journals in a separate process, without waiting."""
     start_process("nbmlops.tracking.sync_process", folder=settings.project)

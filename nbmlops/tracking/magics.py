@@ -31,8 +31,6 @@ def to_python(source: str) -> str:
     Of a cell magic that runs Python, such as ``%%time``, it is that Python. Lines keep
     their numbers, but for those that a magic is continued on.
 
-    Examples
-    --------
     >>> to_python("%%time\n!train --lr 0.1\ntext = '''\n%no magic'''")
     "\nget_ipython().system('train --lr 0.1')\ntext = '''\n%no magic'''\n"
     """
@@ -52,8 +50,6 @@ def to_python(source: str) -> str:
 def magic_calls(tree: ast.AST) -> Iterator[tuple[str, str]]:
     r"""Yield the name and the line of each line magic in a cell that is Python by now.
 
-    Examples
-    --------
     >>> list(magic_calls(ast.parse(to_python("%run a.py\nx = %env HOME"))))
     [('run', 'a.py'), ('env', 'HOME')]
     """

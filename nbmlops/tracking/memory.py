@@ -17,18 +17,7 @@ _LOOK_EVERY_S = 0.25
 
 
 def children(pid: int) -> Iterator[int]:
-    """Return the processes below one, theirs included.
-
-    Parameters
-    ----------
-    pid : int
-        A process of this user.
-
-    Yields
-    ------
-    int
-        Their ids; none once the process is gone.
-    """
+    """Return the processes below one, theirs included."""
     try:
         lists = [
             f"/proc/{pid}/task/{thread}/children"
@@ -54,13 +43,7 @@ def _words(path: str) -> list[bytes]:
 
 
 class Memory:
-    """Measures what this process and its children hold together.
-
-    Attributes
-    ----------
-    peak_bytes : int
-        The most there was whenever it was measured.
-    """
+    """Measures what this process and its children hold together."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -69,14 +52,7 @@ class Memory:
         self.peak_bytes = 0
 
     def measure(self) -> int:
-        """Return how much memory is held now.
-
-        Returns
-        -------
-        int
-            Bytes: resident memory of this process; with children, each page that they
-            share with it or another counts once (on Linux; elsewhere once for each).
-        """
+        """Return how much memory is held now."""
         own = held = self._process.memory_info().rss
         if time.monotonic() > self._look_at:
             self._children = list(children(self._process.pid))

@@ -46,38 +46,6 @@ def open_run(
 
     What it is given is on disk before a call returns, and is sent to the store from
     there. A store that does not answer keeps nobody from working.
-
-    Parameters
-    ----------
-    store : Store, optional
-        Where to record it; the project's store by default.
-    name : str
-        The run's name.
-    kind : Kind, default="session"
-        Value of the tag ``nbmlops.kind``.
-    experiment : str, optional
-        By default the one chosen with ``mlflow.set_experiment``, else the project's.
-    params : Mapping of str to object, optional
-        Params known from the start.
-    tags : Mapping of str to str, optional
-        Tags beside those every run carries.
-    notebook : str, optional
-        Path of the notebook, when the caller knows it.
-    cell : str, optional
-        Id of the cell, when the caller knows it.
-
-    Returns
-    -------
-    OpenRun
-        It must be closed; at exit of the process it closes itself.
-
-    Raises
-    ------
-    UsageError
-        MLflow refuses a name or a value.
-    StoreError
-        The embedded store cannot be made, the store refuses this user, or no disk has
-        room for the journal.
     """
     for key in (*(params or ()), *(tags or ())):
         check_key(key)
@@ -135,26 +103,7 @@ def opening_of(
     cell: str | None = None,
     started_at_ms: int | None = None,
 ) -> Opening:
-    """Return what a run is made from.
-
-    Parameters
-    ----------
-    store : Store
-        Where it is to be recorded.
-    name, experiment : str
-        As in MLflow.
-    carried : Mapping of str to str
-        Its tags, ``mlflow.source.name`` among them.
-    cell : str, optional
-        Id of the cell.
-    started_at_ms : int, optional
-        Milliseconds since 1970; by default now, and after all runs begun before.
-
-    Returns
-    -------
-    Opening
-        This process's, its secrets masked.
-    """
+    """Return what a run is made from."""
     owner = Owner.me()
     name = mask(name)
     owned = {"nbmlops.kernel": owner.kernel, "nbmlops.boot": owner.boot}

@@ -29,26 +29,7 @@ def keep_cells(
     params: Iterable[str] = (),
     first: int | None = None,
 ) -> Order:
-    """Store the notebook that replays a run, as its artifact ``nbmlops/replay.ipynb``.
-
-    Parameters
-    ----------
-    run : OpenRun
-        The run; the last cell of the history is its last.
-    history : History
-        What its kernel ran.
-    kind : str
-        ``cell``, ``session`` or ``block``.
-    params : iterable of str
-        Names that are to be parameters, where that is possible.
-    first : int, optional
-        Position of the run's first cell; that of the last by default.
-
-    Returns
-    -------
-    Order
-        Whether a run from the top would have done the same; for the run's tags.
-    """
+    """Store the notebook that replays a run as ``nbmlops/replay.ipynb``."""
     cells = history.cells
     codes, effects = history.read()
     last = len(cells) - 1
@@ -89,13 +70,6 @@ def keep_running_code(run: OpenRun, *, params: Iterable[str] = ()) -> None:
 
     In a notebook that is the cell that is running, and the cells it depends on. In a
     script it is the script, as one cell.
-
-    Parameters
-    ----------
-    run : OpenRun
-        The run, about to end.
-    params : iterable of str
-        Names that are to be parameters, where that is possible.
     """
     shell = running_shell()
     if shell is None:

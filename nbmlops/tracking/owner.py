@@ -16,19 +16,7 @@ SILENT_S = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """A process, told apart from all others that ever had its number.
-
-    Attributes
-    ----------
-    host : str
-        Name of the machine or container.
-    pid : int
-        Its process id there.
-    started : str
-        When it began, as `start_of` tells.
-    boot : str
-        Which start of the system, and which container of it, the process id is from.
-    """
+    """A process, told apart from all others that ever had its number."""
 
     host: str
     pid: int
@@ -71,23 +59,7 @@ class Owner:
         return self.host == socket.gethostname() and self.boot == boot()
 
     def is_dead(self, *, heard_at: float | None, now: float) -> bool:
-        """Return whether the process counts as gone.
-
-        Parameters
-        ----------
-        heard_at : float or None
-            When it last said that it lives, in seconds since 1970, where that is known.
-        now : float
-            The time now, in seconds since 1970.
-
-        Returns
-        -------
-        bool
-            In the same system the process table tells: a stopped process lives, and one
-            of another start time is another. From elsewhere a process counts as gone
-            after ten minutes without a heartbeat, and never without having been heard;
-            it may come back.
-        """
+        """Return whether the process counts as gone."""
         if self.is_here:
             return not self._is_in_process_table()
         return heard_at is not None and now - heard_at > SILENT_S

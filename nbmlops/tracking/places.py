@@ -16,17 +16,7 @@ from nbmlops.tracking.magics import to_python
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where an executed cell stands.
-
-    Attributes
-    ----------
-    at : float or None
-        Ascending down the notebook; None when the cell is there no more.
-    is_known : bool
-        Whether that is known from the notebook's file.
-    is_edited : bool
-        Whether other code stands there now than ran.
-    """
+    """Where an executed cell stands."""
 
     at: float | None
     is_known: bool = True

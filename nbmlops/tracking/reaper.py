@@ -26,19 +26,7 @@ _KEPT_S = 7 * 24 * 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reaped:
-    """A run that was found without its process.
-
-    Attributes
-    ----------
-    run_id : str
-        MLflow's id, or the run's key while the store has not made it.
-    name : str
-        The run's name.
-    reason : str
-        What is known of its end.
-    is_ended : bool
-        Whether the store has it as ended now.
-    """
+    """A run that was found without its process."""
 
     run_id: str
     name: str
@@ -47,15 +35,7 @@ class Reaped:
 
 
 def find_dead(settings: Settings, *, now: float | None = None) -> tuple[Spool, ...]:
-    """Return the journals whose process is gone; no store is asked.
-
-    Parameters
-    ----------
-    settings : Settings
-        The project's.
-    now : float, optional
-        Seconds since 1970; the time now by default.
-    """
+    """Return the journals whose process is gone; no store is asked."""
     now = time.time() if now is None else now
     found = []
     for spool in list_journals(settings.home):
@@ -82,23 +62,6 @@ def reap(store: Store, *, now: float | None = None) -> tuple[Reaped, ...]:
 
     What their journals hold is sent first. A run of a living process, stopped or slow,
     is left alone, and so is one of another machine that cannot be judged from here.
-
-    Parameters
-    ----------
-    store : Store
-        Where the runs are.
-    now : float, optional
-        Seconds since 1970; the time now by default.
-
-    Returns
-    -------
-    tuple of Reaped
-        The runs that were found so.
-
-    Raises
-    ------
-    StoreError
-        The store did not answer.
     """
     now = time.time() if now is None else now
     dead = {spool.key for spool in find_dead(store.settings, now=now)}

@@ -30,25 +30,7 @@ if TYPE_CHECKING:
 
 
 class OpenRun(RunLog):
-    """A run that is being recorded: a `RunLog` that is on its way into the store.
-
-    Attributes
-    ----------
-    store : Store
-        Where it is recorded.
-    model_id : str or None
-        The last model logged to it.
-    error : BaseException or None
-        What left its code last, as far as it is known.
-    kept : Kept or None
-        Why the store does not have all of it, as of the last wait for the store.
-    curves : Curves
-        The course of each metric, for display; fed by the sender, so a little behind.
-    meter : Meter
-        What the run takes.
-    changes : tuple of str or None
-        What changed since the attempt before; None for a first one.
-    """
+    """A run that is being recorded: a `RunLog` that is on its way into the store."""
 
     def __init__(self, store: Store, journal: Journal, opening: Opening) -> None:
         super().__init__(journal, opening)
@@ -97,15 +79,7 @@ class OpenRun(RunLog):
         return (*([str(self.kept)] if self.kept else []), *lacking)
 
     def begin(self) -> None:
-        """Have the run made in the store.
-
-        Raises
-        ------
-        UsageError
-            The store refuses it.
-        StoreError
-            The store refuses this user.
-        """
+        """Have the run made in the store."""
         try:
             self.kept = sender().wait_for_run(self._shipment)
         except BaseException:
@@ -127,36 +101,7 @@ class OpenRun(RunLog):
         name: str = "model",
         trust: bool = False,
     ) -> str:
-        """Store a fitted estimator as the run's model.
-
-        Parameters
-        ----------
-        model : estimator
-            A fitted scikit-learn estimator or pipeline.
-        example : DataFrame, Series, ndarray, sparse matrix or list, optional
-            Data it was fitted on: gives the signature and the input example, without
-            which it cannot be deployed. The first rows are answered here as an endpoint
-            would answer them; a warning says why when that fails.
-        name : str, default="model"
-            Name of the logged model.
-        trust : bool, default=False
-            Whether it may hold functions and classes of any module, the notebook's own
-            included; their code is stored with it, and run where it is loaded.
-            Else of those in ``[tool.nbmlops.models] trust``.
-
-        Returns
-        -------
-        str
-            MLflow's model id; while the store does not answer, the key the model is
-            kept under.
-
-        Raises
-        ------
-        UsageError
-            The model cannot be stored without pickle; it says which part.
-        StoreError
-            No disk has room for it.
-        """
+        """Store a fitted estimator as the run's model."""
         self.model_id = self.keep_model(model, example, name=name, trust=trust)
         if self.not_served:
             message = f"The model is stored and cannot be deployed: {self.not_served}"
@@ -165,13 +110,7 @@ class OpenRun(RunLog):
         return self.model_id
 
     def flush(self) -> Kept | None:
-        """Wait until the store has all that was logged so far.
-
-        Returns
-        -------
-        Kept or None
-            Why it has not, when it fails or keeps silent; what was logged is kept.
-        """
+        """Wait until the store has all that was logged so far."""
         self.kept = sender().flush(self._shipment)
         if self.model_id is not None:
             made = self._shipment.delivery.uploads.models
@@ -179,13 +118,7 @@ class OpenRun(RunLog):
         return self.kept
 
     def recorded(self) -> Run | None:
-        """Return the run as the store has it: with what others gave it.
-
-        Returns
-        -------
-        Run or None
-            What was logged here may be missing; None while the store does not answer.
-        """
+        """Return the run as the store has it: with what others gave it."""
         if self._shipment.run is None:
             return None
         try:
@@ -194,13 +127,7 @@ class OpenRun(RunLog):
             return None
 
     def note_error(self, error: BaseException | None) -> None:
-        """Remember how the code fares, for the case that nobody closes the run.
-
-        Parameters
-        ----------
-        error : BaseException or None
-            What left the code last; None when it went well.
-        """
+        """Remember how the code fares, for the case that nobody closes the run."""
         self.error = error
 
     def close(
@@ -210,17 +137,7 @@ class OpenRun(RunLog):
         because: str = "",
         status: RunStatus | None = None,
     ) -> None:
-        """End the run with the status its code has earned.
-
-        Parameters
-        ----------
-        error : BaseException or None, optional
-            What left the code; None when it came to its end.
-        because : str, default=""
-            Where it happened, added to the tag ``nbmlops.ended_because``.
-        status : RunStatus, optional
-            What the code has earned, where ``error`` alone does not tell.
-        """
+        """End the run with the status its code has earned."""
         if not self._is_open:
             return
         if os.getpid() != self._pid:  # the run goes on in the process that opened it

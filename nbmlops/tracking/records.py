@@ -183,13 +183,7 @@ def what_of(entry: Entry) -> str:
 
 
 def open_file(path: Path, flags: int = os.O_RDONLY) -> int:
-    """Open a regular file; a link, a pipe or a device is refused.
-
-    Raises
-    ------
-    OSError
-        There is none, or it is none.
-    """
+    """Open a regular file; a link, a pipe or a device is refused."""
     flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(path, flags, 0o600)
     if not stat.S_ISREG(os.fstat(fd).st_mode):

@@ -36,29 +36,7 @@ def build(
     params: Iterable[str],
     about: Mapping[str, object],
 ) -> bytes:
-    """Return the notebook that runs some executions of cells once more.
-
-    Parameters
-    ----------
-    cells : sequence of ExecutedCell
-        The executions, in their order.
-    codes : sequence of str
-        The same as Python.
-    own : collection of int
-        Positions of those that belong to the run: only their lines of ``%track`` are
-        left in, so that the replay records that run alone.
-    params : iterable of str
-        Names that are to be parameters. One is lifted into the cell of that tag when
-        all that binds it are literals assigned on lines of their own, before any use;
-        so what is injected behind that cell wins.
-    about : Mapping of str to object
-        What to say of the run, as the notebook's metadata ``nbmlops``.
-
-    Returns
-    -------
-    bytes
-        A notebook of format 4.5, as JSON.
-    """
+    """Return the notebook that runs some executions of cells once more."""
     sources = [
         _without_doors(cell.source, code, is_own=position in own)
         for position, (cell, code) in enumerate(zip(cells, codes, strict=True))

@@ -11,18 +11,7 @@ REPLAYING = "NBMLOPS_REPLAY_OF"
 
 
 def refuse_in_replay(what: str) -> None:
-    """Refuse, in the kernel of a replay, what others would see.
-
-    Parameters
-    ----------
-    what : str
-        What is asked for.
-
-    Raises
-    ------
-    UsageError
-        This process replays a run.
-    """
+    """Refuse, in the kernel of a replay, what others would see."""
     if os.environ.get(REPLAYING):
         raise UsageError(
             f"A replay does not {what}.",

@@ -32,17 +32,7 @@ _UPLOAD_PATIENCE_S = 20.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What the store does not have yet.
-
-    Attributes
-    ----------
-    folder : str
-        The journal it is kept in.
-    n_entries : int
-        How many values, files and the like.
-    reason : str
-        Why the store does not have it.
-    """
+    """What the store does not have yet."""
 
     folder: str
     n_entries: int
@@ -180,22 +170,7 @@ class Sender:
     def ship(
         self, store: Store, journal: Journal, when_made: Callable[[MlflowRun], None]
     ) -> Shipment:
-        """Begin to send a journal, until its end is in the store.
-
-        Parameters
-        ----------
-        store : Store
-            Where to.
-        journal : Journal
-            Of a run this process records.
-        when_made : callable
-            Told of the run once the store has it, in the sender's thread.
-
-        Returns
-        -------
-        Shipment
-            How it goes.
-        """
+        """Begin to send a journal, until its end is in the store."""
         shipment = Shipment(store, journal, when_made)
         with self._changed:
             self._shipments.append(shipment)
@@ -207,23 +182,7 @@ class Sender:
         return shipment
 
     def wait_for_run(self, shipment: Shipment) -> Kept | None:
-        """Wait until the run was made in the store.
-
-        Parameters
-        ----------
-        shipment : Shipment
-            What to wait for.
-
-        Returns
-        -------
-        Kept or None
-            Why it was not made, when the store fails or keeps silent.
-
-        Raises
-        ------
-        UsageError
-            The store refuses to make it.
-        """
+        """Wait until the run was made in the store."""
         shipment.is_silent = any(s.failure or s.is_silent for s in self._shipments)
         kept = self.flush(shipment)
         failure = shipment.failure
@@ -238,16 +197,6 @@ class Sender:
 
         Nobody waits longer than 4.5 seconds without any progress, or 20 while a file is
         on its way, and hardly at all for a store that has just been silent so long.
-
-        Parameters
-        ----------
-        shipment : Shipment
-            What to wait for.
-
-        Returns
-        -------
-        Kept or None
-            Why it is not there, when the store fails or keeps silent.
         """
         if shipment.is_of_parent:  # whose sender is not in this process
             return shipment.kept()
@@ -297,11 +246,6 @@ class Sender:
 
         A file that others write to is slow also when it fails; a server that fails is
         not waited for.
-
-        Parameters
-        ----------
-        limit_s : float
-            Seconds after which nobody waits any more.
         """
         deadline = time.monotonic() + limit_s
         for shipment in list(self._shipments):

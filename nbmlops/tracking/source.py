@@ -22,29 +22,7 @@ _GIT_TIMEOUT_S = 5
 def source_tags(
     project: Path, *, notebook: str | None = None, environ: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return MLflow's source tags for code that runs in this process.
-
-    Parameters
-    ----------
-    project : Path
-        The project's folder; names are relative to it.
-    notebook : str, optional
-        Path of the notebook, when the caller knows it.
-    environ : Mapping of str to str
-        The environment. ``MLFLOW_RUN_CONTEXT`` wins over all that is found out here:
-        whoever started the process knows best.
-
-    Returns
-    -------
-    dict of str to str
-        ``mlflow.source.name``, ``.type``, ``.git.commit`` where there is one,
-        ``mlflow.user``, and what the context adds, its secrets masked.
-
-    Raises
-    ------
-    UsageError
-        ``MLFLOW_RUN_CONTEXT`` is not a JSON object.
-    """
+    """Return MLflow's source tags for code that runs in this process."""
     path = notebook or NOTEBOOK.find(environ) or ""
     if path.endswith(".ipynb"):
         kind, name = "NOTEBOOK", relative(Path(path), project)

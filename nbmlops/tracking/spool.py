@@ -55,25 +55,7 @@ _PART = re.compile(r"([0-9]{6,9})(?:-([0-9]{1,9})\.([0-9.]{1,24}))?\.records")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What a run is made from.
-
-    Attributes
-    ----------
-    key : str
-        ``k`` and 31 hexadecimal digits, made here: how a run is known before the store
-        has answered, and how one whose creation was not confirmed is found again.
-    name, experiment : str
-        As in MLflow.
-    tags : dict of str to str
-        The tags it carries from the start.
-    started_at_ms : int
-        Milliseconds since 1970.
-    store : str
-        Names the store it is meant for; see `nbmlops.tracking.syncing.store_hash`.
-    kernel, boot : str
-        The process that records it, and the start of the system it is in; see
-        `nbmlops.tracking.owner`.
-    """
+    """What a run is made from."""
 
     key: str
     name: str
@@ -109,21 +91,7 @@ class Opening:
 
 @dataclass(slots=True, kw_only=True)
 class State:
-    """What is known of the run in the store.
-
-    Attributes
-    ----------
-    run_id : str or None
-        MLflow's id, once the store has answered.
-    tries : int
-        How often its creation was begun.
-    last_step : int or None
-        The largest step that was sent.
-    is_ended : bool
-        Whether its end was sent.
-    is_reaped : bool
-        Whether it was ended for a process that was silent, and may come back.
-    """
+    """What is known of the run in the store."""
 
     run_id: str | None = None
     tries: int = 0
@@ -161,19 +129,7 @@ def _is_state(found: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
-    """What of a run's journal could not be sent, and is kept.
-
-    Attributes
-    ----------
-    name : str
-        The run's name.
-    folder : Path
-        Where it is kept.
-    n_damaged : int
-        Records that were damaged.
-    refused : tuple of str
-        What the store refused, and why.
-    """
+    """What of a run's journal could not be sent, and is kept."""
 
     name: str
     folder: Path
@@ -182,15 +138,7 @@ class SetAside:
 
 
 class Spool:
-    """The journal of one run as found on disk, by whoever sends it.
-
-    Parameters
-    ----------
-    key : str
-        The run's key.
-    places : tuple of Path
-        Folders that may hold it.
-    """
+    """The journal of one run as found on disk, by whoever sends it."""
 
     def __init__(self, key: str, places: tuple[Path, ...]) -> None:
         self.key = key
@@ -205,15 +153,7 @@ class Spool:
         return (self.folder / "state").exists() or any(self.part_paths())
 
     def opening(self) -> Opening:
-        """Return what the run is made from.
-
-        Raises
-        ------
-        FileNotFoundError
-            The journal was sent meanwhile, and is gone.
-        ValueError
-            It is damaged wherever it was written.
-        """
+        """Return what the run is made from."""
         if self._opening is None:
             self._opening = self._read_opening()
         return self._opening
@@ -343,13 +283,7 @@ class Spool:
         return sum(1 for _ in self.unsent())
 
     def find_file(self, path: str) -> Path | None:
-        """Return a file that an entry names, None where there is none.
-
-        Raises
-        ------
-        ValueError
-            It is not below the journal, or there are links or devices in it.
-        """
+        """Return a file that an entry names, None where there is none."""
         parts = PurePosixPath(path).parts
         if "/".join(parts) != path or len(parts) < 2 or parts[0] != "files":
             raise ValueError(f"{path[:80]!r} is no file of the journal")
@@ -377,13 +311,7 @@ class Spool:
         return _n_records(content)
 
     def refuse(self, entry: Entry, reason: str) -> Path:
-        """Keep what the store will never take, and return where.
-
-        Raises
-        ------
-        OSError
-            There is no room for it.
-        """
+        """Keep what the store will never take, and return where."""
         folder = self._beside("refused")
         if entry[0] in ("file", "model"):
             with suppress(ValueError):

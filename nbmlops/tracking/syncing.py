@@ -23,24 +23,7 @@ _WAIT_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synced:
-    """How sending one run's journal went.
-
-    Attributes
-    ----------
-    run_id : str
-        MLflow's id, or the run's key while the store has not made it.
-    name : str
-        The run's name.
-    state : {"sent", "open", "kept", "incomplete"}
-        ``open`` when all was sent and the run goes on, ``kept`` when not all was sent,
-        ``incomplete`` when all was sent but what is damaged, refused or missing.
-    n_sent, n_kept : int
-        Entries that were sent now, and that are still kept.
-    reason : str
-        Why they are kept, or what the store will never have.
-    n_damaged : int
-        Records that were found damaged, and set aside.
-    """
+    """How sending one run's journal went."""
 
     run_id: str
     name: str
@@ -114,15 +97,7 @@ def sync(store: Store | None = None) -> SyncReport:
 
 
 def sync_below(store: Store, run_id: str) -> None:
-    """Send what journals of runs below another still hold.
-
-    Parameters
-    ----------
-    store : Store
-        Where to.
-    run_id : str
-        The run above them.
-    """
+    """Send what journals of runs below another still hold."""
     for spool in journals_of(store):
         if spool.opening().tags.get(PARENT) == run_id:
             send_journal(store, spool)

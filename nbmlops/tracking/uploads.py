@@ -14,26 +14,7 @@ _LARGE_BYTES = 1_000_000
 
 
 class Uploads:
-    """Sends what lies beside the journal of one run.
-
-    Parameters
-    ----------
-    store : Store
-        Where to.
-    spool : Spool
-        The run's journal.
-
-    Attributes
-    ----------
-    models : dict of str to str
-        Model ids, by the key the model was given when it was kept.
-    refused : list of str
-        What the store will never have, in words.
-    is_large : bool
-        Whether a large file is on its way, which may take long.
-    location : str or None
-        MLflow's location of the run's artifacts, where it is known.
-    """
+    """Sends what lies beside the journal of one run."""
 
     def __init__(self, store: Store, spool: Spool) -> None:
         self._store = store
@@ -44,25 +25,7 @@ class Uploads:
         self.location: str | None = None
 
     def send(self, run_id: str, entry: Entry) -> Path | None:
-        """Send a file or model; one that the artifact store does not take is owed.
-
-        Parameters
-        ----------
-        run_id : str
-            MLflow's id of the run.
-        entry : Entry
-            Of kind ``file`` or ``model``.
-
-        Returns
-        -------
-        Path or None
-            The file, to be discarded when it is noted as sent; None when it is owed.
-
-        Raises
-        ------
-        UsageError
-            The store will never take it.
-        """
+        """Send a file or model; one that the artifact store does not take is owed."""
         try:
             return self._upload(run_id, entry)
         except StoreError:  # what comes after it need not wait for it
@@ -70,13 +33,7 @@ class Uploads:
             return None
 
     def send_owed(self, run_id: str) -> None:
-        """Try again to send the files that an artifact store did not take.
-
-        Raises
-        ------
-        StoreError
-            It takes some of them no more than before.
-        """
+        """Try again to send the files that an artifact store did not take."""
         still: list[Entry] = []
         failure: StoreError | None = None
         owed = self._spool.owed()
@@ -138,20 +95,7 @@ class Uploads:
             )
 
     def refuse(self, entry: Entry, reason: str) -> None:
-        """Set aside what the store will never take; the user decides.
-
-        Parameters
-        ----------
-        entry : Entry
-            What it is.
-        reason : str
-            Why.
-
-        Raises
-        ------
-        StoreError
-            There is no room for it.
-        """
+        """Set aside what the store will never take; the user decides."""
         try:
             kept_in = self._spool.refuse(entry, reason)
         except OSError as error:

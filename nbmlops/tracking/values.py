@@ -15,25 +15,7 @@ _SHOWN = 200
 
 
 def to_number(name: str, value: Any) -> float:  # noqa: ANN401 - whatever was measured
-    """Return a metric's value as a number.
-
-    Parameters
-    ----------
-    name : str
-        The metric's name.
-    value : object
-        A number of any kind, NaN and the infinities included.
-
-    Returns
-    -------
-    float
-        The value.
-
-    Raises
-    ------
-    UsageError
-        The value is not a number.
-    """
+    """Return a metric's value as a number."""
     try:
         if isinstance(value, str | bytes):
             raise TypeError("text")
@@ -46,13 +28,7 @@ def to_number(name: str, value: Any) -> float:  # noqa: ANN401 - whatever was me
 
 
 def to_step(value: Any) -> int:  # noqa: ANN401 - whatever was counted
-    """Return a metric's step as an integer that a database keeps.
-
-    Raises
-    ------
-    UsageError
-        It is not an integer of 64 bits.
-    """
+    """Return a metric's step as an integer that a database keeps."""
     try:
         step = operator.index(value)
     except TypeError:
@@ -77,23 +53,6 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 def shortened(text: str, longest: int, whole: str) -> str | None:
     r"""Return a short form of a text that MLflow would cut or a database refuse.
 
-    Parameters
-    ----------
-    text : str
-        Any text.
-    longest : int
-        Characters MLflow keeps.
-    whole : str
-        Path of the artifact that keeps the whole.
-
-    Returns
-    -------
-    str or None
-        Its beginning, size and digest, and where the whole is; None for a text that can
-        stay as it is.
-
-    Examples
-    --------
     >>> shortened("short", 6000, "") is None
     True
     >>> print(shortened("a\0b", 6000, "nbmlops/params/x.txt"))
@@ -110,13 +69,7 @@ def shortened(text: str, longest: int, whole: str) -> str | None:
 
 
 def check_name(what: str, name: str) -> None:
-    """Refuse a name of a run or experiment that some database cannot keep.
-
-    Raises
-    ------
-    UsageError
-        It is empty, too long, or holds what is no text.
-    """
+    """Refuse a name of a run or experiment that some database cannot keep."""
     if not name.strip() or shortened(name, LONGEST_NAME, "") is not None:
         raise UsageError(
             f"{name[:80]!r} cannot name {what}.",
@@ -125,13 +78,7 @@ def check_name(what: str, name: str) -> None:
 
 
 def check_artifact_path(path: str) -> None:
-    """Refuse a path that no artifact can have.
-
-    Raises
-    ------
-    UsageError
-        It leads out of the run's artifacts, or no disk takes it.
-    """
+    """Refuse a path that no artifact can have."""
     try:
         parts = path.encode().split(b"/")
     except UnicodeEncodeError:  # a lone surrogate

@@ -18,15 +18,7 @@ METRIC = "NBMLOPS_WATCHED_METRIC"
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A metric that is looked at while the run goes on.
-
-    Attributes
-    ----------
-    file : str
-        Where its steps are written.
-    metric : str
-        Its name.
-    """
+    """A metric that is looked at while the run goes on."""
 
     file: str
     metric: str
@@ -50,22 +42,7 @@ class Watched:
 
 
 def read_steps(file: Path, offset: int) -> tuple[list[tuple[int, float]], int]:
-    """Return the steps that were written behind a place, and where they end.
-
-    Parameters
-    ----------
-    file : Path
-        As `FILE` named it; it need not exist.
-    offset : int
-        In bytes.
-
-    Returns
-    -------
-    steps : list of (int, float)
-        Step and value; a line that is not whole yet is left for later.
-    offset : int
-        Where to go on.
-    """
+    """Return the steps that were written behind a place, and where they end."""
     try:
         with file.open("rb") as stream:
             stream.seek(offset)

@@ -30,25 +30,7 @@ _FORGOTTEN_S = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParentState:
-    """What `nbmlops warm status` says of a parent.
-
-    Attributes
-    ----------
-    pid : int
-        Its process id.
-    state : str
-        ``starting``, ``ready`` or ``leaving``.
-    python : str
-        Its interpreter.
-    started_at : datetime
-        When, UTC.
-    n_runs : int
-        Runs it has forked.
-    n_running : int
-        Those that go on.
-    modules : tuple of str
-        Packages it has imported.
-    """
+    """What `nbmlops warm status` says of a parent."""
 
     pid: int
     state: str
@@ -60,18 +42,7 @@ class ParentState:
 
 
 def list_parents() -> tuple[ParentState, ...]:
-    """Return the parents of this user that live here.
-
-    Returns
-    -------
-    tuple of ParentState
-        The oldest first.
-
-    Raises
-    ------
-    UsageError
-        Others can write to the folder in which they are, or it is none.
-    """
+    """Return the parents of this user that live here."""
     found = [_state_of(folder) for folder in _folders() if is_alive(folder)]
     return tuple(sorted(found, key=lambda parent: parent.started_at.timestamp()))
 
@@ -114,18 +85,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def stop_parents() -> tuple[ParentState, ...]:
-    """Have every parent leave when what it runs has ended.
-
-    Returns
-    -------
-    tuple of ParentState
-        Those that were told to.
-
-    Raises
-    ------
-    UsageError
-        As of `list_parents`.
-    """
+    """Have every parent leave when what it runs has ended."""
     told = list_parents()
     until = time.monotonic() + START_S
     for folder in _folders():
@@ -149,15 +109,6 @@ def make_room(home: Path, coming: Path, *, most: int = MOST) -> None:
     """Have the parents leave that were used the longest ago, before another starts.
 
     One that runs something stays. Of those that went a day ago the folder is removed.
-
-    Parameters
-    ----------
-    home : Path
-        The user's folder of parents.
-    coming : Path
-        The folder of the one that is about to start.
-    most : int, default=4
-        Parents that may live then, at least 1.
     """
     with locked(home / "room.lock"):
         others = [each for each in home.iterdir() if each.is_dir() and each != coming]

@@ -20,23 +20,7 @@ class NotWarm(Exception):  # noqa: N818 - a cold kernel will do
 
 
 def home_of(environ: Mapping[str, str]) -> Path:
-    """Return the user's folder of parents, which nobody else can write to.
-
-    Parameters
-    ----------
-    environ : Mapping of str to str
-        The environment of the runs.
-
-    Returns
-    -------
-    Path
-        It exists.
-
-    Raises
-    ------
-    NotWarm
-        Others can write to it.
-    """
+    """Return the user's folder of parents, which nobody else can write to."""
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime and os.access(runtime, os.W_OK):
         return make_private(Path(runtime, "nbmlops", "warm"))
@@ -56,18 +40,7 @@ def make_private(folder: Path) -> Path:
 
 
 def is_alive(folder: Path) -> bool:
-    """Return whether a parent holds the lock of a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Of a parent.
-
-    Returns
-    -------
-    bool
-        Also when it has yet to become ready.
-    """
+    """Return whether a parent holds the lock of a folder."""
     try:
         lock = os.open(folder / "lock", os.O_RDWR)
     except OSError:

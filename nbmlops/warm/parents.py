@@ -45,17 +45,7 @@ _PRELOAD = {
 
 
 class Parent:
-    """The parent for an environment, started when it is wanted.
-
-    Parameters
-    ----------
-    environ : Mapping of str to str
-        The environment of the runs.
-    idle_s : float
-        Seconds without a run after which a parent that is started leaves.
-    module : str, default=""
-        What each fork is to run, as ``python -P -m`` does; "" for notebooks.
-    """
+    """The parent for an environment, started when it is wanted."""
 
     def __init__(
         self, environ: Mapping[str, str], *, idle_s: float, module: str = ""
@@ -72,18 +62,7 @@ class Parent:
             self._start()
 
     def ask(self, run: Path) -> None:
-        """Have the parent look at the folder of a run; start it where there is none.
-
-        Parameters
-        ----------
-        run : Path
-            The folder, below `runs`.
-
-        Raises
-        ------
-        NotWarm
-            No parent could be started.
-        """
+        """Have the parent look at the folder of a run; start it where there is none."""
         request = f"run {run.name}\n".encode()
         until = time.monotonic() + START_S
         while time.monotonic() < until:

@@ -33,19 +33,7 @@ def set_up(
     modes: Mapping[str, int],
     fds: dict[str, int],
 ) -> None:
-    """Make the folder of a fork, and open the client's ends of its pipes.
-
-    Parameters
-    ----------
-    folder : Path
-        Where; it is not there yet.
-    wanted : Mapping of str to object
-        What the parent is to know before it forks.
-    modes : Mapping of str to int
-        How each pipe is opened.
-    fds : dict of str to int
-        What is opened is added here, also when not all can be.
-    """
+    """Make the folder of a fork, and open the client's ends of its pipes."""
     folder.mkdir(mode=0o700)
     (folder / "wanted.json").write_text(json.dumps(wanted))
     for name, mode in modes.items():
@@ -54,15 +42,7 @@ def set_up(
 
 
 class Pipes:
-    """The folder of a run and what goes through it; gone when it is closed.
-
-    Parameters
-    ----------
-    above : Path
-        The folder for runs of a parent.
-    wanted : Mapping
-        What the parent is to know before it forks.
-    """
+    """The folder of a run and what goes through it; gone when it is closed."""
 
     def __init__(self, above: Path, wanted: Mapping[str, Any]) -> None:
         self.folder = above / uuid4().hex
@@ -119,18 +99,7 @@ class Pipes:
                 self._poll.unregister(go)
 
     def read(self, timeout_s: float) -> Iterator[Document]:
-        """Yield what came, waiting for the first of it.
-
-        Parameters
-        ----------
-        timeout_s : float
-            Seconds to wait at most.
-
-        Yields
-        ------
-        dict
-            What the run said, in order; the word of the parent comes last.
-        """
+        """Yield what came, waiting for the first of it."""
         ready = dict(self._poll.poll(timeout_s * 1000))
         if self._woken in ready:
             with suppress(BlockingIOError):

@@ -13,15 +13,7 @@ _LIMITS = tuple(
 
 
 def surroundings(env: Mapping[str, str], folder: str) -> dict[str, Any]:
-    """Return what a process would have that this one starts, as JSON takes it.
-
-    Parameters
-    ----------
-    env : Mapping of str to str
-        Its environment.
-    folder : str
-        Its working folder.
-    """
+    """Return what a process would have that this one starts, as JSON takes it."""
     umask = os.umask(0o077)
     os.umask(umask)
     return {

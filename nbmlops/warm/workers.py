@@ -39,23 +39,6 @@ class Fork:
     """What `subprocess.Popen` is to a process it started, to one that was forked.
 
     It is in a session of its own, and killed with its group when this process goes.
-
-    Parameters
-    ----------
-    folder : Path
-        Its pipes and its last words, below the parent's `runs`; gone when it is waited
-        for.
-    wanted : Mapping of str to object
-        What the parent is to know before it forks.
-
-    Attributes
-    ----------
-    stdin, stdout : file or None
-        The other ends of its own; None before it is there.
-    log : file
-        What it has written to stderr.
-    returncode : int or None
-        As of `subprocess.Popen`.
     """
 
     stdin: IO[bytes] | None = None
@@ -75,13 +58,7 @@ class Fork:
             raise
 
     def begin(self, parent: Parent) -> str:
-        """Wait until it is there; return why another parent is to be asked, or "".
-
-        Raises
-        ------
-        NotWarm
-            There will be none.
-        """
+        """Wait until it is there; return why another parent is to be asked, or ""."""
         parent.ask(self._folder)
         until = time.monotonic() + START_S
         while time.monotonic() < until:
@@ -103,13 +80,7 @@ class Fork:
         raise NotWarm("its parent does not answer")
 
     def settle(self, given: Mapping[str, Any]) -> None:
-        """Tell it what `surroundings` returned, which is in no file: it has secrets.
-
-        Raises
-        ------
-        NotWarm
-            It cannot take that on; it ends.
-        """
+        """Tell it what `surroundings` returned, which is in no file: it has secrets."""
         stdin, stdout = cast("IO[bytes]", self.stdin), cast("IO[bytes]", self.stdout)
         stdin.write(json.dumps(given).encode() + b"\n")
         stdin.flush()
@@ -196,27 +167,7 @@ def expect(module: str, env: Mapping[str, str]) -> None:
 
 
 def fork(module: str, env: Mapping[str, str], folder: str | None = None) -> Fork:
-    """Return a process that runs a module, as ``python -P -m`` does.
-
-    Parameters
-    ----------
-    module : str
-        Its dotted name.
-    env : Mapping of str to str
-        Its whole environment.
-    folder : str, optional
-        Its working folder; that of this process by default.
-
-    Returns
-    -------
-    Fork
-        It runs.
-
-    Raises
-    ------
-    NotWarm
-        It cannot be forked here; nothing was run.
-    """
+    """Return a process that runs a module, as ``python -P -m`` does."""
     if sys.platform != "linux":
         raise NotWarm("processes are forked on Linux only")
     width = next((env[n] for n in _WIDTHS if env.get(n, "").isdigit()), "")

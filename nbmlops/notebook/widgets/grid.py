@@ -35,19 +35,7 @@ padding:0 8px;color:inherit}}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A row of the grid.
-
-    Attributes
-    ----------
-    run : Run
-        What it shows.
-    told : str
-        What is behind it, in words; empty for nothing.
-    is_open : bool
-        Whether that is shown below it.
-    is_inner : bool
-        Whether it is itself what is behind a row.
-    """
+    """A row of the grid."""
 
     run: Run
     told: str = ""
@@ -56,22 +44,7 @@ class Row:
 
 
 class RunsGrid:
-    """Columns of runs, drawn anew for each page.
-
-    Parameters
-    ----------
-    on_sort : callable
-        Takes the column whose title was clicked.
-    on_fold : callable
-        Takes the run whose attempts or children were asked for, or put away.
-    on_select : callable
-        Takes a run, and whether it is now selected.
-
-    Attributes
-    ----------
-    widget : ipywidgets.HBox
-        What to display.
-    """
+    """Columns of runs, drawn anew for each page."""
 
     def __init__(
         self,
@@ -111,23 +84,7 @@ class RunsGrid:
         sorted_by: tuple[RunColumn, bool] | None,
         can_sort: Callable[[RunColumn], bool],
     ) -> None:
-        """Show these rows and columns.
-
-        Parameters
-        ----------
-        rows : sequence of Row
-            From top to bottom.
-        columns : sequence of RunColumn
-            From left to right.
-        curves : Curves
-            Histories of the metrics that have steps.
-        title_of : callable
-            Returns a column's title.
-        sorted_by : tuple of (RunColumn, bool) or None
-            The column that orders the rows, and whether its largest value is first.
-        can_sort : callable
-            Whether the rows can be ordered by a column.
-        """
+        """Show these rows and columns."""
         self._rows, self._columns = rows, columns
         while len(self._titles) < len(columns):
             self._add_column(len(self._titles))

@@ -35,18 +35,6 @@ _EXPRESSION = re.compile(r"[<>=]|\s(I?LIKE|IS|IN)\s", re.IGNORECASE)
 def condition_of(text: str) -> str:
     """Return what a user typed as a filter: an expression, or a part of a name.
 
-    Parameters
-    ----------
-    text : str
-        Of the filter's field.
-
-    Returns
-    -------
-    str
-        In MLflow's search language.
-
-    Examples
-    --------
     >>> condition_of("metrics.auc > 0.8"), condition_of(" ")
     ('metrics.auc > 0.8', '')
     >>> condition_of("boost")
@@ -63,26 +51,6 @@ class RunsBrowser:
 
     Its buttons may answer in another thread than the cells: they go by run ids and
     never by MLflow's active run.
-
-    Parameters
-    ----------
-    listing : RunListing
-        What it starts from: its runs, filter, order and columns.
-    compare : callable
-        Takes two run ids, returns something with ``_repr_html_``.
-    keep : tuple of RunColumn, default=()
-        Columns to show also when all rows have the same value.
-    all_params : bool, default=False
-        Whether params that are the defaults of estimators have columns too.
-    n_rows : int, default=20
-        Rows of a page, at most 50.
-    hides : str, default=""
-        Class of the elements that are hidden while this is shown.
-
-    Attributes
-    ----------
-    widget : ipywidgets.VBox
-        What to display.
     """
 
     def __init__(

@@ -52,19 +52,7 @@ with DAG(
 def write(
     spec: PipelineSpec, words: list[str], settings: Settings, path: Path | None
 ) -> str:
-    """Return the text of a DAG file: a task a step, with its retries and its limit.
-
-    Parameters
-    ----------
-    spec : PipelineSpec
-        The pipeline.
-    words : list of str
-        The command line, without the step.
-    settings : Settings
-        The project's.
-    path : Path or None
-        Where it will be: inside of the project, its paths are relative to that.
-    """
+    """Return the text of a DAG file: a task a step, with its retries and its limit."""
     crons = crons_of(spec)
     several = f"MultipleCronTriggerTimetable({', '.join(map(repr, crons))}, "
     schedule = {0: "None", 1: repr(crons[0] if crons else None)}.get(

@@ -30,35 +30,7 @@ def export(
     path: Path | None,
     force: bool = False,
 ) -> Exported:
-    """Return a pipeline as a file of another tool, and write it where that is asked.
-
-    Parameters
-    ----------
-    spec : PipelineSpec
-        The pipeline.
-    to : {"airflow", "github"}
-        The tool.
-    params : Mapping of str to object
-        Values for every run of it, as `Pipeline.run` takes them, and checked.
-    settings : Settings
-        The project's.
-    path : Path or None
-        Where to write it.
-    force : bool, default=False
-        Whether a file is replaced that was not exported, or was edited since.
-
-    Returns
-    -------
-    Exported
-        The same text for the same pipeline.
-
-    Raises
-    ------
-    UsageError
-        There is no such tool, or a value cannot be written for it.
-    ConflictError
-        There is a file that was not exported, or was edited since.
-    """
+    """Return a pipeline as a file of another tool, and write it where that is asked."""
     if to not in TARGETS:
         raise UsageError(
             f"Nothing is exported to {to!r}.{did_you_mean(to, TARGETS)}",

@@ -28,22 +28,6 @@ def write(
 
     They are steps of one job, since jobs share no folder: files, results and the
     embedded store go from one to the next in the project's folder.
-
-    Parameters
-    ----------
-    spec : PipelineSpec
-        The pipeline.
-    words : list of str
-        The command line, without the step.
-    settings : Settings
-        The project's.
-    path : Path or None
-        Where it will be; it says the same anywhere.
-
-    Raises
-    ------
-    UsageError
-        GitHub would replace a part of the command line.
     """
     folder = Path(spec.path).parent
     root = next(

@@ -14,20 +14,7 @@ _START_S = 60.0  # what it may take beside the notebook
 
 
 def words_of(spec: PipelineSpec, params: Mapping[str, object]) -> list[str]:
-    """Return the words that run a pipeline in its folder; ``--step NAME`` is missing.
-
-    Parameters
-    ----------
-    spec : PipelineSpec
-        The pipeline.
-    params : Mapping of str to object
-        Values for the command line.
-
-    Raises
-    ------
-    UsageError
-        A value looks like a secret, which files are no place for.
-    """
+    """Return the command that runs a pipeline in its folder, without ``--step``."""
     words = ["nbmlops", "pipeline", "run", _file(Path(spec.path).name)]
     for name, value in params.items():
         text = value if isinstance(value, str) else json.dumps(value)
@@ -44,13 +31,6 @@ def limit_s(step: Step, *, attempts: int) -> float | None:
     """Return the seconds after which a step's command line cannot go on any more.
 
     Its notebooks are stopped at the limit that the file sets for each; this is beyond.
-
-    Parameters
-    ----------
-    step : Step
-        The step.
-    attempts : int
-        How often the command may begin it, at least 1.
     """
     if step.timeout_s is None:
         return None

@@ -54,31 +54,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A sweep that can be run.
-
-    Attributes
-    ----------
-    source : Path
-        The notebook.
-    step : Step
-        What is run again and again.
-    look : Look
-        What the notebook declares.
-    swept : dict of str to str
-        The parameters that differ, and in which way.
-    metric : str or None
-        What runs are compared by.
-    mode : {"max", "min"} or None
-        Which value is the best; None for what the metric's name says.
-    time_s : float or None
-        Seconds after which no run begins any more.
-    combos : list of dict
-        The sets, where there is no search.
-    space : Space or None
-        What a search draws from.
-    plan : Plan or None
-        How it is done.
-    """
+    """A sweep that can be run."""
 
     source: Path
     step: Step
@@ -93,26 +69,7 @@ class Asked:
 
 
 def ask(path: str | Path, request: Request, settings: Settings) -> Asked:
-    """Return a sweep that can be run.
-
-    Parameters
-    ----------
-    path : str or Path
-        The notebook.
-    request : Request
-        All else.
-    settings : Settings
-        The project's.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such notebook or file of sets.
-    UsageError
-        Something is wrong; it names all that is.
-    DependencyError
-        A space is given, and Optuna is not installed.
-    """
+    """Return a sweep that can be run."""
     source = find_notebook(path)
     kinds = [k for k in ("grid", "sets", "space") if getattr(request, k) is not None]
     if len(kinds) != 1:

@@ -14,18 +14,7 @@ _MOST_TOLD = 20
 
 
 class Checker:
-    """Gathers all that is wrong with a sweep before anything is run.
-
-    Parameters
-    ----------
-    declared : Mapping of str to Parameter or None
-        What the notebook declares.
-
-    Attributes
-    ----------
-    faults : list of str
-        A sentence each.
-    """
+    """Gathers all that is wrong with a sweep before anything is run."""
 
     def __init__(self, declared: Mapping[str, Parameter] | None) -> None:
         self.declared = declared
@@ -43,15 +32,6 @@ class Checker:
         """Return a value as the notebook will see it, a secret as its reference.
 
         A whole number for a float is one, as it is where it was typed.
-
-        Parameters
-        ----------
-        name : str
-            The parameter.
-        value : object
-            What it is to be; where it cannot be that, a fault is noted.
-        where : str, default=""
-            Where it stands.
         """
         if has_template(value):
             self.fault(f"Parameter {name!r} has a template; pipelines can.", where)
@@ -78,18 +58,7 @@ class Checker:
                 self.fault(problem, where)
 
     def refuse(self, notebook: str) -> None:
-        """Raise what was gathered.
-
-        Parameters
-        ----------
-        notebook : str
-            Whose sweep it is.
-
-        Raises
-        ------
-        UsageError
-            Something is wrong.
-        """
+        """Raise what was gathered."""
         faults = list(dict.fromkeys(self.faults))
         if not faults:
             return

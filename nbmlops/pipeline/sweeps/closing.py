@@ -30,17 +30,7 @@ BEST, BEST_RUN = "nbmlops.best", "nbmlops.best_run"
 def reported(
     report: PipelineReport, asked: Asked, feed: Listed | Search
 ) -> SweepReport:
-    """Return the report of a sweep.
-
-    Parameters
-    ----------
-    report : PipelineReport
-        Of its runs.
-    asked : Asked
-        The sweep.
-    feed : Listed or Search
-        What has said which runs there were to be.
-    """
+    """Return the report of a sweep."""
     runs = [*feed.pruned_before, *report.steps]
     if feed.pruned_before:
         runs.sort(key=lambda run: int(run.step.rpartition("[")[2].rstrip("]")))

@@ -29,17 +29,7 @@ Given = Sequence[Mapping[str, object]] | str | Path
 def of_grid(
     grid: Mapping[str, Iterable[object]], fixed: Iterable[str], checker: Checker
 ) -> list[Combo]:
-    """Return each combination of a grid, the last axis changing fastest.
-
-    Parameters
-    ----------
-    grid : Mapping of str to iterable
-        Values by parameter.
-    fixed : iterable of str
-        Parameters that are the same in all.
-    checker : Checker
-        Told what is wrong.
-    """
+    """Return each combination of a grid, the last axis changing fastest."""
     axes: dict[str, list[object]] = {}
     if not isinstance(grid, Mapping):
         checker.fault(f"The grid is {grid!r:.60}, not lists of values by name.")
@@ -66,25 +56,7 @@ def of_grid(
 
 
 def of_list(given: Given, fixed: Iterable[str], checker: Checker) -> list[Combo]:
-    """Return the sets of a list, or of a file of them.
-
-    Parameters
-    ----------
-    given : sequence of Mapping, str or Path
-        The sets; or a file: a list of mappings in YAML or JSON, or CSV with the names
-        on top, in which an empty cell gives nothing.
-    fixed : iterable of str
-        Parameters that are the same in all.
-    checker : Checker
-        Told what is wrong, with its line in a file.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file.
-    UsageError
-        It cannot be read.
-    """
+    """Return the sets of a list, or of a file of them."""
     is_file = isinstance(given, str | Path)
     located = _read(Path(given), checker) if is_file else _numbered(given, checker)  # type: ignore[arg-type]
     fixed, n = list(fixed), 0
@@ -183,28 +155,7 @@ def _twice(values: Sequence[object]) -> list[object]:
 
 
 class Listed:
-    """Feeds the runs of a grid or a list, in order.
-
-    Parameters
-    ----------
-    step : Step
-        Of the notebook.
-    combos : sequence of Mapping
-        The sets.
-    tally : Tally
-        Told what became of each.
-    time_s : float or None
-        Seconds after which none begins any more.
-
-    Attributes
-    ----------
-    units : list of Unit
-        All of them.
-    pruned_before : tuple of StepReport
-        None.
-    is_late : bool
-        Whether the time was up before all had begun.
-    """
+    """Feeds the runs of a grid or a list, in order."""
 
     def __init__(
         self,

@@ -12,25 +12,7 @@ from nbmlops.pipeline.digests import read_record, write_record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """A run that a search has asked for.
-
-    Attributes
-    ----------
-    number : int
-        Which, from 0.
-    params : dict of str to object
-        What was drawn, as Optuna holds it.
-    state : str
-        ``running`` until it has ended.
-    steps : dict of int to float
-        What it logged of the metric while it ran.
-    why : str
-        How it ended.
-    run_id : str or None
-        Its run.
-    metrics : dict of str to float
-        Its metrics.
-    """
+    """A run that a search has asked for."""
 
     number: int
     params: dict[str, Any]
@@ -47,20 +29,7 @@ class Remembered:
 
 
 class Memory:
-    """The runs of a search in a file; one that cannot be read is that of a new search.
-
-    Parameters
-    ----------
-    path : Path or None
-        The file; None to remember nothing.
-    is_new : bool, default=False
-        Whether what was searched before does not count.
-
-    Attributes
-    ----------
-    trials : list of Remembered
-        By number.
-    """
+    """The runs of a search in a file; an unreadable file starts a new search."""
 
     def __init__(self, path: Path | None, *, is_new: bool = False) -> None:
         self._path = path

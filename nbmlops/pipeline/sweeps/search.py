@@ -37,27 +37,7 @@ PRUNERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a search is done.
-
-    Attributes
-    ----------
-    metric : str
-        What it is for.
-    mode : {"max", "min"}
-        Whether the metric is to be large or small.
-    trials : int or None
-        How many runs at most.
-    time_s : float or None
-        Seconds after which none begins any more.
-    seed : int
-        Of the sampler.
-    jobs : int or None
-        Runs at once; the cores when None.
-    sampler : BaseSampler or None
-        Draws the sets; Optuna's TPE by default.
-    pruner : str or BasePruner
-        Says which runs are given up.
-    """
+    """How a search is done."""
 
     metric: str
     mode: Mode
@@ -97,32 +77,7 @@ class _Open:
 
 
 class Search:
-    """Feeds the runs of a search.
-
-    Parameters
-    ----------
-    step : Step
-        Of the notebook.
-    space : Space
-        What is drawn from.
-    plan : Plan
-        How.
-    memory : Memory
-        What was searched before.
-    folder : Path
-        Where runs tell their steps, and are told that they are given up.
-    tally : Tally
-        Told what became of each.
-
-    Attributes
-    ----------
-    units : list of Unit
-        Those that were asked for.
-    pruned_before : list of StepReport
-        Those that an earlier search gave up; they are among the trials.
-    is_late : bool
-        Whether the time was up before all trials had begun.
-    """
+    """Feeds the runs of a search."""
 
     def __init__(
         self,
@@ -206,13 +161,7 @@ class Search:
         self._is_over = True
 
     def told(self, unit: Unit, report: StepReport) -> None:
-        """Have Optuna know what became of a run.
-
-        Raises
-        ------
-        UsageError
-            No run so far has the metric: there is nothing to search by.
-        """
+        """Have Optuna know what became of a run."""
         from optuna.trial import TrialState
 
         run = self._open.pop(unit.name)

@@ -20,13 +20,7 @@ _FORMS = '(low, high), (low, high, "log"), (low, high, step), or a list of choic
 
 
 def need_optuna() -> Any:  # noqa: ANN401 - the module
-    """Return Optuna.
-
-    Raises
-    ------
-    DependencyError
-        It is not installed.
-    """
+    """Return Optuna."""
     try:
         import optuna
     except ImportError as error:
@@ -39,15 +33,7 @@ def need_optuna() -> Any:  # noqa: ANN401 - the module
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What a search draws from.
-
-    Attributes
-    ----------
-    distributions : dict of str to BaseDistribution
-        Optuna's, by parameter.
-    choices : dict of str to dict
-        For choices that Optuna cannot hold, such as lists: each by what stands for it.
-    """
+    """What a search draws from."""
 
     distributions: dict[str, BaseDistribution] = field(default_factory=dict)
     choices: dict[str, dict[str, object]] = field(default_factory=dict)
@@ -75,25 +61,7 @@ def _described(each: Any) -> str:  # noqa: ANN401 - of three kinds
 def read_space(
     given: Mapping[str, object], fixed: Iterable[str], checker: Checker
 ) -> Space:
-    """Return a search space.
-
-    Parameters
-    ----------
-    given : Mapping of str to object
-        By parameter a range ``(low, high)``, ``(low, high, "log")`` or
-        ``(low, high, step)``, both ends included; a list of choices; or a distribution
-        of Optuna's. A range is of whole numbers when both ends are, unless the
-        notebook declares a float.
-    fixed : iterable of str
-        Parameters that are the same in all.
-    checker : Checker
-        Told what is wrong.
-
-    Raises
-    ------
-    DependencyError
-        Optuna is not installed.
-    """
+    """Return a search space."""
     need_optuna()
     from optuna.distributions import (
         BaseDistribution,

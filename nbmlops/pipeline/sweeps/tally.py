@@ -9,24 +9,7 @@ from nbmlops.entities import Mode, StepReport, ranked
 
 
 class Tally:
-    """Counts what has ended, and says so.
-
-    Parameters
-    ----------
-    n_runs : int or None
-        How many runs there are to be, where that is known.
-    metric : str or None
-        What they are compared by.
-    mode : {"max", "min"}
-        Which value is the best.
-    say : callable
-        Given a line when a run has ended.
-
-    Attributes
-    ----------
-    best : StepReport or None
-        The best run so far.
-    """
+    """Counts what has ended, and says so."""
 
     def __init__(
         self,
@@ -42,15 +25,7 @@ class Tally:
         self.best: StepReport | None = None
 
     def add(self, report: StepReport, *, is_new: bool = True) -> None:
-        """Count a run.
-
-        Parameters
-        ----------
-        report : StepReport
-            What became of it.
-        is_new : bool, default=True
-            Whether that is to be said; what was kept is not told of on its own.
-        """
+        """Count a run."""
         self._counts[report.state] = self._counts.get(report.state, 0) + 1
         if self._metric is not None:
             both = [each for each in (self.best, report) if each]

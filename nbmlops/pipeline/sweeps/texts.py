@@ -20,40 +20,13 @@ Declared = Mapping[str, Parameter] | None
 
 
 def declared_by(path: str | Path) -> Declared:
-    """Return what a notebook declares.
-
-    Parameters
-    ----------
-    path : str or Path
-        The notebook.
-
-    Raises
-    ------
-    NotFoundError
-        There is no such notebook.
-    UsageError
-        It is none.
-    """
+    """Return what a notebook declares."""
     return parameters(glance(find_notebook(path)))
 
 
 def parse_grid(declared: Declared, texts: Iterable[str]) -> dict[str, list[object]]:
     """Return a grid as it was typed, its values of the declared types.
 
-    Parameters
-    ----------
-    declared : Mapping of str to Parameter or None
-        What the notebook declares.
-    texts : iterable of str
-        ``NAME=V1,V2``: a value with a comma in quotes, or all of them as a JSON list.
-
-    Raises
-    ------
-    UsageError
-        A text has no name, or a name is there twice.
-
-    Examples
-    --------
     >>> known = {"C": Parameter(name="C", type="float")}
     >>> parse_grid(known, ["C=0.1,1"])
     {'C': [0.1, 1.0]}
@@ -64,21 +37,6 @@ def parse_grid(declared: Declared, texts: Iterable[str]) -> dict[str, list[objec
 def parse_space(declared: Declared, texts: Iterable[str]) -> dict[str, object]:
     """Return a search space as it was typed.
 
-    Parameters
-    ----------
-    declared : Mapping of str to Parameter or None
-        What the notebook declares.
-    texts : iterable of str
-        ``NAME=LOW..HIGH``, ``NAME=LOW..HIGH:log``, ``NAME=LOW..HIGH:STEP``, or choices
-        as `parse_grid` takes them.
-
-    Raises
-    ------
-    UsageError
-        A text has no name, or a name is there twice.
-
-    Examples
-    --------
     >>> known = {"C": Parameter(name="C", type="float")}
     >>> parse_space(known, ["C=0.01..10:log", "kernel=rbf,linear"])
     {'C': (0.01, 10.0, 'log'), 'kernel': ['rbf', 'linear']}

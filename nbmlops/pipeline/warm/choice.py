@@ -28,22 +28,7 @@ class Client(Protocol):
 
 
 def why_cold(notebook: Any, kernel_name: str, place: Place) -> str:  # noqa: ANN401
-    """Return why a notebook needs a kernel, or "" when a fork will do.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        The notebook.
-    kernel_name : str
-        An installed kernel.
-    place : Place
-        Where it is to run.
-
-    Returns
-    -------
-    str
-        The end of a sentence.
-    """
+    """Return why a notebook needs a kernel, or "" when a fork will do."""
     if sys.platform != "linux":
         return "processes are forked on Linux only"
     if place.kernels is not None or place.env:
@@ -61,22 +46,7 @@ def why_cold(notebook: Any, kernel_name: str, place: Place) -> str:  # noqa: ANN
 
 
 def warm_client(notebook: Any, settings: Warm, **options: Any) -> WarmClient:  # noqa: ANN401
-    """Return what runs a notebook in a fork.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        What `inject` returned.
-    settings : Warm
-        The project's.
-    **options : dict
-        As of `WarmClient`.
-
-    Returns
-    -------
-    WarmClient
-        Not started yet.
-    """
+    """Return what runs a notebook in a fork."""
     modules = settings.preload or imports(notebook.cells)
     return WarmClient(
         notebook,

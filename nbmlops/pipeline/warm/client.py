@@ -32,33 +32,7 @@ _WIDTHS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class WarmClient:
-    """Runs a notebook once, in a fork that is gone when `run` returns.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        What `inject` returned; it is filled with outputs.
-    folder : Path
-        The run's working folder.
-    env : Mapping of str to str
-        The run's environment.
-    timeout_s : float or None
-        Seconds from the call to the end of the last cell.
-    cell_timeout_s : float, optional
-        Seconds each cell may take.
-    on_failure : callable
-        Called without arguments while the process of a failed notebook still lives.
-    modules : sequence of str
-        What the parent is to have imported, where it is installed.
-    chosen : bool, default=False
-        Whether the user chose the modules: then also those that are not installed.
-    idle_s : float, default=600
-        Seconds after which a parent that is started here leaves when nothing runs.
-    jobs : int, default=1
-        Notebooks that share the processors: each has its part of the threads.
-    keeper : Keeper, optional
-        What keeps the notebook while it runs.
-    """
+    """Runs a notebook once, in a fork that is gone when `run` returns."""
 
     def __init__(
         self,
@@ -101,18 +75,7 @@ class WarmClient:
         self._group: int | None = None
 
     def run(self) -> Ending:
-        """Run the notebook to its end, whatever that is.
-
-        Returns
-        -------
-        Ending
-            How it ended. The process and those of its group are gone.
-
-        Raises
-        ------
-        NotWarm
-            It cannot be run in a fork; no cell has been run.
-        """
+        """Run the notebook to its end, whatever that is."""
         if self._timeout_s is not None:
             self._end = self._deadline = time.monotonic() + self._timeout_s
         self._states.notebook_start()

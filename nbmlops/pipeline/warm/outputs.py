@@ -18,18 +18,7 @@ _WIDGETS = "application/vnd.jupyter.widget-state+json"
 
 
 def storable(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a cell has shown as a notebook may hold it.
-
-    Parameters
-    ----------
-    data : Mapping of str to object
-        By MIME type.
-
-    Returns
-    -------
-    dict of str to object
-        A structure whose type is not one of JSON is text; front ends read it as such.
-    """
+    """Return what a cell has shown as a notebook may hold it."""
     return {
         kind: value if isinstance(value, str) or _is_json(kind) else json.dumps(value)
         for kind, value in data.items()
@@ -41,13 +30,7 @@ def _is_json(kind: str) -> bool:
 
 
 class Outputs:
-    """Fills the cells of a notebook as a notebook client does.
-
-    Parameters
-    ----------
-    notebook : nbformat.NotebookNode
-        The notebook.
-    """
+    """Fills the cells of a notebook as a notebook client does."""
 
     def __init__(self, notebook: Any) -> None:  # noqa: ANN401
         self._notebook = notebook

@@ -18,18 +18,7 @@ _OURS = ("nbmlops.notebook.extension", "nbmlops.tracking", "mlflow")
 
 
 def why_a_kernel(cells: Iterable[Any]) -> str:
-    """Return what in a notebook's cells needs a kernel with a front end, or "".
-
-    Parameters
-    ----------
-    cells : iterable of nbformat.NotebookNode
-        The cells of a notebook in Python.
-
-    Returns
-    -------
-    str
-        The end of a sentence that begins with "because".
-    """
+    """Return what in a notebook's cells needs a kernel with a front end, or ""."""
     for code in _codes(cells):
         for magic, line in _magics(code):
             if _GUI.fullmatch(f"{magic} {line}"):
@@ -43,19 +32,7 @@ def why_a_kernel(cells: Iterable[Any]) -> str:
 
 
 def imports(cells: Iterable[Any]) -> list[str]:
-    """Return the modules that a notebook imports outside of functions.
-
-    Parameters
-    ----------
-    cells : iterable of nbformat.NotebookNode
-        The cells of a notebook in Python.
-
-    Returns
-    -------
-    list of str
-        Dotted names in the order of the cells. ``from a import b`` gives ``a`` and
-        ``a.b``, which need not be a module.
-    """
+    """Return the modules that a notebook imports outside of functions."""
     found: dict[str, None] = {}
     for code in _codes(cells):
         for name in _imported(code):

@@ -47,18 +47,7 @@ _INSTALLED = _installed_folders()
 
 @lru_cache(maxsize=8192)
 def origin_of(file: str) -> Origin:
-    """Return where the code of a file is from.
-
-    Parameters
-    ----------
-    file : str
-        The file's name as its code objects carry it; a cell has one of its own.
-
-    Returns
-    -------
-    Origin
-        ``USER`` for cells, scripts and modules that are not installed.
-    """
+    """Return where the code of a file is from."""
     if file == WATCH_FILE:
         return Origin.WATCH
     for package, origin in (("sklearn", Origin.SKLEARN), ("mlflow", Origin.MLFLOW)):
@@ -71,21 +60,7 @@ def origin_of(file: str) -> Origin:
 
 
 def is_first_call(caller: FrameType, fit_codes: Mapping[int, CodeType]) -> bool:
-    """Return whether the user asks for a fit, not something the user's fit calls.
-
-    Parameters
-    ----------
-    caller : frame
-        The user's code that calls ``fit``.
-    fit_codes : Mapping of int to code
-        The code of the ``fit`` methods of all estimators, by its id.
-
-    Returns
-    -------
-    bool
-        False when scikit-learn called this code back, as it does with an estimator
-        or a scorer of the user's own, and inside of the ``fit`` of an estimator.
-    """
+    """Return whether the user asks for a fit, not something the user's fit calls."""
     frame: FrameType | None = caller
     while frame is not None:
         code = frame.f_code

@@ -39,26 +39,6 @@ def log_fits(
 
     One model's params, scores and search go to the run itself; of several, each gets
     a run of its own below it.
-
-    Parameters
-    ----------
-    run : OpenRun
-        The run; what it has already been given stays.
-    recorder : Recorder
-        What was fitted; it has been stopped.
-    namespace : Mapping of str to object
-        The user's variables.
-    data : DataNames
-        Where the data of the fits may be.
-    has_models : bool, default=True
-        Whether the runs below get their models.
-    trust : bool, default=False
-        Whether these may hold functions and classes of any module.
-
-    Returns
-    -------
-    list of str
-        What the user should know.
     """
     ended = [fit for fit in recorder.fits if fit.status is not None]
     models = [fit for fit in ended if fit.is_model]
@@ -168,19 +148,7 @@ def model_of(estimator: Any) -> Any:  # noqa: ANN401
 
 
 def metrics_of(fit: Fit) -> list[tuple[str, float, int]]:
-    """Return the metrics of a fit: name, value, step.
-
-    Parameters
-    ----------
-    fit : Fit
-        A fit that has ended.
-
-    Returns
-    -------
-    list of (str, float, int)
-        What was measured on several data sets, or with several options, is named
-        after them; what was measured again on the same is one metric with steps.
-    """
+    """Return the metrics of a fit: name, value, step."""
     found = [(_key(name), value, 0) for name, value in fit.search.items()]
     steps: dict[str, int] = {}
     for score in fit.scores:

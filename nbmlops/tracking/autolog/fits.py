@@ -11,19 +11,7 @@ from nbmlops.entities import RunStatus
 
 @dataclass(slots=True, kw_only=True)
 class Score:
-    """A number that was measured on a fit.
-
-    Attributes
-    ----------
-    metric : str
-        The function, or ``score``.
-    variant : str
-        The options that make it another one, such as ``macro``.
-    dataset : str
-        The variable that holds the data, empty when it has none.
-    value : float
-        The number.
-    """
+    """A number that was measured on a fit."""
 
     metric: str
     variant: str
@@ -33,41 +21,7 @@ class Score:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Fit:
-    """One fit that the user's code asked for.
-
-    Attributes
-    ----------
-    title : str
-        The estimator's class.
-    is_model : bool
-        Whether it can predict.
-    params : Mapping of str to str
-        As they were when the fit began.
-    changed : set of str
-        Names of those params that are not the defaults, also of estimators inside it.
-    kind : str
-        The class that a user would name: of a pipeline its last.
-    began_ns : int
-        As of `nbmlops.tracking.clock.elapsed_ns`.
-    reference : callable
-        Gives the estimator, or None when it is gone.
-    goes_on_with : str
-        The method of which the next call goes on with this fit, or empty.
-    seconds : float
-        What it took; for ``partial_fit`` all calls in a row together.
-    status : RunStatus or None
-        How it ended; None while it runs.
-    reason : str
-        The exception it ended with.
-    scores : list of Score
-        What was measured on it, in order.
-    table : bytes or None
-        The results of a search, as CSV.
-    search : dict of str to float
-        What a search found, such as ``best_cv_score``.
-    is_latest : bool
-        Whether the estimator has not been fitted again since.
-    """
+    """One fit that the user's code asked for."""
 
     title: str
     is_model: bool

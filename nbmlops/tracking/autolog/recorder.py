@@ -49,19 +49,7 @@ class _Call:
 
 
 class Recorder:
-    """Takes note of fits and their scores, between `start` and `stop`.
-
-    Attributes
-    ----------
-    fits : list of Fit
-        In the order they began, at most ``MAX_FITS`` of models and of others each.
-    n_more : int
-        Fits beyond those.
-    validations : list of (estimator, Fit)
-        Cross-validations, at most ``MAX_FITS``.
-    is_aside : bool
-        Whether MLflow's own autolog is recording instead.
-    """
+    """Takes note of fits and their scores, between `start` and `stop`."""
 
     def __init__(self) -> None:
         self.fits: list[Fit] = []

@@ -22,21 +22,6 @@ _MAX_DEPTH = 6
 def brief(value: Any, depth: int = 0) -> str:  # noqa: ANN401 - a param is anything
     """Return a value of a param as a text.
 
-    Parameters
-    ----------
-    value : object
-        A param of an estimator.
-    depth : int, default=0
-        How many containers it is in, at least 0.
-
-    Returns
-    -------
-    str
-        Plain values as Python writes them, an estimator by its class, an array or a
-        frame by its shape, and what is not known by its type.
-
-    Examples
-    --------
     >>> brief({"C": [0.1, 1], "kernel": "rbf"})
     "{'C': [0.1, 1], 'kernel': 'rbf'}"
     """
@@ -152,18 +137,7 @@ def _params(estimator: Any, *, is_deep: bool) -> dict[str, Any]:  # noqa: ANN401
 
 
 def title_of(estimator: Any) -> str:  # noqa: ANN401
-    """Return an estimator's class, and the classes of what it is made of.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Any.
-
-    Returns
-    -------
-    str
-        Such as ``Pipeline(StandardScaler, LogisticRegression)``.
-    """
+    """Return an estimator's class, and the classes of what it is made of."""
     kind = type(estimator).__name__
     state = vars(estimator) if hasattr(estimator, "__dict__") else {}
     steps = state.get("steps")
@@ -178,18 +152,7 @@ def title_of(estimator: Any) -> str:  # noqa: ANN401
 
 
 def table_of(results: Mapping[str, Any]) -> bytes:
-    """Return the results of a search as a table.
-
-    Parameters
-    ----------
-    results : Mapping of str to sequence
-        ``cv_results_``: a column each, as many rows as candidates.
-
-    Returns
-    -------
-    bytes
-        CSV in UTF-8; a param that a candidate does not have is empty.
-    """
+    """Return the results of a search as a table."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(results)

@@ -13,28 +13,7 @@ LIBRARIES = ("xgboost", "lightgbm")
 
 
 class Training:
-    """One call: its arguments, and what it came to.
-
-    Parameters
-    ----------
-    library : module
-        XGBoost or LightGBM.
-    args, kwargs : tuple and dict
-        What the user gave.
-
-    Attributes
-    ----------
-    kwargs : dict
-        What the library is to be given: with a place for the scores of each round.
-    history : dict of str to dict
-        Values by data set and metric, a number a round.
-    booster : Booster or None
-        What was trained.
-    error : BaseException or None
-        How it failed.
-    seconds : float
-        What it took.
-    """
+    """One call: its arguments, and what it came to."""
 
     def __init__(
         self, library: ModuleType, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -36,15 +36,7 @@ _VALIDATIONS = ("cross_val_score", "cross_validate")
 
 
 class Watch:
-    """Keeps the classes of a process watched while anyone listens.
-
-    Attributes
-    ----------
-    listener : Listener or None
-        Who is told: the one that came last.
-    fit_codes : dict of int to code
-        The code of the fit methods that are watched, by its id: to hash it is slow.
-    """
+    """Keeps the classes of a process watched while anyone listens."""
 
     def __init__(self) -> None:
         self.listener: Listener | None = None

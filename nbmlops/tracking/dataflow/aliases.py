@@ -14,24 +14,7 @@ _BUILTINS = frozenset(dir(builtins))
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Names that may share an object, and what is known of that object.
-
-    Attributes
-    ----------
-    names, holders : set of str
-        The names; names of objects that may hold this one, and leave it as it is.
-    reads, changes, binds, draws : set of str
-        Of functions in it: names that a call uses, changes the object of and binds,
-        and the sources of randomness that it may draw from.
-    likely : set of str
-        Those of all these that are likely to be changed.
-    is_function, makes_functions, changes_arguments : bool
-        Whether it may be or hold a function, one that may return another, one that may
-        change or keep what it is given.
-    is_own, is_consumed, must_keep : bool
-        Whether it may be of a class of the notebook's or the project's; whether to look
-        at it changes it, as with an iterator; whether a call changes more than names.
-    """
+    """Names that may share an object, and what is known of that object."""
 
     names: set[str] = field(default_factory=set)
     holders: set[str] = field(default_factory=set)

@@ -126,8 +126,6 @@ def changes_in_place(flags: frozenset[str]) -> bool:
 def is_gentle(origin: str, flags: frozenset[str]) -> bool:
     """Return whether a library's function is known to leave what it is given alone.
 
-    Examples
-    --------
     >>> is_gentle("numpy.mean", frozenset()), is_gentle("numpy.put", frozenset())
     (True, False)
     """
@@ -141,8 +139,6 @@ def must_keep(origin: str, *, is_statement: bool) -> bool:
 
     One whose value is thrown away is called for what it does.
 
-    Examples
-    --------
     >>> must_keep("os.path.join", is_statement=True)
     False
     >>> must_keep("pandas.set_option", is_statement=False)
@@ -168,8 +164,6 @@ def seeds(origin: str, name: str) -> frozenset[str]:
 def draws(origin: str, name: str) -> tuple[frozenset[str], bool]:
     """Return the sources that a call may draw from, and whether that is likely.
 
-    Examples
-    --------
     >>> draws("numpy.random.normal", "normal"), draws("numpy.mean", "mean")
     ((frozenset({'<random numpy>'}), True), (frozenset(), True))
     """

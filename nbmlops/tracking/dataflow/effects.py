@@ -10,23 +10,7 @@ ANY = "*"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """What one execution of a cell reads and changes.
-
-    Attributes
-    ----------
-    reads : frozenset of str
-        Names whose value from before the cell it may use, those that the functions it
-        mentions use included.
-    writes : frozenset of str
-        Names that it may bind, delete or change the object of.
-    defines : frozenset of str
-        Names that it binds anew whatever they stood for before.
-    unlikely : frozenset of str
-        Reads and writes that a replay is made for and no badge is shown for: hardly
-        any object changes that way.
-    must_keep : bool
-        Whether it may matter to later cells in ways that names do not show.
-    """
+    """What one execution of a cell reads and changes."""
 
     reads: frozenset[str]
     writes: frozenset[str]

@@ -13,21 +13,7 @@ from nbmlops.tracking.dataflow.effects import ANY, Effects
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """One execution of a cell, as the order of cells is judged by it.
-
-    Attributes
-    ----------
-    effects : Effects
-        What it read and changed.
-    code : str
-        What ran.
-    place : float or None
-        Where the cell stands in the notebook; None when it is there no more.
-    is_whole : bool
-        Whether it came to its end.
-    is_edited : bool
-        Whether the notebook has another source there by now.
-    """
+    """One execution of a cell, as the order of cells is judged by it."""
 
     effects: Effects
     code: str
@@ -41,8 +27,6 @@ def backward(effects: Sequence[Effects], targets: Collection[int]) -> tuple[int,
 
     With all that must be kept because names do not show what it does.
 
-    Examples
-    --------
     >>> def cell(reads, writes):
     ...     return Effects(reads=frozenset(reads), writes=frozenset(writes))
     >>> backward([cell("", "a"), cell("", "b"), cell("a", "c")], {2})
@@ -69,8 +53,6 @@ def out_of_order(
     last above it in the notebook among those that ran, with the source that stands
     there now.
 
-    Examples
-    --------
     >>> def cell(place, reads, writes):
     ...     effects = Effects(
     ...         reads=frozenset(reads), writes=frozenset(writes),

@@ -56,12 +56,6 @@ class AnalysisState:
     Wherever ``bound`` is given, it holds the names that the cell itself has set by
     then, so that a read of one is no read of what was before the cell. A name that is
     local to a function has a number and a colon before it.
-
-    Parameters
-    ----------
-    is_local : callable
-        Says of a top level module's name whether it is the project's own: nothing is
-        known of what such functions do.
     """
 
     def __init__(self, is_local: Callable[[str], bool] = lambda name: False) -> None:
@@ -77,22 +71,6 @@ class AnalysisState:
     ) -> Effects:
         r"""Return what the next cell reads and changes.
 
-        Parameters
-        ----------
-        code : str
-            Python, with IPython's magics already turned into calls.
-        is_whole : bool, default=True
-            Whether the cell is known to have come to its end.
-        is_running : bool, default=False
-            Whether the same cell will be read once more.
-
-        Returns
-        -------
-        Effects
-            `UNKNOWN` for what is not Python.
-
-        Examples
-        --------
         >>> found = AnalysisState().read("y = x\ny.append(1)")
         >>> sorted(found.reads), sorted(found.writes), sorted(found.defines)
         (['x'], ['x', 'y'], ['y'])

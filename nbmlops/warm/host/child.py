@@ -53,17 +53,7 @@ def _settle_once(future: asyncio.Future[None]) -> None:
 
 
 def run(app: App, imports: Imports, folder: Path) -> None:
-    """Be the process of one run; never returns.
-
-    Parameters
-    ----------
-    app : App
-        The parent's.
-    imports : Imports
-        What the parent has imported.
-    folder : Path
-        The pipes of the run.
-    """
+    """Be the process of one run; never returns."""
     code = 1
     try:
         process.begin()
@@ -113,13 +103,7 @@ def _open(folder: Path) -> _Requests:
 
 
 def rehearse(app: App) -> None:
-    """Run cells that have the kernel import all it needs for ordinary ones.
-
-    Parameters
-    ----------
-    app : App
-        The parent's, in a process that is thrown away.
-    """
+    """Run cells that have the kernel import all it needs for ordinary ones."""
     app.begin(Path("/"))
 
     async def run() -> None:

@@ -49,18 +49,7 @@ class Unfit(Exception):  # noqa: N818 - the module's, not the program's
 
 
 class Imports:
-    """The modules that the parent imports for its runs.
-
-    Parameters
-    ----------
-    folder : Path
-        Where it is kept which modules an earlier parent found to be unfit.
-
-    Attributes
-    ----------
-    loaded : list of str
-        What was imported, in order.
-    """
+    """The modules that the parent imports for its runs."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "unfit.json"
@@ -79,20 +68,7 @@ class Imports:
         self._environ = dict(os.environ)
 
     def load(self, modules: list[str], *, installed_only: bool = True) -> None:
-        """Import those of some modules that are fit for it.
-
-        Parameters
-        ----------
-        modules : list of str
-            Dotted names; those of the attributes of modules are passed over.
-        installed_only : bool, default=True
-            Whether to leave modules of somebody's working folder to the runs.
-
-        Raises
-        ------
-        Unfit
-            One of them was not fit, and is now loaded: this parent may fork no more.
-        """
+        """Import those of some modules that are fit for it."""
         for name in modules:
             if name in self._known or name in sys.modules:
                 continue
@@ -146,18 +122,7 @@ class Imports:
             kind.__getitem__, kind.__iter__ = read, walk  # type: ignore[method-assign]
 
     def asked_otherwise(self, environ: Mapping[str, str]) -> str | None:
-        """Return a variable that imports asked for and that has another value now.
-
-        Parameters
-        ----------
-        environ : Mapping of str to str
-            The environment of a run.
-
-        Returns
-        -------
-        str or None
-            Its name.
-        """
+        """Return a variable that imports asked for and that has another value now."""
         return next(
             (
                 name
@@ -209,18 +174,7 @@ class Imports:
         )
 
     def hidden_by(self, folder: Path) -> str | None:
-        """Return a file that an import from ``folder`` would find first.
-
-        Parameters
-        ----------
-        folder : Path
-            The working folder of a run, before the installed packages in ``sys.path``.
-
-        Returns
-        -------
-        str or None
-            Its name, where a loaded package has the name of it.
-        """
+        """Return a file that an import from ``folder`` would find first."""
         try:
             entries = tuple(os.scandir(folder))
         except OSError:

@@ -24,21 +24,7 @@ from .threads import Width, n_threads
 
 @dataclass(slots=True)
 class _Run:
-    """A fork that has not ended.
-
-    Attributes
-    ----------
-    folder : Path
-        Its pipes.
-    life : int
-        The pipe of which the client holds the other end as long as it lives.
-    end : int
-        The pipe on which the client is told of the end.
-    pid : int
-        The fork's process id, which is that of its process group, too.
-    until : float
-        When it is killed, once its client has gone.
-    """
+    """A fork that has not ended."""
 
     folder: Path
     life: int
@@ -52,13 +38,7 @@ class _Retired(Exception):  # noqa: N818 - not an error
 
 
 class Parent:
-    """Forks runs until it is stopped, stale or idle.
-
-    Parameters
-    ----------
-    folder : Path
-        Its own: the pipe for requests, the lock, what it says of itself.
-    """
+    """Forks runs until it is stopped, stale or idle."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

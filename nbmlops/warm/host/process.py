@@ -29,15 +29,7 @@ def begin() -> None:
 
 
 def settle(given: dict[str, Any], set_by_imports: dict[str, str]) -> None:
-    """Take on what the client's own process would have, and what no two share.
-
-    Parameters
-    ----------
-    given : dict of str to object
-        What `nbmlops.warm.surroundings` returned.
-    set_by_imports : dict of str to str
-        Variables that the parent's imports have set.
-    """
+    """Take on what the client's own process would have, and what no two share."""
     os.environ.clear()
     os.environ.update(set_by_imports | given["env"])
     time.tzset()
@@ -56,15 +48,7 @@ def settle(given: dict[str, Any], set_by_imports: dict[str, str]) -> None:
 
 
 def leave(code: int, last: Callable[[], object] | None = None) -> None:
-    """End as an interpreter does, less taking its modules apart.
-
-    Parameters
-    ----------
-    code : int
-        The exit code.
-    last : callable, optional
-        Called when all is flushed: to give the memory back takes some milliseconds.
-    """
+    """End as an interpreter does, less taking its modules apart."""
     steps: tuple[Callable[[], object], ...] = (
         threading._shutdown,  # type: ignore[attr-defined]
         atexit._run_exitfuncs,

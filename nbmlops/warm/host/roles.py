@@ -41,13 +41,7 @@ class Role(Protocol):
 
 
 class Runs:
-    """Forks runs of notebooks.
-
-    Parameters
-    ----------
-    imports : Imports
-        The parent's.
-    """
+    """Forks runs of notebooks."""
 
     grace_s = 0.0
 
@@ -101,15 +95,7 @@ class Runs:
 
 
 class Workers:
-    """Forks processes that run a module, as ``python -P -m`` does.
-
-    Parameters
-    ----------
-    imports : Imports
-        The parent's.
-    module : str
-        Its dotted name; what it has of the name ``prepare`` is called once.
-    """
+    """Forks processes that run a module, as ``python -P -m`` does."""
 
     grace_s = 15.0
 

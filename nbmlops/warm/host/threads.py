@@ -27,20 +27,7 @@ class Width:
         self._set: dict[str, int] = {}
 
     def set(self, *, blas: int, openmp: int | None) -> bool:
-        """Set the width of the next fork.
-
-        Parameters
-        ----------
-        blas : int
-            Threads of the BLAS libraries.
-        openmp : int or None
-            Threads of OpenMP; None for its own choice.
-
-        Returns
-        -------
-        bool
-            Whether this process has one thread again.
-        """
+        """Set the width of the next fork."""
         if "numpy" not in sys.modules:
             return True
         if self._controller is None or len(sys.modules) != self._n_modules:

@@ -25,14 +25,6 @@ class Wire:
 
     A thread writes, as in a kernel: a signal handler that raises does so in the main
     thread, and would cut a document there.
-
-    Attributes
-    ----------
-    lock : RLock
-        Held by who makes documents of what was printed. A signal handler or a finalizer
-        may print in the middle of that, and so in the same thread.
-    is_sending : bool
-        Whether somebody does.
     """
 
     def __init__(self) -> None:
