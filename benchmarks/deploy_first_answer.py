@@ -36,10 +36,10 @@ from nbmlops.config import Settings
 from nbmlops.deployment import local, process
 from nbmlops.entities import ModelVersion
 from nbmlops.store import Store, connect
-from nbmlops.store.models import download_model, log_model
-from nbmlops.store.runs import create_run
-from nbmlops.store.search import get_run
-from nbmlops.store.versions import create_version
+from nbmlops.store.models.models import download_model, log_model
+from nbmlops.store.registry.versions import create_version
+from nbmlops.store.runs.queries import get_run
+from nbmlops.store.runs.runs import create_run
 
 ENVIRON = {
     **{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
@@ -53,7 +53,7 @@ from pathlib import Path
 from nbmlops.config import Settings
 from nbmlops.deployment import local
 from nbmlops.store import connect
-from nbmlops.store.versions import get_version
+from nbmlops.store.registry.versions import get_version
 store = connect(Settings(project=Path(sys.argv[1])))
 local.deploy(store, get_version(store, "credit", 1), name="credit")
 """

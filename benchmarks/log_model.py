@@ -52,9 +52,10 @@ import nbmlops as nm
 from benchmarks.stores import prepare, project, versions
 from nbmlops.errors import UsageError
 from nbmlops.serving import model as serving_model
-from nbmlops.store import Store, boosters, connect, skops_format
-from nbmlops.store.model_files import load_model, save_model
-from nbmlops.store.models import log_model
+from nbmlops.store import Store, connect
+from nbmlops.store.models import boosters, skops_format
+from nbmlops.store.models.files import load_model, save_model
+from nbmlops.store.models.models import log_model
 from tests import meta_models
 
 PREDICT = """

@@ -30,9 +30,9 @@ from typing import Any
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from nbmlops.tracking.dataflow.order import Execution, out_of_order
-from nbmlops.tracking.dataflow.state import AnalysisState
-from nbmlops.tracking.dataflow.syntax import parse
+from nbmlops.tracking.provenance.dataflow.order import Execution, out_of_order
+from nbmlops.tracking.provenance.dataflow.state import AnalysisState
+from nbmlops.tracking.provenance.dataflow.syntax import parse
 
 HELPERS = "def clean(rows, *more, size=1):\n    return [*rows, size]\n"
 CELL = (
@@ -156,8 +156,8 @@ def cost() -> None:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nbmlops.config import load_settings
-    from nbmlops.tracking.cells import History
-    from nbmlops.tracking.origin import keep_cells
+    from nbmlops.tracking.provenance.cells import History
+    from nbmlops.tracking.provenance.provenance import keep_cells
 
     os.chdir(tempfile.mkdtemp())
     Path("pyproject.toml").write_text("", encoding="utf-8")

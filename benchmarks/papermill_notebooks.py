@@ -29,7 +29,7 @@ import nbformat
 import papermill
 from papermill.engines import papermill_engines
 
-from nbmlops.pipeline.papermill_engine import Engine
+from nbmlops.execution.papermill_engine import Engine
 
 ENGINES: dict[str, dict[str, Any]] = {
     "fork": {"engine_name": "nbmlops"},

@@ -25,7 +25,7 @@ import psutil
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 from nbmlops.entities import Step  # noqa: E402
-from nbmlops.pipeline.cache import Cache  # noqa: E402
+from nbmlops.pipeline.cache.step_cache import Cache  # noqa: E402
 from tests.faults.pipeline_kills import kill_pipelines  # noqa: E402
 from tests.notebooks import write_notebook  # noqa: E402
 from tests.pipeline.pipelines import is_sender, wait_until  # noqa: E402

@@ -96,7 +96,7 @@ def papermill(path: str, output: str, values: dict[str, float], engine: str) -> 
     import papermill as pm
     from papermill.engines import papermill_engines
 
-    from nbmlops.pipeline.papermill_engine import Engine
+    from nbmlops.execution.papermill_engine import Engine
 
     papermill_engines.register("nbmlops", Engine)
     pm.execute_notebook(
@@ -127,7 +127,7 @@ def show(name: str, times: dict[str, list[float]], wanted: dict[str, float]) -> 
 
 def single(rounds: int, names: list[str]) -> None:
     """Compare one run of each notebook."""
-    from nbmlops.pipeline import run_notebook
+    from nbmlops.execution.run import run_notebook
 
     for name in names:
         path = Path(f"{name.replace(' ', '')}.ipynb")
@@ -167,8 +167,8 @@ def commands(rounds: int) -> None:
 
 def batch(rounds: int, n_sets: int) -> None:
     """Compare a batch of parameter sets, two at a time."""
-    from nbmlops.pipeline import run_notebook
-    from nbmlops.pipeline.sweeps.sweeping import sweep
+    from nbmlops.execution.run import run_notebook
+    from nbmlops.pipeline.sweeps.sweep import sweep
 
     path = Path("train.ipynb")
     write(path, BATCH, DEFAULTS)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         StoreError,
         UsageError,
     )
+    from nbmlops.execution.run import run_notebook
+    from nbmlops.execution.values import emit
     from nbmlops.lifecycle import (
         compare,
         deploy,
@@ -36,9 +38,11 @@ if TYPE_CHECKING:
         runs,
         undeploy,
     )
-    from nbmlops.pipeline import Pipeline, emit, run_notebook, sweep
+    from nbmlops.pipeline.pipeline import Pipeline
+    from nbmlops.pipeline.sweeps.sweep import sweep
     from nbmlops.secrets import secret
-    from nbmlops.tracking import sync, track
+    from nbmlops.tracking.run.context import track
+    from nbmlops.tracking.sync.sync import sync
 
 __version__: str
 
@@ -67,9 +71,13 @@ _HOMES = {
         "runs",
         "undeploy",
     ),
-    "nbmlops.pipeline": ("Pipeline", "emit", "run_notebook", "sweep"),
+    "nbmlops.execution.run": ("run_notebook",),
+    "nbmlops.execution.values": ("emit",),
+    "nbmlops.pipeline.pipeline": ("Pipeline",),
+    "nbmlops.pipeline.sweeps.sweep": ("sweep",),
     "nbmlops.secrets": ("secret",),
-    "nbmlops.tracking": ("sync", "track"),
+    "nbmlops.tracking.run.context": ("track",),
+    "nbmlops.tracking.sync.sync": ("sync",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

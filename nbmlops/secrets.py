@@ -171,7 +171,7 @@ def _report(file: Path, name: str) -> None:
         return
 
 
-class Recollection:
+class ChildSecrets:
     """The secrets another process has read, so that they are masked here."""
 
     def __init__(self, file: Path) -> None:

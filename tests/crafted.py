@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from sklearn.preprocessing import FunctionTransformer
 
-from nbmlops.store.model_files import save_model
+from nbmlops.store.models.files import save_model
 
 
 def any_model() -> FunctionTransformer:

@@ -12,10 +12,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 import nbmlops
 from nbmlops.config import load_settings
-from nbmlops.pipeline import html
+from nbmlops.execution.notebooks import html
 from nbmlops.processes import python_command, python_environ
 from nbmlops.store import connect
-from nbmlops.store.search import list_runs
+from nbmlops.store.runs.queries import list_runs
 from tests.canaries import USER, heard, plant
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import write_pipeline
@@ -27,10 +27,10 @@ STARTS = ("Popen", "call", "check_call", "check_output", "run")
 OF_OTHERS = {  # a list made elsewhere, in this file; or what is no Python of ours
     "cli/demo.py": "subprocess.run(_lab_command(notebook), check=False)",
     "pipeline/exports/airflow.py": "subprocess.run(words, cwd=FOLDER, check=False)",
-    "pipeline/virtualenv.py": "subprocess.run(command, capture_output=True, text=True, "
-    "timeout=_INSTALL_S, check=False)",
-    "tracking/files.py": "git",
-    "tracking/source.py": "git",
+    "execution/environments.py": "subprocess.run(command, capture_output=True, "
+    "text=True, timeout=_INSTALL_S, check=False)",
+    "tracking/provenance/files.py": "git",
+    "tracking/provenance/source.py": "git",
 }
 
 
@@ -124,8 +124,8 @@ import nbmlops as nm
 import pandas as pd
 from IPython.core.interactiveshell import InteractiveShell
 from nbmlops.config import load_settings
-from nbmlops.pipeline.launching import launch
-from nbmlops.pipeline.watching import get_live
+from nbmlops.pipeline.background import launch
+from nbmlops.execution.progress.reader import get_live
 
 shell = InteractiveShell.instance()
 shell.run_cell("%load_ext nbmlops").raise_error()

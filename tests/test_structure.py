@@ -14,8 +14,8 @@ from numpydoc.validate import validate
 
 import nbmlops
 from nbmlops.cli.main import cli
-from nbmlops.notebook.magics import NbmlopsMagics
-from nbmlops.notebook.options import track_parser
+from nbmlops.notebook.magics.magics import NbmlopsMagics
+from nbmlops.notebook.magics.options import track_parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = "\n".join(
@@ -103,7 +103,8 @@ def test_every_option_of_a_command_is_in_the_docs(name, command):
 
 
 def test_every_magic_and_its_options_are_in_the_docs():
-    source = (ROOT / "nbmlops" / "notebook" / "magics.py").read_text(encoding="utf-8")
+    path = ROOT / "nbmlops" / "notebook" / "magics" / "magics.py"
+    source = path.read_text(encoding="utf-8")
     options = set(re.findall(r'add_argument\(\s*"(--?[\w-]+)"', source))
     options |= {
         name for action in track_parser()._actions for name in action.option_strings
@@ -172,4 +173,4 @@ def test_models_are_loaded_by_endpoints_alone():
                     callers.add(str(path.relative_to(ROOT)))
                 case ast.Call(func=ast.Attribute(attr="load_model")):
                     callers.add(str(path.relative_to(ROOT)))
-    assert callers == {"nbmlops/serving/model.py", "nbmlops/store/networks.py"}
+    assert callers == {"nbmlops/serving/model.py", "nbmlops/store/models/networks.py"}

@@ -10,7 +10,7 @@ import nbmlops as nm
 from nbmlops.cli.main import cli, invoke
 from nbmlops.cli.output import option_words
 from nbmlops.errors import UsageError, in_words
-from nbmlops.notebook.options import LineParser
+from nbmlops.notebook.magics.options import LineParser
 from tests.notebooks import write_notebook
 
 ROOT = Path(nm.__file__).parent

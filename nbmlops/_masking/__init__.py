@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nbmlops._masking.names import MASK, Strength, is_secret, strength_of
-from nbmlops._masking.spans import Finds, spans_of
+from nbmlops._masking.spans import SpanCache, spans_of
 from nbmlops._masking.tokens import Span, find
 from nbmlops.secrets import Secret, known_codes, known_forms
 
 __all__ = [
     "MASK",
-    "Finds",
+    "SpanCache",
     "mask",
     "mask_notebook",
     "mask_tree",

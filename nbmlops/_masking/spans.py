@@ -14,7 +14,7 @@ from nbmlops._masking.tokens import Span, token_spans
 _SHORT = 200
 
 
-class Finds:
+class SpanCache:
     """Where secrets are in the long texts of a notebook that is masked repeatedly.
 
     Texts are known by their content, and forgotten when they are in the notebook no
@@ -47,7 +47,7 @@ class Finds:
         return found
 
 
-_finds: ContextVar[Finds | None] = ContextVar("finds", default=None)
+_finds: ContextVar[SpanCache | None] = ContextVar("finds", default=None)
 
 
 def spans_of(text: str) -> Iterable[Span]:

@@ -25,7 +25,7 @@ def doctor(fix: bool, as_json: bool) -> int:
 @json_option
 def sync(as_json: bool) -> int:
     """Send to the store what it did not take when it was logged."""
-    from nbmlops.tracking.syncing import sync
+    from nbmlops.tracking.sync.sync import sync
 
     report = sync()
     show(report.runs, as_json=as_json, text=report)

@@ -57,8 +57,8 @@ def demo(lab: bool | None) -> None:
 
 
 def _greet(store: Store) -> Path:
-    from nbmlops.lifecycle.quickstart import find_quickstart
-    from nbmlops.store.search import list_runs
+    from nbmlops.cli.quickstart import find_quickstart
+    from nbmlops.store.runs.queries import list_runs
 
     print("nbmlops: from a cell to an answering endpoint")
     there = list_runs(store, experiment=store.settings.experiment, limit=1000)
@@ -68,9 +68,9 @@ def _greet(store: Store) -> Path:
 
 
 def _run_quickstart(store: Store, notebook: Path) -> Run:
-    from nbmlops.pipeline import run_notebook
+    from nbmlops.execution.run import run_notebook
     from nbmlops.render import number, table_text
-    from nbmlops.store.children import list_children
+    from nbmlops.store.runs.children import list_children
 
     params: dict[str, object] = {"seed": _SEED, "test_share": _TEST_SHARE}
     given = ", ".join(f"{name}={value}" for name, value in params.items())
@@ -102,7 +102,7 @@ def _register(store: Store, best: Run) -> int:
 
 
 def _ask(handle: EndpointHandle, best: Run) -> None:
-    from nbmlops.lifecycle.quickstart import held_out
+    from nbmlops.cli.quickstart import held_out
     from nbmlops.render import table_text
 
     kept = held_out(best, seed=_SEED, test_share=_TEST_SHARE)

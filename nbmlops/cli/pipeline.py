@@ -66,7 +66,7 @@ def run(
 ) -> None:
     """Run the steps of FILE whose results are not kept."""
     from nbmlops.entities import to_json
-    from nbmlops.pipeline import Pipeline
+    from nbmlops.pipeline.pipeline import Pipeline
 
     file, force = _apart(file, force)
     loaded = Pipeline.load(file)
@@ -91,7 +91,7 @@ def plan(
     **options: Any,
 ) -> None:
     """Say for each step of FILE whether it would run, and why."""
-    from nbmlops.pipeline import Pipeline
+    from nbmlops.pipeline.pipeline import Pipeline
 
     file, force = _apart(file, force)
     loaded = Pipeline.load(file)
@@ -113,7 +113,7 @@ def _apart(file: str | None, force: tuple[str, ...]) -> tuple[str, tuple[str, ..
 @json_option
 def graph(file: str, as_json: bool) -> None:
     """Draw the steps of FILE."""
-    from nbmlops.pipeline import Pipeline
+    from nbmlops.pipeline.pipeline import Pipeline
 
     loaded = Pipeline.load(file)
     show(loaded.spec, as_json=as_json, text=loaded.graph())
@@ -130,7 +130,7 @@ def export(
     to: str, file: str, params: Pairs, as_json: bool, path: str | None, force: bool
 ) -> None:
     """Write an Airflow DAG, or a GitHub workflow, that runs the steps of FILE."""
-    from nbmlops.pipeline import Pipeline
+    from nbmlops.pipeline.pipeline import Pipeline
 
     loaded = Pipeline.load(file)
     made = loaded.export(to, params=loaded.parse(params), path=path, force=force)
@@ -144,7 +144,7 @@ def export(
 @json_option
 def status(file: str, as_json: bool) -> None:
     """Show the last run of FILE and its steps."""
-    from nbmlops.pipeline import Pipeline
+    from nbmlops.pipeline.pipeline import Pipeline
 
     view = Pipeline.load(file).status()
     show(view.report, as_json=as_json, text=view)
@@ -160,7 +160,7 @@ def cache() -> None:
 def list_entries(as_json: bool) -> None:
     """List the results that are kept, the newest first."""
     from nbmlops.config import load_settings
-    from nbmlops.pipeline import Cache
+    from nbmlops.pipeline.cache.step_cache import Cache
     from nbmlops.render.pipelines import cache_table
 
     entries = tuple(Cache(load_settings().home).list_entries())
@@ -174,8 +174,8 @@ def list_entries(as_json: bool) -> None:
 def collect(max_size: str | None, older_than: str | None, as_json: bool) -> None:
     """Take out results that were not used for longest, and files without one."""
     from nbmlops.config import load_settings
-    from nbmlops.pipeline import Cache
-    from nbmlops.pipeline.collecting import collect as collect_entries
+    from nbmlops.pipeline.cache.gc import collect as collect_entries
+    from nbmlops.pipeline.cache.step_cache import Cache
 
     limits = {
         "max_bytes": None if max_size is None else int(_read(max_size, _SIZES)),

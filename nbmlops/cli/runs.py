@@ -46,19 +46,21 @@ def run(
     **options: Any,
 ) -> None:
     """Run NOTEBOOK as one tracked step; write it, executed, to OUTPUT."""
-    from nbmlops.pipeline.beside import run_beside
-    from nbmlops.pipeline.glance import glance
-    from nbmlops.pipeline.notebook import find_notebook, parameters
-    from nbmlops.pipeline.parameters import parse_text
-    from nbmlops.pipeline.parameters_file import read_parameters
+    from nbmlops.execution.notebooks.kernelspecs import glance
+    from nbmlops.execution.notebooks.notebook import find_notebook, parameters
+    from nbmlops.execution.parameters.parameters import parse_text
+    from nbmlops.execution.subprocess_run import run_in_subprocess
+    from nbmlops.pipeline.runner.messages import WORKER
+    from nbmlops.pipeline.spec.parameters_file import read_parameters
 
     declared = parameters(glance(find_notebook(notebook)))
     given = read_parameters(Path(file)) if file else {}
     given |= {name: parse_text(declared, name, text) for name, text in params}
     tell(f"running {notebook}")
     with CellLine() as line:
-        result = run_beside(
+        result = run_in_subprocess(
             notebook,
+            worker=WORKER,
             params=given,
             output=output,
             on_progress=line,

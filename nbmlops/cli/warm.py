@@ -16,8 +16,8 @@ def warm() -> None:
 @json_option
 def status(as_json: bool) -> None:
     """List them, with what they have imported."""
+    from nbmlops.forkserver.registry import list_parents
     from nbmlops.render import Table, clock
-    from nbmlops.warm.fleet import list_parents
 
     parents = list_parents()
     rows = [
@@ -42,7 +42,7 @@ def status(as_json: bool) -> None:
 @json_option
 def stop(as_json: bool) -> None:
     """Have them leave when what they run has ended."""
-    from nbmlops.warm.fleet import stop_parents
+    from nbmlops.forkserver.registry import stop_parents
 
     parents = stop_parents()
     named = ", ".join(str(parent.pid) for parent in parents)

@@ -10,14 +10,14 @@ from nbmlops.config import Settings
 from nbmlops.deployment import local
 from nbmlops.entities import Endpoint
 from nbmlops.errors import DeployError, UsageError
-from nbmlops.render import Shown
+from nbmlops.render import Renderable
 from nbmlops.scoring.payload import arrange, parts
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-class EndpointHandle(Shown):
+class EndpointHandle(Renderable):
     """An endpoint to be asked; what ``nm.deploy`` and ``nm.endpoint`` return.
 
     Parameters

@@ -22,7 +22,7 @@ from nbmlops.scoring.example import Example, read_example
 from nbmlops.scoring.signature import NOT_SERVED, read_input_spec, read_mlmodel
 from nbmlops.store import Store
 from nbmlops.store.embedded import disk_error
-from nbmlops.store.models import download_model
+from nbmlops.store.models.models import download_model
 
 _LITTLE_BYTES = 1_000_000
 

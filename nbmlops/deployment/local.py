@@ -18,7 +18,7 @@ from nbmlops.errors import ConflictError, DeployError, UsageError
 from nbmlops.scoring.example import read_example
 from nbmlops.scoring.signature import InputSpec, read_input_spec, read_mlmodel
 from nbmlops.store import Store
-from nbmlops.store.own_code import Trust
+from nbmlops.store.models.own_code import Trust
 
 _PREDICT_S = 120.0
 

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from nbmlops.config import Settings
-from nbmlops.engines.errand import call
-from nbmlops.engines.seat import MEND, Seat, asking
-from nbmlops.engines.sight import find_fault, look
+from nbmlops.engines.dask_task import call
+from nbmlops.engines.dask_worker import MEND, DaskWorker, asking
+from nbmlops.engines.preflight import find_fault, look
 from nbmlops.errors import DependencyError, EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class DaskEngine:
         )
         self._cluster: Any = None
         self._mark = settings.home / "pipelines" / "marks" / uuid4().hex
-        self._seats: list[Seat] = []
+        self._seats: list[DaskWorker] = []
         if not self._address and not settings.dask.cluster:
             raise UsageError(
                 "No Dask cluster is named.",
@@ -72,7 +72,7 @@ class DaskEngine:
 
     def start(self, module: str, env: Mapping[str, str]) -> Worker:
         """Return what gives tasks to any worker of the cluster."""
-        seat = Seat(
+        seat = DaskWorker(
             self._client,
             {
                 "module": module,

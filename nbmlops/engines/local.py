@@ -18,9 +18,9 @@ from uuid import uuid4
 
 import psutil
 
+from nbmlops.forkserver.runtime_dir import ForkUnavailable
+from nbmlops.forkserver.workers import Fork, expect, fork
 from nbmlops.processes import python_command, python_environ
-from nbmlops.warm.homes import NotWarm
-from nbmlops.warm.workers import Fork, expect, fork
 
 if TYPE_CHECKING:
     from nbmlops.engines._protocol import Engine, Worker
@@ -131,7 +131,7 @@ def _begin(
     """Return a process that runs a module, and what it writes to stderr."""
     try:
         forked = fork(module, env, folder)
-    except NotWarm as reason:
+    except ForkUnavailable as reason:
         if must_fork:
             raise
         _log.info("%s is started anew: %s.", module, reason)

@@ -23,14 +23,14 @@ from nbmlops.entities import (
     param_of,
 )
 from nbmlops.errors import StoreError, UsageError
-from nbmlops.lifecycle.comparison_view import ComparisonView
-from nbmlops.lifecycle.recorded import RecordedFiles, diff_code
+from nbmlops.lifecycle.run_files import RecordedFiles, diff_code
+from nbmlops.render.comparison_view import ComparisonView
 from nbmlops.store import Store, connect
 from nbmlops.store.datasets import list_datasets
-from nbmlops.store.histories import list_histories
-from nbmlops.store.selection import resolve_run
-from nbmlops.tracking import OpenRun
-from nbmlops.tracking.sender import settle
+from nbmlops.store.runs.histories import list_histories
+from nbmlops.store.runs.resolve import resolve_run
+from nbmlops.tracking.run.active import ActiveRun
+from nbmlops.tracking.sync.sender import settle
 
 _MOST_RUNS = 8
 _COST = "nbmlops.cost."
@@ -47,7 +47,7 @@ _TELLING = {
 
 
 def compare(
-    *runs: str | Run | OpenRun,
+    *runs: str | Run | ActiveRun,
     experiment: str | None = None,
     all_params: bool = False,
     store: Store | None = None,
@@ -105,7 +105,7 @@ def compare(
 
 
 def _spec(run: Any) -> str:  # noqa: ANN401 - whatever was given for a run
-    if isinstance(run, OpenRun):
+    if isinstance(run, ActiveRun):
         run.flush()  # what it has logged may not be in the store yet
     spec = run if isinstance(run, str) else getattr(run, "run_id", None)
     if not isinstance(spec, str):

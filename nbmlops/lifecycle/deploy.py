@@ -7,10 +7,10 @@ import re
 from nbmlops.deployment import EndpointHandle, local
 from nbmlops.entities import Endpoint
 from nbmlops.store import Store, connect
-from nbmlops.store.own_code import ANY
-from nbmlops.store.registry import check_names
-from nbmlops.store.versions import resolve_version, set_alias
-from nbmlops.tracking.replaying import refuse_in_replay
+from nbmlops.store.models.own_code import ANY
+from nbmlops.store.registry.registered_models import check_names
+from nbmlops.store.registry.versions import resolve_version, set_alias
+from nbmlops.tracking.provenance.replaying import refuse_in_replay
 
 
 def deploy(

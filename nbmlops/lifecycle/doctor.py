@@ -7,14 +7,14 @@ from pathlib import Path
 
 from nbmlops.config import explain_settings
 from nbmlops.errors import NbmlopsError
-from nbmlops.pipeline.recovery import recover_beside, recover_steps
-from nbmlops.render import Shown, table_text
+from nbmlops.execution.recovery import recover_beside, recover_steps
+from nbmlops.render import Renderable, table_text
 from nbmlops.store import Store, connect
-from nbmlops.store.search import list_runs
-from nbmlops.tracking.reaper import Reaped, find_dead, reap
-from nbmlops.tracking.source import relative
-from nbmlops.tracking.spool import list_set_aside, list_unreadable
-from nbmlops.tracking.syncing import journals_of, sync
+from nbmlops.store.runs.queries import list_runs
+from nbmlops.tracking.journal.reader import list_set_aside, list_unreadable
+from nbmlops.tracking.provenance.source import relative
+from nbmlops.tracking.sync.recovery import Reaped, find_dead, reap
+from nbmlops.tracking.sync.sync import journals_of, sync
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Diagnosis:
     mended: tuple[str, ...]
 
 
-class Doctor(Shown):
+class DoctorReport(Renderable):
     """A diagnosis that shows itself.
 
     Parameters
@@ -55,7 +55,7 @@ class Doctor(Shown):
         return "\n".join(lines)
 
 
-def doctor(*, fix: bool = False, store: Store | None = None) -> Doctor:
+def doctor(*, fix: bool = False, store: Store | None = None) -> DoctorReport:
     """Look a project over, and mend what needs no decision.
 
     Parameters
@@ -109,7 +109,7 @@ def doctor(*, fix: bool = False, store: Store | None = None) -> Doctor:
         (name, shown if name == "tracking_uri" else str(value), origin)
         for name, value, origin in rows
     )
-    return Doctor(
+    return DoctorReport(
         Diagnosis(settings=settings, problems=tuple(problems), mended=tuple(mended))
     )
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 from nbmlops.entities import Effect, Explanation, Factor, Run
 from nbmlops.errors import DependencyError, UsageError, did_you_mean
-from nbmlops.lifecycle.recipe import Recipe, read_recipe
+from nbmlops.execution.environments import make_environment
+from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.lifecycle.replay_spec import ReplaySpec, read_recipe
 from nbmlops.lifecycle.rerun import Rerun, rerun
-from nbmlops.pipeline.place import Place
-from nbmlops.pipeline.virtualenv import make_environment
 from nbmlops.store import Store, connect, datasets
-from nbmlops.store.selection import resolve_run
-from nbmlops.tracking.environment import installed
-from nbmlops.tracking.sender import settle
+from nbmlops.store.runs.resolve import resolve_run
+from nbmlops.tracking.provenance.environment import installed
+from nbmlops.tracking.sync.sender import settle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +25,9 @@ class _Swap:
 
     factor: Factor | None
     detail: str
-    recipe: Recipe
+    recipe: ReplaySpec
     files: Mapping[str, str] | None = None
-    environment: Recipe | None = None
+    environment: ReplaySpec | None = None
     why_not: str = ""
 
 
@@ -92,7 +92,7 @@ def explain(
         )
     name = _choose(first, second, metric)
 
-    lab = _Lab(store, first, second, name, timeout_s)
+    lab = _SwapExperiment(store, first, second, name, timeout_s)
     repeated, done = lab.measure(_Swap(factor=None, detail="", recipe=one))
     notes = list(done.notes)
     if repeated != first.metrics[name] and not _is_here(one):
@@ -133,7 +133,7 @@ def explain(
     )
 
 
-class _Lab:
+class _SwapExperiment:
     """Where one metric of two runs is measured under swaps."""
 
     def __init__(
@@ -144,7 +144,7 @@ class _Lab:
         metric: str,
         timeout_s: float | None,
     ) -> None:
-        self.place: Place | None = None
+        self.place: KernelEnvironment | None = None
         self._store = store
         self._first = first
         self._second = second
@@ -206,7 +206,7 @@ class _Lab:
         )
 
 
-def _is_here(recipe: Recipe) -> bool:
+def _is_here(recipe: ReplaySpec) -> bool:
     """Return whether kernels run in the recipe's environment anyway."""
     is_same = recipe.python in ("", platform.python_version())
     return is_same and set(recipe.pins) == set(installed())
@@ -236,7 +236,7 @@ def _choose(first: Run, second: Run, metric: str | None) -> str:
     return other[0]
 
 
-def _swaps(store: Store, one: Recipe, two: Recipe) -> tuple[_Swap, ...]:
+def _swaps(store: Store, one: ReplaySpec, two: ReplaySpec) -> tuple[_Swap, ...]:
     return (
         _code(one, two),
         _params(one, two),
@@ -245,7 +245,7 @@ def _swaps(store: Store, one: Recipe, two: Recipe) -> tuple[_Swap, ...]:
     )
 
 
-def _code(one: Recipe, two: Recipe) -> _Swap:
+def _code(one: ReplaySpec, two: ReplaySpec) -> _Swap:
     modules, others = one.digests("code"), two.digests("code")
     changed = sorted(
         path for path in modules.keys() & others if modules[path] != others[path]
@@ -263,7 +263,7 @@ def _code(one: Recipe, two: Recipe) -> _Swap:
     )
 
 
-def _params(one: Recipe, two: Recipe) -> _Swap:
+def _params(one: ReplaySpec, two: ReplaySpec) -> _Swap:
     other = {
         name: value
         for name, value in two.params.items()
@@ -273,7 +273,7 @@ def _params(one: Recipe, two: Recipe) -> _Swap:
     return _Swap(factor="params", detail=detail, recipe=one.with_params(other))
 
 
-def _data(store: Store, one: Recipe, two: Recipe) -> _Swap:
+def _data(store: Store, one: ReplaySpec, two: ReplaySpec) -> _Swap:
     before, after = one.digests("data"), two.digests("data")
     changed = sorted(p for p in before.keys() & after if before[p] != after[p])
     if changed:
@@ -297,7 +297,7 @@ def _data(store: Store, one: Recipe, two: Recipe) -> _Swap:
     )
 
 
-def _environment(one: Recipe, two: Recipe) -> _Swap:
+def _environment(one: ReplaySpec, two: ReplaySpec) -> _Swap:
     if set(one.pins) == set(two.pins) and one.python == two.python:
         return _Swap(factor="environment", detail="", recipe=one)
     other = sorted(set(two.pins) - set(one.pins)) or sorted(

@@ -10,11 +10,11 @@ from nbmlops.entities import Action, StepReport
 from nbmlops.errors import NotFoundError, StoreError, UsageError
 from nbmlops.lifecycle.deploy import deploy
 from nbmlops.lifecycle.register import register
-from nbmlops.pipeline.tasks import Task
+from nbmlops.pipeline.runner.messages import Task
 from nbmlops.store import Store, connect
-from nbmlops.store.search import get_run
-from nbmlops.store.standing import find_standing
-from nbmlops.store.versions import resolve_version
+from nbmlops.store.registry.current import find_standing
+from nbmlops.store.registry.versions import resolve_version
+from nbmlops.store.runs.queries import get_run
 
 
 def act(task: Task, store: Store) -> Mapping[str, object]:

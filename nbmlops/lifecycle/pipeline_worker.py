@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nbmlops.engines.local import serve
+from nbmlops.execution.subprocess_run import NotebookTask, run_notebook_task
 from nbmlops.lifecycle.pipeline_actions import act
-from nbmlops.pipeline.beside import Errand, run_errand
-from nbmlops.pipeline.courier import Letter, deliver
-from nbmlops.pipeline.tasks import Task
-from nbmlops.pipeline.working import work
+from nbmlops.pipeline.runner.journal_sender import SendTask, deliver
+from nbmlops.pipeline.runner.messages import Task
+from nbmlops.pipeline.runner.worker import work
 
 
 def prepare() -> None:
@@ -17,10 +17,10 @@ def prepare() -> None:
     import ipykernel.kernelspec  # noqa: F401
     from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
-    from nbmlops.pipeline import injection, step  # noqa: F401
-    from nbmlops.pipeline.html import load
+    from nbmlops.execution import run  # noqa: F401
+    from nbmlops.execution.notebooks.html import load
     from nbmlops.store.connection import load_database_code
-    from nbmlops.tracking.environment import installed
+    from nbmlops.tracking.provenance.environment import installed
 
     KernelProvisionerFactory.instance()
     load()
@@ -28,11 +28,13 @@ def prepare() -> None:
     installed()
 
 
-def _work(task: Task | Errand | Letter, tell: Callable[[object], None]) -> object:
+def _work(
+    task: Task | NotebookTask | SendTask, tell: Callable[[object], None]
+) -> object:
     match task:
-        case Errand():
-            return run_errand(task, tell)
-        case Letter():
+        case NotebookTask():
+            return run_notebook_task(task, tell)
+        case SendTask():
             return deliver(task)
     return work(task, act=act)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from nbmlops.entities import ModelVersion, Run
 from nbmlops.errors import UsageError
-from nbmlops.store import Store, connect, versions
-from nbmlops.store.registry import check_names
-from nbmlops.store.selection import resolve_run
-from nbmlops.tracking.replaying import refuse_in_replay
-from nbmlops.tracking.sender import settle
+from nbmlops.store import Store, connect
+from nbmlops.store.registry import versions
+from nbmlops.store.registry.registered_models import check_names
+from nbmlops.store.runs.resolve import resolve_run
+from nbmlops.tracking.provenance.replaying import refuse_in_replay
+from nbmlops.tracking.sync.sender import settle
 
 
 def register(

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 from nbmlops.entities import Compared, Replay, Run, Verdict, to_json
 from nbmlops.errors import UsageError
-from nbmlops.lifecycle.recipe import ENVIRONMENT, Recipe, read_recipe
+from nbmlops.execution.environments import make_environment
+from nbmlops.lifecycle.replay_spec import ENVIRONMENT, ReplaySpec, read_recipe
 from nbmlops.lifecycle.rerun import Rerun, rerun
-from nbmlops.pipeline.virtualenv import make_environment
-from nbmlops.store import Store, artifacts, connect, datasets, runs
-from nbmlops.store.model_digest import model_digest
-from nbmlops.store.selection import resolve_run
-from nbmlops.tracking.sender import settle
+from nbmlops.store import Store, artifacts, connect, datasets
+from nbmlops.store.models.digest import model_digest
+from nbmlops.store.runs import runs
+from nbmlops.store.runs.resolve import resolve_run
+from nbmlops.tracking.sync.sender import settle
 
 _ORDER: tuple[Verdict, ...] = ("different", "within tolerance", "equal")
 
@@ -176,7 +177,9 @@ def _datasets(store: Store, run: Run) -> dict[str, str]:
     return found
 
 
-def _notes(store: Store, recipe: Recipe, done: Rerun, *, in_env: bool) -> Iterator[str]:
+def _notes(
+    store: Store, recipe: ReplaySpec, done: Rerun, *, in_env: bool
+) -> Iterator[str]:
     if recipe.run.status == "RUNNING":
         yield "the run is still open: it may go on to change"
     if any(run.model_id for run, _ in done.pairs) and not any(

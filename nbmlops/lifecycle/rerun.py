@@ -12,13 +12,14 @@ from pathlib import Path, PurePosixPath
 
 from nbmlops.entities import Run
 from nbmlops.errors import NotebookError, UsageError
-from nbmlops.lifecycle.recipe import Recipe
-from nbmlops.pipeline import run_notebook
-from nbmlops.pipeline.place import Place
-from nbmlops.store import Store, search
-from nbmlops.store.children import list_children
-from nbmlops.tracking.files import digest, kept_copy
-from nbmlops.tracking.replaying import REPLAYING
+from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.execution.run import run_notebook
+from nbmlops.lifecycle.replay_spec import ReplaySpec
+from nbmlops.store import Store
+from nbmlops.store.runs import queries
+from nbmlops.store.runs.children import list_children
+from nbmlops.tracking.provenance.files import digest, kept_copy
+from nbmlops.tracking.provenance.replaying import REPLAYING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +33,12 @@ class Rerun:
 
 def rerun(
     store: Store,
-    recipe: Recipe,
+    recipe: ReplaySpec,
     *,
     name: str,
     tags: Mapping[str, str],
     files: Mapping[str, str] | None = None,
-    place: Place | None = None,
+    place: KernelEnvironment | None = None,
     timeout_s: float | None = None,
 ) -> Rerun:
     """Run a recipe's notebook in a clean kernel, on the files it was run on.
@@ -61,7 +62,7 @@ def rerun(
         path = Path(scratch, "replay.ipynb")
         path.write_text(json.dumps(recipe.document), encoding="utf-8")
         place = replace(
-            place or Place(),
+            place or KernelEnvironment(),
             folder=folder,
             source=recipe.run.source,
             context=tags,
@@ -145,7 +146,7 @@ def _mirror(source: Path, target: Path, real: Collection[tuple[str, ...]]) -> No
 
 
 def _pairs(
-    store: Store, recipe: Recipe, run_id: str
+    store: Store, recipe: ReplaySpec, run_id: str
 ) -> tuple[tuple[Run, Run | None], ...]:
     again = list(reversed(list_children(store, run_id)))
     wanted = [recipe.run]
@@ -162,5 +163,5 @@ def _pairs(
             again.remove(found)
         pairs.append((run, found))
     if recipe.is_step:
-        pairs.append((recipe.run, search.get_run(store, run_id)))
+        pairs.append((recipe.run, queries.get_run(store, run_id)))
     return tuple(pairs)

@@ -9,11 +9,11 @@ from nbmlops.errors import UsageError
 from nbmlops.render import RunsTable
 from nbmlops.store import Store, connect, fluent
 from nbmlops.store.connection import answering
-from nbmlops.store.listing import RunListing
-from nbmlops.store.missing import no_metric, no_runs
-from nbmlops.store.reading import RunQuery
-from nbmlops.store.search import backticked, experiment_ids
-from nbmlops.tracking.sender import settle
+from nbmlops.store.runs.listing import RunListing
+from nbmlops.store.runs.missing import no_metric, no_runs
+from nbmlops.store.runs.protocols import RunQuery
+from nbmlops.store.runs.queries import backticked, experiment_ids
+from nbmlops.tracking.sync.sender import settle
 
 _LARGEST_PAGE = 1000
 _LARGEST_FRAME = 100_000

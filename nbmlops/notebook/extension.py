@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.notebook.magics import NbmlopsMagics
+from nbmlops.notebook.magics.magics import NbmlopsMagics
+from nbmlops.notebook.output.show_runs import RunsDisplay
 from nbmlops.notebook.session import Session
-from nbmlops.notebook.show_runs import RunsDisplay
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -43,7 +43,7 @@ def _start_reaper() -> None:
                 if any((home / "journal").iterdir()):
                     from nbmlops.processes import start_process
 
-                    start_process("nbmlops.lifecycle.reaper_process", folder=folder)
+                    start_process("nbmlops.lifecycle.recovery_process", folder=folder)
                 break
 
 

@@ -11,16 +11,16 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, UsageError
-from nbmlops.notebook.cell import (
+from nbmlops.notebook.magics.cell import (
     blank_track_line,
     magic_above_track,
     split_track,
 )
-from nbmlops.notebook.options import TrackOptions, parse_track
-from nbmlops.tracking.cells import Ending, History
-from nbmlops.tracking.failures import error_text, write_trace
-from nbmlops.tracking.magics import to_python
-from nbmlops.tracking.opened import listen
+from nbmlops.notebook.magics.options import TrackOptions, parse_track
+from nbmlops.tracking.provenance.cells import Ending, History
+from nbmlops.tracking.provenance.magics import to_python
+from nbmlops.tracking.provenance.opened_files import listen
+from nbmlops.tracking.run.failures import error_text, write_trace
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import (
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
         InteractiveShell,
     )
 
-    from nbmlops.notebook.tracked import Pairs, Tracked
-    from nbmlops.tracking.budget import Budget
-    from nbmlops.tracking.guard import Guard
-    from nbmlops.tracking.opening import Kind
+    from nbmlops.notebook.cell_run import CellRun, Pairs
+    from nbmlops.tracking.resources.budget import Budget
+    from nbmlops.tracking.resources.watchdog import BudgetWatchdog
+    from nbmlops.tracking.run.start import Kind
 
 
-class Gate(ast.NodeTransformer):
+class CellBlocker(ast.NodeTransformer):
     """Keeps the code of a cell from running, and has the cell raise the reason.
 
     IPython prints what an event callback raises and runs the cell all the same; what
@@ -62,15 +62,15 @@ class Session:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._gate = Gate()
+        self._gate = CellBlocker()
         self._source = ""
         self._refused: NbmlopsError | None = None
-        self.cell: Tracked | None = None
-        self.lasting: Tracked | None = None
+        self.cell: CellRun | None = None
+        self.lasting: CellRun | None = None
         self.history = History(shell)
 
     @property
-    def active(self) -> Tracked:
+    def active(self) -> CellRun:
         """The run that ``%track log`` writes to."""
         tracked = self.cell or self.lasting
         if tracked is None:
@@ -187,7 +187,7 @@ class Session:
 
     def _finish(
         self,
-        tracked: Tracked,
+        tracked: CellRun,
         error: BaseException | None,
         result: ExecutionResult | None,
     ) -> None:
@@ -205,7 +205,7 @@ class Session:
         self, reason: str, error: BaseException | None, result: ExecutionResult | None
     ) -> BaseException:
         """Return what ended the cell, and tell the user where it did not."""
-        from nbmlops.tracking.guard import RunKilled, RunKilledForGood
+        from nbmlops.tracking.resources.watchdog import RunKilled, RunKilledForGood
 
         if isinstance(error, RunKilled | RunKilledForGood):
             return error
@@ -232,11 +232,11 @@ class Session:
 
     def look_up(self, pairs: Pairs) -> dict[str, Any]:
         """Return the values of named expressions over the user's variables."""
-        from nbmlops.notebook.tracked import evaluate
+        from nbmlops.notebook.cell_run import evaluate
 
         return {name: evaluate(self._shell, text) for name, text in pairs}
 
-    def turn_on(self, options: TrackOptions) -> Tracked:
+    def turn_on(self, options: TrackOptions) -> CellRun:
         """Open a run over many cells."""
         if self.lasting or self.cell:
             raise UsageError(
@@ -245,7 +245,7 @@ class Session:
         self.lasting = self._open(options, "session")
         return self.lasting
 
-    def turn_off(self) -> Tracked:
+    def turn_off(self) -> CellRun:
         """End the run over many cells, with the fate of the cell before."""
         tracked = self.lasting
         if tracked is None:
@@ -258,9 +258,9 @@ class Session:
 
     def _open(
         self, options: TrackOptions, kind: Kind, *, cell_id: str | None = None
-    ) -> Tracked:
-        from nbmlops.notebook.tracked import Tracked
-        from nbmlops.tracking import open_run
+    ) -> CellRun:
+        from nbmlops.notebook.cell_run import CellRun
+        from nbmlops.tracking.run.start import open_run
 
         guard = cell_guard(self._shell, options.budget)
         parent = {}
@@ -273,7 +273,7 @@ class Session:
             tags={**dict(options.tags), **parent},
             cell=cell_id,
         )
-        return Tracked(
+        return CellRun(
             run,
             options,
             self._shell,
@@ -283,7 +283,7 @@ class Session:
             is_lasting=kind == "session",
         )
 
-    def _show(self, tracked: Tracked) -> None:
+    def _show(self, tracked: CellRun) -> None:
         from IPython.display import display
 
         display(tracked.line())  # type: ignore[no-untyped-call]
@@ -291,19 +291,20 @@ class Session:
 
 def _settle() -> None:
     """Have a cell find in the store what the cells before it have logged."""
-    if "nbmlops.tracking.sender" in sys.modules:
-        from nbmlops.tracking import files, sender
+    if "nbmlops.tracking.sync.sender" in sys.modules:
+        from nbmlops.tracking.provenance import files
+        from nbmlops.tracking.sync import sender
 
         sender.settle()
         files.settle()
 
 
-def cell_guard(shell: InteractiveShell, budget: Budget | None) -> Guard | None:
+def cell_guard(shell: InteractiveShell, budget: Budget | None) -> BudgetWatchdog | None:
     """Return the guard of the cells of a run, if it has a budget."""
     if budget is None:
         return None
-    from nbmlops.notebook.live import waker
-    from nbmlops.tracking.guard import Guard, stack
+    from nbmlops.notebook.output.live import waker
+    from nbmlops.tracking.resources.watchdog import BudgetWatchdog, stack
 
     # What is raised inside of these would leave the run open and the guard on.
     own = {Session.turn_on.__code__, Session.turn_off.__code__}
@@ -314,7 +315,7 @@ def cell_guard(shell: InteractiveShell, budget: Budget | None) -> Guard | None:
             return False
         return any(each.f_globals is shell.user_global_ns for each in frames)
 
-    return Guard(budget, is_code=is_code, wake=waker(shell))
+    return BudgetWatchdog(budget, is_code=is_code, wake=waker(shell))
 
 
 def _error_of(result: ExecutionResult | None) -> BaseException | None:

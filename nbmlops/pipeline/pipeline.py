@@ -13,20 +13,20 @@ from nbmlops.config import Settings
 from nbmlops.engines import get_engine
 from nbmlops.entities import Exported, PipelineReport, PipelineSpec
 from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
-from nbmlops.pipeline.file import read_pipeline, settings_of
-from nbmlops.pipeline.ground import Look
-from nbmlops.pipeline.overrides import override, takers_of
-from nbmlops.pipeline.parameters import parse_text
-from nbmlops.pipeline.planning import Planner
-from nbmlops.pipeline.runner import Runner
-from nbmlops.pipeline.single import single
-from nbmlops.pipeline.tasks import WORKER
+from nbmlops.execution.parameters.parameters import parse_text
+from nbmlops.pipeline.runner.messages import WORKER
+from nbmlops.pipeline.runner.planning import Planner
+from nbmlops.pipeline.runner.runner import Runner
+from nbmlops.pipeline.runner.single import single
+from nbmlops.pipeline.spec.file import read_pipeline, settings_of
+from nbmlops.pipeline.spec.overrides import override, takers_of
+from nbmlops.pipeline.spec.validation_context import NotebookSignature
 from nbmlops.render.pipelines import Graph, PlanView, ReportView, StatusView
 from nbmlops.store import Store
-from nbmlops.tracking.replaying import refuse_in_replay
+from nbmlops.tracking.provenance.replaying import refuse_in_replay
 
 if TYPE_CHECKING:
-    from nbmlops.pipeline.live import Live
+    from nbmlops.execution.progress.writer import ProgressWriter
 
 
 class Pipeline:
@@ -52,7 +52,7 @@ class Pipeline:
     def __init__(
         self,
         spec: PipelineSpec,
-        looks: Mapping[str, Look],
+        looks: Mapping[str, NotebookSignature],
         settings: Settings,
         *,
         store: Store | None = None,
@@ -187,7 +187,7 @@ class Pipeline:
         step: str | None = None,
         retries: bool = True,
         say: Callable[[str], None] | None = None,
-        live: Live | None = None,
+        live: ProgressWriter | None = None,
     ) -> ReportView:
         """Run what has changed, and return what became of each step.
 
@@ -243,12 +243,12 @@ class Pipeline:
             raise UsageError(f"The jobs are {jobs!r}.", fix="Give 1 or more.")
         planner = self._planner(params or {}, force, step, from_step)
         store = self._connect()
-        from nbmlops.pipeline.recording import Recording
+        from nbmlops.pipeline.runner.run_recorder import RunRecorder
 
         with closing(get_engine(engine, store.settings)) as found:
             runner = Runner(
                 planner,
-                Recording(store, planner.spec, params or {}),
+                RunRecorder(store, planner.spec, params or {}),
                 engine=found,
                 worker=WORKER,
                 jobs=jobs,

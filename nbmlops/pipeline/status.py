@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from nbmlops.entities import PipelineReport, PipelineSpec, Run, StepReport
-from nbmlops.pipeline.recording import CACHED_RUN, PIPELINE, SELECTED, STEP, TOLD
-from nbmlops.pipeline.recovery import reap
-from nbmlops.store import Store, search
-from nbmlops.store.children import list_children
-from nbmlops.tracking.source import relative
-from nbmlops.tracking.syncing import sync
+from nbmlops.execution.recovery import reap
+from nbmlops.pipeline.runner.run_recorder import (
+    CACHED_RUN,
+    PIPELINE,
+    SELECTED,
+    STEP,
+    TOLD,
+)
+from nbmlops.store import Store
+from nbmlops.store.runs import queries
+from nbmlops.store.runs.children import list_children
+from nbmlops.tracking.provenance.source import relative
+from nbmlops.tracking.sync.sync import sync
 
 _STATES = {"FINISHED": "done", "FAILED": "failed", "KILLED": "stopped"}
 
@@ -26,10 +33,10 @@ def last_report(
     sync(store)
     file = relative(Path(spec.path), store.settings.project)
     condition = (
-        f"tags.`{PIPELINE}` = {search.quoted(file)} "
+        f"tags.`{PIPELINE}` = {queries.quoted(file)} "
         "and tags.`nbmlops.kind` = 'pipeline'"
     )
-    run = next(iter(search.list_runs(store, filter=condition, limit=1)), None)
+    run = next(iter(queries.list_runs(store, filter=condition, limit=1)), None)
     if run is None:
         return None
     newest: dict[str, Run] = {}

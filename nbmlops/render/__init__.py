@@ -4,8 +4,8 @@ from nbmlops.render.progress import CellBar
 from nbmlops.render.runs import RunsTable
 from nbmlops.render.svg import image, sparkline
 from nbmlops.render.tables import (
+    Renderable,
     RunLine,
-    Shown,
     Table,
     clock,
     duration,
@@ -23,9 +23,9 @@ from nbmlops.render.tables import (
 
 __all__ = [
     "CellBar",
+    "Renderable",
     "RunLine",
     "RunsTable",
-    "Shown",
     "Table",
     "clock",
     "duration",

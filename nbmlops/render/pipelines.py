@@ -7,7 +7,7 @@ from datetime import datetime
 from html import escape
 
 from nbmlops.entities import CacheEntry, PipelineReport, PipelineSpec, PlannedStep, Step
-from nbmlops.render.tables import Shown, Table, clock
+from nbmlops.render.tables import Renderable, Table, clock
 
 _BOX, _HEIGHT, _GAP_X, _GAP_Y = 150, 40, 50, 18
 _DIGITS = 8
@@ -107,7 +107,7 @@ def _axes(cells: Mapping[str, tuple[int, int]]) -> tuple[list[int], list[int]]:
     return [cell[0] for cell in cells.values()], [cell[1] for cell in cells.values()]
 
 
-class Graph(Shown):
+class Graph(Renderable):
     """The steps of a pipeline and what they need."""
 
     def __init__(self, spec: PipelineSpec) -> None:

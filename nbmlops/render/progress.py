@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 
 from nbmlops.entities import CellProgress
-from nbmlops.render.tables import Shown, duration
+from nbmlops.render.tables import Renderable, duration
 
 _WIDTH = 20
 
 
-class CellBar(Shown):
+class CellBar(Renderable):
     """A bar, the cells that have ended, the time, and the cell that runs.
 
     >>> progress = CellProgress(n_done=1, n_cells=4, cell="model.fit(X, y)")

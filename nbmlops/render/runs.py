@@ -20,7 +20,7 @@ from nbmlops.render.run_cells import (
 from nbmlops.render.run_columns import NAME, STARTED, RunColumns, cell
 from nbmlops.render.tables import (
     WIDEST,
-    Shown,
+    Renderable,
     clip,
     short_clock,
     table_text,
@@ -48,7 +48,7 @@ _STYLE = (
 )
 
 
-class RunsTable(Shown):
+class RunsTable(Renderable):
     """Runs, with the metrics and params in which they differ.
 
     Parameters

@@ -157,7 +157,7 @@ def _lines_html(lines: Iterable[str]) -> str:
     )
 
 
-class Shown:
+class Renderable:
     """A result as lines of text; its HTML is those lines, escaped."""
 
     def __str__(self) -> str:
@@ -167,7 +167,7 @@ class Shown:
         return _lines_html(escape(line) for line in repr(self).splitlines())
 
 
-class Table(Shown):
+class Table(Renderable):
     """A result that is a table."""
 
     def __init__(
@@ -205,7 +205,7 @@ class Table(Shown):
         return pd.DataFrame(list(self._rows), columns=list(self._header))
 
 
-class RunLine(Shown):
+class RunLine(Renderable):
     """One line on a run, under the cell that made it, and notes below."""
 
     def __init__(

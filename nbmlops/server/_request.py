@@ -14,7 +14,7 @@ from nbmlops.config import Settings, load_settings
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.server._loading import load_gently
 from nbmlops.store import Store, connect, embedded
-from nbmlops.tracking.source import relative
+from nbmlops.tracking.provenance.source import relative
 
 DEFAULT_LIMIT = 25
 MAX_LIMIT = 200

@@ -11,12 +11,12 @@ from nbmlops.config import Settings
 from nbmlops.deployment import process, records
 from nbmlops.entities import to_json
 from nbmlops.errors import NbmlopsError
-from nbmlops.pipeline import watching
+from nbmlops.execution.progress import reader
+from nbmlops.processes.process_id import ProcessId
 from nbmlops.server._loading import load_gently
 from nbmlops.store import connect, embedded
-from nbmlops.store.registry import list_models
-from nbmlops.store.search import list_runs
-from nbmlops.tracking.owner import Owner
+from nbmlops.store.registry.registered_models import list_models
+from nbmlops.store.runs.queries import list_runs
 
 TOPICS = ("models", "runs", "endpoints", "pipelines")
 _ASK_STORE_S = 5.0
@@ -38,7 +38,7 @@ class Changes:
         self._connection: sqlite3.Connection | None = None
         self._file = 0
         self._ask_store_at = 0.0
-        self._owners: dict[str, tuple[int, Owner | None]] = {}
+        self._owners: dict[str, tuple[int, ProcessId | None]] = {}
         self._specs: dict[Path, tuple[int, records.Record | None]] = {}
 
     def look(self) -> list[str]:
@@ -100,10 +100,10 @@ class Changes:
 
     def _look_at_pipelines(self) -> list[object]:
         home = self._settings.home
-        changed = dict(watching.list_ids(home))
+        changed = dict(reader.list_ids(home))
         for live_id, at in changed.items():
             if self._owners.get(live_id, (0, None))[0] != at:
-                self._owners[live_id] = at, watching.owner_of(home, live_id)
+                self._owners[live_id] = at, reader.owner_of(home, live_id)
         self._owners = {n: o for n, o in self._owners.items() if n in changed}
         now = time.time()
         return [

@@ -15,7 +15,7 @@ from nbmlops.server._base import Handler
 from nbmlops.server._request import Request
 from nbmlops.server._route import Route
 from nbmlops.server._threads import Threads
-from nbmlops.server.watcher import Listener, Watchers
+from nbmlops.server.watcher import Subscriber, Watchers
 
 _FIRST_LOOK_S = 1.0
 _KEEP_ALIVE_S = 15.0
@@ -29,7 +29,7 @@ def locate(request: Request) -> Settings:
 class EventsHandler(Handler):
     """Keeps a response open and writes an event into it at every change."""
 
-    _listener: Listener | None = None
+    _listener: Subscriber | None = None
 
     def initialize(  # type: ignore[override]
         self, routes: Mapping[str, Route], threads: Threads, watchers: Watchers

@@ -10,7 +10,7 @@ from jupyter_server.extension.application import ExtensionApp
 from nbmlops.server._base import Handler
 from nbmlops.server._threads import Threads
 from nbmlops.server.events import EventsHandler
-from nbmlops.server.reaper import Reaper
+from nbmlops.server.recovery import Reaper
 from nbmlops.server.routes import ROUTES
 from nbmlops.server.watcher import Watchers
 

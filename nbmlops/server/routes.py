@@ -12,17 +12,10 @@ from nbmlops.entities import (
     RegisteredModel,
     Run,
 )
-from nbmlops.server import (
-    endpoints,
-    events,
-    models,
-    openapi,
-    pipelines,
-    project,
-    runs,
-)
+from nbmlops.server import events, openapi
 from nbmlops.server._request import Request
 from nbmlops.server._route import Route
+from nbmlops.server.resources import endpoints, models, pipelines, project, runs
 
 _PAGE = ("limit", "page_token")
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from nbmlops.config import load_settings
 from nbmlops.errors import DependencyError, NotebookError
-from nbmlops.pipeline.notebook import parameters, parse_text, read_notebook
-from nbmlops.pipeline.place import Place
-from nbmlops.pipeline.step import run_notebook
+from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.execution.notebooks.notebook import parameters, parse_text, read_notebook
+from nbmlops.execution.run import run_notebook
 from nbmlops.store import Store, artifacts, connect
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ExecutionManager(_Base):  # type: ignore[misc]
                 params=given,
                 name=job.name,
                 store=store,
-                place=Place(source=job.input_filename),
+                place=KernelEnvironment(source=job.input_filename),
             ).run_id
         except NotebookError as error:
             run_id = error.run_id

@@ -16,7 +16,7 @@ _TICK_S = 1.0
 _MAX_LISTENERS = 64
 
 
-class Listener:
+class Subscriber:
     """One reader of a project's changes; made and waited for on the event loop."""
 
     def __init__(self, *, may_write: bool = False) -> None:
@@ -56,7 +56,7 @@ class Watchers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._listeners: dict[Settings, set[Listener]] = {}
+        self._listeners: dict[Settings, set[Subscriber]] = {}
         self._looked: set[Settings] = set()
 
     @property
@@ -75,9 +75,9 @@ class Watchers:
             ]
 
     @contextmanager
-    def listen(self, settings: Settings, *, may_write: bool) -> Iterator[Listener]:
+    def listen(self, settings: Settings, *, may_write: bool) -> Iterator[Subscriber]:
         """Yield a listener to a project's changes."""
-        listener = Listener(may_write=may_write)
+        listener = Subscriber(may_write=may_write)
         with self._lock:
             if sum(map(len, self._listeners.values())) >= _MAX_LISTENERS:
                 raise BusyError(

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from nbmlops.errors import DeployError, NbmlopsError
 from nbmlops.scoring.request import refusal
-from nbmlops.serving.guard import Guard, error_answer
+from nbmlops.serving.auth import AuthMiddleware, error_answer
 from nbmlops.serving.model import ServedModel
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def make_app(
             Exception: _failed,
         },
     )
-    return Guard(
+    return AuthMiddleware(
         app, token=token, signed_by=quote(f"{model.name}/{model.version}", safe="/ ")
     )
 

@@ -12,8 +12,8 @@ from nbmlops.scoring.answer import write_answer
 from nbmlops.scoring.request import read_request, refusal
 from nbmlops.scoring.rows import to_rows
 from nbmlops.scoring.signature import InputSpec, read_input_spec, read_mlmodel
-from nbmlops.store.model_files import load_model
-from nbmlops.store.own_code import Trust
+from nbmlops.store.models.files import load_model
+from nbmlops.store.models.own_code import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

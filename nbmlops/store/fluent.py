@@ -13,7 +13,7 @@ from nbmlops.entities import RunStatus
 from nbmlops.errors import StoreError
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering, prepare_environment
-from nbmlops.store.runs import by_id
+from nbmlops.store.runs.runs import by_id
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun

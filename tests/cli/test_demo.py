@@ -7,8 +7,8 @@ import pytest
 import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.store import connect
-from nbmlops.store.search import list_runs
-from nbmlops.store.versions import list_versions
+from nbmlops.store.registry.versions import list_versions
+from nbmlops.store.runs.queries import list_runs
 
 QUICKSTART = Path(__file__).parents[2] / "notebooks" / "quickstart.ipynb"
 

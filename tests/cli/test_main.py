@@ -6,7 +6,7 @@ import pytest
 
 import nbmlops as nm
 from nbmlops.cli.main import invoke
-from nbmlops.store import runs as store_runs
+from nbmlops.store.runs import runs as store_runs
 from tests.notebooks import write_notebook
 
 

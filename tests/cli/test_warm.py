@@ -8,7 +8,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from nbmlops.cli.main import invoke
-from nbmlops.warm import homes
+from nbmlops.forkserver import runtime_dir
 from tests.pipeline.test_warm import wait_until
 
 
@@ -42,7 +42,7 @@ def test_status_names_the_parent_of_a_run_and_stop_ends_it(
 def parent(tmp_path, monkeypatch):
     """Return the folder of a parent that lives, as far as its lock tells."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    (folder := homes.home_of(os.environ) / "0123456789abcdef").mkdir()
+    (folder := runtime_dir.home_of(os.environ) / "0123456789abcdef").mkdir()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder

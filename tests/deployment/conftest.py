@@ -13,10 +13,10 @@ from sklearn.linear_model import LogisticRegression
 from nbmlops.config import Settings
 from nbmlops.deployment import records
 from nbmlops.store import connect
-from nbmlops.store.models import log_model
-from nbmlops.store.runs import create_run
-from nbmlops.store.search import get_run
-from nbmlops.store.versions import create_version
+from nbmlops.store.models.models import log_model
+from nbmlops.store.registry.versions import create_version
+from nbmlops.store.runs.queries import get_run
+from nbmlops.store.runs.runs import create_run
 
 
 @pytest.fixture(scope="session")

@@ -366,7 +366,7 @@ from pathlib import Path
 from nbmlops.config import Settings
 from nbmlops.deployment import launch, local
 from nbmlops.store import Store
-from nbmlops.store.versions import get_version
+from nbmlops.store.registry.versions import get_version
 project, uri, mode = sys.argv[1:]
 settings = Settings(project=Path(project), tracking_uri=uri)
 store = Store(settings=settings, uri=uri)

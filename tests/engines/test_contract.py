@@ -15,15 +15,15 @@ import pytest
 import nbmlops as nm
 from nbmlops.config import Dask, load_settings
 from nbmlops.engines import ENGINES, get_engine
-from nbmlops.engines.sight import find_fault, look
-from nbmlops.warm import parents
-from nbmlops.warm.homes import NotWarm, home_of
-from nbmlops.warm.waiting import readable
+from nbmlops.engines.preflight import find_fault, look
+from nbmlops.forkserver import fork_server
+from nbmlops.forkserver.runtime_dir import ForkUnavailable, home_of
+from nbmlops.forkserver.waiting import readable
 from tests.engines.clusters import dask_cluster, kill_busy_worker
 from tests.pipeline.pipelines import ROOT, wait_until
 
 MODULE = "tests.engines.chores"
-HOST = Path(parents.__file__).parent / "host"
+HOST = Path(fork_server.__file__).parent / "host"
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def engine(request, project, monkeypatch):
 
 
 def refuse(*_):
-    raise NotWarm("it is to be started")
+    raise ForkUnavailable("it is to be started")
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def test_a_cluster_that_cannot_run_steps_is_refused(
         pytest.raises(nm.EngineError, match="No Dask scheduler answers"),
     ):
         engine.start(MODULE, {})
-    monkeypatch.setattr("nbmlops.engines.sight._version", lambda _name: "9.9")
+    monkeypatch.setattr("nbmlops.engines.preflight._version", lambda _name: "9.9")
     with (
         dask(cluster.scheduler_address, project) as engine,
         pytest.raises(nm.UsageError, match=r"It has nbmlops .*, and this process 9\.9"),

@@ -9,8 +9,8 @@ import pytest
 import nbmlops as nm
 from nbmlops.engines import ENGINES
 from nbmlops.errors import PipelineRunError
-from nbmlops.store import search
-from nbmlops.store.children import list_children
+from nbmlops.store.runs import queries
+from nbmlops.store.runs.children import list_children
 from tests.engines.clusters import dask_cluster, kill_busy_worker
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
@@ -53,7 +53,7 @@ def run(path, store, engine, **options):
 
 
 def of_steps(store):
-    (parent,) = search.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
+    (parent,) = queries.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
     return [(run.name, run.status) for run in list_children(store, parent.run_id)]
 
 
@@ -209,7 +209,7 @@ def test_the_end_of_the_runner_stops_the_running_steps(engine, store, project, h
     condition = "attributes.run_name = 'a'"
     wait_until(
         lambda: (
-            [r.status for r in search.list_runs(store, filter=condition)] == ["KILLED"]
+            [r.status for r in queries.list_runs(store, filter=condition)] == ["KILLED"]
         )
     )
     status = nm.Pipeline.load(path, store=store).status().report
@@ -234,7 +234,7 @@ def test_an_effect_that_is_to_be_once_is_not_repeated(engine, store, project):
         with pytest.raises(PipelineRunError, match=problem):
             run(path, store, engine)
     assert ledger(project) == ["send"]
-    (killed,) = search.list_runs(store, filter="attributes.run_name = 'send'")
+    (killed,) = queries.list_runs(store, filter="attributes.run_name = 'send'")
     assert killed.status == "KILLED"
 
 

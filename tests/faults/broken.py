@@ -7,22 +7,24 @@ of the tests that log; what syncs and reaps afterwards is whole.
 import os
 import sys
 
-from nbmlops.store import runs
-from nbmlops.tracking import delivery, journal, record
+from nbmlops.store.runs import runs
+from nbmlops.tracking.journal import writer
+from nbmlops.tracking.run import active
+from nbmlops.tracking.sync import uploader
 
 VARIABLE = "FAULTS_BREAK"
 
 
 def memory():
     """Keep what is logged in memory alone, as if all disks were full."""
-    make = journal.Part.make
+    make = writer.Part.make
 
     def refuse(path, size):
         if path is not None:
             raise OSError("broken on purpose")
         return make(None, size)
 
-    journal.Part.make = staticmethod(refuse)
+    writer.Part.make = staticmethod(refuse)
 
 
 def double():
@@ -43,7 +45,7 @@ def forget():
     def repeating(store):
         return store.client._tracking_client.store
 
-    for module in (runs, delivery, sys.modules["nbmlops.store.search"]):
+    for module in (runs, uploader, sys.modules["nbmlops.store.runs.queries"]):
         if hasattr(module, "backend"):
             module.backend = repeating
     runs.find_by_key = lambda store, key, experiment: ()
@@ -51,13 +53,13 @@ def forget():
 
 def wait():
     """Have each call wait for the store, as logging without a journal does."""
-    log_metrics = record.OpenRun.log_metrics
+    log_metrics = active.ActiveRun.log_metrics
 
     def log_and_wait(self, metrics, *, step=0):
         log_metrics(self, metrics, step=step)
         self.flush()
 
-    record.OpenRun.log_metrics = log_and_wait
+    active.ActiveRun.log_metrics = log_and_wait
 
 
 BREAKAGES = {each.__name__: each for each in (memory, double, forget, wait)}

@@ -13,15 +13,15 @@ from pathlib import Path
 from uuid import UUID
 
 from nbmlops.lifecycle import doctor
+from nbmlops.processes.process_id import ProcessId, boot
 from nbmlops.store.backend import backend
-from nbmlops.store.runs import find_by_key
-from nbmlops.tracking._part import HEAD
-from nbmlops.tracking.journal import Journal
-from nbmlops.tracking.owner import Owner, boot
-from nbmlops.tracking.reaper import reap
-from nbmlops.tracking.records import record_of
-from nbmlops.tracking.spool import Opening, list_journals, list_unreadable
-from nbmlops.tracking.syncing import store_hash, sync
+from nbmlops.store.runs.runs import find_by_key
+from nbmlops.tracking.journal.reader import RunHeader, list_journals, list_unreadable
+from nbmlops.tracking.journal.records import record_of
+from nbmlops.tracking.journal.segment import HEAD
+from nbmlops.tracking.journal.writer import Journal
+from nbmlops.tracking.sync.recovery import reap
+from nbmlops.tracking.sync.sync import store_hash, sync
 from tests.faults.ledger import METRIC, value_of
 
 STARTED_MS = 1_700_000_000_000
@@ -76,7 +76,7 @@ class Written:
     """A journal as it was written, its records by what they say."""
 
     key: str
-    opening: Opening
+    opening: RunHeader
     journal: Journal
     records: dict = field(default_factory=dict)
 
@@ -89,14 +89,14 @@ class Written:
 def write_journal(store, source, number):
     """Write the journal of a run that has not been sent at all."""
     key = f"k{UUID(int=source.getrandbits(128)).hex[1:]}"
-    opening = Opening(
+    opening = RunHeader(
         key=key,
         name=f"damaged {number}",
         experiment=EXPERIMENT,
         tags={"nbmlops.attempt_of": key, "nbmlops.attempt": "1"},
         started_at_ms=STARTED_MS + number,
         store=store_hash(store),
-        kernel=replace(Owner.me(), started="1").kernel,  # one that is gone
+        kernel=replace(ProcessId.me(), started="1").kernel,  # one that is gone
         boot=boot(),
     )
     written = Written(key, opening, Journal.create(store.settings.home, opening))

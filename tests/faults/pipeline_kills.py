@@ -9,7 +9,8 @@ import nbformat
 import psutil
 
 from nbmlops.config import load_settings
-from nbmlops.store import connect, search
+from nbmlops.store import connect
+from nbmlops.store.runs import queries
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
     command,
@@ -126,7 +127,7 @@ def _look_at(project, code, err):
     for path in (project / ".nbmlops" / "artifacts").rglob("*.ipynb"):
         nbformat.validate(nbformat.read(path, 4))
     store = connect(load_settings(project))
-    if search.list_running(store):
+    if queries.list_running(store):
         yield "fault: a run is open"
     if is_refused:
         return

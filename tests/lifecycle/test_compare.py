@@ -14,7 +14,7 @@ import nbmlops as nm
 from nbmlops.entities import Difference, to_json
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import artifacts, connect
-from nbmlops.tracking import open_run
+from nbmlops.tracking.run.start import open_run
 
 X = pd.DataFrame({"age": [31, 44, 27], "income": [1.5, 2.5, 3.5]})
 _EVIL = '<script>alert(1)</script><img src=x onerror="alert(1)">'

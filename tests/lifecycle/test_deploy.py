@@ -85,7 +85,7 @@ def test_alias_moves_when_the_endpoint_has_answered_and_not_before(project):
     with pytest.raises(NbmlopsError):
         nm.deploy("churn/2", alias="champion")
     from nbmlops.store import connect
-    from nbmlops.store.registry import get_model
+    from nbmlops.store.registry.registered_models import get_model
 
     assert second.version == 2
     assert get_model(connect(), "churn").aliases == {"champion": 1}

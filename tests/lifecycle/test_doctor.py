@@ -7,8 +7,8 @@ import sys
 import pytest
 
 import nbmlops as nm
-from nbmlops.store.search import list_runs
-from nbmlops.tracking.spool import list_journals
+from nbmlops.store.runs.queries import list_runs
+from nbmlops.tracking.journal.reader import list_journals
 
 _DIES = """
 import os, signal

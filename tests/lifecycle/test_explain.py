@@ -5,10 +5,10 @@ import os
 import pytest
 
 from nbmlops.errors import UsageError
+from nbmlops.execution.run import run_notebook
 from nbmlops.lifecycle import explain, replay
-from nbmlops.pipeline import run_notebook
 from nbmlops.render import explanation_table
-from nbmlops.store import search
+from nbmlops.store.runs import queries
 from tests.notebooks import write_notebook
 from tests.wheels import plant
 
@@ -29,7 +29,7 @@ def made(store, project):
         if data is not None:
             (project / "rows.csv").write_text(data, encoding="utf-8")
         step = run_notebook(write_notebook(project / path, cells), store=store)
-        return search.get_run(store, step.run_ids[-1])
+        return queries.get_run(store, step.run_ids[-1])
 
     return make
 
@@ -49,7 +49,7 @@ def test_planted_params(store, made):
     shown = repr(explanation_table(why))
     assert "params <--" in shown
     assert "change +9" in shown
-    runs = search.get_run(store, why.effects[0].run_id)
+    runs = queries.get_run(store, why.effects[0].run_id)
     assert runs.tags["nbmlops.kind"] == "replay"
     assert runs.tags["nbmlops.explain"] == "params"
 
@@ -113,7 +113,7 @@ def test_metric_must_be_one_that_both_have(store, made):
         explain(first, second, metric="rowz", store=store)
     with pytest.raises(UsageError, match="More or less than one metric"):
         explain(first, second, store=store)
-    step = search.get_run(store, first.parent_run_id)
+    step = queries.get_run(store, first.parent_run_id)
     with pytest.raises(UsageError, match="whole notebook"):
         explain(step, step, metric="score", store=store)
 

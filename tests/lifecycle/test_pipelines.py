@@ -12,7 +12,7 @@ import nbmlops as nm
 from nbmlops.entities import Action, StepReport
 from nbmlops.errors import PipelineRunError
 from nbmlops.lifecycle.pipeline_actions import gap
-from nbmlops.store import versions
+from nbmlops.store.registry import versions
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import ROOT, states, wait_for_senders, write_pipeline
 

@@ -5,7 +5,8 @@ from sklearn.linear_model import LogisticRegression
 
 import nbmlops as nm
 from nbmlops.errors import ConflictError, NotFoundError, UsageError
-from nbmlops.store import connect, registry, versions
+from nbmlops.store import connect
+from nbmlops.store.registry import registered_models, versions
 
 X = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 1, 0]})
 y = ["no", "no", "yes", "yes"]
@@ -71,7 +72,7 @@ def test_where_models_are_is_said_when_the_experiment_has_none(project):
     assert with_model[:8] in caught.value.fix
     nm.register("churn", run=with_model)
     with pytest.raises(NotFoundError, match="There are 'churn'"):
-        registry.get_model(connect(), "fraud")
+        registered_models.get_model(connect(), "fraud")
 
 
 def test_same_run_again_is_the_same_version(project):
@@ -88,7 +89,7 @@ def test_run_without_a_model_says_how_to_get_one(project):
     with pytest.raises(UsageError, match="has no model") as caught:
         nm.register("churn", run=run_id)
     assert "log_model" in caught.value.fix
-    assert len(registry.list_models(connect())) == 0
+    assert len(registered_models.list_models(connect())) == 0
 
 
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a:b", "a@b", "..", "a\nb"])
@@ -96,7 +97,7 @@ def test_name_that_mlflow_forbids_leaves_nothing(project, name):
     _fit(0.7)
     with pytest.raises(UsageError, match="cannot name"):
         nm.register(name)
-    assert len(registry.list_models(connect())) == 0
+    assert len(registered_models.list_models(connect())) == 0
 
 
 @pytest.mark.parametrize("alias", ["latest", "v1", "1", "a b", ""])
@@ -104,7 +105,7 @@ def test_alias_that_is_taken_or_ambiguous_leaves_nothing(project, alias):
     _fit(0.7)
     with pytest.raises(UsageError, match="cannot be an alias"):
         nm.register("churn", alias=alias)
-    assert len(registry.list_models(connect())) == 0
+    assert len(registered_models.list_models(connect())) == 0
 
 
 def test_unknown_things_name_the_nearest_ones(project):
@@ -128,7 +129,7 @@ def test_alias_moves(project):
     _fit(0.8)
     nm.register("churn", alias="champion")
     store = connect()
-    assert registry.get_model(store, "churn").aliases == {"champion": 2}
+    assert registered_models.get_model(store, "churn").aliases == {"champion": 2}
     versions.set_alias(store, "churn", "champion", 1)
     assert versions.resolve_version(store, "churn@champion")[0].version == 1
 
@@ -163,7 +164,9 @@ def test_what_others_registered_shows_up(project):
             pip_requirements=["scikit-learn"],
         )
     store = connect()
-    assert [m.name for m in registry.list_models(store, search="THEIR")] == ["theirs"]
+    assert [m.name for m in registered_models.list_models(store, search="THEIR")] == [
+        "theirs"
+    ]
     (version,) = versions.list_versions(store, "theirs")
     assert version.model_id
 

@@ -12,13 +12,14 @@ import pytest
 
 from nbmlops.entities import to_json
 from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.execution.run import run_notebook
 from nbmlops.lifecycle import replay, runs
 from nbmlops.lifecycle.replay import verdict_on
-from nbmlops.pipeline import run_notebook
 from nbmlops.render import replay_table
-from nbmlops.store import artifacts, search
-from nbmlops.store.children import list_children
-from nbmlops.store.registry import list_models
+from nbmlops.store import artifacts
+from nbmlops.store.registry.registered_models import list_models
+from nbmlops.store.runs import queries
+from nbmlops.store.runs.children import list_children
 from tests.kernels import kernel
 from tests.notebooks import write_notebook
 
@@ -28,7 +29,7 @@ QUICKSTART = Path(__file__).parents[2] / "notebooks" / "quickstart.ipynb"
 
 def recorded(store, name):
     """Return the newest run of a name that is no replay."""
-    found = [r for r in search.iterate_runs(store) if r.name == name]
+    found = [r for r in queries.iterate_runs(store) if r.name == name]
     return next(r for r in found if "nbmlops.replay_of" not in r.tags)
 
 
@@ -48,7 +49,7 @@ def test_quickstart_replays_to_equal_metrics_data_and_models(store, project):
     (project / "notebooks").mkdir()
     path = Path(shutil.copy(QUICKSTART, project / "notebooks"))
     step = run_notebook(path, params={"seed": 11}, store=store)
-    originals = [search.get_run(store, run_id) for run_id in step.run_ids]
+    originals = [queries.get_run(store, run_id) for run_id in step.run_ids]
     assert [run.tags["nbmlops.order"] for run in originals] == ["clean"] * 3
     last = replay(originals[-1], store=store)
     assert last.verdict == "equal", replay_table(last)
@@ -60,17 +61,17 @@ def test_quickstart_replays_to_equal_metrics_data_and_models(store, project):
         run.name for run in originals
     }
 
-    run = search.get_run(store, last.run_id)
+    run = queries.get_run(store, last.run_id)
     assert run.tags["nbmlops.kind"] == "replay"
     assert run.tags["nbmlops.replay_of"] == originals[-1].run_id
     assert run.tags["nbmlops.replay.verdict"] == "equal"
     kept = json.loads(artifacts.read_file(store, last.run_id, "nbmlops/replay.json"))
     assert kept == to_json(last)
-    seen = search.get_run(store, originals[-1].run_id).tags["nbmlops.replayed"]
+    seen = queries.get_run(store, originals[-1].run_id).tags["nbmlops.replayed"]
     assert seen == f"equal ({last.run_id})"
     (child,) = list_children(store, last.run_id)
     assert child.source == "notebooks/quickstart.ipynb"
-    newest = search.newest_with_model(store, source="notebooks/quickstart.ipynb")
+    newest = queries.newest_with_model(store, source="notebooks/quickstart.ipynb")
     assert newest.run_id == originals[-1].run_id
 
 
@@ -318,5 +319,5 @@ def test_experiment_of_the_original_holds_no_replays(store, opened):
     opened("load", "data", "scale", "track")
     replay(store=store)
     assert [run.name for run in runs(store=store).page] == ["fit"]
-    there = search.list_runs(store, experiment="my project replays")
+    there = queries.list_runs(store, experiment="my project replays")
     assert sorted(run.name for run in there) == ["fit", "replay of fit"]

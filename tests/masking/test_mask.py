@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from nbmlops import secrets
 from nbmlops._masking import (
     MASK,
-    Finds,
+    SpanCache,
     mask,
     mask_notebook,
     mask_tree,
@@ -274,7 +274,7 @@ def test_a_long_text_is_searched_once_while_it_is_in_the_notebook(monkeypatch):
         return search(text)
 
     monkeypatch.setattr(spans, "_find_spans", counted)
-    finds, said = Finds(), "password = 'l0velace'" + " and on" * 100
+    finds, said = SpanCache(), "password = 'l0velace'" + " and on" * 100
     for _ in range(3):
         finds.turn()
         with finds.used():

@@ -24,8 +24,9 @@ import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.config import load_settings
 from nbmlops.deployment import records
-from nbmlops.store import Store, artifacts, connect, embedded, search
+from nbmlops.store import Store, artifacts, connect, embedded
 from nbmlops.store.connection import answering
+from nbmlops.store.runs import queries
 from tests.kernels import kernel
 from tests.marked import marked
 from tests.ports import free_port
@@ -106,7 +107,7 @@ def test_params_tags_and_the_reason_of_a_failure(project):
             raise ValueError(f"x {m.said}")
     nm.track(f"named {LINES[0].value}").__enter__().close()
     assert leaks(project, nm.runs(), nm.runs()._repr_html_()) == []
-    assert search.get_run(run.store, run.run_id).params["note_0"] == "[masked]"
+    assert queries.get_run(run.store, run.run_id).params["note_0"] == "[masked]"
 
 
 def test_the_context_another_process_gives(project, monkeypatch):
@@ -191,7 +192,7 @@ def test_a_secret_that_a_step_is_given_by_name(project, store, write, monkeypatc
         "settings": {"deep": ["secret:A_TOKEN"]},
     }
     run_id, _ = run_step(path, params=given)
-    run = search.get_run(store, run_id)
+    run = queries.get_run(store, run_id)
     assert run.status == "FINISHED"
     assert (run.params["token"], run.params["other"]) == ("secret:A_TOKEN",) * 2
     written = nbformat.read("out/step.ipynb", 4)
@@ -246,7 +247,7 @@ def test_a_secret_in_a_tracked_cell(project, store, monkeypatch):
         reply = k.run("%%track it -p token part=token[:4]+token[4:]\nx = 1")
         assert reply.status == "ok", reply.text
         k.run(f"%%track failing -t note={LINES[0].value}\nraise ValueError(str(token))")
-    runs = list(search.iterate_runs(store))
+    runs = list(queries.iterate_runs(store))
     assert {run.name: run.status for run in runs} == {
         "it": "FINISHED",
         "failing": "FAILED",

@@ -18,6 +18,6 @@ def shell(project):
 def runs(shell):
     """Return a function that reads the runs of the project, oldest first."""
     from nbmlops.store import connect
-    from nbmlops.store.search import list_runs
+    from nbmlops.store.runs.queries import list_runs
 
     return lambda: list_runs(connect()).items[::-1]

@@ -11,11 +11,11 @@ import nbmlops as nm
 from nbmlops.errors import UsageError
 from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
-from nbmlops.store.children import list_children
-from nbmlops.store.search import list_runs
-from nbmlops.store.selection import resolve_run
-from nbmlops.tracking.autolog.methods import Watched
-from nbmlops.tracking.sender import settle
+from nbmlops.store.runs.children import list_children
+from nbmlops.store.runs.queries import list_runs
+from nbmlops.store.runs.resolve import resolve_run
+from nbmlops.tracking.autolog.methods import MethodProxy
+from nbmlops.tracking.sync.sender import settle
 from tests.kernels import kernel
 
 _DATA = """
@@ -235,7 +235,7 @@ def test_without_autolog_nothing_is_watched(cell, runs):
 def test_run_over_many_cells_has_the_fits_of_all(cell, runs):
     cell("%track on it")
     cell("one = LogisticRegression(C=2).fit(X, y)")
-    assert not isinstance(vars(_class("LogisticRegression", cell))["fit"], Watched)
+    assert not isinstance(vars(_class("LogisticRegression", cell))["fit"], MethodProxy)
     cell("one.score(X, y)")
     cell("%%track inner --nested\nDummyClassifier().fit(X, y)")
     cell("%track off")
@@ -255,7 +255,7 @@ def test_fit_with_which_the_cell_fails_is_in_its_run(cell, runs):
     assert type(result.error_in_exec).__name__ == "InvalidParameterError"
     run, below = _tree(runs)
     assert (run.status, run.params["C"], below) == ("FAILED", "-1", [])
-    assert not isinstance(vars(_class("LogisticRegression", cell))["fit"], Watched)
+    assert not isinstance(vars(_class("LogisticRegression", cell))["fit"], MethodProxy)
 
 
 def test_mlflow_autolog_in_the_cell_is_the_only_one(cell, runs):
@@ -430,7 +430,7 @@ def test_forest_is_named_by_its_class_alone():
     from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
     from sklearn.svm import SVC
 
-    from nbmlops.tracking.autolog.texts import title_of
+    from nbmlops.tracking.autolog.param_repr import title_of
 
     assert title_of(RandomForestClassifier()) == "RandomForestClassifier"
     assert title_of(BaggingClassifier(SVC())) == "BaggingClassifier(SVC)"

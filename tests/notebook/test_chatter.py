@@ -4,7 +4,7 @@ import pytest
 
 from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
-from nbmlops.store.search import list_runs
+from nbmlops.store.runs.queries import list_runs
 from tests.kernels import kernel
 
 pytestmark = pytest.mark.kernel

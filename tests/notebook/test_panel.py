@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from nbmlops.notebook.panel import Panel
-from nbmlops.notebook.progress import Progress
+from nbmlops.notebook.output.panel import Panel
+from nbmlops.notebook.output.progress import Progress
 from nbmlops.render import sparkline
 
 _HOSTILE = "<img src=x onerror='alert(1)'>\"&"

@@ -2,7 +2,7 @@ import pytest
 
 from nbmlops.cli.main import invoke
 from nbmlops.errors import UsageError
-from nbmlops.notebook.pipeline_line import pipeline
+from nbmlops.notebook.magics.pipeline_line import pipeline
 from tests.kernels import kernel
 from tests.pipeline.pipelines import ledger, write_chain
 

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from nbmlops.notebook.progress import LoopWatch
+from nbmlops.notebook.output.progress import LoopWatch
 
 
 def _seen(source, **names):
@@ -81,7 +81,7 @@ def test_no_code_of_the_users_is_run_to_find_out():
 
 
 def test_the_time_left_follows_from_the_rounds_seen(monkeypatch):
-    from nbmlops.notebook import progress
+    from nbmlops.notebook.output import progress
 
     now = 100.0
     clock = types.SimpleNamespace(monotonic=lambda: now)

@@ -9,7 +9,7 @@ from nbclient.exceptions import CellExecutionError
 from nbmlops.errors import UsageError
 from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
-from nbmlops.store.search import get_run, list_runs
+from nbmlops.store.runs.queries import get_run, list_runs
 from tests.kernels import kernel
 
 _FIT = """

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from nbmlops.errors import UsageError
-from nbmlops.store import runs
+from nbmlops.store.runs import runs
 from tests.kernels import kernel
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -70,7 +70,7 @@ def test_a_step_and_an_empty_table_have_nothing_to_click(store, project):
 def browser(store):
     """Return a function that makes a table to click in, over runs of this store."""
     from nbmlops import lifecycle
-    from nbmlops.notebook.widgets.runs import RunsBrowser
+    from nbmlops.notebook.output.runs_grid import RunsBrowser
 
     made = []
 

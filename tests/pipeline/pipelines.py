@@ -124,6 +124,6 @@ def wait_for_senders(limit_s=120):
 
 def is_sender(process):
     try:
-        return process.cmdline()[-1:] == ["nbmlops.tracking.sync_process"]
+        return process.cmdline()[-1:] == ["nbmlops.tracking.sync.worker"]
     except psutil.Error:
         return False

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from nbmlops.store import search
-from nbmlops.warm.homes import NotWarm
+from nbmlops.forkserver.runtime_dir import ForkUnavailable
+from nbmlops.store.runs import queries
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
     ROOT,
@@ -37,7 +37,7 @@ def begin(project):
 
 
 def the_run(store):
-    (run,) = search.list_runs(store)
+    (run,) = queries.list_runs(store)
     return run
 
 
@@ -146,7 +146,7 @@ def test_where_none_can_be_forked_the_command_runs_it_itself(
     from nbmlops.engines import local
 
     def refused(*_):
-        raise NotWarm("no")
+        raise ForkUnavailable("no")
 
     monkeypatch.setattr(local, "fork", refused)
     write_notebook(project / "a.ipynb", ["1"])

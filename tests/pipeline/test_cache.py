@@ -11,8 +11,8 @@ import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.config import Shared, explain_settings, load_settings
 from nbmlops.entities import Step
-from nbmlops.pipeline.cache import Cache
-from nbmlops.pipeline.collecting import collect
+from nbmlops.pipeline.cache.gc import collect
+from nbmlops.pipeline.cache.step_cache import Cache
 from tests.pipeline.pipelines import ROOT
 
 DAY_S = 86400.0
@@ -187,8 +187,8 @@ SHARED = """
 import sys, random
 from pathlib import Path
 from nbmlops.entities import Step
-from nbmlops.pipeline.cache import Cache
-from nbmlops.pipeline.collecting import collect
+from nbmlops.pipeline.cache.step_cache import Cache
+from nbmlops.pipeline.cache.gc import collect
 cache, folder = Cache(Path("../.nbmlops")), Path(".").absolute()
 step = Step(name="s", line=1, notebook="s.ipynb", outputs=("a.txt",))
 outputs = cache.outputs(step, folder)
@@ -330,7 +330,8 @@ def test_processes_that_share_a_depot_keep_whole_results(project, tmp_path):
     script = tmp_path / "keep.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\n"
-        "from nbmlops.config import Shared\nfrom nbmlops.pipeline.cache import Cache\n"
+        "from nbmlops.config import Shared\n"
+        "from nbmlops.pipeline.cache.step_cache import Cache\n"
         "from tests.pipeline.test_cache import KEY, body, find, restore\n"
         "folder = Path(sys.argv[1])\nfolder.mkdir()\n"
         "shared = Shared(url=sys.argv[2], key=KEY)\n"

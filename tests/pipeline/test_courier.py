@@ -10,12 +10,13 @@ import pytest
 import nbmlops as nm
 from nbmlops.engines.local import OF_RUN
 from nbmlops.errors import UsageError
-from nbmlops.pipeline import courier
-from nbmlops.pipeline.courier import Courier
-from nbmlops.store import artifacts, search
-from nbmlops.tracking.leaving import LeftRun
-from nbmlops.tracking.spool import list_journals
-from nbmlops.warm.waiting import readable
+from nbmlops.forkserver.waiting import readable
+from nbmlops.pipeline.runner import journal_sender
+from nbmlops.pipeline.runner.journal_sender import JournalSender
+from nbmlops.store import artifacts
+from nbmlops.store.runs import queries
+from nbmlops.tracking.journal.reader import list_journals
+from nbmlops.tracking.run.deferred import DeferredRun
 from tests.pipeline.pipelines import (
     ROOT,
     ledger,
@@ -38,11 +39,13 @@ sys.exit(code)
 @pytest.fixture
 def light(monkeypatch):
     """Have the runner believe that it has not loaded MLflow."""
-    monkeypatch.setattr(courier, "sys", SimpleNamespace(modules={}))
+    monkeypatch.setattr(journal_sender, "sys", SimpleNamespace(modules={}))
 
 
 def a_run(store):
-    return LeftRun(store, name="a", experiment="e", kind="pipeline", source="p.yaml")
+    return DeferredRun(
+        store, name="a", experiment="e", kind="pipeline", source="p.yaml"
+    )
 
 
 def test_the_runner_loads_no_mlflow_and_all_is_in_the_store_when_it_ends(
@@ -58,11 +61,11 @@ def test_the_runner_loads_no_mlflow_and_all_is_in_the_store_when_it_ends(
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        found = search.list_runs(store, filter="tags.nbmlops.kind = 'pipeline'")
+        found = queries.list_runs(store, filter="tags.nbmlops.kind = 'pipeline'")
         newest = next(iter(found))
         assert newest.run_id[:8] in done.stdout
         assert newest.status == "FINISHED"
-        below = search.list_runs(
+        below = queries.list_runs(
             store, filter=f"tags.mlflow.parentRunId = '{newest.run_id}'"
         )
         assert sorted((run.name, run.status) for run in below) == [
@@ -78,19 +81,19 @@ def test_the_runner_loads_no_mlflow_and_all_is_in_the_store_when_it_ends(
 
 def test_what_a_run_is_given_goes_in_pieces_and_ends_its_journal(store, light):
     run = a_run(store)
-    sending = Courier(store, lambda: {OF_RUN: run.key})
+    sending = JournalSender(store, lambda: {OF_RUN: run.key})
     try:
         assert run.run_id == run.key
         assert sending.send(run)
-        assert search.get_run(store, run.run_id).status == "RUNNING"
+        assert queries.get_run(store, run.run_id).status == "RUNNING"
         run.log_metrics({"auc": 0.5})
         assert sending.send(run)
-        assert search.get_run(store, run.run_id).metrics == {"auc": 0.5}
+        assert queries.get_run(store, run.run_id).metrics == {"auc": 0.5}
         run.end("FAILED", because="so")
         assert sending.send(run)
     finally:
         sending.close()
-    found = search.get_run(store, run.run_id)
+    found = queries.get_run(store, run.run_id)
     assert (found.status, found.tags["nbmlops.ended_because"]) == ("FAILED", "so")
     assert not list_journals(store.settings.home)
 
@@ -100,17 +103,17 @@ def test_when_the_process_beside_is_killed_the_runner_goes_on_itself(
 ):
     sent = []
 
-    def send(self, run, really=Courier.send):
+    def send(self, run, really=JournalSender.send):
         if sent:
             self._process.kill()
             assert readable([self._process], 30)
         sent.append(really(self, run))
         return sent[-1]
 
-    monkeypatch.setattr(Courier, "send", send)
+    monkeypatch.setattr(JournalSender, "send", send)
     report = nm.Pipeline.load(write_chain(project), store=store).run().report
     assert states(report) == {"prepare": "done", "train": "done"}
-    (run,) = search.list_runs(store, filter="tags.nbmlops.kind = 'pipeline'")
+    (run,) = queries.list_runs(store, filter="tags.nbmlops.kind = 'pipeline'")
     assert (run.run_id, run.status) == (report.run_id, "FINISHED")
     assert ledger(project) == ["prepare", "train"]
     assert sent == [True, False]
@@ -130,12 +133,12 @@ def test_a_store_that_refuses_is_told_of_as_if_the_runner_had_asked_it(
 
 
 def test_a_store_that_keeps_silent_is_given_up(store, light, monkeypatch):
-    monkeypatch.setattr(courier, "_PATIENCE_WITH_TABLES_S", 0.0)
+    monkeypatch.setattr(journal_sender, "_PATIENCE_WITH_TABLES_S", 0.0)
     run = a_run(store)
-    sending = Courier(store, dict)
+    sending = JournalSender(store, dict)
     assert not sending.send(run)
     assert sending._process is None
     assert not sending.send(run)
     assert run.send() is None
     run.end("FINISHED")
-    assert search.get_run(store, run.run_id).status == "FINISHED"
+    assert queries.get_run(store, run.run_id).status == "FINISHED"

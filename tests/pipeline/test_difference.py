@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from nbmlops.pipeline.difference import diff_cells
+from nbmlops.execution.notebooks.diff import diff_cells
 
 _FIT = "model = LogisticRegression(C=0.5, max_iter=200)\nmodel.fit(X_train, y_train)"
 _READ = 'data = pd.read_csv("credit.csv")\nX = data.drop(columns="Status")'
@@ -94,7 +94,7 @@ def listen(event, details):
     writes = event == "open" and isinstance(details[1], str) and details[1][0] in "wax"
     if writes or event.split(".")[0] in ("subprocess", "socket") or event == "os.mkdir":
         seen.append((event, details))
-import nbmlops.pipeline.difference as difference
+import nbmlops.execution.notebooks.diff as difference
 assert "nbdime" not in sys.modules
 import json, nbformat, logging
 before = dict(os.environ), list(logging.getLogger().handlers)

@@ -12,9 +12,9 @@ import pytest
 import nbmlops as nm
 from nbmlops.entities import Step
 from nbmlops.errors import NotebookError, PipelineRunError
-from nbmlops.pipeline import working
-from nbmlops.pipeline.once import Intent
-from nbmlops.store import search
+from nbmlops.pipeline.runner import worker
+from nbmlops.pipeline.runner.once_record import Intent
+from nbmlops.store.runs import queries
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
     command,
@@ -68,7 +68,7 @@ def test_two_interrupts_stop_the_running_steps(store, project):
         "KILLED",
         {"a": "stopped", "b": "not run"},
     )
-    (run,) = search.list_runs(store, filter="attributes.run_name = 'a'")
+    (run,) = queries.list_runs(store, filter="attributes.run_name = 'a'")
     assert run.status == "KILLED"
     assert ledger(project) == ["began"]
 
@@ -79,11 +79,11 @@ def test_the_run_of_a_killed_pipeline_is_ended_by_the_next(store, project):
     wait_until(lambda: ledger(project) == ["began"])
     os.killpg(process.pid, signal.SIGKILL)
     finish(process)
-    assert [run.name for run in search.list_running(store)] != []
+    assert [run.name for run in queries.list_running(store)] != []
     write_sleeper(project, 0)
     report = nm.Pipeline.load(path, store=store).run().report
     assert states(report) == {"a": "done", "b": "done"}
-    assert search.list_running(store) == ()
+    assert queries.list_running(store) == ()
 
 
 def write_once(project, outputs):
@@ -111,7 +111,7 @@ def test_an_effect_with_a_receipt_is_not_repeated(store, project):
     assert states(result.report) == {"send": "done"}
     (parent,) = (
         run
-        for run in search.list_runs(store, filter="attributes.run_name = 'send'")
+        for run in queries.list_runs(store, filter="attributes.run_name = 'send'")
         if run.status == "KILLED"
     )
     assert result.report.step("send").run_id == parent.run_id
@@ -167,7 +167,7 @@ def test_a_cell_is_not_given_any_more_when_an_interrupt_came_first(
     assert told.cell_index is None
     assert told.problem == "a.ipynb was interrupted before its first cell."
     assert ledger(project) == []
-    assert next(iter(search.list_runs(store))).status == "KILLED"
+    assert next(iter(queries.list_runs(store))).status == "KILLED"
 
 
 @pytest.mark.parametrize(
@@ -194,11 +194,11 @@ def test_an_intent_goes_when_it_is_known_that_nothing_took_place(
             raise error
         raise KeyboardInterrupt from error
 
-    monkeypatch.setattr(working, "_run", run)
+    monkeypatch.setattr(worker, "_run", run)
     intent = Intent(tmp_path, "ab" * 32)
     step = Step(name="a", line=1, notebook="a.ipynb")
     with pytest.raises((NotebookError, KeyboardInterrupt)):
-        working._execute(SimpleNamespace(step=step), None, None, intent)
+        worker._execute(SimpleNamespace(step=step), None, None, intent)
     assert intent.is_under_way() == is_left
 
 
@@ -259,7 +259,7 @@ def test_an_effect_whose_outputs_were_not_made_is_not_repeated(store, project):
     (project / "sent.txt").touch()
     report = nm.Pipeline.load(path, store=store).run().report
     assert states(report) == {"send": "done"}
-    assert search.get_run(store, report.step("send").run_id).name == "send"
+    assert queries.get_run(store, report.step("send").run_id).name == "send"
     assert states(nm.Pipeline.load(path, store=store).run().report) == {
         "send": "cached"
     }
@@ -315,7 +315,7 @@ def test_two_commands_at_once_share_the_cache(store, project):
     assert (project / "build" / "clean.txt").read_text() == "1 2 3"
     assert ledger(project).count("prepare") in (1, 2)
     nm.Pipeline.load(path, store=store).status()
-    runs = search.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
+    runs = queries.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
     assert [run.status for run in runs] == ["FINISHED"] * 3
 
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from nbmlops.config import load_settings
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.pipeline.faults import PipelineFileError
-from nbmlops.pipeline.file import read_pipeline
-from nbmlops.pipeline.planning import Planner
-from nbmlops.pipeline.units import Unit
+from nbmlops.pipeline.runner.planning import Planner
+from nbmlops.pipeline.runner.step_runs import StepRun
+from nbmlops.pipeline.spec.file import read_pipeline
+from nbmlops.pipeline.spec.problems import PipelineFileError
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import write_chain, write_pipeline
 
@@ -333,7 +333,7 @@ def test_inputs_may_be_in_data_folders_and_their_content_counts(
             (shared / "x.csv").write_text(content, encoding="utf-8")
             spec, looks = read_pipeline(path)
             planner = Planner(spec, looks, load_settings())
-            seen.append(planner.decide(Unit(step=spec.steps[0])).parts["inputs"])
+            seen.append(planner.decide(StepRun(step=spec.steps[0])).parts["inputs"])
         assert len(seen[0]) == 1
         assert seen[0] == seen[2] != seen[1]
     for text in ("outputs: ../shared/y", "inputs: ../other", "outputs: linked/y"):

@@ -3,8 +3,8 @@
 import nbformat
 import pytest
 
-from nbmlops.pipeline.form import fields_of
-from nbmlops.pipeline.notebook import parameters, parse_text
+from nbmlops.execution.notebooks.notebook import parameters, parse_text
+from nbmlops.execution.parameters.fields import fields_of
 
 
 def declared(source):

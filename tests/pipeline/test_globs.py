@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 import nbmlops as nm
 from nbmlops.config import load_settings
 from nbmlops.entities import Step
-from nbmlops.pipeline.digests import Digests
-from nbmlops.pipeline.file import read_pipeline
-from nbmlops.pipeline.globs import PathPattern
-from nbmlops.pipeline.keys import Keys
+from nbmlops.execution.file_hashes import Digests
+from nbmlops.pipeline.cache.keys import Keys
+from nbmlops.pipeline.spec.file import read_pipeline
+from nbmlops.pipeline.spec.globs import PathPattern
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import write_pipeline
 

@@ -4,10 +4,10 @@ import sysconfig
 
 import pytest
 
-from nbmlops.pipeline.digests import Digests
-from nbmlops.pipeline.imports import facts_of, read_imports
-from nbmlops.pipeline.keys import changes
-from nbmlops.pipeline.packages import Packages
+from nbmlops.execution.file_hashes import Digests
+from nbmlops.execution.notebooks.code_dependencies import facts_of, read_imports
+from nbmlops.pipeline.cache.keys import changes
+from nbmlops.pipeline.cache.packages import Packages
 
 
 @pytest.fixture

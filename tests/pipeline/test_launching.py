@@ -9,10 +9,10 @@ import pytest
 
 from nbmlops.config import load_settings
 from nbmlops.errors import ConflictError
-from nbmlops.pipeline.launching import launch
-from nbmlops.pipeline.watching import find_newest, get_live, owner_of
+from nbmlops.execution.progress.reader import find_newest, get_live, owner_of
+from nbmlops.pipeline.background import launch
 from nbmlops.store import connect
-from nbmlops.store.search import list_runs
+from nbmlops.store.runs.queries import list_runs
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import ROOT, wait_until
 
@@ -20,7 +20,7 @@ STARTER = """
 import sys
 from pathlib import Path
 from nbmlops.config import load_settings
-from nbmlops.pipeline.launching import launch
+from nbmlops.pipeline.background import launch
 launch(load_settings(), "step", Path("wait.ipynb").resolve(), {})
 sys.stdin.read()
 """

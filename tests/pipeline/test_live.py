@@ -7,9 +7,9 @@ import pytest
 
 from nbmlops.entities import CellProgress, StepReport
 from nbmlops.errors import NotFoundError
-from nbmlops.pipeline import watching
-from nbmlops.pipeline.live import progress_file, report_to
-from nbmlops.pipeline.watching import find_newest, get_live, list_ids
+from nbmlops.execution.progress import reader
+from nbmlops.execution.progress.reader import find_newest, get_live, list_ids
+from nbmlops.execution.progress.writer import progress_file, report_to
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def home(tmp_path):
 
 
 def begin(home, path="pipeline.yaml"):
-    return watching.begin(home, kind="pipeline", path=path)
+    return reader.begin(home, kind="pipeline", path=path)
 
 
 def test_a_run_is_read_as_it_was_told(home):

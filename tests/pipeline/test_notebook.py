@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_notebook
 
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.pipeline.notebook import (
+from nbmlops.execution.notebooks.notebook import (
     code_sources,
     find_notebook,
     parameters,

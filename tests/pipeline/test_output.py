@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from nbmlops.errors import UsageError
-from nbmlops.pipeline.output import check_output, write_whole
+from nbmlops.execution.notebooks.output_file import check_output, write_whole
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ _LIMITED = """
 import resource, sys
 from pathlib import Path
 from nbmlops.errors import StoreError
-from nbmlops.pipeline.output import check_output, write_whole
+from nbmlops.execution.notebooks.output_file import check_output, write_whole
 folder = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 for attempt in (
@@ -81,7 +81,7 @@ def test_without_room_the_old_file_stays_and_the_message_has_the_bytes(
 def test_a_writer_killed_at_any_time_leaves_one_whole_file(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from nbmlops.pipeline.output import write_whole\n"
+        "from nbmlops.execution.notebooks.output_file import write_whole\n"
         "path, n = Path(sys.argv[1]), 0\n"
         "while True:\n"
         "    n += 1; write_whole(path, str(n % 10).encode() * 500_000)\n"

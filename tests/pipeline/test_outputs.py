@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import nbmlops as nm
 from nbmlops.entities import Step
 from nbmlops.errors import ConflictError
-from nbmlops.pipeline.cache import Cache
-from nbmlops.pipeline.keys import Keys
+from nbmlops.pipeline.cache.keys import Keys
+from nbmlops.pipeline.cache.step_cache import Cache
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import write_pipeline
 from tests.pipeline.test_cache import body, key

@@ -115,7 +115,7 @@ def test_a_death_and_a_time_out_are_told_and_written(papermill, cell, options, s
 def test_the_entry_point_imports_nothing_heavy():
     heavy = ("mlflow", "pandas", "nbformat", "papermill", "IPython", "sqlalchemy")
     code = (
-        "import sys, nbmlops.pipeline.papermill_engine\n"
+        "import sys, nbmlops.execution.papermill_engine\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     done = subprocess.run(

@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nbmlops.errors import UsageError
-from nbmlops.pipeline.injection import _Python
-from nbmlops.pipeline.parameters import Parameter, check_parameters, parse_text
+from nbmlops.execution.parameters.parameterize import _Python
+from nbmlops.execution.parameters.parameters import (
+    Parameter,
+    check_parameters,
+    parse_text,
+)
 
 
 def declare(**types):

@@ -12,10 +12,11 @@ import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.entities import to_json
 from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
-from nbmlops.pipeline.digests import Digests
-from nbmlops.pipeline.outputs import lock_outputs
-from nbmlops.store import artifacts, search
-from nbmlops.store.children import list_children
+from nbmlops.execution.file_hashes import Digests
+from nbmlops.pipeline.cache.outputs import lock_outputs
+from nbmlops.store import artifacts
+from nbmlops.store.runs import queries
+from nbmlops.store.runs.children import list_children
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
     ROOT,
@@ -68,9 +69,9 @@ def test_all_runs_of_a_pipeline_tell_the_commit_that_it_began_at(store, project)
     write_notebook(project / "train.ipynb", [source])
     path = write_pipeline(project, "steps:\n  train: {notebook: train.ipynb}\n")
     report = nm.Pipeline.load(path, store=store).run().report
-    step = search.get_run(store, report.step("train").run_id)
+    step = queries.get_run(store, report.step("train").run_id)
     (inner,) = list_children(store, step.run_id)
-    above = search.get_run(store, report.run_id)
+    above = queries.get_run(store, report.run_id)
     found = {run.tags["mlflow.source.git.commit"] for run in (above, step, inner)}
     assert found == {head}
 
@@ -140,7 +141,7 @@ def test_a_chain_runs_once_and_is_put_back_afterwards(store, project):
     assert report.step("prepare").outputs == ("build/clean.txt",)
     assert lines[0] == "prepare: running, not run before"
 
-    run = search.get_run(store, report.run_id)
+    run = queries.get_run(store, report.run_id)
     assert (run.status, run.name, run.experiment) == ("FINISHED", "chain", "chain")
     assert run.tags["nbmlops.kind"] == "pipeline"
     assert run.tags["nbmlops.pipeline"] == run.source == "pipeline.yaml"
@@ -219,7 +220,7 @@ def test_a_plan_says_what_changed(store, project, monkeypatch):
     )
     assert changed() == "code changed"
 
-    from nbmlops.pipeline.packages import Packages
+    from nbmlops.pipeline.cache.packages import Packages
 
     versions = Packages.versions
     monkeypatch.setattr(
@@ -312,7 +313,7 @@ def test_a_grid_fans_out_and_the_best_one_goes_on(store, project):
     )
     assert report.step("use").values == {"seen": [1.25, 0.0625, "1.25"]}
     assert report.step("use").params["run"] == f"run {best.run_id}"
-    tags = search.get_run(store, report.run_id).tags
+    tags = queries.get_run(store, report.run_id).tags
     assert tags["nbmlops.selected.train"] == f"train[C=1.25] {best.run_id}"
     assert len(children(store, report.run_id)) == 4
 
@@ -359,7 +360,7 @@ def test_a_failed_step_stops_what_needs_it_and_the_command_goes_on_from_there(
         "behind": "not run",
         "beside": "done",
     }
-    run = search.get_run(store, caught.value.report.run_id)
+    run = queries.get_run(store, caught.value.report.run_id)
     assert run.status == "FAILED"
     assert "no data" in run.tags["nbmlops.ended_because"]
     status = nm.Pipeline.load(path, store=store).status().report
@@ -370,7 +371,7 @@ def test_a_failed_step_stops_what_needs_it_and_the_command_goes_on_from_there(
         nm.Pipeline.load(path, store=store).run(keep_going=True)
     assert states(caught.value.report)["beside"] == "cached"
     failed = caught.value.report.step("bad").run_id
-    assert search.get_run(store, failed).status == "FAILED"
+    assert queries.get_run(store, failed).status == "FAILED"
 
     (project / "made.txt").write_text("old")
     with pytest.raises(PipelineRunError, match="was there before and was not written"):
@@ -418,7 +419,7 @@ def test_what_is_tried_again_depends_on_how_it_ended(
         assert report.step("a").attempts == tries
         assert report.step("a").state == "done"
     assert len((project / "tries.txt").read_text()) == tries
-    (parent,) = search.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
+    (parent,) = queries.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
     assert len(list_children(store, parent.run_id)) == tries
 
 
@@ -434,7 +435,7 @@ def test_the_death_of_a_worker_harms_no_other_step(store, project):
     )
     with pytest.raises(PipelineRunError, match="The process of a ended: signal 9"):
         nm.Pipeline.load(path, store=store).run(jobs=2)
-    (parent,) = search.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
+    (parent,) = queries.list_runs(store, filter="tags.`nbmlops.kind` = 'pipeline'")
     found = children(store, parent.run_id)
     assert (found["a"].status, found["b"].status) == ("KILLED", "FINISHED")
 
@@ -651,7 +652,7 @@ def test_nothing_to_do_takes_no_kernel_and_loads_nothing_heavy(store, project):
     assert {each["state"] for each in document["steps"]} == {"cached"}
     wait_until(
         lambda: (
-            len(search.list_runs(store, filter="tags.`nbmlops.cache` = 'hit'")) == 10
+            len(queries.list_runs(store, filter="tags.`nbmlops.cache` = 'hit'")) == 10
         )
     )
 
@@ -725,7 +726,7 @@ def test_a_runner_that_cannot_go_on_ends_its_run(store, project):
         pipeline.run(say=say)
     status = pipeline.status().report
     assert status.status == "FAILED"
-    assert not search.list_running(store)
+    assert not queries.list_running(store)
 
 
 def test_a_param_of_the_file_is_checked_for_each_step_that_takes_it(project, capsys):

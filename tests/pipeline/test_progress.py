@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from nbmlops.pipeline import run_notebook
-from nbmlops.tracking import attempts
+from nbmlops.execution.run import run_notebook
+from nbmlops.tracking.run import attempts
 from tests.kernels import kernel
 from tests.notebooks import write_notebook
 

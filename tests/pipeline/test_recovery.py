@@ -10,12 +10,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from nbmlops.execution.notebooks.autosave import Autosave, journal_beside
+from nbmlops.execution.notebooks.output_file import write_whole
+from nbmlops.execution.recovery import JOURNAL, recover_beside
+from nbmlops.execution.run import run_notebook
 from nbmlops.lifecycle.doctor import doctor
-from nbmlops.pipeline import run_notebook
-from nbmlops.pipeline.output import write_whole
-from nbmlops.pipeline.recovery import JOURNAL, recover_beside
-from nbmlops.pipeline.saving import Saver, journal_beside
-from nbmlops.store import search
+from nbmlops.store.runs import queries
 from tests.pipeline.warm_runs import made, own_parents, wait_until
 
 __all__ = ["own_parents"]
@@ -94,7 +94,7 @@ def test_the_doctor_completes_the_notebook_of_a_killed_step(store, killed, execu
     told = repr(doctor(fix=True, store=store))
     assert "out.ipynb has all cells that had ended" in told
     assert states(out) == ENDED
-    (run,) = search.list_runs(store, limit=10)
+    (run,) = queries.list_runs(store, limit=10)
     assert (run.status, run.tags["nbmlops.kind"]) == ("KILLED", "step")
     assert executed(run.run_id) == nbformat.read(out, 4)
     notebook = nbformat.read(out, 4)
@@ -115,7 +115,7 @@ def test_the_next_step_completes_it_and_leaves_what_others_wrote(
     run_notebook(other, store=store)
     assert out.read_bytes() == content
     doctor(fix=True, store=store)
-    (run,) = (r for r in search.list_runs(store, limit=10) if r.status == "KILLED")
+    (run,) = (r for r in queries.list_runs(store, limit=10) if r.status == "KILLED")
     found = [
         cell.metadata.papermill.status
         for cell in executed(run.run_id).cells
@@ -129,7 +129,7 @@ def test_papermill_by_our_engine_is_completed_by_its_next_run(tmp_path):
     nbformat.write(made(*CELLS), tmp_path / "in.ipynb")
     process = start(
         "import papermill as pm\n"
-        "from nbmlops.pipeline.papermill_engine import Engine\n"
+        "from nbmlops.execution.papermill_engine import Engine\n"
         "pm.engines.papermill_engines.register('nbmlops', Engine)\n"
         "pm.execute_notebook('in.ipynb', 'out.ipynb',"
         " engine_name='nbmlops', progress_bar=False)",
@@ -153,7 +153,7 @@ def saved_by_another_process(folder, n_cells, *, whole_after):
     pid = os.fork()
     if pid == 0:
         notebook = made(*(f"print({n})" for n in range(4)))
-        saver = Saver(
+        saver = Autosave(
             notebook, out, journal=journal_beside(out), masked=lambda node: node
         )
         for cell in notebook.cells:

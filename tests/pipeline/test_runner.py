@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from nbmlops.config import load_settings
 from nbmlops.entities import PipelineSpec, Step, StepReport
-from nbmlops.pipeline.ground import Look
-from nbmlops.pipeline.parameters import Parameter
-from nbmlops.pipeline.planning import Planner
-from nbmlops.pipeline.runner import Runner
-from nbmlops.pipeline.tasks import Reply
-from nbmlops.pipeline.units import Unit, units_of
+from nbmlops.execution.parameters.parameters import Parameter
+from nbmlops.pipeline.runner.messages import Reply
+from nbmlops.pipeline.runner.planning import Planner
+from nbmlops.pipeline.runner.runner import Runner
+from nbmlops.pipeline.runner.step_runs import StepRun, units_of
+from nbmlops.pipeline.spec.validation_context import NotebookSignature
 from tests.notebooks import write_notebook
 
 ALIKE = [1, "1", 1.0, True, "True", "true", None, "None", "null", "", "a", "a,y=1"]
@@ -91,7 +91,10 @@ def run(project):
         spec = PipelineSpec(
             name="p", path=path, experiment="p", params={}, steps=tuple(steps)
         )
-        looks = {s.name: Look(declared=declared, emitted=frozenset()) for s in steps}
+        looks = {
+            s.name: NotebookSignature(declared=declared, emitted=frozenset())
+            for s in steps
+        }
         records = Records(project)
         runner = Runner(
             Planner(spec, looks, records.settings),
@@ -169,7 +172,7 @@ texts = st.sampled_from(ALIKE) | st.text("xy1=,[]'\"\\ a\n", max_size=8)
     )
 )
 def test_no_two_combinations_of_values_have_one_name(combos):
-    names = {Unit(step=step("a"), combo=combo).name for combo in combos}
+    names = {StepRun(step=step("a"), combo=combo).name for combo in combos}
     assert len(names) == len(combos)
 
 

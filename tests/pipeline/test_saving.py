@@ -5,8 +5,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from nbmlops.pipeline.recovery import JOURNAL
-from nbmlops.pipeline.saving import Saver, version_of
+from nbmlops.execution.notebooks.autosave import Autosave, version_of
+from nbmlops.execution.recovery import JOURNAL
 
 
 def notebook_of(n_cells):
@@ -27,7 +27,7 @@ def lines(journal):
 def test_a_finished_cell_is_on_disk_at_once_and_the_rest_when_it_is_time(tmp_path):
     path, journal = tmp_path / "out.ipynb", tmp_path / "journal"
     notebook = notebook_of(3)
-    saver = Saver(notebook, path, journal=journal, masked=lambda node: node)
+    saver = Autosave(notebook, path, journal=journal, masked=lambda node: node)
     saver.begin()
     whole = path.read_bytes()
     for index in range(2):
@@ -53,7 +53,7 @@ def test_the_whole_is_written_no_more_often_than_it_should_be(tmp_path):
         return node
 
     journal = tmp_path / "journal"
-    saver = Saver(notebook, path, journal=journal, masked=masked, every_s=3600)
+    saver = Autosave(notebook, path, journal=journal, masked=masked, every_s=3600)
     saver.begin()
     for index in range(50):
         end(notebook, index, saver)
@@ -62,7 +62,7 @@ def test_the_whole_is_written_no_more_often_than_it_should_be(tmp_path):
     assert len(lines(journal)) == 52
     saver.close()
     assert not journal.exists()
-    eager = Saver(
+    eager = Autosave(
         notebook, path, journal=journal, masked=lambda node: node, every_s=0.0
     )
     end(notebook, 0, eager)
@@ -71,7 +71,7 @@ def test_the_whole_is_written_no_more_often_than_it_should_be(tmp_path):
 
 def test_without_an_output_file_the_journal_is_all(tmp_path):
     journal = tmp_path / "journal"
-    saver = Saver(
+    saver = Autosave(
         notebook_of(2), None, journal=journal, masked=lambda node: node, every_s=0.0
     )
     saver.begin()
@@ -83,7 +83,7 @@ def test_without_an_output_file_the_journal_is_all(tmp_path):
 def test_the_output_of_a_step_grows_without_its_secrets(
     store, write, project, monkeypatch
 ):
-    from nbmlops.pipeline import run_notebook
+    from nbmlops.execution.run import run_notebook
 
     monkeypatch.setenv("PLAIN_WORD", "abracadabra")
 

@@ -17,9 +17,10 @@ import pytest
 import nbmlops as nm
 from nbmlops.entities import to_json
 from nbmlops.errors import NotebookError, NotFoundError, UsageError
-from nbmlops.pipeline import run_notebook
-from nbmlops.store import artifacts, search
-from nbmlops.store.children import list_children
+from nbmlops.execution.run import run_notebook
+from nbmlops.store import artifacts
+from nbmlops.store.runs import queries
+from nbmlops.store.runs.children import list_children
 
 pytestmark = pytest.mark.kernel
 
@@ -38,7 +39,7 @@ def only_child(store, run_id):
 
 
 def all_runs(store):
-    return list(search.iterate_runs(store))
+    return list(queries.iterate_runs(store))
 
 
 def test_a_notebook_becomes_one_run_with_the_runs_of_its_cells_below(
@@ -67,7 +68,7 @@ def test_a_notebook_becomes_one_run_with_the_runs_of_its_cells_below(
     assert path.read_bytes() == before
     assert Path.cwd() == project
 
-    run = search.get_run(store, result.run_id)
+    run = queries.get_run(store, result.run_id)
     assert (run.status, run.name, run.experiment) == ("FINISHED", "baseline", "churn")
     assert run.source == "note books/train {x}.ipynb"
     assert run.params == {"alpha": "0.5", "n": "3"}
@@ -98,7 +99,7 @@ def test_the_code_hash_is_that_of_the_code_and_not_of_the_parameters(store, writ
     runs = [
         run_notebook(path, params=given, store=store) for given in ({}, {"alpha": 2})
     ]
-    hashes = {search.get_run(store, r.run_id).tags["nbmlops.code_hash"] for r in runs}
+    hashes = {queries.get_run(store, r.run_id).tags["nbmlops.code_hash"] for r in runs}
     assert hashes == {hashlib.sha256(b"alpha = 1\0").hexdigest()}
 
 
@@ -265,7 +266,7 @@ def test_a_raising_cell_fails_the_step_and_is_named(store, write, executed, proj
         ("pending", None),
     ]
     assert notebook.metadata.papermill.exception is True
-    run = search.get_run(store, error.run_id)
+    run = queries.get_run(store, error.run_id)
     assert run.status == "FAILED"
     assert "ZeroDivisionError" in run.tags["nbmlops.ended_because"]
     child = only_child(store, error.run_id)
@@ -318,7 +319,7 @@ def test_the_time_limit_is_for_the_whole_notebook_and_tells_where_it_hung(
         run_notebook(path, timeout_s=12, store=store)
     assert time.monotonic() - started < 50
     assert "time.sleep(1)" in caught.value.traceback
-    assert search.get_run(store, caught.value.run_id).status == "FAILED"
+    assert queries.get_run(store, caught.value.run_id).status == "FAILED"
     assert only_child(store, caught.value.run_id).status == "FAILED"
     found = [state for state, _ in states(executed(caught.value.run_id))]
     assert found.count("failed") == 1
@@ -459,7 +460,7 @@ def test_a_kernel_that_does_not_start_says_why(store, write, project, monkeypatc
         run_notebook(path, kernel_name="broken", store=store)
     assert "no module named ipykernel" in caught.value.traceback
     assert caught.value.cell_index is None
-    assert search.get_run(store, caught.value.run_id).status == "FAILED"
+    assert queries.get_run(store, caught.value.run_id).status == "FAILED"
 
 
 def test_an_output_that_can_no_longer_be_written_fails_the_step_and_loses_nothing(
@@ -497,7 +498,7 @@ def test_files_that_the_store_does_not_take_are_kept_and_sent_later(
 def test_importing_the_step_loads_nothing_heavy():
     heavy = ("mlflow", "nbclient", "nbconvert", "nbformat", "pandas", "papermill")
     code = (
-        "import sys, nbmlops.pipeline.step\n"
+        "import sys, nbmlops.execution.run\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     command = [sys.executable, "-c", code]

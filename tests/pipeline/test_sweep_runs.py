@@ -11,8 +11,9 @@ import pytest
 import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.errors import PipelineRunError, UsageError
-from nbmlops.store import artifacts, search
-from nbmlops.store.children import list_children
+from nbmlops.store import artifacts
+from nbmlops.store.runs import queries
+from nbmlops.store.runs.children import list_children
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
     command,
@@ -52,7 +53,7 @@ def states(view):
 
 def sweep_run(store):
     """Return the newest run of a sweep."""
-    (run,) = search.list_runs(store, filter="tags.`nbmlops.kind` = 'sweep'", limit=1)
+    (run,) = queries.list_runs(store, filter="tags.`nbmlops.kind` = 'sweep'", limit=1)
     return run
 
 
@@ -75,7 +76,7 @@ def test_a_grid_is_one_run_with_a_run_for_each_set(store, train, project, capsys
     assert "3 of 3 ended" in lines[-1]
     assert repr(view).splitlines()[1].startswith("train[C=1.0] *")
 
-    run = search.get_run(store, report.run_id)
+    run = queries.get_run(store, report.run_id)
     assert (run.status, run.name, run.source) == ("FINISHED", "train", "train.ipynb")
     assert run.tags["nbmlops.best"] == "train[C=1.0]"
     assert run.tags["nbmlops.best_run"] == view.best.run_id
@@ -174,7 +175,7 @@ def test_a_run_that_is_given_up_is_killed_and_says_why(store, project):
     assert "was pruned at step" in pruned.why
     assert view.best.params == {"good": True}
     assert ledger(project) == ["True"]
-    run = search.get_run(store, pruned.run_id)
+    run = queries.get_run(store, pruned.run_id)
     assert run.status == "KILLED"
     assert run.tags["nbmlops.ended_because"].startswith("pruned at step ")
     (fit,) = list_children(store, run.run_id)
@@ -286,7 +287,7 @@ time.sleep(7)
 
 def test_a_store_that_is_slow_takes_nothing_from_a_result(store, train, project):
     """Nobody waits 7 seconds for a run to be sent, but for its metrics one does."""
-    search.list_runs(store)  # the store is there
+    queries.list_runs(store)  # the store is there
     source = nbformat.read(train, 4)
     source.cells[-1].source += (
         "\nimport subprocess, sys\n"
@@ -297,7 +298,7 @@ def test_a_store_that_is_slow_takes_nothing_from_a_result(store, train, project)
     nbformat.write(source, train)
     view = nm.sweep(train, grid={"C": [0.5]}, jobs=1, store=store)
     assert view.best.metrics == {"auc": 0.5}
-    assert search.get_run(store, view.best.run_id).metrics == {"auc": 0.5}
+    assert queries.get_run(store, view.best.run_id).metrics == {"auc": 0.5}
 
 
 def test_four_sweeps_at_once_lose_nothing_in_one_store(store, project):
@@ -319,7 +320,7 @@ def test_four_sweeps_at_once_lose_nothing_in_one_store(store, project):
         assert code == 0, err
         report = json.loads(out)
         assert (report["status"], report["best"]["metrics"]) == ("FINISHED", {"auc": 3})
-        run = search.get_run(store, report["run_id"])
+        run = queries.get_run(store, report["run_id"])
         assert (run.status, run.metrics) == ("FINISHED", {"best_auc": 3.0})
         found = list_children(store, run.run_id)
         assert {(c.status, c.metrics["auc"]) for c in found} == {
@@ -327,5 +328,5 @@ def test_four_sweeps_at_once_lose_nothing_in_one_store(store, project):
             ("FINISHED", 2.0),
             ("FINISHED", 3.0),
         }
-    assert len(search.list_runs(store, experiment="all", limit=100)) == 16
+    assert len(queries.list_runs(store, experiment="all", limit=100)) == 16
     assert not list((project / ".nbmlops" / "journal").glob("k*"))

@@ -12,17 +12,17 @@ import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.entities import Step, StepReport, SweepReport, ranked
 from nbmlops.errors import DependencyError, NotFoundError, UsageError
-from nbmlops.pipeline.notebook import Parameter
+from nbmlops.execution.notebooks.notebook import Parameter
 from nbmlops.pipeline.sweeps.checking import Checker
-from nbmlops.pipeline.sweeps.listed import of_grid, of_list
-from nbmlops.pipeline.sweeps.memory import Memory
+from nbmlops.pipeline.sweeps.grid import of_grid, of_list
+from nbmlops.pipeline.sweeps.history import SearchHistory
+from nbmlops.pipeline.sweeps.parse import parse_grid, parse_space
+from nbmlops.pipeline.sweeps.progress import Tally
 from nbmlops.pipeline.sweeps.search import Plan, Search
 from nbmlops.pipeline.sweeps.space import Space, read_space
-from nbmlops.pipeline.sweeps.tally import Tally
-from nbmlops.pipeline.sweeps.texts import parse_grid, parse_space
 from nbmlops.render.sweeps import SweepView, sweep_csv
-from nbmlops.store import search as runs
-from nbmlops.tracking.watched import Watched, read_steps
+from nbmlops.store.runs import queries as runs
+from nbmlops.tracking.run.pruning import PruningReporter, read_steps
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import wait_for_senders
 
@@ -373,7 +373,7 @@ def test_the_table_has_the_best_first_and_shows_itself():
 def test_a_line_that_is_not_whole_yet_is_read_later(tmp_path):
     file = tmp_path / "steps"
     assert read_steps(file, 0) == ([], 0)
-    watched = Watched(str(file), "auc")
+    watched = PruningReporter(str(file), "auc")
     watched.note({"auc": 0.5, "loss": 1.0}, 3)
     watched.note({"loss": 1.0}, 4)
     with file.open("a") as stream:
@@ -409,7 +409,7 @@ class Sweeper:
             Step(name="t", line=1, notebook="t.ipynb"),
             space if isinstance(space, Space) else None,
             plan,
-            memory=Memory(folder / "memory"),
+            memory=SearchHistory(folder / "memory"),
             folder=folder / "watched",
             tally=Tally(trials, metric, "max", self.said.append),
         )
@@ -452,7 +452,7 @@ def test_what_failed_is_asked_for_again_and_what_was_pruned_is_not(tmp_path):
     first = Sweeper(tmp_path)
     names = first.run(2) + first.run(1, state="failed")
     unit = first.search.next()
-    Watched(str(unit.watch.folder / "steps"), "auc").note({"auc": 0.25}, 7)
+    PruningReporter(str(unit.watch.folder / "steps"), "auc").note({"auc": 0.25}, 7)
     first.search.look()
     first.search.told(unit, done(unit.name, "pruned", auc=0.25))
     again = Sweeper(tmp_path)
@@ -473,7 +473,7 @@ def test_what_is_not_worth_going_on_gets_a_verdict_but_not_at_step_0(tmp_path):
     sweeper = Sweeper(tmp_path, pruner=pruner)
     unit = sweeper.search.next()
     verdict = unit.watch.folder / "verdict"
-    watched = Watched(str(unit.watch.folder / "steps"), "auc")
+    watched = PruningReporter(str(unit.watch.folder / "steps"), "auc")
     for step, value in ((0, 0.1), (1, 0.9), (-1, 0.0)):
         watched.note({"auc": value}, step)
         sweeper.search.look()
@@ -488,7 +488,7 @@ def test_the_median_pruner_gives_up_what_is_behind_the_others(tmp_path):
     for n in range(6):
         unit = sweeper.search.next()
         value = 0.1 if n == 5 else 0.9
-        Watched(str(unit.watch.folder / "steps"), "auc").note({"auc": value}, 1)
+        PruningReporter(str(unit.watch.folder / "steps"), "auc").note({"auc": value}, 1)
         sweeper.search.look()
         assert (unit.watch.folder / "verdict").exists() == (n == 5)
         sweeper.search.told(unit, done(unit.name, auc=value))

@@ -2,7 +2,7 @@ import pytest
 
 from nbmlops.entities import StepReport
 from nbmlops.errors import UsageError
-from nbmlops.pipeline.templates import render
+from nbmlops.pipeline.spec.templates import render
 
 
 def test_a_step_that_is_not_done_is_told_with_those_that_are():

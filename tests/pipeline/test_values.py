@@ -5,8 +5,9 @@ import pytest
 
 import nbmlops as nm
 from nbmlops.errors import UsageError
-from nbmlops.pipeline.values import VALUES_FILE, read_values
-from nbmlops.store import artifacts, search
+from nbmlops.execution.values import VALUES_FILE, read_values
+from nbmlops.store import artifacts
+from nbmlops.store.runs import queries
 
 
 @pytest.mark.kernel
@@ -24,7 +25,7 @@ def test_a_step_has_what_its_notebook_emits(store, write):
         "name": "a",
         "sizes": [1, 2],
     }
-    run = search.get_run(store, step.run_id)
+    run = queries.get_run(store, step.run_id)
     assert run.metrics == {"auc": 0.75, "n": 3.0}
     tags = {k: v for k, v in run.tags.items() if k.startswith("nbmlops.value.")}
     assert tags == {
@@ -42,8 +43,8 @@ def test_outside_of_a_step_the_open_run_has_it(store):
         nm.track("inner", store=store) as inner,
     ):
         nm.emit(auc=0.5)
-    assert search.get_run(store, inner.run_id).metrics == {"auc": 0.5}
-    assert search.get_run(store, outer.run_id).metrics == {}
+    assert queries.get_run(store, inner.run_id).metrics == {"auc": 0.5}
+    assert queries.get_run(store, outer.run_id).metrics == {}
 
 
 def test_outside_of_a_run_it_says_why_not(project):

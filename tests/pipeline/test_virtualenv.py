@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nbmlops.errors import DependencyError
-from nbmlops.pipeline.virtualenv import make_environment
+from nbmlops.execution.environments import make_environment
 from tests.wheels import plant
 
 

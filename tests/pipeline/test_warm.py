@@ -18,11 +18,11 @@ import psutil
 import pytest
 
 from nbmlops.config import Warm
-from nbmlops.pipeline.place import Place
-from nbmlops.pipeline.warm.choice import why_cold
-from nbmlops.warm import parents
-from nbmlops.warm.fleet import list_parents, make_room, stop_parents
-from nbmlops.warm.homes import NotWarm
+from nbmlops.execution.clients.fork_support import why_cold
+from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.forkserver import fork_server
+from nbmlops.forkserver.registry import list_parents, make_room, stop_parents
+from nbmlops.forkserver.runtime_dir import ForkUnavailable
 from tests.pipeline.warm_runs import (
     assert_same,
     made,
@@ -479,7 +479,7 @@ def test_a_module_that_starts_threads_or_speaks_is_left_to_the_runs(
 def test_a_file_that_hides_a_package_is_imported_as_in_a_kernel(tmp_path):
     run("import pandas", folder=tmp_path)
     (tmp_path / "pandas.py").write_text("mine = True")
-    with pytest.raises(NotWarm, match=r"pandas\.py in the notebook's folder"):
+    with pytest.raises(ForkUnavailable, match=r"pandas\.py in the notebook's folder"):
         warm(made("import pandas\npandas.mine"), tmp_path).run()
 
 
@@ -490,7 +490,7 @@ def test_a_variable_that_imports_asked_for_must_be_the_same(tmp_path, monkeypatc
     monkeypatch.setenv("PYTHONPATH", str(library))
     settings = Warm(preload=("asking_library",))
     run("1", folder=tmp_path, settings=settings)
-    with pytest.raises(NotWarm, match="ASKED"):
+    with pytest.raises(ForkUnavailable, match="ASKED"):
         warm(made("1"), tmp_path, settings=settings, env={"ASKED": "now"}).run()
 
 
@@ -508,15 +508,15 @@ def test_a_variable_that_imports_asked_for_must_be_the_same(tmp_path, monkeypatc
     ],
 )
 def test_what_needs_a_kernel_is_seen_beforehand(source, why):
-    assert why in why_cold(made(source), "python3", Place())
-    assert bool(why) == bool(why_cold(made(source), "python3", Place()))
+    assert why in why_cold(made(source), "python3", KernelEnvironment())
+    assert bool(why) == bool(why_cold(made(source), "python3", KernelEnvironment()))
 
 
 def test_another_language_or_kernel_is_no_fork(tmp_path):
     notebook = made("1")
     notebook.metadata["language_info"] = {"name": "R"}
-    assert why_cold(notebook, "python3", Place()) == "it is in R"
-    place = Place(env={"A": "1"})
+    assert why_cold(notebook, "python3", KernelEnvironment()) == "it is in R"
+    place = KernelEnvironment(env={"A": "1"})
     assert why_cold(made("1"), "python3", place) == "it runs in another environment"
 
 
@@ -552,7 +552,7 @@ def test_a_folder_that_others_can_write_to_is_refused(tmp_path, monkeypatch):
     (shared / "nbmlops").mkdir(parents=True)
     (shared / "nbmlops").chmod(0o777)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(shared))
-    with pytest.raises(NotWarm, match="only you can write"):
+    with pytest.raises(ForkUnavailable, match="only you can write"):
         warm(made("1"), tmp_path).run()
 
 
@@ -570,7 +570,7 @@ def test_a_full_disk_is_a_reason_for_a_kernel_and_leaves_nothing(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "mkfifo", full)
-    with pytest.raises(NotWarm, match="No space left"):
+    with pytest.raises(ForkUnavailable, match="No space left"):
         warm(made("1"), tmp_path).run()
     monkeypatch.undo()
     assert n_open_files() <= before
@@ -607,7 +607,7 @@ def test_the_parent_that_was_used_the_longest_ago_makes_room(
     tmp_path, tmp_path_factory, monkeypatch
 ):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("few")))
-    monkeypatch.setattr(parents, "make_room", partial(make_room, most=2))
+    monkeypatch.setattr(fork_server, "make_room", partial(make_room, most=2))
     busy = made("open('started', 'w').close()", "import time; time.sleep(600)")
     of = {"env": {"OMP_A": "1"}}
 
@@ -665,8 +665,10 @@ def test_two_hundred_runs_leave_the_memory_of_parent_and_caller_as_it_is(tmp_pat
 
 def test_the_key_of_a_parent_is_of_what_changes_imports():
     base = {"PATH": "/bin", "HOME": "/root"}
-    key = parents._key(base)
-    assert parents._key({**base, "NBMLOPS_X": "1", "MLFLOW_RUN_CONTEXT": "{}"}) == key
-    assert parents._key(base, "a.worker") != key
+    key = fork_server._key(base)
+    assert (
+        fork_server._key({**base, "NBMLOPS_X": "1", "MLFLOW_RUN_CONTEXT": "{}"}) == key
+    )
+    assert fork_server._key(base, "a.worker") != key
     for name in ("PYTHONPATH", "OMP_NUM_THREADS", "MKL_X", "LD_PRELOAD", "CUDA_X"):
-        assert parents._key({**base, name: "1"}) != key
+        assert fork_server._key({**base, name: "1"}) != key

@@ -2,9 +2,10 @@
 
 import pytest
 
-from nbmlops.pipeline import run_notebook
-from nbmlops.store import artifacts, search
-from nbmlops.store.children import list_children
+from nbmlops.execution.run import run_notebook
+from nbmlops.store import artifacts
+from nbmlops.store.runs import queries
+from nbmlops.store.runs.children import list_children
 from tests.pipeline.warm_runs import own_parents, pytestmark, text
 
 __all__ = ["own_parents", "pytestmark"]
@@ -54,7 +55,7 @@ _OF_A_PROCESS = (
 
 def told(store, run_id):
     """Return what a run and those below it say, less what no two have in common."""
-    run = search.get_run(store, run_id)
+    run = queries.get_run(store, run_id)
     return {
         "name": run.name if run.name in NAMES else "as MLflow drew it",
         "status": run.status,
@@ -76,7 +77,7 @@ def test_a_fork_records_the_same_as_a_kernel(store, write, executed, caplog, nam
     forked = run_notebook(path, store=store)
     assert not [r for r in caplog.records if "runs in a kernel" in r.getMessage()]
     cold = run_notebook(path, store=store, cold=True)
-    tags = [search.get_run(store, run.run_id).tags for run in (forked, cold)]
+    tags = [queries.get_run(store, run.run_id).tags for run in (forked, cold)]
     because = [each.get("nbmlops.kernel_because") for each in tags]
     assert because == [None, "it was asked for"]
     assert told(store, forked.run_id) == told(store, cold.run_id)

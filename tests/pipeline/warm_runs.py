@@ -13,10 +13,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from nbmlops.config import Warm
-from nbmlops.pipeline.engine import StepClient
-from nbmlops.pipeline.place import Place
-from nbmlops.pipeline.warm.choice import warm_client
-from nbmlops.warm.fleet import list_parents, stop_parents
+from nbmlops.execution.clients.fork_support import warm_client
+from nbmlops.execution.clients.kernel import StepClient
+from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.forkserver.registry import list_parents, stop_parents
 
 pytestmark = [
     pytest.mark.kernel,
@@ -66,7 +66,7 @@ def cold(notebook, folder):
         folder=folder,
         env=dict(os.environ),
         timeout_s=None,
-        specs=Place().kernel_specs(),
+        specs=KernelEnvironment().kernel_specs(),
         on_failure=lambda: None,
     )
 

@@ -17,9 +17,9 @@ import nbmlops as nm
 from nbmlops.config import load_settings
 from nbmlops.entities import AUTOLOGGED, Autologged, autologged_tag, parse_columns
 from nbmlops.store import connect
-from nbmlops.store import runs as store_runs
 from nbmlops.store.artifacts import read_file
-from nbmlops.store.search import get_run
+from nbmlops.store.runs import runs as store_runs
+from nbmlops.store.runs.queries import get_run
 
 
 def _prepared(**options):

@@ -9,7 +9,7 @@ import pytest
 import nbmlops as nm
 from nbmlops.entities import Order
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.store import runs as store_runs
+from nbmlops.store.runs import runs as store_runs
 
 HOSTILE = "<img src=x onerror='window.hacked=1'>"
 

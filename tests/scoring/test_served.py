@@ -22,7 +22,7 @@ from nbmlops.scoring.example import read_example
 from nbmlops.scoring.inference import record_example
 from nbmlops.scoring.payload import arrange, encode, parts, payload
 from nbmlops.serving.model import load
-from nbmlops.store.model_files import save_model
+from nbmlops.store.models.files import save_model
 
 JSON = "application/json"
 TEXTS = ["good a", "bad b", "good c", "bad d", "good é", "bad \u2028"]

@@ -18,9 +18,9 @@ from nbmlops import lifecycle
 from nbmlops.config import Settings
 from nbmlops.entities import Order
 from nbmlops.store import artifacts, connect, embedded
-from nbmlops.store.models import log_model
-from nbmlops.store.runs import create_run, end_run, log_values
-from nbmlops.store.search import get_run
+from nbmlops.store.models.models import log_model
+from nbmlops.store.runs.queries import get_run
+from nbmlops.store.runs.runs import create_run, end_run, log_values
 
 SAMPLES = Path(__file__).parent / "samples"
 NOTEBOOK = "notebooks/credit study.ipynb"

@@ -14,10 +14,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from nbmlops.deployment import process
 from nbmlops.errors import PipelineRunError
-from nbmlops.pipeline import Pipeline
-from nbmlops.pipeline.watching import list_ids, owner_of
+from nbmlops.execution.progress.reader import list_ids, owner_of
+from nbmlops.pipeline.pipeline import Pipeline
 from nbmlops.store import connect
-from nbmlops.store.search import get_run
+from nbmlops.store.runs.queries import get_run
 
 PREPARE = "seed: int = 0"
 TRAIN = """

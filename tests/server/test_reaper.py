@@ -3,13 +3,13 @@
 from itertools import pairwise
 from pathlib import Path
 
-from nbmlops.server import reaper
+from nbmlops.server import recovery
 
 
 def test_runs_that_cannot_be_ended_are_tried_less_and_less_often(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    thread = reaper.Reaper(list)
+    thread = recovery.Reaper(list)
     thread.stop()
     tried = []
     for second in range(0, 4 * 3600, 20):

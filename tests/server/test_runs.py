@@ -2,7 +2,7 @@
 
 from nbmlops.config import load_settings
 from nbmlops.store import connect
-from nbmlops.store.runs import create_run, log_values
+from nbmlops.store.runs.runs import create_run, log_values
 
 NOTEBOOK = "notebooks/credit study.ipynb"
 

@@ -11,7 +11,7 @@ import pytest
 from nbmlops.errors import DependencyError
 from nbmlops.server.scheduling import ExecutionManager
 from nbmlops.store import artifacts, connect
-from nbmlops.store.search import list_runs
+from nbmlops.store.runs.queries import list_runs
 from tests.notebooks import write_notebook
 
 ROOT = Path(__file__).parents[2]

@@ -169,7 +169,7 @@ app = ServerApp()
 app.initialize(
     argv=["--allow-root", "--no-browser", "--port=0"], new_httpserver=False
 )
-from nbmlops.server import endpoints, models, project
+from nbmlops.server.resources import endpoints, models, project
 from nbmlops.server._request import Request
 assert "nbmlops" in app.extension_manager.extension_apps
 request = Request(root=Path.cwd())

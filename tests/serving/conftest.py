@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from nbmlops.store.model_files import save_model
+from nbmlops.store.models.files import save_model
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
-from nbmlops.store import runs
-from nbmlops.store.children import may_have_children
+from nbmlops.store.runs import runs
+from nbmlops.store.runs.children import may_have_children
 
 
 def test_a_run_has_children_once_one_names_it(store):

@@ -23,9 +23,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from nbmlops.errors import UsageError
-from nbmlops.store.model_files import load_model, read_signature, save_model
-from nbmlops.store.models import is_fitted_estimator
-from nbmlops.store.trusted_types import TRUSTED_TYPES
+from nbmlops.store.models.files import load_model, read_signature, save_model
+from nbmlops.store.models.models import is_fitted_estimator
+from nbmlops.store.models.trusted_types import TRUSTED_TYPES
 from tests.crafted import crafted, node, plant, text
 from tests.meta_models import (
     INNER,
@@ -261,7 +261,7 @@ def test_a_crafted_booster_runs_no_code(
     code = (
         "import pathlib, sys\n"
         "from nbmlops.errors import UsageError\n"
-        "from nbmlops.store.model_files import load_model\n"
+        "from nbmlops.store.models.files import load_model\n"
         "try:\n"
         "    load_model(pathlib.Path(sys.argv[1]))\n"
         "except UsageError as error:\n"

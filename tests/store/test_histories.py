@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from nbmlops.entities import Column, LoggedDataset
-from nbmlops.store import histories, runs
 from nbmlops.store.datasets import describe, list_datasets, send_dataset
-from nbmlops.store.histories import list_histories
+from nbmlops.store.runs import histories, runs
+from nbmlops.store.runs.histories import list_histories
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ import pytest
 import nbmlops as nm
 from nbmlops.entities import parse_columns
 from nbmlops.errors import UsageError
-from nbmlops.store import connect, runs
-from nbmlops.store.listing import RunListing, newest_attempt, newest_attempts
-from nbmlops.store.reading import ATTEMPT, ATTEMPT_OF, RunQuery
-from nbmlops.store.run_pages import PageReader
-from nbmlops.store.run_tables import TableReader
-from nbmlops.store.search import experiment_ids, list_runs
+from nbmlops.store import connect
+from nbmlops.store.runs import runs
+from nbmlops.store.runs.listing import RunListing, newest_attempt, newest_attempts
+from nbmlops.store.runs.pages import PageReader
+from nbmlops.store.runs.protocols import ATTEMPT, ATTEMPT_OF, RunQuery
+from nbmlops.store.runs.queries import experiment_ids, list_runs
+from nbmlops.store.runs.tables import TableReader
 
 READERS = [TableReader, PageReader]
 INF = math.inf

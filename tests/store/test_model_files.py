@@ -44,14 +44,8 @@ from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.scoring import signature as signatures
 from nbmlops.scoring.example import read_example
 from nbmlops.scoring.inference import record_example
-from nbmlops.store.model_files import (
-    load_model,
-    pin,
-    pins,
-    read_signature,
-    save_model,
-)
-from nbmlops.store.trusted_types import TRUSTED_TYPES
+from nbmlops.store.models.files import load_model, pin, pins, read_signature, save_model
+from nbmlops.store.models.trusted_types import TRUSTED_TYPES
 from tests.crafted import any_model, crafted, node, plant, text
 
 
@@ -246,7 +240,7 @@ def test_nothing_of_mlflow_is_imported_to_read_a_model(tmp_path: Path) -> None:
     code = (
         "import pathlib, sys\n"
         "from nbmlops.scoring import example\n"
-        "from nbmlops.store import model_files as files\n"
+        "from nbmlops.store.models import files\n"
         "assert not {'sklearn', 'skops', 'pandas'} & set(sys.modules)\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "files.load_model(folder), files.read_signature(folder)\n"

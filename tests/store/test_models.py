@@ -56,8 +56,8 @@ from nbmlops.config import Settings
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.scoring.example import read_example
 from nbmlops.store import Store, connect
-from nbmlops.store.model_files import load_model, read_signature
-from nbmlops.store.models import is_fitted_estimator, log_model
+from nbmlops.store.models.files import load_model, read_signature
+from nbmlops.store.models.models import is_fitted_estimator, log_model
 
 ESTIMATORS = dict(all_estimators())
 N_ESTIMATORS = 211  # of scikit-learn 1.9; more is fine, fewer is a loss

@@ -12,8 +12,8 @@ import pathlib, subprocess, sys
 import numpy as np, pandas as pd
 from nbmlops.errors import UsageError
 from nbmlops.serving.model import load
-from nbmlops.store.model_files import save_model
-from nbmlops.store.models import is_fitted_estimator
+from nbmlops.store.models.files import save_model
+from nbmlops.store.models.models import is_fitted_estimator
 rng = np.random.default_rng(0)
 X = pd.DataFrame(rng.normal(size=(40, 3)), columns=list("abc"))
 y = X["a"] * 2 + X["b"]
@@ -47,7 +47,7 @@ import pickle
 def never(*args, **kwargs): raise AssertionError("unpickled")
 pickle.load = pickle.loads = never
 save_model(model, folder, X)
-from nbmlops.store.trusted_types import TRUSTED_TYPES
+from nbmlops.store.models.trusted_types import TRUSTED_TYPES
 names = [name for name in TRUSTED_TYPES if name.startswith("catboost.core.")]
 assert all(hasattr(catboost, name.rpartition(".")[2]) for name in names)
 """

@@ -16,8 +16,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from nbmlops.errors import UsageError
-from nbmlops.store.model_files import load_model, save_model
-from nbmlops.store.own_code import ANY
+from nbmlops.store.models.files import load_model, save_model
+from nbmlops.store.models.own_code import ANY
 
 ROWS = np.arange(12.0).reshape(6, 2)
 NUMBERS = np.arange(6.0)
@@ -25,7 +25,7 @@ PREDICT = """
 import json, os, pathlib, sys
 import numpy as np, skops.io, sklearn.linear_model, sklearn.pipeline
 from nbmlops.errors import UsageError
-from nbmlops.store.model_files import load_model
+from nbmlops.store.models.files import load_model
 for line in sys.stdin:
     folder, trust, path = json.loads(line)
     if os.fork() == 0:

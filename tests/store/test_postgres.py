@@ -13,8 +13,9 @@ from sklearn.linear_model import LogisticRegression
 
 import nbmlops as nm
 from nbmlops.errors import StoreError
-from nbmlops.store import connect, versions
+from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
+from nbmlops.store.registry import versions
 from tests import postgres as postgres_programs
 
 X = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 1, 0]})

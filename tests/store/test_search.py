@@ -2,15 +2,11 @@ import pytest
 
 import nbmlops as nm
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.store import Store, runs
-from nbmlops.store.children import list_children
-from nbmlops.store.search import (
-    get_run,
-    list_runs,
-    newest_with_model,
-    page_of,
-)
-from nbmlops.store.selection import resolve_run
+from nbmlops.store import Store
+from nbmlops.store.runs import runs
+from nbmlops.store.runs.children import list_children
+from nbmlops.store.runs.queries import get_run, list_runs, newest_with_model, page_of
+from nbmlops.store.runs.resolve import resolve_run
 
 
 def _run(

@@ -10,9 +10,10 @@ from sklearn.linear_model import LogisticRegression
 
 import nbmlops as nm
 from nbmlops.errors import NotFoundError, StoreError
-from nbmlops.store import connect, versions
+from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
-from nbmlops.store.search import get_run
+from nbmlops.store.registry import versions
+from nbmlops.store.runs.queries import get_run
 
 X = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 1, 0]})
 
@@ -59,7 +60,7 @@ def test_runs_on_a_server_are_compared_as_those_in_a_database(
 def test_history_too_long_to_read_from_a_server_says_so(
     project, monkeypatch, mlflow_server
 ):
-    from nbmlops.store import histories
+    from nbmlops.store.runs import histories
 
     with nm.track("it") as run:
         for step in range(30):

@@ -1,8 +1,8 @@
 import pytest
 
 from nbmlops.store import Store
-from nbmlops.store.standing import find_standing
-from nbmlops.store.versions import MODEL_ID
+from nbmlops.store.registry.current import find_standing
+from nbmlops.store.registry.versions import MODEL_ID
 
 
 @pytest.mark.parametrize("is_embedded", [True, False])

@@ -3,7 +3,7 @@
 import pytest
 
 import nbmlops as nm
-from nbmlops.store.search import list_runs
+from nbmlops.store.runs.queries import list_runs
 from tests.kernels import kernel
 
 

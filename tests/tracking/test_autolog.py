@@ -48,10 +48,10 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from nbmlops.tracking.autolog import Recorder
-from nbmlops.tracking.autolog.filing import metrics_of
-from nbmlops.tracking.autolog.methods import Watched
+from nbmlops.tracking.autolog.log_fits import metrics_of
+from nbmlops.tracking.autolog.methods import MethodProxy
+from nbmlops.tracking.autolog.param_repr import brief, changed_params, params_of
 from nbmlops.tracking.autolog.recorder import MAX_FITS
-from nbmlops.tracking.autolog.texts import brief, changed_params, params_of
 from nbmlops.tracking.autolog.watch import WATCH
 
 X, y = make_classification(n_samples=60, n_features=4, random_state=0)
@@ -437,7 +437,7 @@ def test_error_and_traceback_are_those_of_the_bare_call(name):
 def test_everything_is_put_back():
     before = _everything()
     with recording():
-        assert isinstance(vars(LogisticRegression)["fit"], Watched)
+        assert isinstance(vars(LogisticRegression)["fit"], MethodProxy)
         GridSearchCV(LogisticRegression(), {"C": [0.1, 1]}, cv=2).fit(X, y)
     assert _everything() == before
     with recording(), pytest.raises(KeyboardInterrupt):
@@ -630,7 +630,7 @@ def test_mlflow_autolog_that_is_on_is_left_alone(store):
     mlflow.sklearn.autolog(log_models=False, silent=True)
     try:
         with recording() as recorder:
-            assert not isinstance(vars(StandardScaler)["fit"], Watched)
+            assert not isinstance(vars(StandardScaler)["fit"], MethodProxy)
     finally:
         mlflow.sklearn.autolog(disable=True, silent=True)
     assert recorder.fits == []
@@ -649,7 +649,9 @@ def test_mlflow_autolog_turned_on_in_the_cell_takes_over(store):
         LogisticRegression().fit(X, y)
     assert recorder.fits == []
     left = {
-        key: value for key, value in _everything().items() if isinstance(value, Watched)
+        key: value
+        for key, value in _everything().items()
+        if isinstance(value, MethodProxy)
     }
     assert left == {}
     assert before.keys() <= _everything().keys()

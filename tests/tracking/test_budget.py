@@ -1,7 +1,7 @@
 import pytest
 
 from nbmlops.errors import UsageError
-from nbmlops.tracking.budget import Budget, parse_budget
+from nbmlops.tracking.resources.budget import Budget, parse_budget
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from nbmlops.tracking.capture import (
+from nbmlops.tracking.run.capture import (
     DataNames,
     assigned_names,
     data_names,

@@ -7,9 +7,9 @@ import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from nbmlops.tracking.cells import ExecutedCell, is_local
-from nbmlops.tracking.places import places
-from nbmlops.tracking.replay_notebook import build
+from nbmlops.tracking.provenance.cell_positions import places
+from nbmlops.tracking.provenance.cells import ExecutedCell, is_local
+from nbmlops.tracking.provenance.replay_notebook import build
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 import pytest
 
 import nbmlops as nm
-from nbmlops.store import runs
-from nbmlops.store.search import get_run, list_runs
-from nbmlops.store.selection import resolve_run
-from nbmlops.tracking import clock
-from nbmlops.tracking.leaving import LeftRun
+from nbmlops.store.runs import runs
+from nbmlops.store.runs.queries import get_run, list_runs
+from nbmlops.store.runs.resolve import resolve_run
+from nbmlops.tracking.journal import clock
+from nbmlops.tracking.run.deferred import DeferredRun
 
 HOUR_MS = 3_600_000
 
@@ -104,7 +104,7 @@ def test_fits_of_a_cell_begin_and_end_within_it(store, shift):
 
 def test_clock_that_was_years_ahead_and_was_set_right_counts_from_now_on(store, shift):
     shift(1000 * 24 * HOUR_MS)
-    LeftRun(store, name="ahead", experiment="e", kind="step", source="s")
+    DeferredRun(store, name="ahead", experiment="e", kind="step", source="s")
     shift(0)
     assert clock.start_ms(store.settings.home) <= time.time() * 1000
 

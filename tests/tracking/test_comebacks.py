@@ -14,12 +14,12 @@ import time
 import pytest
 
 import nbmlops as nm
-from nbmlops.store.search import get_run, list_runs
-from nbmlops.tracking.leaving import LeftRun
-from nbmlops.tracking.owner import SILENT_S
-from nbmlops.tracking.reaper import find_dead, reap
-from nbmlops.tracking.sender import Shipment
-from nbmlops.tracking.spool import list_journals
+from nbmlops.processes.process_id import SILENT_S
+from nbmlops.store.runs.queries import get_run, list_runs
+from nbmlops.tracking.journal.reader import list_journals
+from nbmlops.tracking.run.deferred import DeferredRun
+from nbmlops.tracking.sync.recovery import find_dead, reap
+from nbmlops.tracking.sync.sender import UploadTask
 
 WEEK_S = 7 * 24 * 3600
 
@@ -27,11 +27,11 @@ WEEK_S = 7 * 24 * 3600
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Have runs be opened by a process of another machine, whose heart is ours."""
-    beat = Shipment.beat
-    monkeypatch.setattr(Shipment, "beat", lambda self: None)
+    beat = UploadTask.beat
+    monkeypatch.setattr(UploadTask, "beat", lambda self: None)
 
     def go_on():
-        monkeypatch.setattr(Shipment, "beat", beat)
+        monkeypatch.setattr(UploadTask, "beat", beat)
 
     with monkeypatch.context() as patch:
         patch.setattr("socket.gethostname", lambda: "elsewhere")
@@ -89,7 +89,7 @@ def test_run_that_was_ended_in_its_silence_goes_on(store, elsewhere):
 
 def test_run_that_another_process_sends_goes_on_too(store, elsewhere):
     come_home, _ = elsewhere
-    run = LeftRun(store, name="it", experiment="e", kind="pipeline", source="p")
+    run = DeferredRun(store, name="it", experiment="e", kind="pipeline", source="p")
     come_home()
     run.log(step=0, loss=1.0)
     _fall_silent(store)
@@ -107,7 +107,9 @@ def test_journal_of_a_process_that_never_comes_back_is_gone_after_a_week(
     store, elsewhere
 ):
     come_home, _ = elsewhere
-    LeftRun(store, name="it", experiment="e", kind="pipeline", source="p").log(loss=1.0)
+    DeferredRun(store, name="it", experiment="e", kind="pipeline", source="p").log(
+        loss=1.0
+    )
     come_home()
     spool = _fall_silent(store)
     reap(store)

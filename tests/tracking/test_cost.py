@@ -6,8 +6,8 @@ import pytest
 
 import nbmlops as nm
 from nbmlops.config import Prices
-from nbmlops.store.search import list_runs
-from nbmlops.tracking.cost import Meter
+from nbmlops.store.runs.queries import list_runs
+from nbmlops.tracking.resources.usage import ResourceUsage
 
 _BURN = "import time\nwhile time.process_time() < 0.6: pass"
 
@@ -16,12 +16,12 @@ def test_peak_is_that_of_the_run_and_not_of_the_process_before_it():
     code = """
 import time
 from nbmlops.config import Prices
-from nbmlops.tracking.cost import Meter
+from nbmlops.tracking.resources.usage import ResourceUsage
 
 before = bytearray(b"1") * 400_000_000
 del before
 for size in (50_000_000, 250_000_000):
-    meter = Meter(Prices())
+    meter = ResourceUsage(Prices())
     held = bytearray(b"1") * size
     time.sleep(0.4)
     print(meter.tags()["nbmlops.cost.peak_rss_bytes"])
@@ -36,8 +36,9 @@ for size in (50_000_000, 250_000_000):
 
 def test_a_peak_between_two_samples_is_seen():
     code = (
-        "from nbmlops.config import Prices; from nbmlops.tracking.cost import Meter\n"
-        "meter = Meter(Prices())\n"
+        "from nbmlops.config import Prices\n"
+        "from nbmlops.tracking.resources.usage import ResourceUsage\n"
+        "meter = ResourceUsage(Prices())\n"
         "x = bytearray(b'1') * 300_000_000; del x\n"
         "print(meter.tags()['nbmlops.cost.peak_rss_bytes'])"
     )
@@ -48,7 +49,7 @@ def test_a_peak_between_two_samples_is_seen():
 
 
 def test_processor_time_of_children_counts_while_they_run_and_after():
-    meter = Meter(Prices())
+    meter = ResourceUsage(Prices())
     child = subprocess.Popen(
         [sys.executable, "-c", f"{_BURN}\nimport time; time.sleep(60)"]
     )
@@ -66,7 +67,7 @@ def test_money_energy_and_carbon_are_those_of_the_prices():
     prices = Prices(
         usd_per_hour=3.6, watts=100.0, watts_per_core=3600.0, kg_co2_per_kwh=0.5
     )
-    meter = Meter(prices)
+    meter = ResourceUsage(prices)
     subprocess.run([sys.executable, "-c", _BURN], check=True)
     tags = {name[13:]: float(value) for name, value in meter.tags().items()}
     wall_s, cpu_s = tags["wall_s"], tags["cpu_s"]

@@ -3,7 +3,7 @@ import math
 import random
 import threading
 
-from nbmlops.tracking.curves import Curves
+from nbmlops.tracking.run.curves import Curves
 
 
 def test_few_points_are_kept_as_they_came():

@@ -12,7 +12,7 @@ import pytest
 
 from nbmlops.config import load_settings
 from nbmlops.store import connect
-from nbmlops.store.search import list_runs
+from nbmlops.store.runs.queries import list_runs
 from tests.faults.kills import nbmlops
 from tests.kernels import kernel
 from tests.notebooks import write_notebook

@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 
 import nbmlops as nm
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.store import runs
 from nbmlops.store.artifacts import read_file
-from nbmlops.store.search import get_run, list_runs
-from nbmlops.tracking._part import Part
-from nbmlops.tracking.delivery import Delivery
-from nbmlops.tracking.journal import Journal
-from nbmlops.tracking.leaving import LeftRun
-from nbmlops.tracking.spool import Opening, list_journals
-from nbmlops.tracking.syncing import store_hash
+from nbmlops.store.runs import runs
+from nbmlops.store.runs.queries import get_run, list_runs
+from nbmlops.tracking.journal.reader import RunHeader, list_journals
+from nbmlops.tracking.journal.segment import Segment
+from nbmlops.tracking.journal.writer import Journal
+from nbmlops.tracking.run.deferred import DeferredRun
+from nbmlops.tracking.sync.sync import store_hash
+from nbmlops.tracking.sync.uploader import JournalUploader
 
 
 @pytest.fixture
 def journal(store):
-    opening = Opening(
+    opening = RunHeader(
         key="k" + "ab1" * 10 + "c",
         name="it",
         experiment="e",
@@ -52,7 +52,7 @@ def test_run_is_made_filled_and_ended(store, journal):
     journal.add("m", 2_000_000, "loss", 0.5, 3)
     journal.add("t", "note", "x")
     journal.add("end", "KILLED", 3_000_000)
-    assert Delivery(store, journal.spool).advance()
+    assert JournalUploader(store, journal.spool).advance()
     run = _only(store)
     assert (run.status, run.params, run.metrics) == (
         "KILLED",
@@ -69,9 +69,9 @@ def test_sending_all_of_it_again_changes_nothing(store, journal):
         journal.add("m", 2_000_000 + i, "loss", float(i), i)
     journal.add("p", "C", "1")
     for _ in range(3):
-        Delivery(store, journal.spool).advance()
+        JournalUploader(store, journal.spool).advance()
         for path in journal.spool.part_paths():
-            Part.read(path).mark(64)  # as if the word of it had been lost
+            Segment.read(path).mark(64)  # as if the word of it had been lost
     run = _only(store)
     assert [m.value for m in _history(store, run.run_id)] == [*map(float, range(2500))]
 
@@ -84,7 +84,7 @@ def test_run_whose_creation_was_not_confirmed_is_found_again(store, journal):
     state.tries = 1
     journal.spool.set_state(state)
     journal.add("end", "FINISHED", 3_000_000)
-    Delivery(store, journal.spool).advance()
+    JournalUploader(store, journal.spool).advance()
     assert _only(store).run_id == made
 
 
@@ -92,22 +92,22 @@ def test_creation_that_took_effect_late_leaves_no_twin(store, journal):
     state = journal.spool.state()
     state.tries = 1
     journal.spool.set_state(state)
-    Delivery(store, journal.spool).advance()
+    JournalUploader(store, journal.spool).advance()
     late = {"name": "it", "experiment": "e", "tags": {runs.KEY: journal.spool.key}}
     runs.create_run(store, **late)
     journal.add("end", "FINISHED", 3_000_000)
-    Delivery(store, journal.spool).advance()
+    JournalUploader(store, journal.spool).advance()
     assert _only(store).status == "FINISHED"
 
 
 def test_value_the_store_refuses_is_set_aside_and_the_rest_arrives(store, journal):
-    Delivery(store, journal.spool).advance()
+    JournalUploader(store, journal.spool).advance()
     run = _only(store)
     store.client.log_param(run.run_id, "C", "1")
     journal.add("m", 2_000_000, "loss", 0.5, 0)
     journal.add("p", "C", "2")
     journal.add("p", "D", "3")
-    delivery = Delivery(store, journal.spool)
+    delivery = JournalUploader(store, journal.spool)
     delivery.advance()
     run = _only(store)
     assert (run.params, run.metrics) == ({"C": "1", "D": "3"}, {"loss": 0.5})
@@ -119,12 +119,12 @@ def test_value_the_store_refuses_is_set_aside_and_the_rest_arrives(store, journa
 
 
 def test_values_for_a_deleted_run_are_kept(store, journal):
-    Delivery(store, journal.spool).advance()
+    JournalUploader(store, journal.spool).advance()
     runs.delete_run(store, _only(store).run_id)
     for i in range(3):
         journal.add("p", f"C{i}", "2")
     with pytest.raises(NotFoundError, match="was deleted"):
-        Delivery(store, journal.spool).advance()
+        JournalUploader(store, journal.spool).advance()
     assert journal.spool.count_unsent() == 3
 
 
@@ -265,7 +265,7 @@ def test_values_go_together_whatever_files_lie_between_them(
     _keep(journal, "second")
     journal.add("t", "note", "new")
     journal.add("end", "FINISHED", 3_000_000)
-    Delivery(store, journal.spool).advance()
+    JournalUploader(store, journal.spool).advance()
     run = _only(store)
     assert sent == [(1, 1, 2)]
     assert (run.params, run.metrics) == ({"C": "1"}, {"loss": 0.5})
@@ -280,13 +280,13 @@ def test_what_was_sent_ahead_of_a_file_does_not_let_the_file_be_forgotten(
     _keep(journal, "here")
     journal.add("m", 2_000_000, "loss", 0.5, 3)
     journal.add("end", "FINISHED", 3_000_000)
-    delivery = Delivery(store, journal.spool)
+    delivery = JournalUploader(store, journal.spool)
     with monkeypatch.context() as patch:
         patch.setattr(delivery.uploads, "_send", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             delivery.advance()
     assert _only(store).metrics == {"loss": 0.5}
-    Delivery(store, journal.spool).advance()
+    JournalUploader(store, journal.spool).advance()
     run = _only(store)
     assert read_file(store, run.run_id, "notes/note.txt") == b"here"
     assert [m.value for m in _history(store, run.run_id)] == [0.5]
@@ -294,9 +294,11 @@ def test_what_was_sent_ahead_of_a_file_does_not_let_the_file_be_forgotten(
 
 
 def test_a_run_waits_for_the_one_above_it(store):
-    above = LeftRun(store, name="above", experiment="e", kind="pipeline", source="p")
+    above = DeferredRun(
+        store, name="above", experiment="e", kind="pipeline", source="p"
+    )
     tags = {runs.PARENT: above.key}
-    below = LeftRun(
+    below = DeferredRun(
         store, name="below", experiment="e", kind="step", source="s", tags=tags
     )
     kept = below.send()

@@ -11,9 +11,9 @@ import pytest
 
 from nbmlops.config import load_settings
 from nbmlops.errors import NotebookError
-from nbmlops.pipeline import run_notebook
+from nbmlops.execution.run import run_notebook
 from nbmlops.store import connect
-from nbmlops.store.search import list_runs
+from nbmlops.store.runs.queries import list_runs
 from tests.kernels import kernel
 from tests.notebooks import write_notebook
 

@@ -16,9 +16,10 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import nbmlops as nm
 from nbmlops.store import artifacts
-from nbmlops.store.search import list_runs
-from nbmlops.tracking import files, opened
-from nbmlops.tracking.files import keep, kept_copy, opened_files, settle
+from nbmlops.store.runs.queries import list_runs
+from nbmlops.tracking.provenance import files
+from nbmlops.tracking.provenance import opened_files as opened
+from nbmlops.tracking.provenance.files import keep, kept_copy, opened_files, settle
 
 BEFORE = (1_000_000_000, 1_000_000_000)
 

@@ -7,16 +7,16 @@ import sys
 import pytest
 
 import nbmlops as nm
-from nbmlops.store.search import list_runs
-from nbmlops.tracking.owner import start_of
-from nbmlops.tracking.reaper import reap
-from nbmlops.tracking.spool import list_journals
+from nbmlops.processes.process_id import start_of
+from nbmlops.store.runs.queries import list_runs
+from nbmlops.tracking.journal.reader import list_journals
+from nbmlops.tracking.sync.recovery import reap
 
 # Each fork leaves in another way; what would wait, would wait for an hour.
 _FORKS = """
 import os, sys
 import nbmlops as nm
-from nbmlops.tracking import sender
+from nbmlops.tracking.sync import sender
 
 for way in ("exit", "raise", "flush", "close", "fall out"):
     with nm.track(way) as run:

@@ -10,9 +10,9 @@ import pytest
 
 import nbmlops as nm
 from nbmlops.errors import UsageError
-from nbmlops.store.search import list_runs
-from nbmlops.tracking.guard import RunKilled, RunKilledForGood
-from nbmlops.tracking.memory import Memory
+from nbmlops.store.runs.queries import list_runs
+from nbmlops.tracking.resources.memory import Memory
+from nbmlops.tracking.resources.watchdog import RunKilled, RunKilledForGood
 
 LONG_S = 60
 
@@ -72,7 +72,7 @@ def test_memory_of_a_child_counts_and_the_child_is_interrupted_too(store):
 def test_pages_shared_with_a_forked_child_count_once():
     code = (
         "import os, time\n"
-        "from nbmlops.tracking.memory import Memory\n"
+        "from nbmlops.tracking.resources.memory import Memory\n"
         "x = b'1' * 300_000_000\n"
         "alone = Memory().measure()\n"
         "if os.fork() == 0: time.sleep(30)\n"

@@ -6,15 +6,20 @@ import sys
 
 import pytest
 
-from nbmlops.tracking._part import Part
-from nbmlops.tracking.disks import places
-from nbmlops.tracking.journal import Journal
-from nbmlops.tracking.records import record_of
-from nbmlops.tracking.spool import Opening, Spool, State, list_journals
+from nbmlops.tracking.journal.dirs import places
+from nbmlops.tracking.journal.reader import (
+    JournalReader,
+    RunHeader,
+    SyncState,
+    list_journals,
+)
+from nbmlops.tracking.journal.records import record_of
+from nbmlops.tracking.journal.segment import Segment
+from nbmlops.tracking.journal.writer import Journal
 
 
 def _opening(key="k" + "ab1" * 10 + "c"):
-    return Opening(
+    return RunHeader(
         key=key,
         name="it",
         experiment="e",
@@ -67,7 +72,7 @@ def test_entries_larger_than_a_part_and_more_than_one_holds(journal):
 
 def test_what_was_marked_as_sent_is_not_read_again(journal):
     _log(journal, 1, 2)
-    part = Part.read(journal.spool.part_paths()[0])
+    part = Segment.read(journal.spool.part_paths()[0])
     (_, end, _), _ = part.unsent(until=None, is_growing=False)
     part.mark(end)
     assert _steps(journal.spool) == [2]
@@ -88,7 +93,7 @@ def test_bytes_of_a_torn_record_do_not_make_an_entry(journal):
 
 def test_unsent_gives_whole_records_of_about_the_size_of_a_batch(journal):
     journal.append(b"".join(record_of(_metric(i)) for i in range(20_000)))
-    part = Part.read(journal.spool.part_paths()[0])
+    part = Segment.read(journal.spool.part_paths()[0])
     pieces = part.unsent(until=None, is_growing=False)
     assert all(body is not None for *_, body in pieces)
     assert 300_000 < pieces[-1][1] - pieces[0][0] <= 400_000
@@ -100,17 +105,17 @@ def test_disk_that_takes_no_more_is_left_for_another(project, monkeypatch, tmp_p
     elsewhere.mkdir()
     journal = Journal.create(project / ".nbmlops", _opening())
     _log(journal, 1)
-    make = Part.make
+    make = Segment.make
 
     def full(path, size):
         if path is not None and elsewhere not in path.parents:
             raise OSError(28, "No space left on device")
         return make(path, size)
 
-    monkeypatch.setattr(Part, "make", full)
+    monkeypatch.setattr(Segment, "make", full)
     journal.add("p", "x", "y" * 100_000)
     _log(journal, 3)
-    found = Spool(journal.spool.key, places(project / ".nbmlops"))
+    found = JournalReader(journal.spool.key, places(project / ".nbmlops"))
     assert [entry[0] for entry in found.unsent()] == ["m", "p", "m"]
     assert elsewhere in found.part_paths()[1].parents
     assert (elsewhere / f"nbmlops-{os.getuid()}").stat().st_mode & 0o77 == 0
@@ -154,8 +159,8 @@ print(sorted(m.value for m in connect().client.get_metric_history(run.run_id, "l
 _DIES_AT_EACH_STEP = """
 import itertools, os, sys
 from pathlib import Path
-from nbmlops.tracking.journal import Journal
-from nbmlops.tracking.spool import Opening
+from nbmlops.tracking.journal.writer import Journal
+from nbmlops.tracking.journal.reader import RunHeader
 
 def dies_at(step):
     steps = itertools.count()
@@ -169,7 +174,7 @@ opening = dict(name="it", experiment="e", tags={}, started_at_ms=1, store="",
 for step in itertools.count():
     if os.fork() == 0:
         dies_at(step)
-        Journal.create(Path(sys.argv[1]), Opening(key=f"k{step:031}", **opening))
+        Journal.create(Path(sys.argv[1]), RunHeader(key=f"k{step:031}", **opening))
         os._exit(0)
     if os.wait()[1] == 0:
         print(step)
@@ -190,5 +195,5 @@ def test_death_at_any_step_of_its_creation_leaves_no_journal_or_a_whole_one(proj
     assert f"k{int(done.stdout):031}" in {spool.key for spool in found}
     for spool in found:
         assert spool.opening().key == spool.key
-        assert spool.state() == State()
+        assert spool.state() == SyncState()
         assert spool.count_unsent() == 0

@@ -7,12 +7,12 @@ import nbformat
 import pytest
 
 from nbmlops._hashing import code_hash
-from nbmlops.pipeline.imports import facts_of
-from nbmlops.pipeline.notebook import parameters
-from nbmlops.pipeline.warm.scan import imports, why_a_kernel
-from nbmlops.tracking.capture import assigned_names
-from nbmlops.tracking.dataflow.syntax import parse
-from nbmlops.tracking.magics import magic_lines, to_python
+from nbmlops.execution.clients.imports import imports, why_a_kernel
+from nbmlops.execution.notebooks.code_dependencies import facts_of
+from nbmlops.execution.notebooks.notebook import parameters
+from nbmlops.tracking.provenance.dataflow.syntax import parse
+from nbmlops.tracking.provenance.magics import magic_lines, to_python
+from nbmlops.tracking.run.capture import assigned_names
 
 TEXT = '''note = """
 %matplotlib qt
@@ -83,7 +83,7 @@ def test_magics_among_such_text_are_found():
 
 def test_python_needs_no_ipython():
     code = (
-        "import sys; from nbmlops.tracking.magics import to_python;"
+        "import sys; from nbmlops.tracking.provenance.magics import to_python;"
         "to_python('import a\\nb = [a % 2, a != 3]  # so\\n'); assert not "
         "[m for m in sys.modules if m.partition('.')[0] == 'IPython']"
     )

@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 import nbmlops as nm
-from nbmlops.store import runs
-from nbmlops.store.search import get_run, list_runs
-from nbmlops.tracking.owner import SILENT_S, Owner
-from nbmlops.tracking.reaper import find_dead, reap
-from nbmlops.tracking.spool import list_journals
+from nbmlops.processes.process_id import SILENT_S, ProcessId
+from nbmlops.store.runs import runs
+from nbmlops.store.runs.queries import get_run, list_runs
+from nbmlops.tracking.journal.reader import list_journals
+from nbmlops.tracking.sync.recovery import find_dead, reap
 
 _TRACKS = """
 import sys, time
@@ -113,7 +113,7 @@ def test_own_run_is_left_alone(store):
 
 
 def test_reused_process_id_is_not_taken_for_the_owner():
-    me = Owner.me()
+    me = ProcessId.me()
     earlier = dataclasses.replace(me, started=str(int(me.started) - 1))
     assert not me.is_dead(heard_at=None, now=time.time())
     assert earlier.is_dead(heard_at=time.time(), now=time.time())
@@ -121,16 +121,16 @@ def test_reused_process_id_is_not_taken_for_the_owner():
 
 @pytest.mark.parametrize("changed", [{"host": "elsewhere"}, {"boot": "before"}])
 def test_process_elsewhere_or_before_a_reboot_is_judged_by_its_heartbeat(changed):
-    other = dataclasses.replace(Owner.me(), **changed)
+    other = dataclasses.replace(ProcessId.me(), **changed)
     assert not other.is_dead(heard_at=1000, now=1000 + SILENT_S)
     assert other.is_dead(heard_at=1000, now=1001 + SILENT_S)
     assert not other.is_dead(heard_at=None, now=1000)
 
 
 def test_owner_survives_its_tags():
-    me = Owner.me()
-    assert Owner.parse(me.kernel, me.boot) == me
-    assert Owner.parse("not ours", "") is None
+    me = ProcessId.me()
+    assert ProcessId.parse(me.kernel, me.boot) == me
+    assert ProcessId.parse("not ours", "") is None
 
 
 _ENDS_AT_ONCE = """
@@ -156,7 +156,7 @@ def test_a_kernel_that_ends_at_once_leaves_who_ends_the_runs_of_dead_ones(
 
 def test_the_process_of_a_reaper_asks_no_store_while_no_run_is_dead(store, tracking):
     asked = "import sys\nprint('mlflow' in sys.modules)"
-    code = f"from nbmlops.lifecycle.reaper_process import main\nmain()\n{asked}"
+    code = f"from nbmlops.lifecycle.recovery_process import main\nmain()\n{asked}"
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )

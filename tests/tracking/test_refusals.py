@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 import nbmlops as nm
-from nbmlops.store import datasets, runs
+from nbmlops.store import datasets
 from nbmlops.store.artifacts import read_file
-from nbmlops.store.search import get_run, list_runs
-from nbmlops.tracking.leaving import LeftRun
-from nbmlops.tracking.spool import list_journals
+from nbmlops.store.runs import runs
+from nbmlops.store.runs.queries import get_run, list_runs
+from nbmlops.tracking.journal.reader import list_journals
+from nbmlops.tracking.run.deferred import DeferredRun
 
 WIDE = pd.DataFrame(np.zeros((1, 25_000))).add_prefix("a column of the table ")
 NARROW = pd.DataFrame({"a": [1]})
@@ -99,14 +100,14 @@ def test_store_that_takes_nothing_is_no_refusal(store, monkeypatch):
 
 def test_attempts_that_many_processes_open_at_once_have_numbers_of_their_own(store):
     left = [
-        LeftRun(store, name="it", experiment="e", kind="step", source="s")
+        DeferredRun(store, name="it", experiment="e", kind="step", source="s")
         for _ in range(8)
     ]
     group = left[0].tags["nbmlops.attempt_of"]
     for run in left[1:]:  # as the processes of a sweep do, each counting for itself
         opening = run.spool.opening()
         opening.tags["nbmlops.attempt_of"] = group
-    send = sys.modules["nbmlops.tracking.syncing"].send_journal
+    send = sys.modules["nbmlops.tracking.sync.sync"].send_journal
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda run: send(store, run.spool), left))
     numbers = sorted(int(run.tags["nbmlops.attempt"]) for run in list_runs(store))

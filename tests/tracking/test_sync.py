@@ -6,11 +6,13 @@ import sys
 import pytest
 
 import nbmlops as nm
-from nbmlops.tracking import reaper
-from nbmlops.tracking.reaper import reap
-from nbmlops.tracking.spool import list_journals
+from nbmlops.tracking.journal.reader import list_journals
+from nbmlops.tracking.sync import recovery
+from nbmlops.tracking.sync.recovery import reap
 
-sync = sys.modules["nbmlops.tracking.syncing"]  # the package has a function of its name
+sync = sys.modules[
+    "nbmlops.tracking.sync.sync"
+]  # the package has a function of its name
 
 
 @pytest.mark.parametrize("moment", ["listed", "sorted"])
@@ -24,8 +26,8 @@ def test_journal_that_its_owner_sends_meanwhile_is_no_error(store, monkeypatch, 
         monkeypatch.setattr(sync, "list_journals", lambda home: found)
     else:
         monkeypatch.setattr(sync, "journals_of", lambda store: list(found))
-        monkeypatch.setattr(reaper, "journals_of", lambda store: list(found))
-        monkeypatch.setattr(reaper, "find_dead", lambda settings, now: found)
+        monkeypatch.setattr(recovery, "journals_of", lambda store: list(found))
+        monkeypatch.setattr(recovery, "find_dead", lambda settings, now: found)
     assert nm.sync().runs == ()
     assert reap(store) == ()
 

@@ -7,8 +7,8 @@ from filelock import FileLock
 
 import nbmlops as nm
 from nbmlops.processes import python_command
-from nbmlops.tracking.leaving import LeftRun
-from nbmlops.tracking.spool import list_journals
+from nbmlops.tracking.journal.reader import list_journals
+from nbmlops.tracking.run.deferred import DeferredRun
 
 
 def test_one_sends_one_waits_and_the_others_leave_at_once(store, project):
@@ -16,7 +16,7 @@ def test_one_sends_one_waits_and_the_others_leave_at_once(store, project):
     with FileLock(home / "sync.lock"):
         started = [
             subprocess.Popen(
-                python_command("nbmlops.tracking.sync_process"),
+                python_command("nbmlops.tracking.sync.worker"),
                 cwd=project,
             )
             for _ in range(4)
@@ -25,7 +25,7 @@ def test_one_sends_one_waits_and_the_others_leave_at_once(store, project):
         while sum(each.poll() is None for each in started) > 1:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        run = LeftRun(
+        run = DeferredRun(
             store, name="late", experiment="main", kind="step", source="a.ipynb"
         )
         run.log(loss=0.5)

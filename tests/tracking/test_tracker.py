@@ -12,7 +12,7 @@ from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
 from nbmlops.store.datasets import list_datasets
-from nbmlops.store.search import get_run, list_runs
+from nbmlops.store.runs.queries import get_run, list_runs
 
 
 def _only_run():

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 import nbmlops as nm
+from nbmlops.processes.process_id import ProcessId, boot
 from nbmlops.store.artifacts import list_sizes, read_file
-from nbmlops.store.search import list_runs
-from nbmlops.tracking.delivery import Delivery
-from nbmlops.tracking.journal import Journal
-from nbmlops.tracking.owner import Owner, boot
-from nbmlops.tracking.reaper import reap
-from nbmlops.tracking.records import record_of
-from nbmlops.tracking.spool import Opening, list_journals, list_unreadable
-from nbmlops.tracking.syncing import store_hash
+from nbmlops.store.runs.queries import list_runs
+from nbmlops.tracking.journal.reader import RunHeader, list_journals, list_unreadable
+from nbmlops.tracking.journal.records import record_of
+from nbmlops.tracking.journal.writer import Journal
+from nbmlops.tracking.sync.recovery import reap
+from nbmlops.tracking.sync.sync import store_hash
+from nbmlops.tracking.sync.uploader import JournalUploader
 
 KEY = "k" + "0" * 31
 
@@ -24,14 +24,14 @@ KEY = "k" + "0" * 31
 @pytest.fixture
 def journal(store):
     """Return the journal of a run whose process is gone."""
-    opening = Opening(
+    opening = RunHeader(
         key=KEY,
         name="theirs",
         experiment="e",
         tags={"nbmlops.attempt_of": "group"},
         started_at_ms=1_000_000,
         store=store_hash(store),
-        kernel=dataclasses.replace(Owner.me(), started="1").kernel,
+        kernel=dataclasses.replace(ProcessId.me(), started="1").kernel,
         boot=boot(),
     )
     return Journal.create(store.settings.home, opening)
@@ -253,9 +253,9 @@ def test_file_that_was_sent_is_there_until_that_is_noted(store, journal, monkeyp
     kept = journal.keep(lambda at: (at / "note.txt").write_text("here"))
     journal.add("file", str(kept / "note.txt"), "notes")
     journal.add("end", "FINISHED", 2_000_000)
-    delivery = Delivery(store, journal.spool)
+    delivery = JournalUploader(store, journal.spool)
     with monkeypatch.context() as patch:
-        patch.setattr("nbmlops.tracking._part.Part.mark", lambda *_: 1 / 0)
+        patch.setattr("nbmlops.tracking.journal.segment.Part.mark", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             delivery.advance()
     (sent,) = nm.sync().runs

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from nbmlops.config import load_settings
 from nbmlops.store import connect
-from nbmlops.tracking import open_run
+from nbmlops.tracking.run.start import open_run
 from tests.ui.conftest import PICTURES
 
 pytestmark = pytest.mark.ui

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from nbmlops.config import load_settings
 from nbmlops.store import connect
-from nbmlops.store.search import list_runs
+from nbmlops.store.runs.queries import list_runs
 from tests.ui.conftest import PICTURES
 
 pytestmark = [pytest.mark.ui, pytest.mark.kernel]

@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from nbmlops.config import load_settings
 from nbmlops.store import connect
-from nbmlops.store.search import list_runs
+from nbmlops.store.runs.queries import list_runs
 from tests.notebooks import write_notebook
 from tests.ui.conftest import PICTURES, folders_in, serving
 from tests.ui.lab import WORK_S

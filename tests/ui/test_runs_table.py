@@ -5,7 +5,8 @@ import pytest
 from playwright.sync_api import expect
 
 from nbmlops.config import load_settings
-from nbmlops.store import connect, runs
+from nbmlops.store import connect
+from nbmlops.store.runs import runs
 from tests.ui.conftest import PICTURES
 
 pytestmark = pytest.mark.ui

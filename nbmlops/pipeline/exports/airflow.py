@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nbmlops.config import Settings
 from nbmlops.entities import PipelineSpec, Step
-from nbmlops.pipeline.exports.words import crons_of, limit_s
+from nbmlops.pipeline.exports.command import crons_of, limit_s
 
 _HEAD = '''
 import subprocess

@@ -10,9 +10,9 @@ from pathlib import Path
 from nbmlops.config import Settings
 from nbmlops.entities import Exported, PipelineSpec
 from nbmlops.errors import ConflictError, UsageError, did_you_mean
+from nbmlops.execution.notebooks.output_file import write_whole
 from nbmlops.pipeline.exports import airflow, github
-from nbmlops.pipeline.exports.words import words_of
-from nbmlops.pipeline.output import write_whole
+from nbmlops.pipeline.exports.command import words_of
 
 TARGETS = {"airflow": airflow.write, "github": github.write}
 """What writes the text for each tool."""

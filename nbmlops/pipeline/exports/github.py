@@ -15,7 +15,7 @@ import yaml
 from nbmlops.config import Settings
 from nbmlops.entities import PipelineSpec, Step
 from nbmlops.errors import UsageError
-from nbmlops.pipeline.exports.words import crons_of, limit_s
+from nbmlops.pipeline.exports.command import crons_of, limit_s
 
 _CACHE = ".nbmlops/cache"
 _SECRETS = ("MLFLOW_TRACKING_URI", "NBMLOPS_CACHE_KEY")

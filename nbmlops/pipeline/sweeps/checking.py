@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from nbmlops.errors import NbmlopsError, UsageError
-from nbmlops.pipeline.annotations import parse, wants_float
-from nbmlops.pipeline.parameters import Parameter, check_parameters, told
-from nbmlops.pipeline.templates import has_template
+from nbmlops.execution.parameters.annotations import parse, wants_float
+from nbmlops.execution.parameters.parameters import Parameter, check_parameters, told
+from nbmlops.pipeline.spec.templates import has_template
 
 _MOST_TOLD = 20
 

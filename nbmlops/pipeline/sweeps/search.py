@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import Mode, Step, StepReport
 from nbmlops.errors import UsageError, did_you_mean
-from nbmlops.pipeline.sweeps.memory import Memory, Remembered
+from nbmlops.pipeline.runner.messages import Watch
+from nbmlops.pipeline.runner.step_runs import StepRun
+from nbmlops.pipeline.sweeps.history import Remembered, SearchHistory
+from nbmlops.pipeline.sweeps.progress import Tally
 from nbmlops.pipeline.sweeps.space import Space
-from nbmlops.pipeline.sweeps.tally import Tally
-from nbmlops.pipeline.tasks import Watch
-from nbmlops.pipeline.units import Unit
-from nbmlops.tracking.watched import read_steps
+from nbmlops.tracking.run.pruning import read_steps
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -85,11 +85,11 @@ class Search:
         space: Space,
         plan: Plan,
         *,
-        memory: Memory,
+        memory: SearchHistory,
         folder: Path,
         tally: Tally,
     ) -> None:
-        self.units: list[Unit] = []
+        self.units: list[StepRun] = []
         self.is_late = False
         self._step, self._space, self._plan = step, space, plan
         self._memory, self._folder, self._tally = memory, folder, tally
@@ -137,7 +137,7 @@ class Search:
             metrics=each.metrics,
         )
 
-    def next(self) -> Unit | None:
+    def next(self) -> StepRun | None:
         """Return the next set, while there is time and not all are asked for."""
         n = len(self.units) + len(self.pruned_before)
         self.is_late = n < self._most and time.monotonic() > self._end
@@ -146,7 +146,7 @@ class Search:
         trial = self._study.ask(self._space.distributions)
         folder = self._folder / str(trial.number)
         folder.mkdir(parents=True, exist_ok=True)
-        unit = Unit(
+        unit = StepRun(
             step=self._step,
             combo=self._space.decode(trial.params),
             label=str(trial.number),
@@ -160,7 +160,7 @@ class Search:
     def _stop(self) -> None:
         self._is_over = True
 
-    def told(self, unit: Unit, report: StepReport) -> None:
+    def told(self, unit: StepRun, report: StepReport) -> None:
         """Have Optuna know what became of a run."""
         from optuna.trial import TrialState
 

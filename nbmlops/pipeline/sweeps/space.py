@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import DependencyError
-from nbmlops.pipeline.annotations import parse, wants_float
+from nbmlops.execution.parameters.annotations import parse, wants_float
 from nbmlops.pipeline.sweeps.checking import Checker
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nbmlops.tracking.autolog.callers import WATCH_FILE, Origin, origin_of
+from nbmlops.tracking.autolog.call_origin import WATCH_FILE, Origin, origin_of
 
 if TYPE_CHECKING:
     from nbmlops.tracking.autolog.training import Training
@@ -63,11 +63,11 @@ class Listener(Protocol):
     def trained(self, training: Training) -> None:
         """Take note of a booster that was trained, or failed to be."""
 
-    def stand_aside(self) -> None:
+    def disable(self) -> None:
         """Take note that another logger has taken over."""
 
 
-def unseen(function: Any) -> Any:  # noqa: ANN401
+def hide_from_warnings(function: Any) -> Any:  # noqa: ANN401
     """Return a function with the frames of which warnings pass over."""
     function.__code__ = _masked(function.__code__)
     return function
@@ -78,7 +78,7 @@ def _masked(code: CodeType) -> CodeType:
     return code.replace(co_filename=WATCH_FILE)
 
 
-def _stand_in(watched: Watched, *, is_counted: bool) -> Any:  # noqa: ANN401
+def _stand_in(watched: MethodProxy, *, is_counted: bool) -> Any:  # noqa: ANN401
     """Return the function that stands in for a method when the user calls it."""
     original, method, watch = watched.original, watched.method, watched.watch
     is_function = isinstance(original, FunctionType)
@@ -104,10 +104,10 @@ def _stand_in(watched: Watched, *, is_counted: bool) -> Any:  # noqa: ANN401
                 listener.end(call, result)
         return result
 
-    return unseen(around)
+    return hide_from_warnings(around)
 
 
-class Watched:
+class MethodProxy:
     """A method of estimators that tells the listener when the user calls it."""
 
     def __init__(self, original: Any, method: str, watch: Watch) -> None:  # noqa: ANN401
@@ -128,7 +128,7 @@ class Watched:
         caller = sys._getframe(1)
         if estimator is None:
             if origin_of(caller.f_code.co_filename) is Origin.MLFLOW:
-                self.watch.stand_aside()  # its autolog has come to patch the class
+                self.watch.disable()  # its autolog has come to patch the class
             return bound
         is_counted = listener.expects(self.method, estimator, caller)
         if is_counted is None:

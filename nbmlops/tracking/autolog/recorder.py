@@ -14,10 +14,10 @@ from types import FrameType
 from typing import Any
 
 from nbmlops.store import fluent
-from nbmlops.tracking.autolog.callers import Origin, is_first_call, origin_of
+from nbmlops.tracking.autolog.call_origin import Origin, is_first_call, origin_of
 from nbmlops.tracking.autolog.fits import Fit, Score
 from nbmlops.tracking.autolog.methods import FITS, PREDICTIONS
-from nbmlops.tracking.autolog.texts import (
+from nbmlops.tracking.autolog.param_repr import (
     brief,
     changed_params,
     kind_of,
@@ -27,9 +27,9 @@ from nbmlops.tracking.autolog.texts import (
 )
 from nbmlops.tracking.autolog.training import Training
 from nbmlops.tracking.autolog.watch import WATCH
-from nbmlops.tracking.clock import elapsed_ns
-from nbmlops.tracking.ending import status_of
-from nbmlops.tracking.failures import error_text
+from nbmlops.tracking.journal.clock import elapsed_ns
+from nbmlops.tracking.run.failures import error_text
+from nbmlops.tracking.run.status import status_of
 
 MAX_FITS = 20
 """Fits that are recorded, of models and of other estimators each."""
@@ -72,7 +72,7 @@ class Recorder:
         """Listen no more; `start` goes on where it was left."""
         WATCH.remove(self)
 
-    def stand_aside(self) -> None:
+    def disable(self) -> None:
         """Leave this run to MLflow's autolog."""
         self.is_aside = True
         self.fits.clear()

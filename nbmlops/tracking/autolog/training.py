@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from nbmlops.tracking.clock import elapsed_ns
+from nbmlops.tracking.journal.clock import elapsed_ns
 
 LIBRARIES = ("xgboost", "lightgbm")
 

@@ -18,16 +18,16 @@ from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal
 
-from nbmlops.tracking.arrivals import Arrivals
-from nbmlops.tracking.autolog.callers import Origin, origin_of
+from nbmlops.tracking.autolog.call_origin import Origin, origin_of
 from nbmlops.tracking.autolog.methods import (
     FITS,
     PREDICTIONS,
     Listener,
-    Watched,
-    unseen,
+    MethodProxy,
+    hide_from_warnings,
 )
 from nbmlops.tracking.autolog.training import LIBRARIES, Training
+from nbmlops.tracking.import_hook import PostImportHook
 
 _METHODS = (*FITS, *PREDICTIONS, "score")
 _BASE, _METRICS = "sklearn.base", "sklearn.metrics"
@@ -63,17 +63,17 @@ class Watch:
         if self.listener is None:
             self._restore()
 
-    def stand_aside(self) -> None:
+    def disable(self) -> None:
         """Leave the classes to another logger, for good."""
         for listener in list(self._listeners):
-            listener.stand_aside()
+            listener.disable()
             self.remove(listener)
 
     def _install(self) -> None:
         modules = (_BASE, _METRICS, _VALIDATION, *LIBRARIES)
         awaited = [name for name in modules if name not in sys.modules]
         if awaited:
-            finder = Arrivals(awaited, self._arrived)
+            finder = PostImportHook(awaited, self._arrived)
             self._undo.append(lambda: _remove(sys.meta_path, finder))
             sys.meta_path.insert(0, finder)
         for name in set(modules).difference(awaited):
@@ -111,8 +111,8 @@ class Watch:
                     with contextlib.suppress(TypeError, AttributeError):
                         setattr(cls, method, watched)
 
-    def _watched(self, original: Any, method: str) -> Watched | None:  # noqa: ANN401
-        if isinstance(original, Watched):  # a copy of a class, as of `dataclass`
+    def _watched(self, original: Any, method: str) -> MethodProxy | None:  # noqa: ANN401
+        if isinstance(original, MethodProxy):  # a copy of a class, as of `dataclass`
             return original
         is_plain = isinstance(original, FunctionType)
         if not is_plain and type(original).__name__ != "_AvailableIfDescriptor":
@@ -124,7 +124,7 @@ class Watch:
             if isinstance(innermost, FunctionType):
                 code = innermost.__code__
                 self.fit_codes[id(code)] = code
-        return Watched(original, method, self)
+        return MethodProxy(original, method, self)
 
     def _watch_subclassing(self, base: Any) -> None:  # noqa: ANN401
         original = base.__dict__.get("__init_subclass__")
@@ -173,7 +173,7 @@ class Watch:
                 cell.cell_contents = original
 
         self._undo.append(undo)
-        cell.cell_contents = unseen(around)
+        cell.cell_contents = hide_from_warnings(around)
 
     def _watch_training(self, library: Any) -> None:  # noqa: ANN401
         original = library.train
@@ -204,7 +204,7 @@ class Watch:
             if library.train is ours:
                 library.train = original
 
-        ours = unseen(train)
+        ours = hide_from_warnings(train)
         self._undo.append(undo)
         library.train = ours
 
@@ -231,7 +231,7 @@ def _remove(items: list[Any], item: object) -> None:
         items.remove(item)
 
 
-def _unwatch(cls: type, watched: Watched) -> None:
+def _unwatch(cls: type, watched: MethodProxy) -> None:
     if cls.__dict__.get(watched.method) is watched:
         setattr(cls, watched.method, watched.original)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nbmlops.tracking.dataflow.order import Execution, out_of_order
-from nbmlops.tracking.dataflow.state import AnalysisState
-from nbmlops.tracking.magics import to_python
+from nbmlops.tracking.provenance.dataflow.order import Execution, out_of_order
+from nbmlops.tracking.provenance.dataflow.state import AnalysisState
+from nbmlops.tracking.provenance.magics import to_python
 
 QUICKSTART = Path(__file__).parents[3] / "notebooks" / "quickstart.ipynb"
 DRAWING = (

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nbmlops.tracking.dataflow.order import Execution, backward, out_of_order
-from nbmlops.tracking.dataflow.state import AnalysisState
+from nbmlops.tracking.provenance.dataflow.order import Execution, backward, out_of_order
+from nbmlops.tracking.provenance.dataflow.state import AnalysisState
 
 NAMES = ("a", "b", "c", "d")
 names = st.sampled_from(NAMES)

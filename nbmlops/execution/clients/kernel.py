@@ -1,0 +1,241 @@
+"""Papermill with the truth about each cell, one limit for all, and no kernel left over.
+
+Only imported when a notebook is to be run: papermill takes a second to import.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpecManager
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.util import ensure_async
+from papermill.clientwrap import PapermillNotebookClient
+
+from nbmlops.execution.cell_status import CellStatus, ExecutionObserver
+from nbmlops.execution.clients.outputs import storable
+from nbmlops.execution.outcome import (
+    ExecutionOutcome,
+    ExecutionStopped,
+    How,
+    first_line,
+    is_to_run,
+    last_words,
+    traceback_of,
+)
+
+_START_S = 60
+_OUTPUT_S = 60
+_GRACE_S = 3.0
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+
+class StepClient(PapermillNotebookClient):  # type: ignore[misc]
+    """Runs a notebook once, in a kernel of its own that is gone when `run` returns."""
+
+    def __init__(
+        self,
+        notebook: Any,  # noqa: ANN401
+        *,
+        kernel_name: str,
+        folder: Path,
+        env: Mapping[str, str],
+        timeout_s: float | None,
+        cell_timeout_s: float | None = None,
+        specs: KernelSpecManager,
+        on_failure: Callable[[], None],
+        keeper: ExecutionObserver | None = None,
+    ) -> None:
+        super().__init__(
+            CellStatus(notebook, keeper),
+            kernel_name=kernel_name,
+            timeout=cell_timeout_s,
+            iopub_timeout=_OUTPUT_S,
+            startup_timeout=_START_S,
+            resources={"metadata": {"path": str(folder)}},
+            log=_log,
+            on_cell_executed=_refuse_exit,
+        )
+        self._has_cell_limit = cell_timeout_s is not None
+        self._env = dict(env)
+        self._specs = specs
+        self._timeout_s = timeout_s
+        self._on_failure = on_failure
+        self._deadline: float | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_stopped = False
+        self._has_given = False
+        self._stopped = asyncio.Event()
+        self._is_answering = True
+        self._group: int | None = None
+
+    def run(self) -> ExecutionOutcome:
+        """Run the notebook to its end, whatever that is."""
+        return asyncio.run(self._run())
+
+    def stop(self) -> None:
+        """Interrupt the notebook, from any thread."""
+        self._is_stopped = True
+        with suppress(RuntimeError):  # the loop has closed: it has ended already
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._stopped.set)
+
+    async def _run(self) -> ExecutionOutcome:
+        self._loop = asyncio.get_running_loop()
+        if self._is_stopped:
+            self._stopped.set()
+        if self._timeout_s is not None:
+            self._deadline = self._loop.time() + self._timeout_s
+        index: int | None = None
+        self.nb_man.notebook_start()
+        with tempfile.TemporaryFile() as words:
+            try:
+                self.km = self.create_kernel_manager()
+                self.km.kernel_spec_manager = self._specs
+                await self._within(self._start(words.fileno()))
+                for index, cell in enumerate(self.nb.cells):
+                    await self._run_cell(index, cell)
+                self.set_widgets_metadata()
+                ending = ExecutionOutcome(how="finished")
+            except (
+                ExecutionStopped,
+                CellExecutionError,
+                TimeoutError,
+                RuntimeError,
+                OSError,
+            ) as e:
+                ending = self._ending(e, index if self._has_given else None, words)
+                self._on_failure()
+            finally:
+                await self._end_kernel()
+                self.nb_man.notebook_complete()
+        return ending
+
+    async def _start(self, words: int) -> None:
+        """Start the kernel; what it says beside its messages goes to a file."""
+        try:
+            await self.async_start_new_kernel(env=self._env, stdout=words, stderr=words)
+        finally:
+            provisioner = self.km and self.km.provisioner
+            group, pid = (getattr(provisioner, name, None) for name in ("pgid", "pid"))
+            self._group = group if group == pid else None
+        await self.async_start_new_kernel_client()
+        info = await self.async_wait_for_reply(self.kc.kernel_info())
+        self.nb.metadata["language_info"] = info["content"]["language_info"]
+
+    async def _run_cell(self, index: int, cell: Any) -> None:  # noqa: ANN401
+        if not is_to_run(cell):
+            self.nb_man.cell_passed(cell, index)
+            return
+        self._check_time()
+        self.nb_man.cell_start(cell, index)
+        try:
+            self._check_time()  # whoever was told that it begins may have taken some
+            self._has_given = True
+            await self._within(self.async_execute_cell(cell, index), interrupt=True)
+        except BaseException:
+            self.nb_man.cell_exception(cell, index)
+            raise
+        finally:
+            self.nb_man.cell_complete(cell, index)
+
+    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:  # noqa: ANN401
+        """Take what a kernel says as papermill does, less what no notebook may hold."""
+        if "data" in msg["content"] and not msg["msg_type"].startswith("comm_"):
+            msg["content"]["data"] = storable(msg["content"]["data"])
+        return super().process_message(msg, cell, cell_index)
+
+    def _check_time(self) -> float | None:
+        """Return the seconds left, or cut the notebook off."""
+        if self._is_stopped:
+            raise ExecutionStopped("interrupted")
+        if self._deadline is None:
+            return None
+        left = self._deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            raise ExecutionStopped("timed out")
+        return left
+
+    async def _within(
+        self, work: Coroutine[Any, Any, object], *, interrupt: bool = False
+    ) -> None:
+        """Await ``work`` until the time is up or someone calls `stop`."""
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait(
+                {task, stopped},
+                timeout=self._check_time(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if task.done():
+                task.result()
+                return
+            self._is_answering = False
+            if interrupt:  # the traceback then tells where it hung
+                with suppress(RuntimeError):
+                    await ensure_async(self.km.interrupt_kernel())
+                await asyncio.wait({task}, timeout=_GRACE_S)
+                self._is_answering = task.done()
+            raise ExecutionStopped("interrupted" if stopped.done() else "timed out")
+        finally:
+            stopped.cancel()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _end_kernel(self) -> None:
+        self.shutdown_kernel = "graceful" if self._is_answering else "immediate"
+        try:
+            if self.km is not None:
+                await self._async_cleanup_kernel()
+        finally:
+            if self._group is not None and self._group != os.getpgid(0):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._group, signal.SIGKILL)
+
+    def _ending(
+        self,
+        error: Exception,
+        index: int | None,
+        words: Any,  # noqa: ANN401
+    ) -> ExecutionOutcome:
+        traceback = "" if index is None else traceback_of(self.nb.cells[index])
+        how: How = "raised"
+        reason = str(error)
+        match error:
+            case ExecutionStopped():
+                how = error.how
+            case CellExecutionError():
+                how = "exited" if error.ename == "SystemExit" else "raised"
+                reason = f"{error.ename}: {error.evalue}"
+            case DeadKernelError() if index is not None:
+                how = "died"
+            case TimeoutError() if self._has_cell_limit:
+                how = "timed out"
+            case RuntimeError() | OSError() if index is None:
+                how = "not started"
+        if how in ("died", "not started"):
+            self._is_answering = False
+            traceback = traceback or last_words(words)
+        return ExecutionOutcome(
+            how=how,
+            cell_index=index,
+            reason=first_line(reason),
+            traceback=traceback,
+        )
+
+
+def _refuse_exit(*, execute_reply: Any, **_: object) -> None:  # noqa: ANN401
+    """Stop after a cell that called ``exit()``: its kernel goes away by itself."""
+    payload = execute_reply["content"].get("payload") or []
+    if any(part.get("source") == "ask_exit" for part in payload):
+        raise ExecutionStopped("exited", "exit()")

@@ -1,0 +1,115 @@
+"""Interrupts held back until what runs has come to its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbmlops.execution.clients.fork_support import Client
+    from nbmlops.execution.outcome import ExecutionOutcome
+
+_LOOK_S = 0.2
+GiveUp = Callable[[], str]
+"""Says why what runs is not to go on; nothing while it may."""
+
+
+class Interrupts:
+    """Counts signals instead of raising them, in the main thread.
+
+    Entering it gives a file that is readable when one came.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> int:
+        self._readable, self._writable = os.pipe()
+        os.set_blocking(self._writable, False)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                    self._before[number] = signal.signal(number, self._note)
+        return self._readable
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._readable)
+        os.close(self._writable)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.count += 1 if number == signal.SIGINT else 2
+        with suppress(OSError):
+            os.write(self._writable, b"!")
+
+
+def run_interruptibly(
+    client: Client, give_up: GiveUp | None = None
+) -> tuple[ExecutionOutcome, KeyboardInterrupt | None]:
+    """Run a notebook in a thread, so that this one can be interrupted meanwhile."""
+    ending: ExecutionOutcome | None = None
+    interrupt: KeyboardInterrupt | None = None
+    why = ""
+    with ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool:
+        try:
+            future = pool.submit(client.run)
+            while ending is None:
+                try:
+                    if wait([future], _LOOK_S if give_up else None).done:
+                        ending = future.result()
+                    elif give_up and not why and (why := give_up()):
+                        client.stop()
+                except KeyboardInterrupt as error:
+                    interrupt = interrupt or error
+                    client.stop()
+        finally:
+            client.stop()
+    if why and interrupt is None and ending.how != "finished":
+        ending = replace(ending, how="given up", reason=why)
+    return ending, interrupt
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Have SIGTERM and SIGHUP interrupt the block first, and then do what they do.
+
+    Without it a step that is told to go away would leave its kernel to itself and its
+    run open. Only the main thread can set this up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        caught.append(number)
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    replaced = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in replaced:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number in replaced:
+            signal.signal(number, signal.SIG_DFL)
+        if caught:
+            signal.raise_signal(caught[0])

@@ -1,0 +1,160 @@
+"""The parent of warm runs for an environment, started when it is wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import site
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nbmlops.forkserver.registry import make_room
+from nbmlops.forkserver.runtime_dir import (
+    POLL_S,
+    START_S,
+    ForkUnavailable,
+    home_of,
+    is_alive,
+    locked,
+    make_private,
+    say,
+)
+from nbmlops.processes import python_environ
+
+_HOST = Path(__file__).parent / "host"
+# What may change how a module is when it has been imported, or how it is loaded.
+_PREFIXES = (
+    *("PYTHON", "LD_", "OMP_", "MKL_", "OPENBLAS_", "GOTO_", "BLIS_", "KMP_", "GOMP_"),
+    *("NUMEXPR_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "MALLOC_", "JE_", "MPLBACKEND"),
+    *("MPLCONFIG", "IPYTHON", "JUPYTER_CONFIG", "LANG", "LC_", "TZ", "SCIPY_"),
+    *("PATH", "HOME", "XDG_", "SHELL", "SSL_", "SKLEARN_", "PANDAS_"),
+)
+_BY_SKLEARN = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")  # set when it is imported
+_PRELOAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+}
+
+
+class ForkServer:
+    """The parent for an environment, started when it is wanted."""
+
+    def __init__(
+        self, environ: Mapping[str, str], *, idle_s: float, module: str = ""
+    ) -> None:
+        self._environ = environ
+        self._idle_s = idle_s
+        self._module = module
+        self.folder = home_of(environ) / _key(environ, module)
+
+    def begin(self) -> None:
+        """Start it where there is none, without waiting until it has imported."""
+        make_private(self.folder)
+        if not is_alive(self.folder):
+            self._start()
+
+    def ask(self, run: Path) -> None:
+        """Have the parent look at the folder of a run; start it where there is none."""
+        request = f"run {run.name}\n".encode()
+        until = time.monotonic() + START_S
+        while time.monotonic() < until:
+            if say(self.folder, request):
+                return
+            if not is_alive(self.folder):
+                self._start()
+            time.sleep(POLL_S)
+        raise ForkUnavailable(f"its parent did not start: see {self.folder / 'log'}")
+
+    def runs(self) -> Path:
+        """Return the folder in which the folders of runs are."""
+        make_private(self.folder)
+        return make_private(self.folder / "runs")
+
+    def _start(self) -> None:
+        with locked(self.folder / "start.lock"):
+            if is_alive(self.folder):
+                return
+            wanted = {
+                "idle_s": self._idle_s,
+                "started_at": datetime.now(UTC).isoformat(),
+                "module": self._module,
+            }
+            (self.folder / "wanted.json").write_text(json.dumps(wanted))
+            make_room(self.folder.parent, self.folder)
+            for name in ("about.json", "control"):  # of one that was killed
+                (self.folder / name).unlink(missing_ok=True)
+            subprocess.run(  # noqa: S603
+                # Without -P, which IPython asks for in each fork, to import or not
+                # from its notebook's folder. What Python puts on the path is _HOST.
+                [sys.executable, str(_HOST), str(self.folder)],
+                env=_of_parent(self._environ),
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+            until = time.monotonic() + START_S
+            while not (self.folder / "control").exists():
+                if time.monotonic() > until:
+                    break
+                time.sleep(POLL_S)
+
+
+def _key(environ: Mapping[str, str], module: str = "") -> str:
+    """Return what is the same for two runs only where one parent is good for both."""
+    paths = sysconfig.get_paths()
+    packages = {paths["purelib"], paths["platlib"], *site.getsitepackages()}
+    packages.add(site.getusersitepackages())
+    kinds = ("mnt", "pid", "net")
+    spaces: list[object] = [
+        Path(f"/proc/self/ns/{kind}").stat().st_ino for kind in kinds
+    ]
+    with suppress(OSError):
+        spaces.append(Path("/proc/self/cgroup").read_text())
+    told = [
+        module,
+        sys.executable,
+        sys.prefix,
+        sys.version,
+        sorted((path, _changed_at(path)) for path in packages),
+        _changed_at(_HOST),
+        sorted(os.getgroups()),
+        spaces,
+        sorted(_relevant(environ).items()),
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def _changed_at(path: str | Path) -> int:
+    try:
+        return os.stat(path).st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return 0
+
+
+def _relevant(environ: Mapping[str, str]) -> dict[str, str]:
+    found = {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(_PREFIXES) and name not in _BY_SKLEARN
+    }
+    if found.get("MPLBACKEND") == _PRELOAD["MPLBACKEND"]:
+        del found["MPLBACKEND"]  # what a kernel sets where nothing is
+    return found
+
+
+def _of_parent(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a parent: the runs' less what differs between them."""
+    of_a_run = ("NBMLOPS_", "MLFLOW_", "JPY_", "MPLBACKEND")
+    kept = {k: v for k, v in environ.items() if not k.startswith(of_a_run)}
+    kept["MLFLOW_DISABLE_TELEMETRY"] = "true"  # a thread; each run decides anew
+    kept = python_environ(kept, Path.cwd())
+    backend = environ.get("MPLBACKEND") or _PRELOAD["MPLBACKEND"]
+    return kept | _PRELOAD | {"MPLBACKEND": backend}

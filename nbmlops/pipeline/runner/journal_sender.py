@@ -1,0 +1,96 @@
+"""Journals brought into the store by a process that has loaded what that takes.
+
+A pipeline that has one step to run is not to wait for MLflow to load, which takes
+longer than most steps. The processes that its workers are forked from have loaded it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from nbmlops.config import Settings
+from nbmlops.engines.local import Process
+from nbmlops.errors import NbmlopsError
+from nbmlops.forkserver.runtime_dir import ForkUnavailable
+from nbmlops.forkserver.waiting import readable
+from nbmlops.pipeline.runner.messages import WORKER
+from nbmlops.store import Store, connect
+from nbmlops.tracking.run.deferred import DeferredRun
+
+_PATIENCE_S = 5.0
+_PATIENCE_WITH_TABLES_S = 120.0  # MLflow makes those of a database on first use
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendTask:
+    """The journal of a run, to be sent."""
+
+    settings: Settings
+    key: str
+
+
+class JournalSender:
+    """Has what runs are given sent by a process beside this one.
+
+    There is none where this process has loaded MLflow itself, or cannot have another
+    forked.
+    """
+
+    def __init__(
+        self, store: Store, environment: Callable[[], Mapping[str, str]]
+    ) -> None:
+        self._store, self._environment = store, environment
+        self._process: Process | None = None
+        self._is_given_up = False
+
+    def send(self, run: DeferredRun) -> bool:
+        """Have all sent that a run was given so far, and wait for it."""
+        process = self._process or self._begin()
+        if process is None:
+            return False
+        process.give(SendTask(settings=self._store.settings, key=run.key))
+        limit_s = _PATIENCE_S if self._store.is_served else _PATIENCE_WITH_TABLES_S
+        answer = None
+        if readable([process], limit_s):
+            answer = process.answer()
+        if not answer:  # it was killed, or the store keeps silent, or refuses
+            self.close()
+            return False
+        run.note_made(str(answer))
+        return True
+
+    def _begin(self) -> Process | None:
+        if "mlflow" not in sys.modules and not self._is_given_up:
+            with suppress(ForkUnavailable):
+                self._process = Process(WORKER, self._environment(), must_fork=True)
+        return self._process
+
+    def close(self) -> None:
+        """Let that process end; there is no other."""
+        self._is_given_up = True
+        if self._process is not None:
+            if self._process.task is not None:
+                self._process.kill()
+            self._process.close()
+            self._process = None
+
+
+def deliver(letter: SendTask) -> str:
+    """Send a journal, in the process that was forked for it."""
+    from nbmlops.tracking.journal.dirs import places
+    from nbmlops.tracking.journal.reader import JournalReader
+    from nbmlops.tracking.sync.sync import send_journal
+
+    try:
+        store = connect(letter.settings, must_answer=False)
+        sent = send_journal(
+            store, JournalReader(letter.key, places(letter.settings.home))
+        )
+    except NbmlopsError:
+        return ""
+    if sent is None:
+        return letter.key
+    return "" if sent.state == "kept" or sent.n_kept else sent.run_id

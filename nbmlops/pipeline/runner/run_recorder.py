@@ -1,0 +1,259 @@
+"""The MLflow run of a pipeline, and those of the steps that did not have to run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+from nbmlops._masking import mask_tree
+from nbmlops.config import Settings
+from nbmlops.engines.local import OF_RUN, sweep
+from nbmlops.entities import PipelineReport, PipelineSpec, StepReport, to_json
+from nbmlops.errors import NbmlopsError, StoreError
+from nbmlops.execution.file_hashes import read_record, write_record
+from nbmlops.pipeline.runner.journal_sender import JournalSender
+from nbmlops.pipeline.runner.messages import KEY
+from nbmlops.processes.process_id import ProcessId
+from nbmlops.store import Store, fluent
+from nbmlops.store.runs.runs import PARENT
+from nbmlops.tracking.provenance.source import COMMIT, relative, source_tags
+from nbmlops.tracking.run.deferred import DeferredRun, send_beside
+from nbmlops.tracking.run.status import status_of
+from nbmlops.tracking.sync.sender import sender
+
+PIPELINE = "nbmlops.pipeline"
+"""Tag of a pipeline's run and of those of its steps: the file."""
+STEP = "nbmlops.step"
+CACHED_RUN = "nbmlops.cached_run"
+SELECTED = "nbmlops.selected."
+TOLD = "nbmlops.failed."
+"""Tags of a pipeline's run: the selected run of a grid; what failed with no run."""
+_GRACE_S = 2.0  # in which workers end what they do when their runner was killed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What the run of a pipeline, or of a sweep, is given at its end."""
+
+    files: Mapping[str, bytes]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def outcome_of(report: PipelineReport) -> Outcome:
+    """Return what became of the steps, as an artifact."""
+    document = json.dumps(mask_tree(to_json(report)), indent=2)
+    return Outcome(files={"nbmlops/pipeline.json": document.encode()})
+
+
+class RunRecorder:
+    """Records one run of a pipeline.
+
+    Nothing of MLflow is loaded before a step has to run.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        spec: PipelineSpec,
+        given: Mapping[str, object],
+        *,
+        kind: Literal["pipeline", "sweep"] = "pipeline",
+        outcome: Callable[[PipelineReport], Outcome] = outcome_of,
+    ) -> None:
+        self._store, self._spec = store, spec
+        self._outcome, self._file_tag = outcome, f"nbmlops.{kind}"
+        self.settings: Settings = store.settings
+        self._file = relative(Path(spec.path), self.settings.project)
+        self._tags = source_tags(self.settings.project, environ=os.environ) | {
+            "mlflow.source.type": "PROJECT" if kind == "pipeline" else "NOTEBOOK",
+            self._file_tag: self._file,
+        }
+        self._hits: list[DeferredRun] = []  # that are not on their way yet
+        self._courier = JournalSender(store, self.environment)
+        self._is_open = False
+        self._state: Path | None = None
+        self.has_orphans = _clear_up(self.settings.home)
+        self._run = DeferredRun(
+            store,
+            name=spec.name,
+            experiment=spec.experiment,
+            kind=kind,
+            source=self._file,
+            tags={k: v for k, v in self._tags.items() if k != "mlflow.source.name"},
+            params={**spec.params, **given},
+        )
+        fluent.note_experiment(store, spec.experiment)
+        if kind == "pipeline":
+            self._run.log_artifact(spec.path, "nbmlops")
+
+    @property
+    def run_id(self) -> str:
+        """The pipeline's run; while the store has not made it, its key."""
+        return self._run.run_id
+
+    @property
+    def folder(self) -> Path:
+        """Where to put what is of no use when the run has ended."""
+        return _scratch(self.settings.home, self._run.key)
+
+    def open(self) -> None:
+        """Have the run made in the store, since a step is about to run."""
+        if self._is_open:
+            return
+        self._is_open = True
+        if not self._courier.send(self._run):
+            self._run.send()
+            self._ship_hits()
+
+    def _ship_hits(self) -> None:
+        while self._hits:
+            self._hits.pop(0).ship()
+
+    def tend(self) -> None:
+        """Do what is to be done now and then while steps run."""
+        if self._is_open and not self._run.is_sent:
+            self._run.beat()
+            if self._hits and self._courier.send(self._hits[0]):
+                self._hits.pop(0)
+
+    def environment(self) -> dict[str, str]:
+        """Return what the processes of this run are told from others by."""
+        if self._state is None:
+            owner = ProcessId.me()
+            self._state = _state_folder(self.settings.home) / self._run.key
+            self._state.parent.mkdir(parents=True, exist_ok=True)
+            write_record(self._state, {"kernel": owner.kernel, "boot": owner.boot})
+        return {OF_RUN: self._run.key}
+
+    def context(self, unit: str, cache: str) -> dict[str, str]:
+        """Return the tags of a unit's run."""
+        commit = self._tags.get(COMMIT)
+        return ({COMMIT: commit} if commit else {}) | {
+            PARENT: self.run_id,
+            self._file_tag: self._file,
+            STEP: unit,
+            "nbmlops.cache": cache[:500],
+        }
+
+    def hit(self, report: StepReport, notebook: str | None, key: str) -> None:
+        """Record a unit whose result was kept, or that was given up before."""
+        folder = Path(self._spec.path).parent
+        source = relative(folder / notebook, self.settings.project) if notebook else ""
+        tags = {k: v for k, v in self._tags.items() if k != "mlflow.source.name"}
+        run = DeferredRun(
+            self._store,
+            name=report.step,
+            experiment=self._spec.experiment,
+            kind="step",
+            source=source or self._file,
+            tags=tags
+            | self.context(report.step, "hit")
+            | {CACHED_RUN: str(report.run_id), KEY: key},
+            params=report.params,
+        )
+        if report.state == "pruned":
+            run.end("KILLED", because=report.why)
+        else:
+            run.end("FINISHED")
+        self._hits.append(run)
+        if self._run.is_sent:
+            self._ship_hits()
+
+    def select(self, step: str, report: StepReport) -> None:
+        """Record which run of a grid the steps behind it see."""
+        self._run.log_tags({f"{SELECTED}{step}": f"{report.step} {report.run_id}"})
+
+    def tell(self, unit: str, problem: str) -> None:
+        """Record a failure that no run of its own tells of."""
+        name = sha256(unit.encode()).hexdigest()[:8]
+        self._run.log_tags({f"{TOLD}{name}": json.dumps([unit, problem[:5000]])})
+
+    def abandon(self, error: BaseException) -> None:
+        """End the run when the runner itself cannot go on."""
+        with suppress(NbmlopsError):
+            self._run.end(status_of(error), because=f"{type(error).__name__}: {error}")
+        self._clear()
+        self._courier.close()
+        if not self._run.is_sent:
+            send_beside(self.settings)
+
+    def end(self, report: PipelineReport) -> tuple[str, ...]:
+        """End the run, and return what the user should know."""
+        outcome = self._outcome(report)
+        for path, content in outcome.files.items():
+            self._run.log_bytes(content, path)
+        self._run.log_tags(outcome.tags)
+        self._run.log_metrics(outcome.metrics)
+        failed = [each for each in report.steps if each.state == "failed"]
+        because = failed[0].why if failed else ""
+        if report.status == "KILLED":
+            because = "KeyboardInterrupt: it was interrupted"
+        kept = self._run.end(report.status, because=because)
+        self._clear()
+        if not self._is_open:
+            send_beside(self.settings)
+            return ()
+        if not self._run.is_sent and not all(map(self._courier.send, self._left())):
+            self._ship_hits()
+            kept = self._run.send()
+        self._courier.close()
+        sender().flush_all()
+        if self.has_orphans:
+            from nbmlops.execution.recovery import reap
+
+            with suppress(StoreError):
+                reap(self._store)
+        return (str(kept),) if kept else ()
+
+    def _left(self) -> Iterator[DeferredRun]:
+        """Yield the runs that are not on their way yet, the pipeline's last."""
+        while self._hits:
+            yield self._hits[0]
+            self._hits.pop(0)
+        yield self._run
+
+    def _clear(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._state is not None:
+            self._state.unlink(missing_ok=True)
+
+
+def _scratch(home: Path, key: str) -> Path:
+    return home / "pipelines" / "watched" / key
+
+
+def _clear_up(home: Path) -> bool:
+    """End what runs that were killed have left running; return if there were any."""
+    folder = _state_folder(home)
+    if not folder.is_dir():
+        return False
+    dead = []
+    for path in folder.iterdir():
+        record = read_record(path)
+        owner = None
+        if isinstance(record, dict):
+            owner = ProcessId.parse(str(record.get("kernel")), str(record.get("boot")))
+        if owner is None or owner.is_dead(
+            heard_at=path.stat().st_mtime, now=time.time()
+        ):
+            dead.append(path)
+    if dead:
+        sweep(OF_RUN, [path.name for path in dead], grace_s=_GRACE_S)
+        for path in dead:
+            shutil.rmtree(_scratch(home, path.name), ignore_errors=True)
+            path.unlink(missing_ok=True)
+    return bool(dead)
+
+
+def _state_folder(home: Path) -> Path:
+    """Return the folder of the runs that have workers now, or were killed."""
+    return home / "pipelines" / "runs"

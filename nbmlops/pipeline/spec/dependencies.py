@@ -1,0 +1,269 @@
+"""Which steps come before which, and whether what passes between them is there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from pathlib import Path
+
+from nbmlops.entities import Step
+from nbmlops.errors import did_you_mean
+from nbmlops.pipeline.cache.outputs import find_link
+from nbmlops.pipeline.spec.globs import GLOB, PathPattern
+from nbmlops.pipeline.spec.templates import has_template, references
+from nbmlops.pipeline.spec.validation_context import (
+    NotebookSignature,
+    ValidationContext,
+)
+
+
+class Edges:
+    """Finds the needs of steps."""
+
+    def __init__(
+        self, ground: ValidationContext, looks: Mapping[str, NotebookSignature]
+    ) -> None:
+        self._ground, self._looks = ground, looks
+        self._steps = ground.draft.steps
+        self._folders: set[Path] = set()  # outputs that say so by a slash at the end
+
+    def order(self) -> tuple[Step, ...]:
+        """Return the steps in an order they can run in, their needs complete."""
+        made_by = self._outputs()
+        needs = {step.name: self._needs(step, made_by) for step in self._steps.values()}
+        return tuple(
+            replace(self._steps[name], needs=tuple(needs[name]))
+            for name in self._order(needs)
+        )
+
+    def _outputs(self) -> dict[Path, str]:
+        made_by: dict[Path, str] = {}
+        notebooks = {
+            Path(os.path.normpath(self._ground.folder / step.notebook))
+            for step in self._steps.values()
+            if step.notebook
+        }
+        for step in self._steps.values():
+            for output in step.outputs:
+                line = self._ground.draft.paths_of[step.name][output]
+                path = self._ground.inside(output, line)
+                if path is None:
+                    continue
+                kept = (
+                    self._ground.project / ".nbmlops",
+                    self._ground.project / ".git",
+                )
+                is_source = path in notebooks or path == self._ground.path
+                if is_source or any(path.is_relative_to(each) for each in kept):
+                    self._ground.fault(
+                        line, f"{output!r} is not to be written by a step."
+                    )
+                if GLOB.search(output):
+                    self._ground.fault(
+                        line, f"Output {output!r} is a pattern, not a file."
+                    )
+                if path in (
+                    self._ground.folder,
+                    self._ground.project,
+                ) or self._ground.path.is_relative_to(path):
+                    self._ground.fault(line, f"{output!r} holds the pipeline itself.")
+                if (link := find_link(path, self._ground.folder)) is not None:
+                    shown = os.path.relpath(link, self._ground.folder)
+                    self._ground.fault(
+                        line,
+                        f"Output {output!r} is behind the link {shown!r}: name where "
+                        "that leads.",
+                    )
+                other = _overlap(path, made_by)
+                if other is not None and other != step.name:
+                    self._ground.fault(
+                        line,
+                        f"Steps {other!r} and {step.name!r} both write {output!r}.",
+                    )
+                made_by.setdefault(path, step.name)
+                if output.endswith("/"):
+                    self._folders.add(path)
+        return made_by
+
+    def _needs(self, step: Step, made_by: Mapping[Path, str]) -> list[str]:
+        needs: dict[str, None] = {}
+        line = self._ground.line(step, "needs")
+        for name in step.needs:
+            if self._is_step(name, line, f"Step {step.name!r} needs"):
+                needs[name] = None
+        for text in step.inputs:
+            needs |= dict.fromkeys(self._makers(step, text, made_by))
+        for located in self._ground.draft.params_of[step.name].values():
+            for scalar in located.scalars():
+                if has_template(scalar.value):
+                    for name in self._template(step, scalar.value, scalar.line):
+                        needs[name] = None
+        if step.action is not None:
+            source = self._action_source(step)
+            if source is not None:
+                needs[source] = None
+        return list(needs)
+
+    def _is_step(self, name: str, line: int, what: str) -> bool:
+        if name in self._steps:
+            return True
+        self._ground.fault(
+            line, f"{what} {name!r}, which is no step.{did_you_mean(name, self._steps)}"
+        )
+        return False
+
+    def _makers(self, step: Step, text: str, made_by: Mapping[Path, str]) -> list[str]:
+        """Return the steps that make an input; a fault when nothing is there."""
+        line = self._ground.draft.paths_of[step.name][text]
+        path = self._ground.inside(text, line, is_input=True)
+        if path is None:
+            return []
+        pattern = PathPattern(self._ground.folder, text)
+        makers: dict[str, None] = {}
+        possible: dict[str, None] = {}
+        for made, maker in made_by.items():
+            is_near = pattern.may_fit_below(made)
+            is_sure = pattern.base.is_relative_to(made) or pattern.fits(made)
+            if is_sure or (is_near and made in self._folders):
+                makers[maker] = None
+            elif is_near and not made.suffix:  # a folder, as far as its name says
+                possible[maker] = None
+            elif is_near and made.is_dir():
+                self._ground.fault(
+                    line,
+                    f"{text!r} may fit files below {made.name!r}, a folder with a "
+                    f"suffix that {maker!r} writes: end that output with a slash.",
+                )
+        if step.name in makers:
+            self._ground.fault(
+                line, f"Step {step.name!r} reads {text!r}, which it writes."
+            )
+        for other in map(self._steps.__getitem__, makers):
+            if other.grid and other.select is None and other.name != step.name:
+                self._ground.fault(
+                    line,
+                    f"{text!r} is written by each run of the grid of {other.name!r}: "
+                    "it needs a select.",
+                )
+        if not (makers or possible or any(pattern.files())):
+            near = did_you_mean(
+                path.name,
+                [p.name for p in (*_siblings(path), *made_by)],
+            )
+            what = "No file fits" if pattern.is_glob else "No file"
+            self._ground.fault(line, f"{what} {text!r}.{near}")
+        return [name for name in makers | possible if name != step.name]
+
+    def _action_source(self, step: Step) -> str | None:
+        action = step.action
+        assert action is not None  # noqa: S101
+        line = self._ground.line(step, action.kind)
+        name = action.source
+        if name is None and action.kind == "deploy" and "model" not in action.options:
+            found = [
+                other.name
+                for other in self._steps.values()
+                if other.action is not None and other.action.kind == "register"
+            ]
+            if len(found) != 1:
+                self._ground.fault(
+                    line, "The deploy does not say what: give `from` or `model`."
+                )
+                return None
+            name = found[0]
+            self._steps[step.name] = replace(step, action=replace(action, source=name))
+        if name is None or not self._is_step(name, line, f"The {action.kind} is from"):
+            return None
+        other = self._steps[name]
+        wanted = "register" if action.kind == "deploy" else None
+        if (other.action.kind if other.action else None) != wanted:
+            what = "a step that registers" if wanted else "a notebook"
+            self._ground.fault(
+                line, f"The {action.kind} is from {name!r}, which is not {what}."
+            )
+        elif other.grid and other.select is None:
+            self._ground.fault(line, f"Step {name!r} has a grid: it needs a select.")
+        return name
+
+    def _template(self, step: Step, text: str, line: int) -> Iterator[str]:
+        """Yield the steps that the templates of a text name."""
+        found = list(references(text))
+        if text.count("${{") != len(found):
+            self._ground.fault(line, f"A template in {text[:60]!r} has no end.")
+        for reference in found:
+            if (problem := reference.fault()) is not None:
+                self._ground.fault(line, problem)
+                continue
+            name = reference.step
+            if not self._is_step(name, line, "The template names"):
+                continue
+            yield name
+            other = self._steps[name]
+            if other.grid and other.select is None:
+                self._ground.fault(
+                    line, f"Step {name!r} has a grid: it needs a select."
+                )
+            known: Iterable[str] | None = None
+            first = reference.name.partition(".")[0]
+            look = self._looks.get(name)
+            if reference.kind == "params" and look is not None:
+                known = look.declared or {}
+            elif reference.kind == "values":
+                if other.action is not None:
+                    known = {"register": ("version", "model"), "deploy": ("url",)}[
+                        other.action.kind
+                    ]
+                elif look is not None and "*" not in look.emitted:
+                    known = look.emitted
+            if known is not None and first not in known:
+                near = did_you_mean(first, known)
+                says = f"emits no {first!r}" if reference.kind == "values" else (
+                    f"has no param {first!r}"
+                )  # fmt: skip
+                self._ground.fault(line, f"Step {name!r} {says}.{near}")
+
+    def _order(self, needs: Mapping[str, list[str]]) -> list[str]:
+        left = {name: set(before) for name, before in needs.items()}
+        while True:
+            try:
+                order = list(TopologicalSorter(left).static_order())
+            except CycleError as error:
+                around: list[str] = error.args[1]
+                first = min(around, key=lambda name: self._steps[name].line)
+                turned = [*around[:-1], *around[:-1]]
+                at = turned.index(first)
+                shown = [*reversed(turned[at + 1 : at + len(around) - 1]), first]
+                self._ground.fault(
+                    self._steps[first].line,
+                    f"The steps go round in a circle: {' -> '.join([first, *shown])}.",
+                )
+                for one, other in pairwise(around):
+                    left[one].discard(other)
+                    left[other].discard(one)
+            else:
+                break
+        place = {name: n for n, name in enumerate(self._steps)}
+        done: list[str] = []
+        waiting = sorted(order, key=place.__getitem__)
+        while waiting:  # the order of the file, as far as it can be kept
+            ready = next(name for name in waiting if left[name] <= set(done))
+            done.append(ready)
+            waiting.remove(ready)
+        return done
+
+
+def _overlap(path: Path, made_by: Mapping[Path, str]) -> str | None:
+    for other, name in made_by.items():
+        if path.is_relative_to(other) or other.is_relative_to(path):
+            return name
+    return None
+
+
+def _siblings(path: Path) -> list[Path]:
+    try:
+        return sorted(path.parent.iterdir())[:1000]
+    except OSError:
+        return []

@@ -1,0 +1,82 @@
+"""A pipeline with other values for some of its params."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from nbmlops.entities import PipelineSpec, Step
+from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
+from nbmlops.execution.parameters.parameters import check_parameters, refuse_other
+from nbmlops.pipeline.spec.templates import has_template
+from nbmlops.pipeline.spec.validation_context import NotebookSignature
+
+
+def override(
+    spec: PipelineSpec,
+    looks: Mapping[str, NotebookSignature],
+    params: Mapping[str, object],
+) -> PipelineSpec:
+    """Return the pipeline with some of its params set to other values."""
+    refuse_other(params)
+    problems: list[str] = []
+    steps = {step.name: step for step in spec.steps}
+    shared = dict(spec.params)
+    # Those of a step first: what it is given itself, it does not take from the file's.
+    for name, value in sorted(params.items(), key=lambda each: "." not in str(each[0])):
+        step_name, dot, param = str(name).partition(".")
+        if has_template(value):
+            problems.append(f"Parameter {name!r} has a template; in the file it can.")
+            continue
+        if not dot and name in shared:
+            shared[name] = value
+            for taker in takers_of(name, steps.values(), looks):
+                problems += _faults(looks, taker, name, value)
+            continue
+        if not dot or step_name not in steps:
+            known = [*shared, *(f"{s}.{p}" for s in steps for p in _names(looks, s))]
+            near = did_you_mean(str(name), known)
+            problems.append(f"No parameter {name!r}: write STEP.NAME.{near}")
+            continue
+        if faults := _faults(looks, step_name, param, value):
+            problems += faults
+            continue
+        step = steps[step_name]
+        grid = {axis: values for axis, values in step.grid.items() if axis != param}
+        given = {**step.params, param: value}
+        select = step.select if grid else None
+        steps[step_name] = replace(step, params=given, grid=grid, select=select)
+    if problems:
+        raise UsageError(" ".join(problems), fix="See the file's steps and params.")
+    return replace(spec, params=shared, steps=tuple(steps.values()))
+
+
+def takers_of(
+    name: str, steps: Iterable[Step], looks: Mapping[str, NotebookSignature]
+) -> Iterator[str]:
+    """Yield the steps that a param of the whole file is given to."""
+    for step in steps:
+        is_own = name in step.params or name in step.grid
+        if name in _names(looks, step.name) and not is_own:
+            yield step.name
+
+
+def _faults(
+    looks: Mapping[str, NotebookSignature], step: str, param: str, value: object
+) -> list[str]:
+    """Return why a step's notebook cannot take a value, at most one sentence."""
+    look = looks.get(step)
+    optional = {
+        each.name: replace(each, default_source=each.default_source or "...")
+        for each in ((look.declared if look else None) or {}).values()
+    }
+    try:
+        check_parameters(optional, {param: value})
+    except NbmlopsError as error:
+        return [f"Step {step!r}: {error.problem}"]
+    return []
+
+
+def _names(looks: Mapping[str, NotebookSignature], step: str) -> list[str]:
+    look = looks.get(step)
+    return list((look.declared if look else None) or ())

@@ -1,0 +1,160 @@
+"""YAML in which every value knows its line, and none is guessed to be a date."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from nbmlops.pipeline.spec.problems import Fault
+
+_DEEPEST = 40
+_MOST = 50_000
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes plain words as YAML 1.2 does: ``on`` is a word, and ``1e-3`` a number."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+
+def _resolve(kind: str, form: str, first: str) -> None:
+    tag = f"tag:yaml.org,2002:{kind}"
+    _Loader.add_implicit_resolver(tag, re.compile(f"^(?:{form})$"), list(first))
+
+
+_resolve("null", "~|null|Null|NULL|", "~nN")
+_Loader.yaml_implicit_resolvers[""] = [("tag:yaml.org,2002:null", re.compile("^$"))]
+_resolve("bool", "true|True|TRUE|false|False|FALSE", "tTfF")
+_resolve("int", "[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789")
+_resolve(
+    "float",
+    r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+    r"|[-+]?\.inf|\.nan",
+    "-+0123456789.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A value of the file and where it stands."""
+
+    value: Any
+    line: int
+
+    def plain(self) -> Any:  # noqa: ANN401 - whatever the file holds
+        """Return the value without the lines."""
+        match self.value:
+            case dict():
+                return {name: each.plain() for name, each in self.value.items()}
+            case list():
+                return [each.plain() for each in self.value]
+        return self.value
+
+    def scalars(self) -> Iterator[Located]:
+        """Yield the scalars in it."""
+        match self.value:
+            case dict():
+                for each in self.value.values():
+                    yield from each.scalars()
+            case list():
+                for each in self.value:
+                    yield from each.scalars()
+            case _:
+                yield self
+
+
+def read_located(text: str, faults: list[Fault]) -> Located | None:
+    """Return the one document in a text.
+
+    >>> read_located("on: 1e-3", []).plain()
+    {'on': 0.001}
+    """
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or str(error)
+        line = mark.line + 1 if mark else 1
+        faults.append(Fault(line, f"This is not YAML: {' '.join(problem.split())}."))
+        return None
+    except RecursionError:
+        faults.append(Fault(1, "This is nested too deep."))
+        return None
+    return None if node is None else _Walk(faults).located(node)
+
+
+class _Walk:
+    def __init__(self, faults: list[Fault]) -> None:
+        self._faults = faults
+        self._n = 0
+
+    def located(self, node: Any, line: int = 0, depth: int = 0) -> Located:  # noqa: ANN401
+        line = line or node.start_mark.line + 1
+        self._n += 1
+        if depth > _DEEPEST or self._n > _MOST:
+            if self._n != -1:
+                self._faults.append(Fault(line, "This is nested too deep or too long."))
+            self._n = _MOST
+            return Located(None, line)
+        match node:
+            case yaml.MappingNode(value=pairs):
+                return Located(self._mapping(pairs, depth), line)
+            case yaml.SequenceNode(value=items):
+                return Located([self.located(i, 0, depth + 1) for i in items], line)
+        return Located(self._scalar(node, line), line)
+
+    def _mapping(self, pairs: list[Any], depth: int) -> dict[str, Located]:
+        found: dict[str, Located] = {}
+        merged: dict[str, Located] = {}
+        for key, value in pairs:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                self._faults.append(Fault(line, "A key is not a plain word."))
+            elif key.value == "<<" and key.style is None:
+                merged = self._merged(value, line, depth) | merged
+            elif key.value in found:
+                first = found[key.value].line
+                problem = (
+                    f"The key {key.value!r} is there twice, first on line {first}."
+                )
+                self._faults.append(Fault(line, problem))
+            else:
+                found[key.value] = self.located(value, line, depth + 1)
+        return merged | found
+
+    def _merged(self, node: Any, line: int, depth: int) -> dict[str, Located]:  # noqa: ANN401
+        """Return what YAML's ``<<`` adds to a mapping: the first of several wins."""
+        value = self.located(node, line, depth + 1).value
+        found: dict[str, Located] = {}
+        for each in value if isinstance(value, list) else [Located(value, line)]:
+            if isinstance(each.value, dict):
+                found = each.value | found
+            else:
+                problem = "`<<` is not a mapping, nor a list of mappings."
+                self._faults.append(Fault(line, problem))
+        return found
+
+    def _scalar(self, node: Any, line: int) -> object:  # noqa: ANN401
+        text = str(node.value)
+        match node.tag.rpartition(":")[2]:
+            case "null":
+                return None
+            case "bool" if text.lower() in ("true", "false"):
+                return text.lower() == "true"
+            case "int" | "float" as kind:
+                try:
+                    if kind == "int":
+                        return int(text, 0 if text[:2] in ("0o", "0x") else 10)
+                    plain = text.lower().replace(".inf", "inf").replace(".nan", "nan")
+                    return float(plain)
+                except ValueError:  # an explicit tag on what is none, or 5000 digits
+                    self._faults.append(Fault(line, f"{text[:40]!r} is no number."))
+                    return None
+            case "str":
+                return text
+        self._faults.append(Fault(line, f"The tag {node.tag!r} is not known."))
+        return None

@@ -1,0 +1,55 @@
+"""``models``: registered models, their versions and aliases."""
+
+from __future__ import annotations
+
+from nbmlops import lifecycle
+from nbmlops.entities import ModelVersion, Page, RegisteredModel
+from nbmlops.server._request import Request
+from nbmlops.store.registry import registered_models, versions
+from nbmlops.store.runs.queries import get_run
+from nbmlops.store.runs.resolve import resolve_run
+
+
+def list_models(request: Request) -> Page[RegisteredModel]:
+    """Return a page of registered models."""
+    if request.found_store is None:
+        return Page(items=())
+    return registered_models.list_models(
+        request.found_store,
+        search=request.query.get("search", ""),
+        limit=request.limit,
+        page_token=request.page_token,
+    )
+
+
+def get_model(request: Request) -> RegisteredModel:
+    """Return one registered model."""
+    return registered_models.get_model(request.store, *request.names)
+
+
+def list_versions(request: Request) -> Page[ModelVersion]:
+    """Return a page of a model's versions."""
+    return versions.list_versions(
+        request.store,
+        *request.names,
+        limit=request.limit,
+        page_token=request.page_token,
+    )
+
+
+def create_version(request: Request) -> ModelVersion:
+    """Register the model of a run, and set an alias on the version."""
+    spec, experiment = request.body["run_id"], request.body["experiment"]
+    if spec == "latest" or spec.startswith("best:"):
+        run = resolve_run(request.store, spec, experiment=experiment, with_model=True)
+    else:
+        run = get_run(request.store, spec)
+    return lifecycle.register(
+        *request.names, run=run, alias=request.body["alias"], store=request.store
+    )
+
+
+def set_alias(request: Request) -> ModelVersion:
+    """Move an alias to a version."""
+    model, alias = request.names
+    return versions.set_alias(request.store, model, alias, request.body["version"])

@@ -1,0 +1,184 @@
+"""``pipelines`` and ``steps``: notebooks that run, planned, started and watched."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbmlops.entities import LiveRun, PlannedStep
+from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.execution.notebooks.notebook import (
+    check_parameters,
+    find_notebook,
+    parameters,
+    parse_text,
+    read_notebook,
+)
+from nbmlops.execution.parameters.fields import ParameterField, fields_of
+from nbmlops.execution.progress import reader
+from nbmlops.execution.progress.writer import folder_of, notebook_file
+from nbmlops.execution.recovery import read_growing
+from nbmlops.pipeline.background import launch, stop
+from nbmlops.pipeline.pipeline import Pipeline
+from nbmlops.pipeline.spec.problems import PipelineFileError
+from nbmlops.render.pipelines import lay_out
+from nbmlops.server._request import Request
+from nbmlops.server._route import Answer
+from nbmlops.server.resources.runs import read_notebook_of
+from nbmlops.store import Store, embedded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineStep:
+    """A step as it is drawn."""
+
+    name: str
+    does: str
+    notebook: str | None
+    needs: tuple[str, ...]
+    n_runs: int
+    line: int
+    column: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineView:
+    """A pipeline file, what a run of it would do, and its newest run."""
+
+    name: str
+    experiment: str
+    steps: tuple[PipelineStep, ...]
+    plan: tuple[PlannedStep, ...]
+    run: LiveRun | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepForm:
+    """What a notebook can be given."""
+
+    parameters: tuple[ParameterField, ...]
+    has_cell: bool
+    run: LiveRun | None
+
+
+def get_pipeline(request: Request) -> PipelineView:
+    """Return a pipeline with its plan; nothing of MLflow is loaded."""
+    loaded = _load(request, request.file)
+    cells = lay_out(loaded.spec)
+    return PipelineView(
+        name=loaded.spec.name,
+        experiment=loaded.spec.experiment,
+        steps=tuple(
+            PipelineStep(
+                name=step.name,
+                does=step.does,
+                notebook=step.notebook,
+                needs=step.needs,
+                n_runs=step.n_runs,
+                line=step.line,
+                column=cells[step.name][0],
+                row=cells[step.name][1],
+            )
+            for step in loaded.spec.steps
+        ),
+        plan=loaded.plan().steps,
+        run=reader.find_newest(request.settings.home, loaded.file, "pipeline"),
+    )
+
+
+def start_pipeline(request: Request) -> LiveRun:
+    """Start a run when all that it is given is right."""
+    body = request.body
+    request = request.at(body["path"])
+    loaded = _load(request, request.file)
+    options: dict[str, Any] = {
+        "params": body["params"] or {},
+        "force": [_text(name) for name in body["force"] or ()],
+        "from_step": body["from_step"],
+    }
+    loaded.plan(**options)  # refuses what cannot be done
+    jobs = body["jobs"]
+    return launch(request.settings, "pipeline", request.file, {**options, "jobs": jobs})
+
+
+def get_run(request: Request) -> LiveRun:
+    """Return a run as far as it has come."""
+    return reader.get_live(request.settings.home, *request.names)
+
+
+def stop_run(request: Request) -> LiveRun:
+    """Tell a run to finish the steps that run; told again, to stop them."""
+    return stop(request.settings, *request.names)
+
+
+def read_notebook_of_step(request: Request) -> Answer:
+    """Return the executed notebook of a step, as far as it has come."""
+    name = request.query.get("step", "")
+    home = request.settings.home
+    live = reader.get_live(home, *request.names)
+    step = next((each for each in live.steps if each.step == name), None)
+    if step is None:
+        raise NotFoundError(
+            f"The run has no step {name[:80]!r}.",
+            fix=f"Its steps are: {', '.join(each.step for each in live.steps)}.",
+        )
+    path = notebook_file(folder_of(home, live.id), name)
+    content = b""
+    with suppress(OSError):
+        content = path.read_bytes()
+    if content:
+        whole = read_growing(home, path) if step.state == "running" else None
+        content = content if whole is None else json.dumps(whole).encode()
+        return Answer(content=content, content_type="application/x-ipynb+json")
+    if step.run_id is None:
+        raise NotFoundError(
+            f"Step {name!r} has no executed notebook yet.",
+            fix="Wait until its first cell has ended.",
+        )
+    return read_notebook_of(request, step.run_id)
+
+
+def get_form(request: Request) -> StepForm:
+    """Return the typed parameters of a notebook."""
+    declared = parameters(read_notebook(find_notebook(request.file)))
+    name = request.source_of(request.query["path"])
+    return StepForm(
+        parameters=fields_of(declared),
+        has_cell=declared is not None,
+        run=reader.find_newest(request.settings.home, name, "step"),
+    )
+
+
+def start_step(request: Request) -> LiveRun:
+    """Start a notebook as a tracked step when its parameters are right."""
+    body = request.body
+    request = request.at(body["path"])
+    path = find_notebook(request.file)
+    declared = parameters(read_notebook(path))
+    texts = {name: _text(text) for name, text in (body["texts"] or {}).items()}
+    given = {
+        **(body["params"] or {}),
+        **{name: parse_text(declared, name, text) for name, text in texts.items()},
+    }
+    check_parameters(declared, given)
+    options = {"params": given, "experiment": body["experiment"]}
+    return launch(request.settings, "step", path, options)
+
+
+def _load(request: Request, path: Path) -> Pipeline:
+    settings = request.settings
+    uri = settings.tracking_uri or embedded.tracking_uri(settings.home)
+    try:
+        return Pipeline.load(path, store=Store(settings=settings, uri=uri))
+    except PipelineFileError as error:
+        raise PipelineFileError(path.name, error.faults) from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{str(value)[:80]!r} is no text.", fix="Send texts there.")
+    return value

@@ -1,0 +1,69 @@
+"""``runs``: what was recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nbmlops.entities import Page, Run, parse_columns
+from nbmlops.server._request import Request
+from nbmlops.server._route import Answer
+from nbmlops.store import artifacts
+from nbmlops.store.runs import listing, queries
+from nbmlops.store.runs.protocols import RunQuery
+from nbmlops.store.runs.runs import SOURCE
+
+_NOTEBOOK = "nbmlops/notebook.ipynb"
+
+
+def list_runs(request: Request) -> Page[Run]:
+    """Return a page of runs; of those of a notebook, or with a model, when asked."""
+    columns = parse_columns(request.query.get("columns") or None)
+    query, limit, with_model = request.query, request.limit, request.flag("with_model")
+    source = request.source_of(query["notebook"]) if query.get("notebook") else None
+    if request.found_store is None:
+        return Page(items=())
+    if source and with_model and query.keys() <= {
+        "path", "notebook", "kernel", "with_model", "limit"
+    } and limit == 1:  # fmt: skip
+        newest = queries.newest_with_model(
+            request.found_store, source=source, kernel_id=query.get("kernel")
+        )
+        return Page(items=(newest,) if newest else ())
+    conditions = [query.get("filter", "")]
+    if source:
+        conditions.append(f"tags.{SOURCE} = {queries.quoted(source)}")
+    store, experiment = request.found_store, query.get("experiment") or None
+    condition = " AND ".join(filter(None, conditions))
+    page = queries.list_runs(
+        store,
+        experiment=experiment,
+        filter=condition,
+        order_by=[query["order_by"]] if query.get("order_by") else (),
+        limit=limit,
+        page_token=request.page_token,
+    )
+    runs = [run for run in page if run.model_id or not with_model]
+    if not request.flag("all"):
+        ids = tuple(queries.experiment_ids(store, experiment))
+        found = RunQuery(experiment_ids=ids, filter=condition)
+        runs = listing.newest_attempts(store, runs, found)
+    return replace(
+        page, items=tuple(run.only(columns) if columns else run for run in runs)
+    )
+
+
+def get_run(request: Request) -> Run:
+    """Return one run."""
+    return queries.get_run(request.store, *request.names)
+
+
+def read_notebook(request: Request) -> Answer:
+    """Return the executed notebook of a step."""
+    return read_notebook_of(request, *request.names)
+
+
+def read_notebook_of(request: Request, run_id: str) -> Answer:
+    """Return the executed notebook of a run."""
+    run = queries.get_run(request.store, run_id)
+    content = artifacts.read_file(request.store, run.run_id, _NOTEBOOK)
+    return Answer(content=content, content_type="application/x-ipynb+json")

@@ -1,0 +1,210 @@
+"""A model as a folder of files: written without pickle, read without running code.
+
+The folder is what MLflow's own sklearn flavor writes and reads, in the skops format.
+Nothing here imports mlflow, so an endpoint's process need not either. A model's file
+brings a list of types it wants trusted; it is written for MLflow's sake and never
+read: `nbmlops.store.models.trusted_types` decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nbmlops.entities import Signature
+from nbmlops.errors import UsageError
+from nbmlops.scoring import signature
+from nbmlops.scoring.inference import Rows, record_example
+from nbmlops.store.models import boosters, networks, skops_format
+from nbmlops.store.models.own_code import FOLDER, OwnCode, Trust
+from nbmlops.store.models.trusted_types import TRUSTED_TYPES
+
+_MODEL = "model.skops"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedModel:
+    """What is to be known of a model that was written."""
+
+    own_code: str
+    not_served: str | None
+
+
+def save_model(
+    model: object, folder: Path, example: Rows = None, *, trust: Trust = ()
+) -> SavedModel:
+    """Write a fitted estimator as a model folder that MLflow can load."""
+    if (network := networks.flavor_of(model)) is not None:
+        return _save_network(model, network, folder, example, trust)
+    python = platform.python_version()
+    code = OwnCode()
+    flavor: dict[str, Any]
+    if boosters.flavor_of(model) is None:
+        file, name = _MODEL, "sklearn"
+        content, types, read, code = skops_format.dump(model, trust)
+        flavor = {
+            "code": FOLDER if code.files else None,
+            "pickled_model": file,
+            "serialization_format": "skops",
+            "sklearn_version": _version("scikit-learn"),
+            "skops_trusted_types": types,
+        }
+        function = {"model_path": file, "predict_fn": "predict"}
+        function |= {"code": FOLDER} if code.files else {}
+    else:
+        content, file, name, flavor = boosters.dump(model)
+        model = read = boosters.load(content, name)
+        types, function = [flavor["model_class"]], {"data": file}
+    document: dict[str, object] = {
+        "flavors": {name: flavor},
+        "mlflow_version": _version("mlflow"),
+        "model_size_bytes": len(content),
+        "utc_time_created": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
+    }
+    if hasattr(model, "predict"):
+        document["flavors"]["python_function"] = function | {  # type: ignore[index]
+            "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
+            "loader_module": f"mlflow.{name}",
+            "python_version": python,
+        }
+    # Predicting would leave its traces in the user's own, if only in a counter.
+    signed, not_served = _signed(read, folder, example)
+    (folder / file).write_bytes(content)
+    _write_code(code, folder)
+    _write_yaml(folder / "MLmodel", document | signed)
+    _write_environment(folder, python, pins(types, example, code.distributions()))
+    return SavedModel(own_code=code.source, not_served=not_served)
+
+
+def _save_network(
+    model: object, flavor: str, folder: Path, example: Rows, trust: Trust
+) -> SavedModel:
+    pinned = pins([], example, networks.distributions(flavor))
+    code = networks.save(model, folder, pinned, trust)
+    document = signature.read_mlmodel(folder)
+    signed, not_served = _signed(networks.Network(folder), folder, example)
+    if code.files:
+        for described in document["flavors"].values():
+            described["code"] = FOLDER
+    _write_code(code, folder)
+    _write_yaml(folder / "MLmodel", document | signed)
+    return SavedModel(own_code=code.source, not_served=not_served)
+
+
+def _signed(
+    model: object, folder: Path, example: Rows
+) -> tuple[dict[str, object], str | None]:
+    """Write the example; return fields of MLmodel and why it is not served."""
+    if example is None:
+        return {}, None
+    record = record_example(model, example)
+    for name, text in record.files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return dict(record.fields), record.not_served
+
+
+def _write_code(code: OwnCode, folder: Path) -> None:
+    for path, source in code.files.items():
+        (file := folder / FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(source)
+
+
+def _write_environment(folder: Path, python: str, pinned: list[str]) -> None:
+    (folder / "requirements.txt").write_text("\n".join(pinned), encoding="utf-8")
+    packages = [f"python={python}", "pip", {"pip": pinned}]
+    _write_yaml(
+        folder / "conda.yaml",
+        {"name": "mlflow-env", "channels": ["conda-forge"], "dependencies": packages},
+    )
+    build = ["pip", "setuptools", "wheel"]
+    _write_yaml(
+        folder / "python_env.yaml",
+        {
+            "python": python,
+            "build_dependencies": build,
+            "dependencies": ["-r requirements.txt"],
+        },
+    )
+
+
+def _write_yaml(path: Path, document: object) -> None:
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def pins(
+    types: Iterable[str], example: Rows = None, others: Iterable[str] = ()
+) -> list[str]:
+    """Return the packages a model needs, at the versions installed here."""
+    names = {"mlflow", "numpy", "scikit-learn", "scipy", "skops"}
+    names |= {TRUSTED_TYPES.get(name, "") for name in types} - {""}
+    names |= {*others}
+    if hasattr(example, "iloc"):
+        names.add("pandas")
+    return [pin(name) for name in sorted(names)]
+
+
+def pin(name: str) -> str:
+    """Return a requirement of a distribution at the version installed here."""
+    if name == "xgboost":  # the same package without CUDA goes by another name
+        with contextlib.suppress(PackageNotFoundError):
+            return f"xgboost-cpu=={_version('xgboost-cpu')}"
+    return f"{name}=={_version(name)}"
+
+
+_version = cache(version)  # that of the code that is loaded, read once
+
+
+def load_model(folder: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
+    """Return the fitted estimator of a model folder."""
+    document = signature.read_mlmodel(folder)
+    flavors = document.get("flavors") or {}
+    for name in boosters.FLAVORS:
+        if isinstance(booster := flavors.get(name), dict):
+            path = _file_in(folder, str(booster.get("data")))
+            if booster.get("model_class") in TRUSTED_TYPES:
+                return boosters.load(path.read_bytes(), name)
+    for name in networks.FLAVORS:
+        if name in flavors:
+            networks.check_trust(name, trust, is_loaded=True)
+            return networks.Network(folder)
+    flavor = flavors.get("sklearn")
+    if not isinstance(flavor, dict):
+        raise UsageError(
+            f"The model in {folder} is not one of scikit-learn's, nor a booster or a "
+            f"network: its flavors are {', '.join(map(str, flavors)) or 'none'}.",
+            fix="Choose a model that was logged with nbmlops or mlflow.sklearn.",
+        )
+    form = flavor.get("serialization_format", "pickle")
+    if form != "skops":
+        raise UsageError(
+            f"The model in {folder} was saved with {form!r}: loading it would run "
+            "whatever code is in the file.",
+            fix=skops_format.LOG_AGAIN,
+        )
+    path = _file_in(folder, str(flavor.get("pickled_model")))
+    return skops_format.load(path, trust)
+
+
+def _file_in(folder: Path, name: str) -> Path:
+    path = folder / name
+    if Path(name).name != name or not path.is_file():
+        raise UsageError(
+            f"The model in {folder} names the file {name!r}, which is not in it.",
+            fix=skops_format.LOG_AGAIN,
+        )
+    return path
+
+
+def read_signature(folder: Path) -> Signature | None:
+    """Return the signature of a model folder."""
+    return signature.read_signature(signature.read_mlmodel(folder))

@@ -1,0 +1,154 @@
+"""Fitted estimators as MLflow's logged models: put there, and fetched."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import yaml
+
+from nbmlops.entities import ModelVersion, Signature
+from nbmlops.errors import NotFoundError
+from nbmlops.scoring.inference import Rows
+from nbmlops.store import artifacts
+from nbmlops.store.backend import backend
+from nbmlops.store.connection import Store, answering
+from nbmlops.store.models import boosters
+from nbmlops.store.models.files import read_signature, save_model
+from nbmlops.store.runs.runs import KEY
+
+
+def log_model(
+    store: Store, run_id: str, model: object, example: Rows, *, name: str = "model"
+) -> str:
+    """Record a fitted estimator as the model of a run; any thread may call it.
+
+    The same files as ``mlflow.sklearn.log_model`` writes, without its second process
+    that imports and loads the model to find out what it needs.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        with answering(store):
+            save_model(model, Path(scratch), example)
+        return send_model(store, run_id, Path(scratch), name=name, key=uuid4().hex)
+
+
+def send_model(
+    store: Store,
+    run_id: str,
+    folder: Path,
+    *,
+    name: str,
+    key: str,
+    is_repeated: bool = False,
+) -> str:
+    """Record the files of a model as the model of a run; again does nothing new."""
+    with answering(store):
+        from mlflow.entities import (
+            LoggedModelOutput,
+            LoggedModelParameter,
+            LoggedModelStatus,
+            LoggedModelTag,
+            Metric,
+        )
+
+        asked = backend(store)
+        run = asked.get_run(run_id)
+        params = run.data.params.items()
+        made: list[Any] = []
+        if is_repeated:
+            made = asked.search_logged_models(
+                [run.info.experiment_id], f"tags.`{KEY}` = '{key}'"
+            )
+        logged = next(iter(made), None) or asked.create_logged_model(
+            experiment_id=run.info.experiment_id,
+            name=name,
+            source_run_id=run_id,
+            tags=[LoggedModelTag(KEY, key)],
+            params=[LoggedModelParameter(*pair) for pair in params],
+        )
+        status = LoggedModelStatus.FAILED
+        try:
+            ids = {
+                "artifact_path": logged.artifact_location,
+                "model_id": logged.model_id,
+                "model_uuid": logged.model_id,
+                "run_id": run_id,
+            }
+            described = folder / "MLmodel"
+            text = re.split(r"(?m)^artifact_path:", described.read_text("utf-8"))[0]
+            described.write_text(text + yaml.safe_dump(ids), encoding="utf-8")
+            artifacts.repository_at(store, logged.artifact_location).log_artifacts(
+                str(folder)
+            )
+            asked.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+            metrics = [
+                Metric(m.key, m.value, m.timestamp, m.step, model_id=logged.model_id)
+                for m in run.data.to_proto().metrics
+            ]
+            if metrics:
+                asked.log_batch(run_id, metrics, [], [])
+            status = LoggedModelStatus.READY
+        finally:
+            asked.finalize_logged_model(logged.model_id, status)
+    return str(logged.model_id)
+
+
+def is_fitted_estimator(value: object) -> bool:
+    """Return whether ``value`` is an estimator or a booster that has been fitted."""
+    if boosters.flavor_of(value) is not None:
+        return boosters.is_trained(value)
+    catboost = sys.modules.get("catboost")
+    if catboost is not None and issubclass(type(value), catboost.CatBoost):
+        return bool(value.is_fitted())  # type: ignore[attr-defined]
+    base = sys.modules.get("sklearn.base")
+    # Not isinstance, which asks the object for its class: it may raise.
+    if base is None or not issubclass(type(value), base.BaseEstimator):
+        return False
+    from sklearn.utils import get_tags
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        if not get_tags(value).requires_fit:
+            return any(
+                name.endswith("_") and not name.startswith("_") for name in vars(value)
+            )
+        check_is_fitted(value)
+    except (AttributeError, TypeError, ValueError):
+        return False
+    return True
+
+
+def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
+    """Copy the files of a model version into a folder."""
+    with answering(store):
+        if version.model_id is None:
+            name = version.model
+            location = store.client.get_model_version_download_uri(
+                name, str(version.version)
+            )
+        else:
+            location = store.client.get_logged_model(version.model_id).artifact_location
+        download_files(store, location, "", folder)
+    if not (folder / "MLmodel").is_file():
+        raise NotFoundError(
+            f"The files of {version.model}/{version.version} are gone from {location}.",
+            fix=f"Register another version with: %register {version.model}.",
+        )
+
+
+def signature_at(store: Store, location: str) -> Signature | None:
+    """Return the signature of the model at an artifact location of the store."""
+    with tempfile.TemporaryDirectory() as scratch:
+        download_files(store, location, "MLmodel", Path(scratch))
+        return read_signature(Path(scratch))
+
+
+def download_files(store: Store, location: str, path: str, folder: Path) -> None:
+    """Copy what lies at an artifact location of the store into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    repository = artifacts.repository_at(store, location)
+    repository.download_artifacts(path, dst_path=str(folder))

@@ -1,0 +1,201 @@
+"""Model versions: read, found, made, and their aliases moved."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from nbmlops.entities import Column, ModelVersion, Page, Run, Signature
+from nbmlops.errors import NotFoundError, StoreError, UsageError, did_you_mean
+from nbmlops.store.backend import registry
+from nbmlops.store.connection import Store, answering
+from nbmlops.store.models.models import signature_at
+from nbmlops.store.registry.registered_models import (
+    check_names,
+    create_model,
+    get_model,
+)
+from nbmlops.store.runs.missing import no_model
+from nbmlops.store.runs.queries import list_runs, listed, quoted, to_utc, token_of
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+
+_SIGNATURE = "nbmlops.signature"
+MODEL_ID = "nbmlops.model_id"
+_RETRIES = 3
+_LONGEST_TAG = 100_000
+
+
+def list_versions(
+    store: Store, name: str, *, limit: int = 25, page_token: str | None = None
+) -> Page[ModelVersion]:
+    """Return a page of the versions of a registered model, newest first."""
+    model = get_model(store, name)
+    with answering(store):
+        found = store.client.search_model_versions(
+            filter_string=f"name = {quoted(name)}",
+            max_results=limit,
+            order_by=["version_number DESC"],
+            page_token=page_token,
+        )
+    runs = _runs_of(store, found)
+    return Page(
+        items=tuple(_to_version(version, model.aliases, runs) for version in found),
+        next_page_token=token_of(found),
+    )
+
+
+def get_version(store: Store, name: str, version: int) -> ModelVersion:
+    """Return one version of a registered model."""
+    model = get_model(store, name)
+    with answering(
+        store,
+        missing=f"No version {version} of registered model {name!r}.",
+        fix=f"Versions go up to {model.latest_version or 0}; register one with "
+        f"%register {name}.",
+    ):
+        found = store.client.get_model_version(name, str(version))
+    return _to_version(found, model.aliases, _runs_of(store, [found]))
+
+
+def resolve_version(store: Store, target: str) -> tuple[ModelVersion, str | None]:
+    """Return the version a user means, and the alias it was meant by."""
+    name, at, alias = target.rpartition("@")
+    if at:
+        aliases = get_model(store, name).aliases
+        if alias not in aliases:
+            raise NotFoundError(
+                f"Registered model {name!r} has no alias {alias!r}."
+                + did_you_mean(alias, aliases)
+                + (f" It has {listed(aliases)}." if aliases else ""),
+                fix=f"Set it with: %register {name} --run latest --alias {alias}.",
+            )
+        return get_version(store, name, aliases[alias]), alias
+    name, slash, number = target.rpartition("/")
+    if slash:
+        if not number.isdecimal():
+            raise UsageError(
+                f"{number!r} is not a version number.", fix=f"Write {name}/1, say."
+            )
+        return get_version(store, name, int(number)), None
+    newest = get_model(store, target).latest_version
+    if newest is None:
+        raise NotFoundError(
+            f"Registered model {target!r} has no version.",
+            fix=f"Register one with: %register {target} --run latest.",
+        )
+    return get_version(store, target, newest), None
+
+
+def create_version(store: Store, name: str, run: Run) -> ModelVersion:
+    """Register the model of a run and return its version."""
+    check_names(name)
+    if run.model_id is None:
+        raise no_model(store, run)
+    for is_last in (*[False] * _RETRIES, True):
+        try:
+            number = _find_version(store, name, run) or _create_once(store, name, run)
+        except StoreError as error:
+            # Whether it got through only the next look can tell.
+            if is_last or not error.is_outage:
+                raise
+        else:
+            break
+    return get_version(store, name, number)
+
+
+def _find_version(store: Store, name: str, run: Run) -> int | None:
+    """Return the version that a run's model was registered as."""
+    with answering(store):
+        for version in store.client.search_model_versions(
+            f"name = {quoted(name)} AND run_id = {quoted(run.run_id)}"
+        ):
+            if version.tags.get(MODEL_ID) == run.model_id:
+                return int(version.version)
+    return None
+
+
+def _create_once(store: Store, name: str, run: Run) -> int:
+    """Register a run's model with one request, and return the version."""
+    from mlflow.entities.model_registry import ModelVersionTag
+
+    with answering(store):
+        create_model(store, name)
+        model_id = str(run.model_id)
+        tags = {MODEL_ID: model_id}
+        location = store.client.get_logged_model(model_id).artifact_location
+        signature = signature_at(store, location)
+        text = _write_signature(signature) if signature is not None else ""
+        if 0 < len(text) <= _LONGEST_TAG:  # kept here too: listings need no file
+            tags[_SIGNATURE] = text
+        created = registry(store).create_model_version(
+            name,
+            # A server knows its own models. A database would ask the store that this
+            # process happens to have as MLflow's default for one.
+            source=f"models:/{model_id}" if store.is_served else location,
+            run_id=run.run_id,
+            tags=[ModelVersionTag(key, value) for key, value in tags.items()],
+            model_id=model_id,
+        )
+    return int(created.version)
+
+
+def set_alias(store: Store, name: str, alias: str, version: int) -> ModelVersion:
+    """Move an alias to a version, and return the version."""
+    check_names(name, alias)
+    get_version(store, name, version)
+    with answering(store):
+        store.client.set_registered_model_alias(name, alias, str(version))
+    return get_version(store, name, version)
+
+
+def _runs_of(store: Store, versions: Iterable[MlflowVersion]) -> Mapping[str, Run]:
+    ids = {version.run_id for version in versions if version.run_id}
+    if not ids:
+        return {}
+    among = ", ".join(f"'{run_id}'" for run_id in sorted(ids))
+    page = list_runs(store, filter=f"attributes.run_id IN ({among})", limit=len(ids))
+    return {run.run_id: run for run in page}
+
+
+def _to_version(
+    version: MlflowVersion, aliases: Mapping[str, int], runs: Mapping[str, Run]
+) -> ModelVersion:
+    number = int(version.version)
+    run = runs.get(version.run_id or "")
+    logged = re.fullmatch(r"models:/(m-[0-9a-f]+)", version.source or "")
+    return ModelVersion(
+        model=version.name,
+        version=number,
+        aliases=tuple(sorted(a for a, v in aliases.items() if v == number)),
+        created_at=to_utc(version.creation_timestamp),
+        run_id=version.run_id or None,
+        model_id=version.tags.get(MODEL_ID) or (logged[1] if logged else None),
+        metrics=run.metrics if run else {},
+        params=run.params if run else {},
+        signature=_read_signature(version.tags.get(_SIGNATURE)),
+        source=run.source if run else None,
+        description=version.description or "",
+        order_note=run.order_note if run else None,
+    )
+
+
+def _write_signature(signature: Signature) -> str:
+    def rows(columns: Iterable[Column]) -> list[list[Any]]:
+        return [[column.name, column.type, column.is_required] for column in columns]
+
+    return json.dumps([rows(signature.inputs), rows(signature.outputs)])
+
+
+def _read_signature(text: str | None) -> Signature | None:
+    if text is None:
+        return None
+
+    def columns(rows: list[list[Any]]) -> tuple[Column, ...]:
+        return tuple(Column(name=n, type=t, is_required=r) for n, t, r in rows)
+
+    inputs, outputs = json.loads(text)
+    return Signature(inputs=columns(inputs), outputs=columns(outputs))

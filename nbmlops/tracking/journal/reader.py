@@ -1,0 +1,481 @@
+"""The journals that are on disk, as those who send them find them.
+
+::
+
+    journal/<key>/run, run.copy    what the run is; written once
+    journal/<key>/state            its id in the store, twice; rewritten in place; and
+                                   what the run is
+    journal/<key>/000000.records   a part: how far it was sent, what the run is, entries
+    journal/<key>/files/           artifacts on their way
+    journal/<key>.damaged/         bytes that were no records any more
+    journal/<key>.refused/         what the store will never take
+
+Nothing that is found here is trusted: it has its checksum and its form, is a file and
+no link, and lies below its journal; else it is damaged, and set aside.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import stat
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+from uuid import uuid4
+
+from nbmlops.processes.process_id import SILENT_S, ProcessId, start_of
+from nbmlops.store.runs.runs import KEY_FORM
+from nbmlops.tracking.journal.dirs import is_ours, make_folder, places
+from nbmlops.tracking.journal.records import (
+    MARK,
+    Entry,
+    bodies,
+    entries_of,
+    frame,
+    is_entry,
+    open_file,
+    parsed,
+    read_file,
+    record_of,
+    what_of,
+    write_durably,
+)
+from nbmlops.tracking.journal.segment import Segment
+
+_STATE_BYTES = 256
+_PART = re.compile(r"([0-9]{6,9})(?:-([0-9]{1,9})\.([0-9.]{1,24}))?\.records")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunHeader:
+    """What a run is made from."""
+
+    key: str
+    name: str
+    experiment: str
+    tags: dict[str, str]
+    started_at_ms: int
+    store: str
+    kernel: str
+    boot: str
+
+    @classmethod
+    def parse(cls, found: object, key: str) -> RunHeader | None:
+        """Return what was read, None when that is not what a run is made from."""
+        if not isinstance(found, dict) or found.keys() != {f.name for f in fields(cls)}:
+            return None
+        texts = {k: v for k, v in found.items() if k not in ("tags", "started_at_ms")}
+        tags, at = found["tags"], found["started_at_ms"]
+        is_whole = (
+            all(type(each) is str for each in texts.values())
+            and isinstance(tags, dict)
+            and all(type(each) is str for each in tags.values())
+            and type(at) is int
+            and 0 <= at < 2**53
+            and found["key"] == key
+        )
+        return cls(**found) if is_whole else None
+
+    @property
+    def owner(self) -> ProcessId | None:
+        """The process that records the run."""
+        return ProcessId.parse(self.kernel, self.boot)
+
+
+@dataclass(slots=True, kw_only=True)
+class SyncState:
+    """What is known of the run in the store."""
+
+    run_id: str | None = None
+    tries: int = 0
+    last_step: int | None = None
+    is_ended: bool = False
+    is_reaped: bool = False
+
+    def as_bytes(self) -> bytes:
+        """Return it twice, padded so that another one fits in its place."""
+        body = json.dumps(asdict(self)).encode()
+        return 2 * frame(body.ljust(_STATE_BYTES - len(frame(b""))))
+
+    @classmethod
+    def parse(cls, content: bytes) -> SyncState:
+        """Return what was read; where nothing is whole, one that asks the store."""
+        for at in (0, _STATE_BYTES):
+            for body in bodies(content[at : at + _STATE_BYTES]):
+                found = parsed(body)
+                if isinstance(found, dict) and _is_state(found):
+                    return cls(**found)
+        return cls(tries=1)  # it may have been made: it is looked for by its key
+
+
+def _is_state(found: Mapping[str, Any]) -> bool:
+    if found.keys() != {field.name for field in fields(SyncState)}:
+        return False
+    run_id, step = found["run_id"], found["last_step"]
+    return (
+        (run_id is None or (type(run_id) is str and run_id.isalnum()))
+        and type(found["tries"]) is int
+        and (step is None or type(step) is int)
+        and type(found["is_ended"]) is type(found["is_reaped"]) is bool
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """What of a run's journal could not be sent, and is kept."""
+
+    name: str
+    folder: Path
+    n_damaged: int = 0
+    refused: tuple[str, ...] = ()
+
+
+class JournalReader:
+    """The journal of one run as found on disk, by whoever sends it."""
+
+    def __init__(self, key: str, places: tuple[Path, ...]) -> None:
+        self.key = key
+        self.folders = tuple(place / key for place in places)
+        home = (f for f in self.folders if (f / "state").exists())
+        with_parts = (f for f in self.folders if is_ours(f) and any(_parts_in(f)))
+        self.folder = next(home, None) or next(with_parts, self.folders[0])
+        self._opening: RunHeader | None = None
+
+    def exists(self) -> bool:
+        """Return whether there is anything left of it."""
+        return (self.folder / "state").exists() or any(self.part_paths())
+
+    def opening(self) -> RunHeader:
+        """Return what the run is made from."""
+        if self._opening is None:
+            self._opening = self._read_opening()
+        return self._opening
+
+    def _read_opening(self) -> RunHeader:
+        found: list[object] = []
+        for name in ("run", "run.copy", "state"):
+            with suppress(OSError):
+                content = read_file(self.folder / name, most=1 << 22)
+                if content.startswith(b"{"):
+                    raise ValueError("it is of an older version of nbmlops")
+                found += map(parsed, bodies(content))
+        for document in found:
+            opening = RunHeader.parse(document, self.key)
+            if opening is not None:
+                return opening
+        for path in self.part_paths():
+            with suppress(OSError), closing(Segment.read(path)) as part:
+                opening = RunHeader.parse(part.opening(), self.key)
+                if opening is not None:
+                    return opening
+        if not self.exists():
+            raise FileNotFoundError(self.folder)
+        raise ValueError("what tells which run it is of is damaged")
+
+    def state(self) -> SyncState:
+        """Return what is known of the run in the store."""
+        try:
+            return SyncState.parse(
+                read_file(self.folder / "state", most=2 * _STATE_BYTES)
+            )
+        except OSError:
+            if not self.exists():
+                raise FileNotFoundError(self.folder) from None
+            return SyncState(tries=1)
+
+    def set_state(self, state: SyncState) -> None:
+        """Rewrite the state in place, which needs no space."""
+        fd = open_file(self.folder / "state", os.O_WRONLY)
+        try:
+            os.pwrite(fd, state.as_bytes(), 0)
+        finally:
+            os.close(fd)
+
+    def beat(self) -> None:
+        """Say that the run's owner lives."""
+        with suppress(OSError):
+            os.utime(self.folder / "state")
+
+    def heard_at(self) -> float:
+        """Return when the owner last said so, in seconds since 1970."""
+        try:
+            return (self.folder / "state").stat().st_mtime
+        except FileNotFoundError:
+            if not self.exists():
+                raise
+            return self.folder.stat().st_mtime
+
+    def is_dead(self, now: float) -> bool:
+        """Return whether the run's process is gone; see `Owner.is_dead`."""
+        owner = self.opening().owner
+        return owner is not None and owner.is_dead(heard_at=self.heard_at(), now=now)
+
+    @contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Hold the journal against other senders; False when another holds it."""
+        try:
+            fd = self._open_state()
+        except FileNotFoundError:  # sent and removed meanwhile
+            yield False
+            return
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield self.exists()
+        finally:
+            os.close(fd)
+
+    def _open_state(self) -> int:
+        path = self.folder / "state"
+        try:
+            return open_file(path, os.O_RDWR)
+        except FileNotFoundError:
+            if not any(self.part_paths()):
+                raise
+            return open_file(path, os.O_RDWR | os.O_CREAT)  # somebody removed it
+
+    def part_paths(self) -> list[Path]:
+        """Return the parts on all disks, in the order they were written."""
+        found = [path for f in self.folders if is_ours(f) for path in _parts_in(f)]
+        return sorted(found, key=lambda path: path.name)
+
+    def is_growing(self, part: Path, later: Sequence[Path], *, is_alive: bool) -> bool:
+        """Return whether somebody may write to a part still."""
+        if is_final(part, later):
+            return False
+        return self._has_living_fork(part) if _fork_of(part) else is_alive
+
+    def owed(self) -> list[Entry]:
+        """Return the files that were to be sent, and were not taken."""
+        try:
+            content = read_file(self.folder / "owed")
+        except OSError:
+            return []
+        return [entry for entry in entries_of(bodies(content)) if entry is not None]
+
+    def owe(self, entry: Entry) -> None:
+        """Remember a file that was not taken."""
+        self.set_owed([*self.owed(), entry])
+
+    def set_owed(self, entries: list[Entry]) -> None:
+        """Remember which files were not taken, instead of those before."""
+        draft = self.folder / f"owed.{uuid4().hex}"
+        write_durably(draft, map(record_of, entries))
+        draft.replace(self.folder / "owed")
+
+    def unsent(self) -> Iterator[Entry]:
+        """Yield the entries that the store does not have yet."""
+        yield from self.owed()
+        for path in self.part_paths():
+            with suppress(OSError), closing(Segment.read(path)) as part:
+                yield from part.entries()
+
+    def count_unsent(self) -> int:
+        """Return how many entries the store does not have yet."""
+        return sum(1 for _ in self.unsent())
+
+    def find_file(self, path: str) -> Path | None:
+        """Return a file that an entry names, None where there is none."""
+        parts = PurePosixPath(path).parts
+        if "/".join(parts) != path or len(parts) < 2 or parts[0] != "files":
+            raise ValueError(f"{path[:80]!r} is no file of the journal")
+        if any(part in (".", "..") or "\0" in part for part in parts):
+            raise ValueError(f"{path[:80]!r} leads out of the journal")
+        for folder in self.folders:
+            if not is_ours(folder):
+                continue
+            found = folder
+            for part in parts:
+                found /= part
+                if found.is_symlink():
+                    raise ValueError(f"{path[:80]!r} is a link")
+            if found.exists():
+                _check_plain(found)
+                return found
+        return None
+
+    def set_aside(self, part: str, at: int, content: bytes) -> int:
+        """Keep bytes that are no records, and return how many records they were."""
+        folder = self._beside("damaged")
+        kept = folder / f"{part}-{at}"
+        kept.unlink(missing_ok=True)  # the same bytes, from a sender that was killed
+        write_durably(kept, content)
+        return _n_records(content)
+
+    def refuse(self, entry: Entry, reason: str) -> Path:
+        """Keep what the store will never take, and return where."""
+        folder = self._beside("refused")
+        if entry[0] in ("file", "model"):
+            with suppress(ValueError):
+                found = self.find_file(entry[1])
+                if found is not None:
+                    top = self._top_of(found)
+                    shutil.move(top, folder / top.name)
+        listed = folder / "entries.jsonl"
+        line = json.dumps([*entry, reason]) + "\n"
+        fd = open_file(listed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            os.write(fd, line.encode())
+        finally:
+            os.close(fd)
+        return listed
+
+    def discard(self, found: Path) -> None:
+        """Remove a file that the store has, and the folder that was made for it."""
+        shutil.rmtree(self._top_of(found), ignore_errors=True)
+
+    def _top_of(self, found: Path) -> Path:
+        """Return the folder right in ``files/`` that holds a file."""
+        for folder in self.folders:
+            with suppress(ValueError):
+                return folder / "files" / found.relative_to(folder / "files").parts[0]
+        raise ValueError(f"{found} is no file of the journal")
+
+    def _beside(self, kind: str) -> Path:
+        folder = self.folder.with_name(f"{self.key}.{kind}")
+        make_folder(folder)
+        name = folder / "name"
+        if not name.exists():
+            write_durably(name, record_of(self.opening().name))
+        return folder
+
+    def remove(self) -> None:
+        """Delete it, when the store has all of it; a living fork's part stays."""
+        if any(self._has_living_fork(path) for path in self.part_paths()):
+            return
+        for folder in (*self.folders[1:], self.folders[0]):
+            # Whoever lists journals is to see all of it or nothing.
+            gone = folder.with_name(f"{self.key}.{uuid4().hex}.gone")
+            with suppress(OSError):
+                folder.rename(gone)
+                shutil.rmtree(gone, ignore_errors=True)
+
+    def _has_living_fork(self, part: Path) -> bool:
+        fork = _fork_of(part)
+        if fork is None:
+            return False
+        owner = self.opening().owner
+        if owner is None or owner.is_here:
+            return start_of(fork[0]) == fork[1]
+        with suppress(OSError):
+            return time.time() - self.heard_at() < SILENT_S
+        return False
+
+
+def list_journals(home: Path) -> tuple[JournalReader, ...]:
+    """Return the journals of a project that are not yet wholly in the store."""
+    found = []
+    for spool in _all_journals(home):
+        with suppress(OSError, ValueError):
+            spool.opening()
+            found.append(spool)
+    return tuple(found)
+
+
+def list_unreadable(home: Path) -> tuple[tuple[Path, str], ...]:
+    """Return the journals of which nobody can say what run they are of, and why."""
+    found = []
+    for spool in _all_journals(home):
+        try:
+            spool.opening()
+        except ValueError as reason:
+            found.append((spool.folder, str(reason)))
+        except OSError:  # sent meanwhile
+            continue
+    return tuple(found)
+
+
+def list_set_aside(home: Path) -> tuple[SetAside, ...]:
+    """Return what of journals could not be sent, and is kept."""
+    found = []
+    form = rf"{KEY_FORM}\.(damaged|refused)"
+    for folder in _folders_like(places(home), form):
+        name, refused, n_damaged = "", [], 0
+        with suppress(OSError):
+            name = str(next(map(parsed, bodies(read_file(folder / "name"))), ""))
+        with suppress(OSError):
+            text = read_file(folder / "entries.jsonl").decode("utf-8", "replace")
+            for line in text.splitlines():
+                match parsed(line.encode()):
+                    case [*entry, str(reason)] if is_entry(entry):
+                        refused.append(f"{what_of(entry)}: {reason}")
+        if folder.suffix == ".damaged":
+            for kept in folder.iterdir():
+                with suppress(OSError):
+                    is_kept = kept.name != "name"
+                    n_damaged += _n_records(read_file(kept)) if is_kept else 0
+        found.append(
+            SetAside(
+                name=name, folder=folder, n_damaged=n_damaged, refused=tuple(refused)
+            )
+        )
+    return tuple(found)
+
+
+def _all_journals(home: Path) -> list[JournalReader]:
+    where = places(home)
+    keys = {folder.name for folder in _folders_like(where, KEY_FORM)}
+    found = [JournalReader(key, where) for key in sorted(keys)]
+    return [spool for spool in found if spool.exists()]
+
+
+def _folders_like(where: Sequence[Path], form: str) -> list[Path]:
+    found = []
+    for place in where:
+        if is_ours(place):
+            with suppress(OSError):
+                names = [n for n in os.listdir(place) if re.fullmatch(form, n)]  # noqa: PTH208 - only names
+                found += [place / name for name in sorted(names)]
+    return [folder for folder in found if is_ours(folder)]
+
+
+def _parts_in(folder: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208 - only names
+            if _PART.fullmatch(name):
+                path = folder / name
+                with suppress(OSError):
+                    if stat.S_ISREG(path.lstat().st_mode):
+                        yield path
+
+
+def is_final(part: Path, later: Sequence[Path]) -> bool:
+    """Return whether nobody writes to a part any more: its writer began another."""
+    writer = part.stem.partition("-")[2]
+    return any(path.stem.partition("-")[2] == writer for path in later)
+
+
+def _fork_of(part: Path) -> tuple[int, str] | None:
+    """Return the fork that writes a part, None where it is the run's process."""
+    found = _PART.fullmatch(part.name)
+    if found is None or found[2] is None:
+        return None
+    return int(found[2]), found[3]
+
+
+def number_of(part: Path) -> int:
+    """Return the number of a part."""
+    found = _PART.fullmatch(part.name)
+    return 0 if found is None else int(found[1])
+
+
+def _n_records(content: bytes) -> int:
+    return max(1, content.count(MARK))
+
+
+def _check_plain(path: Path) -> None:
+    """Refuse what is neither file nor folder, or a folder that holds such."""
+    for each in (path, *path.rglob("*")):
+        mode = each.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise ValueError(f"{each.name[:80]!r} in it is neither file nor folder")

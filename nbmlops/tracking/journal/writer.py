@@ -1,0 +1,211 @@
+"""What a run is given: on disk before the call returns, until the store has it.
+
+A part has its whole size from the start and is written through memory: an entry costs
+no system call, survives the death of the process, and fits when the disk is full.
+Where the project's disk takes no part any more, the next one goes to another disk.
+`nbmlops.tracking.journal.reader` tells which files there are, and reads them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from nbmlops.entities import RunStatus
+from nbmlops.processes.process_id import start_of
+from nbmlops.store.embedded import make_home
+from nbmlops.tracking.journal.dirs import OWN, make_folder, places
+from nbmlops.tracking.journal.reader import (
+    JournalReader,
+    RunHeader,
+    SyncState,
+    number_of,
+)
+from nbmlops.tracking.journal.records import flush_to_disk, record_of
+from nbmlops.tracking.journal.segment import HEAD, Segment
+
+_SMALLEST, _LARGEST = 1 << 16, 1 << 24
+
+_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+def prepare(home: Path) -> None:
+    """Make the folders of a project's journals, where its disk has room for them."""
+    with suppress(OSError):
+        make_home(home)
+        for name in (OWN, "journal"):
+            make_folder(home / name)
+
+
+class Journal:
+    """Writes the journal of a run; any thread may, and so may forked processes."""
+
+    def __init__(self, spool: JournalReader, *, number: int = 0) -> None:
+        self.spool = spool
+        self.in_memory: dict[str, Segment] = {}
+        self.has_forks = self.is_ended = False
+        self._number = number
+        self._made = 0
+        self._fork = ""
+        self._lock = threading.Lock()
+        self._part: Segment | None = None
+        self._name = ""
+        self._memory: Any = None
+        self._end = self._size = 0
+        _journals.add(self)
+
+    @classmethod
+    def create(cls, home: Path, opening: RunHeader) -> Journal:
+        """Make a journal, wherever a disk has room for it."""
+        refusal = OSError("no disk")
+        prepare(home)
+        where = places(home)
+        for folder in JournalReader(opening.key, where).folders:
+            try:
+                _make(folder, opening, SyncState())
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                refusal = error
+            else:
+                return cls(JournalReader(opening.key, where))
+        raise refusal
+
+    def append(self, records: bytes) -> None:
+        """Write whole records; when this returns they outlive the process."""
+        with self._lock:
+            end = self._end + len(records)
+            if end > self._size:
+                self._turn_over(len(records))
+                end = self._end + len(records)
+            self._memory[self._end : end] = records
+            self._end = end
+
+    def add(self, *entry: object) -> None:
+        """Write one entry."""
+        self.append(record_of(entry))
+
+    def end(self, status: RunStatus, at_ms: int) -> None:
+        """Write the run's end, behind which nothing comes."""
+        self.add("end", status, at_ms)
+        self.is_ended = True
+
+    def keep(self, write: Callable[[Path], object]) -> PurePosixPath:
+        """Return a new folder that ``write`` has filled, on a disk with room for it."""
+        refusal = OSError("no disk")
+        for folder in self.spool.folders:
+            try:
+                make_folder(folder / "files")
+                kept = Path(tempfile.mkdtemp(dir=folder / "files"))
+            except OSError as error:
+                refusal = error
+                continue
+            try:
+                write(kept)
+            except BaseException as error:
+                shutil.rmtree(kept, ignore_errors=True)
+                if not isinstance(error, OSError):
+                    raise
+                refusal = error
+            else:
+                return PurePosixPath("files", kept.name)
+        raise refusal
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Where the next entry goes: it changes with every entry."""
+        return self._number, self._end
+
+    def written(self, name: str) -> int | None:
+        """Return how far the part is written that this process writes to now."""
+        with self._lock:
+            return self._end if name == self._name else None
+
+    def renew(self, state: SyncState) -> None:
+        """Begin again where somebody has removed the journal, with what is at hand."""
+        opening = self.spool.opening()
+        with self._lock:
+            _make(self.spool.folder, opening, state)
+            lost, end = self._part, self._end
+            if lost is None or self._name in self.in_memory:
+                return
+            self._name, self._end, self._size = "", 0, 0
+        if end > lost.sent:
+            self.append(lost.content(lost.sent, end))
+
+    def _turn_over(self, needed: int) -> None:
+        usual = min(_SMALLEST << min(self._made, 8), _LARGEST)
+        # Each part tells of which run it is, should all else be damaged.
+        opening = record_of(["run", asdict(self.spool.opening())])
+        begin = HEAD + len(opening)
+        while self._is_taken():  # by one that took this process for gone
+            self._number += 1
+        name = f"{self._number:06}{self._fork}.records"
+        for folder in self.spool.folders:
+            try:
+                make_folder(folder)
+                part = Segment.make(folder / name, max(usual, begin + needed))
+                break
+            except OSError:
+                continue
+        else:
+            part = Segment.make(None, max(usual, begin + needed))
+            self.in_memory[name] = part
+        part.memory[HEAD:begin] = opening
+        part.mark(begin)
+        self._number += 1
+        self._made += 1
+        self._part, self._name, self._memory = part, name, part.memory
+        self._size, self._end = len(part.memory), begin
+
+    def _is_taken(self) -> bool:
+        name = f"{self._number:06}{self._fork}.records"
+        return any((folder / name).exists() for folder in self.spool.folders)
+
+    def _after_fork(self) -> None:
+        """Write parts of its own from now on: the parent writes to the last one."""
+        self._fork = f"-{os.getpid()}.{start_of(os.getpid())}"
+        self._lock = threading.Lock()
+        self._name = ""
+        self._end = self._size = 0
+
+
+def _make(folder: Path, opening: RunHeader, state: SyncState) -> None:
+    """Write what is there before the first entry, down to the disk."""
+    make_folder(folder)
+    head = record_of(asdict(opening))
+    (folder / "run.copy").write_bytes(head)
+    (folder / "run").write_bytes(head)
+    # Whoever sees a state can read it, if this process dies here too.
+    (folder / "state.new").write_bytes(state.as_bytes() + head)
+    (folder / "state.new").rename(folder / "state")
+    for path in (folder / "run", folder, folder.parent):  # one wait for the disk
+        flush_to_disk(path)
+
+
+def append_to(spool: JournalReader, *entries: Sequence[object]) -> None:
+    """Add entries for an owner that is gone."""
+    last = max(map(number_of, spool.part_paths()), default=0)
+    journal = Journal(spool, number=last + 1)
+    for entry in entries:
+        journal.add(*entry)
+
+
+def _after_fork() -> None:
+    for journal in list(_journals):
+        journal._after_fork()
+
+
+def _note_fork() -> None:
+    for journal in list(_journals):
+        journal.has_forks = True
+
+
+os.register_at_fork(after_in_child=_after_fork, after_in_parent=_note_fork)

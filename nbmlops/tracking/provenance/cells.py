@@ -1,0 +1,145 @@
+"""The cells that a kernel ran, from its start on: what a run can be replayed from."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nbmlops.tracking.provenance.opened_files import OF_BLOCKS, Opened
+
+if TYPE_CHECKING:
+    from nbmlops.tracking.provenance.dataflow.effects import Effects
+    from nbmlops.tracking.provenance.dataflow.state import AnalysisState
+
+
+Ending = Literal["running", "finished", "raised", "interrupted", "unknown"]
+
+
+@dataclass(slots=True, kw_only=True)
+class ExecutedCell:
+    """One execution of a cell."""
+
+    source: str
+    count: int
+    cell_id: str | None
+    at: float
+    ending: Ending = "running"
+    expressions: tuple[str, ...] = ()
+    opened: Opened = field(default_factory=dict)
+
+
+class History:
+    """Keeps what a shell runs.
+
+    A cell costs one entry of a list while it runs; it is read when a run needs it, and
+    but once.
+    """
+
+    def __init__(self, shell: Any) -> None:  # noqa: ANN401 - IPython is no import here
+        self._shell = shell
+        self.folder = Path.cwd()
+        self.cells: list[ExecutedCell] = []
+        self._state: AnalysisState | None = None
+        self._codes: list[str] = []
+        self._effects: list[Effects] = []
+        manager = shell.history_manager
+        raised = getattr(manager, "exceptions", None)  # IPython 9 has it
+        for count, source in enumerate(manager.input_hist_raw[1:], start=1):
+            if source.strip():
+                self.begin(source, None, count=count)
+                self.cells[-1].ending = (
+                    "unknown"
+                    if raised is None
+                    else "raised"
+                    if count in raised
+                    else "finished"
+                )
+        if self.cells:
+            self.cells[-1].ending = "running"  # the one that loads nbmlops
+
+    def begin(
+        self, source: str, cell_id: str | None, *, count: int | None = None
+    ) -> None:
+        """Note that a cell begins."""
+        self.end(ending="unknown")  # of a cell whose end was not told
+        count = count or len(self._shell.history_manager.input_hist_raw)
+        self.cells.append(
+            ExecutedCell(source=source, count=count, cell_id=cell_id, at=time.time())
+        )
+
+    def end(self, *, ending: Ending | None, count: int | None = None) -> None:
+        """Note how the cell that is running ended."""
+        if not self.cells or self.cells[-1].ending != "running":
+            return
+        if ending is None:
+            self.cells.pop()
+        else:
+            self.cells[-1].ending = ending
+            self.cells[-1].count = count or self.cells[-1].count
+
+    def read(self) -> tuple[Sequence[str], Sequence[Effects]]:
+        """Return the Python of all cells, and what they read and changed."""
+        from nbmlops.config import find_project
+        from nbmlops.tracking.provenance.dataflow.effects import NOTHING
+        from nbmlops.tracking.provenance.dataflow.state import AnalysisState
+        from nbmlops.tracking.provenance.dataflow.syntax import parse
+
+        if self._state is None:
+            project = find_project(self.folder)
+            self._state = AnalysisState(lambda name: is_local(name, project))
+        for cell in self.cells[len(self._codes) :]:
+            code = self._code(cell)
+            if cell.ending == "running":  # always the last
+                effects = self._state.read(code, is_running=True)
+                return [*self._codes, code], [*self._effects, effects]
+            effects = self._state.read(code, is_whole=cell.ending == "finished")
+            if cell.ending == "raised" and parse(code) is None:
+                effects = NOTHING
+            self._codes.append(code)
+            self._effects.append(effects)
+        return self._codes, self._effects
+
+    def _code(self, cell: ExecutedCell) -> str:
+        """Return a cell as Python, with what was looked up as its last lines."""
+        code = self._shell.transform_cell(cell.source)
+        return "\n".join([code.rstrip("\n"), *(f"({e})" for e in cell.expressions)])
+
+
+def is_local(name: str, project: Path) -> bool:
+    """Return whether a loaded top level module is the project's own."""
+    path = getattr(sys.modules.get(name), "__file__", None)
+    if not path or name.partition(".")[0] == "nbmlops":
+        return False
+    return _is_own(os.path.abspath(path), project)  # noqa: PTH100 - follows no links
+
+
+@lru_cache(4096)
+def _is_own(path: str, project: Path) -> bool:
+    file = Path(path)
+    if file.is_relative_to(sys.prefix) or "site-packages" in file.parts:
+        return False
+    return file.is_relative_to(project)
+
+
+def running_shell() -> Any:  # noqa: ANN401 - IPython is no import here
+    """Return the shell that runs this code, or None in a script."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def history_of(shell: Any) -> History:  # noqa: ANN401 - IPython is no import here
+    """Return what a shell ran, also when nbmlops was never loaded into it."""
+    session = getattr(shell, "nbmlops_session", None)
+    history = getattr(session, "history", None)
+    if isinstance(history, History):
+        return history
+    made = History(shell)
+    if made.cells:
+        made.cells[-1].opened = OF_BLOCKS
+    return made

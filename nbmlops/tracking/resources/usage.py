@@ -1,0 +1,108 @@
+"""What a run took."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from nbmlops.config import Prices, load_settings
+from nbmlops.tracking.resources.memory import Memory, children
+
+_SAMPLE_EVERY_S = 0.25
+
+
+class ResourceUsage:
+    """Measures this process and its children from now on, until it is read out."""
+
+    def __init__(self, prices: Prices | None = None) -> None:
+        self.prices = load_settings().cost if prices is None else prices
+        self._started = time.monotonic()
+        self._cpu_before_s = _cpu_s()
+        self._highest_before = _highest_bytes()
+        self.memory = Memory()
+        self.memory.measure()
+        self._is_read = threading.Event()
+        threading.Thread(target=self._sample, name="nbmlops-meter", daemon=True).start()
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds since the beginning."""
+        return time.monotonic() - self._started
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds of processor time, summed over cores, children included."""
+        return max(_cpu_s() - self._cpu_before_s, 0.0)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory held since the beginning, children included."""
+        highest = _highest_bytes()
+        grown = highest if highest > self._highest_before else 0
+        return max(self.memory.peak_bytes, grown)
+
+    @property
+    def usd(self) -> float | None:
+        """Money spent; None without a price."""
+        price = self.prices.usd_per_hour
+        return None if price is None else price * self.wall_s / 3600
+
+    @property
+    def energy_wh(self) -> float | None:
+        """Energy in watt hours; None when no power is given."""
+        prices = self.prices
+        if prices.watts is None and prices.watts_per_core is None:
+            return None
+        spent = (prices.watts or 0) * self.wall_s
+        return (spent + (prices.watts_per_core or 0) * self.cpu_s) / 3600
+
+    def tags(self) -> dict[str, str]:
+        """Stop sampling, and return what it took."""
+        self._is_read.set()
+        self.memory.measure()
+        taken = {
+            "wall_s": f"{self.wall_s:.3f}",
+            "cpu_s": f"{self.cpu_s:.3f}",
+            "peak_rss_bytes": str(self.peak_bytes),
+        }
+        if (usd := self.usd) is not None:
+            taken["usd"] = f"{usd:.6g}"
+        if (energy_wh := self.energy_wh) is not None:
+            taken["energy_wh"] = f"{energy_wh:.6g}"
+            if self.prices.kg_co2_per_kwh is not None:  # kg a kWh is g a Wh
+                taken["co2_g"] = f"{energy_wh * self.prices.kg_co2_per_kwh:.6g}"
+        return {f"nbmlops.cost.{name}": value for name, value in taken.items()}
+
+    def _sample(self) -> None:
+        while not self._is_read.wait(_SAMPLE_EVERY_S):
+            self.memory.measure()
+
+
+def _cpu_s() -> float:
+    spent = os.times()
+    total = spent.user + spent.system + spent.children_user + spent.children_system
+    for pid in children(os.getpid()):  # those it has not waited for yet
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system
+        total += getattr(times, "children_user", 0) + getattr(
+            times, "children_system", 0
+        )
+    return total
+
+
+def _highest_bytes() -> int:
+    """Return the most that this process ever held."""
+    if sys.platform == "linux":  # where ru_maxrss begins with what the parent held
+        status = Path("/proc/self/status").read_bytes()
+        return 1024 * int(status.partition(b"VmHWM:")[2].split(None, 1)[0])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

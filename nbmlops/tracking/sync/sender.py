@@ -1,0 +1,327 @@
+"""The one thread of a process that brings journals into the store."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nbmlops.errors import NbmlopsError, StoreError
+from nbmlops.store import Store
+from nbmlops.tracking.journal.reader import SyncState
+from nbmlops.tracking.journal.writer import Journal
+from nbmlops.tracking.provenance.source import relative
+from nbmlops.tracking.sync.uploader import JournalUploader
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+_logger = logging.getLogger(__name__)
+_PERIOD_S = 0.25
+_LONGEST_PAUSE_S = 2.0
+_BEAT_S = 5.0
+_PATIENCE_S = 4.5
+_IMPATIENCE_S = 0.5
+_UPLOAD_PATIENCE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingUpload:
+    """What the store does not have yet."""
+
+    folder: str
+    n_entries: int
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.n_entries:,} entries are not in the store yet, but kept in "
+            f"{self.folder}; they are sent when it answers, or with: nbmlops sync "
+            f"({self.reason})"
+        )
+
+
+class UploadTask:
+    """One run's journal while this process sends it."""
+
+    def __init__(
+        self, store: Store, journal: Journal, when_made: Callable[[MlflowRun], None]
+    ) -> None:
+        self.store = store
+        self.journal = journal
+        self.delivery = JournalUploader(
+            store,
+            journal.spool,
+            memory=journal.in_memory,
+            written=journal.written,
+            when_made=when_made,
+        )
+        self._pid = os.getpid()
+        self.failure: NbmlopsError | None = None
+        self.position: tuple[int, int] | None = None
+        self.is_silent = False
+        self.is_awaited = False
+        self.n_tries = 0
+        self.pause_s = 0.0
+        self.next_try_at = 0.0
+        self.beaten_at = 0.0
+
+    @property
+    def run(self) -> MlflowRun | None:
+        """MLflow's run, once the store has answered."""
+        return self.delivery.run
+
+    @property
+    def refused(self) -> list[str]:
+        """What the store will never have, in words."""
+        return self.delivery.uploads.refused
+
+    @property
+    def n_damaged(self) -> int:
+        """How many records of the journal were found damaged."""
+        return self.delivery.n_damaged
+
+    @property
+    def is_of_parent(self) -> bool:
+        """Whether another process sends it: the one that this one is a fork of."""
+        return os.getpid() != self._pid
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing more to try."""
+        gone = self.failure is not None and not isinstance(self.failure, StoreError)
+        return self.delivery.is_ended or gone
+
+    def kept(self) -> PendingUpload:
+        """Return what the store does not have, and why."""
+        spool = self.journal.spool
+        why = self.failure
+        reason = why.problem if why else "It does not answer."
+        if self.is_of_parent:
+            reason = "The process that opened the run sends it."
+        return PendingUpload(
+            folder=relative(spool.folder, self.store.settings.project),
+            n_entries=spool.count_unsent(),
+            reason=reason,
+        )
+
+    def beat(self) -> None:
+        """Say now and then that the run's owner lives; see whether that was doubted."""
+        if time.monotonic() - self.beaten_at > _BEAT_S:
+            self.beaten_at = time.monotonic()
+            self.journal.spool.beat()
+            try:
+                is_doubted = self.journal.spool.state().is_reaped
+            except OSError:  # somebody has removed it
+                is_doubted = True
+            if is_doubted:
+                self.position = None
+
+    def try_once(self) -> None:
+        """Send what is there, and remember how that went."""
+        position = self.journal.position
+        try:
+            if not (self.journal.is_ended or self.journal.spool.exists()):
+                self.journal.renew(SyncState(run_id=self._run_id(), is_reaped=True))
+                position = self.journal.position
+            if self.delivery.advance():
+                self.position = position
+            self.failure = None
+            self.pause_s = 0.0
+        except Exception as error:  # noqa: BLE001 - nothing may end the sender
+            self.failure = _as_ours(error)
+            self.pause_s = min(_LONGEST_PAUSE_S, 2 * self.pause_s or _PERIOD_S)
+        # What nobody waits for is sent in few pieces, however often others wait.
+        self.next_try_at = time.monotonic() + max(self.pause_s, _PERIOD_S)
+
+    def _run_id(self) -> str | None:
+        return None if self.run is None else str(self.run.info.run_id)
+
+
+def _as_ours(error: Exception) -> NbmlopsError:
+    if isinstance(error, NbmlopsError):
+        return error
+    if not isinstance(error, OSError):
+        _logger.warning("sending a journal failed", exc_info=error)
+    return StoreError(
+        f"The store failed: {type(error).__name__}: {error}.",
+        fix="See that it runs and can be reached, then run: nbmlops sync",
+    )
+
+
+class Sender:
+    """Sends the journals of this process's runs, a few times a second.
+
+    A process has one, made by `sender`: the runs of all its threads share it, as they
+    share the way to the store.
+    """
+
+    def __init__(self) -> None:
+        self._shipments: list[UploadTask] = []
+        self._changed = threading.Condition()
+        self._is_urgent = False
+        self._thread: threading.Thread | None = None
+
+    def ship(
+        self, store: Store, journal: Journal, when_made: Callable[[MlflowRun], None]
+    ) -> UploadTask:
+        """Begin to send a journal, until its end is in the store."""
+        shipment = UploadTask(store, journal, when_made)
+        with self._changed:
+            self._shipments.append(shipment)
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._work, name="nbmlops-sender", daemon=True
+                )
+                self._thread.start()
+        return shipment
+
+    def wait_for_run(self, shipment: UploadTask) -> PendingUpload | None:
+        """Wait until the run was made in the store."""
+        shipment.is_silent = any(s.failure or s.is_silent for s in self._shipments)
+        kept = self.flush(shipment)
+        failure = shipment.failure
+        if failure is not None and not (
+            isinstance(failure, StoreError) and failure.is_outage
+        ):
+            raise failure
+        return kept
+
+    def flush(self, shipment: UploadTask) -> PendingUpload | None:
+        """Wait until all that was written so far is in the store.
+
+        Nobody waits longer than 4.5 seconds without any progress, or 20 while a file is
+        on its way, and hardly at all for a store that has just been silent so long.
+        """
+        if shipment.is_of_parent:  # whose sender is not in this process
+            return shipment.kept()
+        wanted = shipment.journal.position
+        patience_s = _IMPATIENCE_S if shipment.is_silent else _PATIENCE_S
+        shipment.is_awaited = True
+        try:
+            return self._wait(shipment, wanted, patience_s)
+        finally:
+            shipment.is_awaited = False
+
+    def _wait(
+        self, shipment: UploadTask, wanted: tuple[int, int], patience_s: float
+    ) -> PendingUpload | None:
+        with self._changed:
+            tries, progress = shipment.n_tries, shipment.delivery.n_sent
+            began = time.monotonic()
+            deadline = began + patience_s
+            while not shipment.is_over and (
+                shipment.position is None or shipment.position < wanted
+            ):
+                shipment.next_try_at = min(shipment.next_try_at, time.monotonic())
+                if not self._is_urgent:  # else those who wait would wake each other
+                    self._is_urgent = True
+                    self._changed.notify_all()
+                self._changed.wait(0.05)
+                if shipment.delivery.n_sent > progress:
+                    progress = shipment.delivery.n_sent
+                    deadline = time.monotonic() + patience_s
+                elif shipment.delivery.uploads.is_large:
+                    deadline = max(deadline, began + _UPLOAD_PATIENCE_S)
+                has_failed = shipment.failure and shipment.n_tries > tries
+                if has_failed or time.monotonic() > deadline:
+                    shipment.is_silent = not has_failed
+                    return shipment.kept()
+        shipment.is_silent = False
+        is_stuck = shipment.failure is not None and not shipment.delivery.is_ended
+        return shipment.kept() if is_stuck else None
+
+    def flush_all(self) -> None:
+        """Wait until all runs of this process are in the store as far as written."""
+        for shipment in list(self._shipments):
+            self.flush(shipment)
+
+    def wait_all(self, limit_s: float) -> None:
+        """Wait likewise, and longer for a store that is slow.
+
+        A file that others write to is slow also when it fails; a server that fails is
+        not waited for.
+        """
+        deadline = time.monotonic() + limit_s
+        for shipment in list(self._shipments):
+            while self.flush(shipment) is not None:
+                has_failed = shipment.failure is not None and shipment.store.is_served
+                if has_failed or time.monotonic() > deadline:
+                    return
+                time.sleep(_PERIOD_S)
+
+    def settle(self) -> None:
+        """Wait likewise, but not for a store that fails or keeps silent."""
+        silent: set[str] = set()
+        for shipment in list(self._shipments):
+            store = shipment.store.uri
+            is_answering = shipment.failure is None and not shipment.is_silent
+            if is_answering and store not in silent and self.flush(shipment):
+                silent.add(store)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._shipments = [s for s in self._shipments if not s.is_over]
+                if not self._is_urgent:
+                    self._changed.wait(_PERIOD_S if self._shipments else None)
+                self._is_urgent = False
+                shipments = sorted(self._shipments, key=lambda s: not s.is_awaited)
+            for shipment in shipments:
+                if not shipment.is_awaited and self._has_awaited():
+                    self._is_urgent = True
+                    break
+                shipment.beat()
+                is_due = time.monotonic() >= shipment.next_try_at
+                has_more = shipment.journal.position != shipment.position
+                if is_due and (has_more or shipment.journal.has_forks):
+                    shipment.try_once()
+                    with self._changed:
+                        shipment.n_tries += 1
+                        self._changed.notify_all()
+
+    def _has_awaited(self) -> bool:
+        """Whether someone waits for a shipment that can be tried now."""
+        now = time.monotonic()
+        return any(
+            each.is_awaited
+            and now >= each.next_try_at
+            and each.journal.position != each.position
+            for each in self._shipments
+        )
+
+
+_sender: Sender | None = None
+
+
+def sender() -> Sender:
+    """Return the sender of this process."""
+    global _sender
+    if _sender is None:
+        _sender = Sender()
+        atexit.register(_flush_at_exit, os.getpid())
+    return _sender
+
+
+def _flush_at_exit(pid: int) -> None:
+    if _sender is not None and os.getpid() == pid:  # a fork has nothing to wait for
+        _sender.flush_all()
+
+
+def settle() -> None:
+    """Wait until the store has what this process has logged, before it is read."""
+    if _sender is not None:
+        _sender.settle()
+
+
+def _forget() -> None:
+    global _sender
+    _sender = None  # a fork has no threads but its own
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,350 @@
+"""From a journal into the store: in order, and doing it twice does it once."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from nbmlops.errors import (
+    ConflictError,
+    NbmlopsError,
+    NotFoundError,
+    StoreError,
+    UsageError,
+)
+from nbmlops.store import Store, datasets
+from nbmlops.store.backend import backend
+from nbmlops.store.connection import answering
+from nbmlops.store.runs import listing, runs
+from nbmlops.store.runs.protocols import ATTEMPT, ATTEMPT_OF
+from nbmlops.tracking.journal.reader import JournalReader, SyncState, is_final
+from nbmlops.tracking.journal.records import Entry, Piece, entries_of
+from nbmlops.tracking.journal.segment import Segment
+from nbmlops.tracking.run.attempts import RunFingerprint, numbering
+from nbmlops.tracking.sync.batches import batches_of
+from nbmlops.tracking.sync.uploads import Uploads
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+_MOST_TRIES = 3
+_T = TypeVar("_T")
+
+
+class JournalUploader:
+    """Sends the journal of one run."""
+
+    def __init__(
+        self,
+        store: Store,
+        spool: JournalReader,
+        *,
+        memory: dict[str, Segment] | None = None,
+        written: Callable[[str], int | None] | None = None,
+        when_made: Callable[[MlflowRun], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._memory = {} if memory is None else memory
+        self._written = written
+        self._opening = spool.opening()
+        self._shown: tuple[str, int] = ("", 0)
+        self._when_made = when_made
+        self._tries: dict[str, int] = {}
+        self._damaged: set[tuple[str, int]] = set()
+        self.run: MlflowRun | None = None
+        self.attempt: int | None = None
+        self.attempt_before: RunFingerprint | None = None
+        self.expected_s: float | None = None
+        self.uploads = Uploads(store, spool)
+        self.is_ended = False
+        self.n_sent = self.n_damaged = 0
+        self.on_metrics: Callable[[Sequence[runs.Point]], None] | None = None
+
+    def advance(self) -> bool:
+        """Send what is there."""
+        with self._spool.locked() as is_mine:
+            if is_mine:
+                self.send()
+            else:
+                self.is_ended = not self._spool.exists()  # all sent by another
+            return is_mine or self.is_ended
+
+    def send(self) -> SyncState:
+        """Send what is there; the caller holds the journal's lock."""
+        state = self._spool.state()
+        if state.run_id is None:
+            state = self._open(state)
+        if state.is_reaped and self._has_come_back():
+            runs.reopen_run(self._store, str(state.run_id))
+            state.is_reaped = False
+            self._spool.set_state(state)
+        self._send_parts(state)
+        self.uploads.send_owed(str(state.run_id))
+        if state.is_ended:
+            if state.tries > 1:
+                self._drop_twins(state)
+            self._spool.remove()
+            self.is_ended = True
+        return state
+
+    def _has_come_back(self) -> bool:
+        """Whether the process of a run lives that was ended for its silence."""
+        if self._written is not None:
+            return True
+        owner = self._opening.owner
+        heard_at = self._spool.heard_at()
+        return owner is not None and not owner.is_dead(
+            heard_at=heard_at, now=time.time()
+        )
+
+    def _open(self, state: SyncState) -> SyncState:
+        opening = self._opening
+        experiment_id = runs.experiment_id(self._store, opening.experiment)
+        experiment = runs.by_id(experiment_id)
+        found: Sequence[MlflowRun] = ()
+        if state.tries:  # an earlier creation may have got through
+            found = runs.find_by_key(self._store, opening.key, experiment=experiment)
+        if found:
+            self.run = found[0]
+            # The state was damaged: what it said of the end is said by the run.
+            has_ended = self.run.info.status != "RUNNING"
+            state.is_ended = has_ended and self._written is None
+            state.is_reaped = has_ended and self._written is not None
+        else:
+            with numbering(self._store.settings.home, opening.tags[ATTEMPT_OF]):
+                self.run = self._make(state, experiment_id)
+        state.run_id = str(self.run.info.run_id)
+        self._spool.set_state(state)
+        self.uploads.location = self.run.info.artifact_uri
+        if self._when_made is not None:
+            self._when_made(self.run)
+        return state
+
+    def _make(self, state: SyncState, experiment_id: str) -> MlflowRun:
+        opening = self._opening
+        tags = opening.tags | self._number_attempt(experiment_id) | self._parent()
+        state.tries += 1
+        self._spool.set_state(state)
+        return runs.make_run(
+            self._store,
+            name=opening.name,
+            experiment=runs.by_id(experiment_id),
+            tags={**tags, runs.KEY: opening.key},
+            started_at_ms=opening.started_at_ms,
+        )
+
+    def _parent(self) -> dict[str, str]:
+        """Return a tag of the parent's id, where only its key was known."""
+        key = self._opening.tags.get(runs.PARENT, "")
+        if not re.fullmatch(runs.KEY_FORM, key):
+            return {}
+        is_to_come = (self._spool.folder.parent / key).exists()
+        found = runs.find_by_key(self._store, key, experiment=self._opening.experiment)
+        if not found and is_to_come:  # made first, this run would stand above nothing
+            raise StoreError(
+                f"The run above {self._opening.name!r} is not in the store yet.",
+                fix="Run: nbmlops sync",
+            )
+        return {runs.PARENT: str(found[0].info.run_id)} if found else {}
+
+    def _number_attempt(self, experiment_id: str) -> dict[str, str]:
+        group = self._opening.tags[ATTEMPT_OF]
+        newest = listing.newest_attempt(self._store, group, experiment_id=experiment_id)
+        self.attempt = 1
+        if newest is not None:
+            number = newest.tags.get(ATTEMPT, "")
+            self.attempt += int(number) if re.fullmatch("[0-9]{1,9}", number) else 1
+            self.attempt_before = RunFingerprint.from_tags(newest.tags, newest.params)
+            took_s = newest.tags.get("nbmlops.cost.wall_s", "")
+            has_ended_well = "nbmlops.ended_because" not in newest.tags
+            if has_ended_well and re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", took_s):
+                self.expected_s = float(took_s)
+        return {ATTEMPT: str(self.attempt)}
+
+    def _drop_twins(self, state: SyncState) -> None:
+        opening = self._opening
+        for twin in runs.find_by_key(
+            self._store, opening.key, experiment=opening.experiment
+        ):
+            if twin.info.run_id != state.run_id:
+                runs.delete_run(self._store, twin.info.run_id)
+
+    def _send_parts(self, state: SyncState) -> None:
+        paths = self._spool.part_paths()
+        names = sorted([*(path.name for path in paths), *self._memory])
+        by_name = {path.name: path for path in paths}
+        is_alive = not state.is_ended and not self._spool.is_dead(time.time())
+        for position, name in enumerate(names):
+            if name in self._memory:
+                self._send_part(name, self._memory[name], state)
+                continue
+            path, later = by_name[name], [Path(n) for n in names[position + 1 :]]
+            is_growing = self._spool.is_growing(path, later, is_alive=is_alive)
+            try:
+                part = Segment.read(path)
+            except FileNotFoundError:
+                continue
+            with closing(part):
+                self._send_part(name, part, state, is_growing=is_growing)
+            if is_final(path, later):
+                path.unlink()
+
+    def _send_part(
+        self, name: str, part: Segment, state: SyncState, *, is_growing: bool = False
+    ) -> None:
+        until = None if self._written is None else self._written(name)
+        is_growing = is_growing and until is None
+        while pieces := part.unsent(until=until, is_growing=is_growing):
+            self._send_pieces(name, part, pieces, state)
+
+    def _send_pieces(
+        self, name: str, part: Segment, pieces: Sequence[Piece], state: SyncState
+    ) -> None:
+        whole = [piece for piece in pieces if piece[2] is not None]
+        read = entries_of([body for *_, body in whole if body is not None])
+        pairs = zip(whole, read, strict=True)
+        found = {start: entry for (start, *_), entry in pairs if entry is not None}
+        for start, end, _ in pieces:
+            if start not in found:
+                self._set_aside(name, part, start, end)
+        found = {start: entry for start, entry in found.items() if entry[0] != "run"}
+        entries = list(found.values())
+        if (name, pieces[0][0]) > self._shown:
+            self._shown = (name, pieces[0][0])
+            if self.on_metrics is not None:
+                self.on_metrics([_point(e) for e in entries if e[0] == "m"])
+        starts = list(found)
+        is_sent, first = bytearray(len(entries)), 0
+        to_discard: dict[int, Path] = {}
+        for batch in batches_of(entries):
+            sent = self._send(state, [entries[position] for position in batch])
+            for position in batch:
+                is_sent[position] = True
+                if sent is not None:
+                    to_discard[position] = sent
+            while first < len(entries) and is_sent[first]:
+                first += 1
+            part.mark(starts[first] if first < len(entries) else pieces[-1][1])
+            for position in [each for each in to_discard if each < first]:
+                self._spool.discard(to_discard.pop(position))
+            self.n_sent += len(batch)
+        if not entries:
+            part.mark(pieces[-1][1])
+
+    def _set_aside(self, name: str, part: Segment, start: int, end: int) -> None:
+        try:
+            n_damaged = self._spool.set_aside(name, start, part.content(start, end))
+        except OSError as error:
+            raise StoreError(
+                f"{self._spool.folder.parent} could not be written: {error}.",
+                fix="Free some space there.",
+            ) from error
+        if (name, start) not in self._damaged:
+            self._damaged.add((name, start))
+            self.n_damaged += n_damaged
+
+    def _send(self, state: SyncState, batch: list[Entry]) -> Path | None:
+        """Send a batch; of a file return what may be discarded when that is noted."""
+        run_id = str(state.run_id)
+        kind, *content = batch[0]
+        match kind:
+            case "m" | "p" | "t":
+                self._send_values(run_id, batch)
+                steps = [e[4] for e in batch if e[0] == "m"]
+                if steps:
+                    known = state.last_step
+                    state.last_step = max(steps if known is None else [*steps, known])
+                    self._spool.set_state(state)
+            case "file" | "model":
+                return self._try(run_id, batch[0], self.uploads.send, batch[0])
+            case "data":
+                send = partial(datasets.send_dataset, self._store)
+                self._try(run_id, batch[0], send, content[0])
+            case "end":
+                status, ended_at_ms = content
+                at_ms = max(ended_at_ms, self._opening.started_at_ms)
+                runs.end_run(self._store, run_id, status, ended_at_ms=at_ms)
+                state.is_ended = True
+                self._spool.set_state(state)
+        return None
+
+    def _send_values(self, run_id: str, batch: list[Entry]) -> None:
+        if len(batch) == 1:
+            self._try(run_id, batch[0], self._log_batch, batch)
+            return
+        try:
+            self._log_batch(run_id, batch)
+        except Exception as failure:
+            if not self._may_be_refused(run_id, failure):
+                raise
+            half = len(batch) // 2
+            self._send_values(run_id, batch[:half])
+            self._send_values(run_id, batch[half:])
+
+    def _log_batch(self, run_id: str, batch: list[Entry]) -> None:
+        runs.send(
+            self._store,
+            run_id,
+            metrics=[_point(e) for e in batch if e[0] == "m"],
+            params=[(e[1], e[2]) for e in batch if e[0] == "p"],
+            tags=[(e[1], e[2]) for e in batch if e[0] == "t"],
+        )
+
+    def _try(
+        self, run_id: str, entry: Entry, send: Callable[..., _T], what: object
+    ) -> _T | None:
+        """Send one entry, or set it aside when the store will never take it."""
+        try:
+            return send(run_id, what)
+        except Exception as failure:
+            if not self._may_be_refused(run_id, failure):
+                raise
+            if not isinstance(failure, UsageError | ConflictError):
+                # The store takes other things meanwhile, but cannot say what is wrong.
+                text = json.dumps(entry)
+                self._tries[text] = self._tries.get(text, 0) + 1
+                if self._tries[text] < _MOST_TRIES:
+                    if isinstance(failure, StoreError):
+                        return self._try(run_id, entry, send, what)
+                    raise
+            reason = getattr(failure, "problem", f"{type(failure).__name__}: {failure}")
+            self.uploads.refuse(entry, reason)
+            return None
+
+    def _may_be_refused(self, run_id: str, failure: Exception) -> bool:
+        """Return whether the fault may lie in what was sent, not in the store."""
+        if isinstance(failure, UsageError | ConflictError):
+            self._check_there(run_id)
+            return True
+        if isinstance(failure, NbmlopsError) and not isinstance(failure, StoreError):
+            return False
+        if isinstance(failure, OSError):
+            return False
+        if isinstance(failure, StoreError) and not failure.is_doubtful:
+            return False
+        try:
+            runs.send(self._store, run_id, tags=[(runs.KEY, self._opening.key)])
+        except NbmlopsError:
+            return False
+        return True
+
+    def _check_there(self, run_id: str) -> None:
+        with answering(self._store, missing=f"No run {run_id!r}."):
+            info = backend(self._store).get_run(run_id).info
+        if info.lifecycle_stage == "deleted":
+            raise NotFoundError(
+                f"Run {run_id} was deleted while values for it were on their way.",
+                fix="Restore it with `mlflow runs restore`, then run: nbmlops sync",
+            )
+
+
+def _point(entry: Entry) -> runs.Point:
+    _, at_ms, name, value, step = entry
+    return name, float(value), at_ms, step
