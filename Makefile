@@ -2,18 +2,16 @@
 # make test: set up and run every check and test
 PYTHON ?= python3
 PY := .venv/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-deps
 LABEXTENSION := $(wildcard labextension/*.json labextension/yarn.lock labextension/.yarnrc.yml \
   labextension/src/* labextension/src/*/* labextension/style/* labextension/schema/*)
-HAS_NODE = node -e 'const [a, b] = process.versions.node.split(".").map(Number); \
-  process.exit(a > 22 || (a === 22 && b >= 12) || (a === 20 && b >= 19) ? 0 : 1)' 2>/dev/null
+IN_JUPYTERLAB := .venv/share/jupyter/labextensions/nbmlops
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_ROOT_USER_ACTION := ignore
 .PHONY: demo test check lock screenshots clean reuse
 
-demo: reuse .venv/extension
-	@$(PY) -m nbmlops.cli demo $(if $(filter 0,$(LAB)),--no-lab)
+demo: reuse .venv/core
+	@$(PY) -m nbmlops.cli demo $(if $(filter 0,$(LAB)),--no-lab,--before-lab 'make .venv/extension')
 
 test: reuse check
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
@@ -25,34 +23,35 @@ check: .venv/tools .venv/extension
 	pre-commit run --all-files
 
 reuse:
-	@if [ -e .venv/extension ]; then echo "reusing .venv"; else \
-	  echo "making .venv: a few minutes the first time"; fi
+	@if [ -e .venv/core ]; then echo "reusing .venv"; else \
+	  echo "making .venv: about a minute the first time"; fi
 
-.venv/core: constraints.txt
+.venv/core: constraints.txt pyproject.toml hatch_build.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "nbmlops needs Python 3.11 or newer: make PYTHON=python3.12 demo")'
-	@$(PYTHON) -m venv .venv
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	@echo "installing the pinned packages"
-	@sed '/^# ---- node/,$$d' constraints.txt > .venv/core.txt
-	@$(PIP) --require-hashes -r .venv/core.txt
-	@$(HAS_NODE) || { echo "installing Node from PyPI"; \
-	  sed -n '/^# ---- node/,/^# ---- tools/p' constraints.txt > .venv/node.txt; \
-	  $(PIP) --require-hashes -r .venv/node.txt; }
+	@$(PY) scripts/install.py core
+	@SKIP_JUPYTER_BUILDER=1 $(PY) -m pip --disable-pip-version-check install --quiet \
+	  --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/tools: .venv/core
 	@echo "installing the tools"
-	@sed -n '/^# ---- tools/,$$p' constraints.txt > .venv/tools.txt
-	@$(PIP) --require-hashes -r .venv/tools.txt
+	@$(PY) scripts/install.py tools
 	@touch $@
 
-.venv/extension: .venv/core pyproject.toml hatch_build.py $(LABEXTENSION)
+.venv/extension: .venv/core $(LABEXTENSION)
 	@echo "building the JupyterLab extension"
-	@rm -rf nbmlops/labextension
-	@$(PIP) --no-build-isolation --editable .
+	@$(PY) scripts/install.py node
+	@cd labextension && { jlpm install && jlpm build:prod; } >../.venv/extension.log 2>&1 || \
+	  { cat ../.venv/extension.log; exit 1; }
+	@rm -rf $(IN_JUPYTERLAB)
+	@mkdir -p $(IN_JUPYTERLAB)
+	@cp -R nbmlops/labextension/. labextension/install.json $(IN_JUPYTERLAB)
 	@touch $@
 
-lock:
+lock: .venv/core
 	$(PY) scripts/lock.py
 
 screenshots: .venv/tools .venv/extension

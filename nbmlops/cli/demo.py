@@ -7,13 +7,16 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from nbmlops.errors import UsageError
 
 if TYPE_CHECKING:
     from nbmlops.deployment import EndpointHandle
@@ -30,8 +33,20 @@ _STAGES = 4
     default=None,
     help="Open JupyterLab at the end; by default when there is a terminal.",
 )
-def demo(lab: bool | None) -> None:
+@click.option(
+    "--before-lab",
+    metavar="COMMAND",
+    help="Run this at the same time, and open JupyterLab when it has ended.",
+)
+def demo(lab: bool | None, before_lab: str | None) -> None:
     """Run the quickstart, register its best model, deploy it and ask it."""
+    wants_lab = sys.stdin.isatty() and sys.stdout.isatty() if lab is None else lab
+    started = _in_background(before_lab) if wants_lab and before_lab else nullcontext()
+    with started as wait:
+        _main_job(wants_lab, wait)
+
+
+def _main_job(wants_lab: bool, wait: Callable[[], None] | None) -> None:
     from nbmlops import lifecycle
     from nbmlops.store import connect
 
@@ -43,17 +58,49 @@ def demo(lab: bool | None) -> None:
     with _stage(3, f"deploy credit@champion (version {version})"):
         handle = lifecycle.deploy("credit@champion", store=store)
         _say(f"{handle.url} answered its own input example")
-    wants_lab = sys.stdin.isatty() and sys.stdout.isatty() if lab is None else lab
     try:
         _ask(handle, best)
         print(f"\ndone in {time.monotonic() - began:.1f} s", flush=True)
         if wants_lab:
+            if wait:
+                wait()
             _open_lab(notebook)
     finally:
         lifecycle.undeploy(handle.name, store=store)
         print("endpoint credit stopped")
     if not wants_lab:
         print(f"go on by mouse: {' '.join(map(shlex.quote, _lab_command(notebook)))}")
+
+
+@contextmanager
+def _in_background(command: str) -> Iterator[Callable[[], None]]:
+    """Run a command, quietly; what is yielded waits for its end."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        process = subprocess.Popen(  # noqa: S603 - the user's own command
+            shlex.split(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+        def wait() -> None:
+            if process.poll() is None:
+                print(f"waiting for {command}", flush=True)
+            if process.wait():
+                output.seek(0)
+                print(output.read(), file=sys.stderr)
+                raise UsageError(
+                    f"`{command}` failed, so JupyterLab was not opened.",
+                    fix="See what it wrote above.",
+                )
+
+        try:
+            yield wait
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
 
 
 def _greet(store: Store) -> Path:
