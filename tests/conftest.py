@@ -8,6 +8,9 @@ from hypothesis import settings
 
 from nbmlops.config import load_settings
 from nbmlops.store import connect
+from nbmlops.tracking.sync import sender
+
+_FLUSH_TIMEOUT_S = 60.0  # a loaded machine is slow, not silent
 
 pytest_plugins = ["pytest_jupyter.jupyter_server", "tests.postgres", "tests.servers"]
 
@@ -41,8 +44,9 @@ def project(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def store(project):
+def store(project, monkeypatch):
     """Return the embedded store of the project."""
+    monkeypatch.setattr(sender, "_FLUSH_TIMEOUT_S", _FLUSH_TIMEOUT_S)
     return connect(load_settings(project))
 
 

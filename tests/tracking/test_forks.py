@@ -23,7 +23,7 @@ for way in ("exit", "raise", "flush", "close", "fall out"):
         run.log(step=0, loss=1.0)
         child = os.fork()
         if child == 0:
-            sender._PATIENCE_S = sender._IMPATIENCE_S = 3600
+            sender._FLUSH_TIMEOUT_S = sender._SILENT_STORE_TIMEOUT_S = 3600
             run.log(step=1, loss=2.0)
             if way == "exit":
                 sys.exit(3)

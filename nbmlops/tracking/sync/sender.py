@@ -25,9 +25,9 @@ _logger = logging.getLogger(__name__)
 _PERIOD_S = 0.25
 _LONGEST_PAUSE_S = 2.0
 _BEAT_S = 5.0
-_PATIENCE_S = 4.5
-_IMPATIENCE_S = 0.5
-_UPLOAD_PATIENCE_S = 20.0
+_FLUSH_TIMEOUT_S = 4.5
+_SILENT_STORE_TIMEOUT_S = 0.5
+_UPLOAD_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,20 +201,20 @@ class Sender:
         if shipment.is_of_parent:  # whose sender is not in this process
             return shipment.kept()
         wanted = shipment.journal.position
-        patience_s = _IMPATIENCE_S if shipment.is_silent else _PATIENCE_S
+        timeout_s = _SILENT_STORE_TIMEOUT_S if shipment.is_silent else _FLUSH_TIMEOUT_S
         shipment.is_awaited = True
         try:
-            return self._wait(shipment, wanted, patience_s)
+            return self._wait(shipment, wanted, timeout_s)
         finally:
             shipment.is_awaited = False
 
     def _wait(
-        self, shipment: UploadTask, wanted: tuple[int, int], patience_s: float
+        self, shipment: UploadTask, wanted: tuple[int, int], timeout_s: float
     ) -> PendingUpload | None:
         with self._changed:
             tries, progress = shipment.n_tries, shipment.delivery.n_sent
             began = time.monotonic()
-            deadline = began + patience_s
+            deadline = began + timeout_s
             while not shipment.is_over and (
                 shipment.position is None or shipment.position < wanted
             ):
@@ -225,9 +225,9 @@ class Sender:
                 self._changed.wait(0.05)
                 if shipment.delivery.n_sent > progress:
                     progress = shipment.delivery.n_sent
-                    deadline = time.monotonic() + patience_s
+                    deadline = time.monotonic() + timeout_s
                 elif shipment.delivery.uploads.is_large:
-                    deadline = max(deadline, began + _UPLOAD_PATIENCE_S)
+                    deadline = max(deadline, began + _UPLOAD_TIMEOUT_S)
                 has_failed = shipment.failure and shipment.n_tries > tries
                 if has_failed or time.monotonic() > deadline:
                     shipment.is_silent = not has_failed
