@@ -241,7 +241,7 @@ def _read_table(pyproject: Path) -> dict[str, object]:
         document = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(
-            f"Cannot read {pyproject}: {error}.", fix="Mend the file's TOML."
+            f"Cannot read {pyproject}: {error}.", fix="Fix the file's TOML."
         ) from error
     table = document.get("tool", {}).get("nbmlops", {})
     return dict(table)

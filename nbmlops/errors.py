@@ -29,7 +29,7 @@ _OPTION = re.compile(
 
 
 class NbmlopsError(Exception):
-    """A problem in one sentence and the way to mend it in another.
+    """A problem in one sentence and how to fix it in another.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class NotebookError(NbmlopsError):
     problem : str
         What is wrong.
     fix : str
-        How to mend it.
+        How to fix it.
     notebook : str
         Path of the notebook that was run.
     cell_index : int or None, default=None
@@ -178,7 +178,7 @@ class StoreError(NbmlopsError):
     Attributes
     ----------
     is_outage : bool
-        Whether it may well be over later, with nothing to mend on this side.
+        Whether it may pass on its own, with nothing to fix on this side.
     is_doubtful : bool
         Whether the fault may lie in what was sent: the store did not say.
     """

@@ -23,11 +23,11 @@ def test_error_shows_problem_fix_and_cause_without_frames():
 
 def test_errors_survive_pickling():
     error = NotebookError(
-        "Cell 2 failed.", fix="Mend it.", notebook="a.ipynb", source="x"
+        "Cell 2 failed.", fix="Fix it.", notebook="a.ipynb", source="x"
     )
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert (str(again), again.source, again.notebook) == (
-        "Cell 2 failed. Mend it.",
+        "Cell 2 failed. Fix it.",
         "x",
         "a.ipynb",
     )

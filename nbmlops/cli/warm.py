@@ -46,5 +46,5 @@ def stop(as_json: bool) -> None:
 
     parents = stop_parents()
     named = ", ".join(str(parent.pid) for parent in parents)
-    text = f"told to leave: {named}" if parents else "No process is warm."
+    text = f"told to exit: {named}" if parents else "No process is warm."
     show(parents, as_json=as_json, text=text)

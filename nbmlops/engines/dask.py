@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from nbmlops.config import Settings
 from nbmlops.engines.dask_task import call
-from nbmlops.engines.dask_worker import MEND, DaskWorker, asking
+from nbmlops.engines.dask_worker import FIX, DaskWorker, asking
 from nbmlops.engines.preflight import find_fault, look
 from nbmlops.errors import DependencyError, EngineError, UsageError
 
@@ -117,7 +117,7 @@ class DaskEngine:
             client = Client(target, set_as_default=False, timeout=_CONNECT_S)
         except (OSError, ValueError) as error:
             raise EngineError(
-                f"No Dask scheduler answers at {target!r}.", fix=MEND
+                f"No Dask scheduler answers at {target!r}.", fix=FIX
             ) from error
         try:
             self._check(client)

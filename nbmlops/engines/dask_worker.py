@@ -18,7 +18,7 @@ from nbmlops.forkserver.waiting import readable
 if TYPE_CHECKING:
     from nbmlops.engines._protocol import Worker
 
-MEND = "See that the scheduler runs and can be reached, then run it again."
+FIX = "See that the scheduler runs and can be reached, then run it again."
 _END_S = 40.0  # more than a process takes that is stopped, and then killed
 
 
@@ -138,7 +138,7 @@ def asking(client: Any) -> Iterator[None]:  # noqa: ANN401
             raise OSError(f"the client is {client.status}")
         yield
     except OSError as error:
-        raise EngineError("The Dask scheduler does not answer.", fix=MEND) from error
+        raise EngineError("The Dask scheduler does not answer.", fix=FIX) from error
 
 
 if TYPE_CHECKING:

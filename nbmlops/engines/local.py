@@ -134,7 +134,7 @@ def _begin(
     except ForkUnavailable as reason:
         if must_fork:
             raise
-        _log.info("%s is started anew: %s.", module, reason)
+        _log.info("%s is started again: %s.", module, reason)
     else:
         return forked, forked.log
     log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process

@@ -37,7 +37,7 @@ def look(mark: str) -> Preflight:
 def find_fault(
     mine: Preflight, theirs: Preflight, *, is_store_here: bool
 ) -> tuple[str, str] | None:
-    """Return why tasks from here cannot be done there, and how to mend it, or None.
+    """Return why tasks from here cannot be done there, and how to fix it, or None.
 
     >>> mine = Sight(host="a", versions={"Python": "3.11"}, mark="m")
     >>> theirs = Sight(host="b", versions={"Python": "3.12"}, mark="m")

@@ -23,7 +23,7 @@ class Diagnosis:
 
     settings: tuple[tuple[str, str, str], ...]
     problems: tuple[tuple[str, str], ...]
-    mended: tuple[str, ...]
+    fixed: tuple[str, ...]
 
 
 class DoctorReport(Renderable):
@@ -48,15 +48,15 @@ class DoctorReport(Renderable):
         lines = [
             table_text(["setting", "value", "from"], found.settings),
             "",
-            *(f"mended: {each}" for each in found.mended),
-            *(f"problem: {what}\n  mend it: {fix}" for what, fix in found.problems),
+            *(f"fixed: {each}" for each in found.fixed),
+            *(f"problem: {what}\n  fix: {fix}" for what, fix in found.problems),
             *(["All is well."] if self.is_well else []),
         ]
         return "\n".join(lines)
 
 
 def doctor(*, fix: bool = False, store: Store | None = None) -> DoctorReport:
-    """Look a project over, and mend what needs no decision.
+    """Examine a project, and fix what needs no decision.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def doctor(*, fix: bool = False, store: Store | None = None) -> DoctorReport:
     Returns
     -------
     Doctor
-        Settings with their origins, problems with their remedies, and what was mended.
+        Settings with their origins, problems with their remedies, and what was fixed.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def doctor(*, fix: bool = False, store: Store | None = None) -> DoctorReport:
         A setting is unknown or cannot be read.
     """
     problems: list[tuple[str, str]] = []
-    mended: list[str] = []
+    fixed: list[str] = []
     try:
         store = store or connect(must_answer=False)
         shown = store.shown_uri
@@ -88,16 +88,16 @@ def doctor(*, fix: bool = False, store: Store | None = None) -> DoctorReport:
     else:
         if fix:
             found = {*recover_steps(store.settings), *recover_beside(Path.cwd())}
-            mended += [
+            fixed += [
                 f"{relative(path, store.settings.project)} has all cells that had ended"
                 for path in sorted(found)
             ]
-            mended += [
+            fixed += [
                 f"run {each.name} ({each.run_id[:8]}) is KILLED: {each.reason}"
                 for each in _reap(store, problems)
                 if each.is_ended
             ]
-            mended += [
+            fixed += [
                 f"run {each.name} ({each.run_id[:8]}): {each.n_sent} entries sent"
                 for each in sync(store).runs
                 if each.n_sent
@@ -110,7 +110,7 @@ def doctor(*, fix: bool = False, store: Store | None = None) -> DoctorReport:
         for name, value, origin in rows
     )
     return DoctorReport(
-        Diagnosis(settings=settings, problems=tuple(problems), mended=tuple(mended))
+        Diagnosis(settings=settings, problems=tuple(problems), fixed=tuple(fixed))
     )
 
 

@@ -293,7 +293,7 @@ def _data(store: Store, one: ReplaySpec, two: ReplaySpec) -> _Swap:
         factor="data",
         recipe=one,
         detail=f"logged data differ ({', '.join(names)}),",
-        why_not="but no file that the cells read does: it cannot be swapped by itself",
+        why_not="but no file that the cells read does: it cannot be swapped alone",
     )
 
 

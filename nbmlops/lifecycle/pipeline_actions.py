@@ -63,7 +63,7 @@ def gap(
             return _registry_gap(action, source, values, store or connect(settings))
         return _endpoint_gap(action, source, values, settings, store)
     except StoreError as error:
-        return f"whether it still stands is not known: {error.problem}"
+        return f"whether it still holds is not known: {error.problem}"
 
 
 def _registry_gap(

@@ -104,7 +104,7 @@ def _changed(
             notes.append(f"{path} is another than it was, and no copy of it was kept")
         elif PurePosixPath(path).is_absolute():
             notes.append(
-                f"{path} is another than it was and lies outside of the project, where "
+                f"{path} is another than it was and is outside of the project, where "
                 "no copy can stand in for it"
             )
         else:

@@ -375,7 +375,7 @@ class Pipeline:
         )
         raise PipelineRunError(
             f"{told}{more}",
-            fix="Mend it and run the same command again: it goes on from what is done.",
+            fix="Fix it and run it again: it continues from what is done.",
             report=report,
             may_pass=may_pass,
         )

@@ -245,7 +245,7 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twin = next(name for name in names if names.count(name) > 1)
         raise refusal(
-            f"{_shown(twin)} stands twice in one JSON object.", fix="Send it once."
+            f"{_shown(twin)} is twice in one JSON object.", fix="Send it once."
         )
     return found
 

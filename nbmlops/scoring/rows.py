@@ -201,7 +201,7 @@ def _by_name(table: Table, columns: Sequence[Column]) -> dict[str, Sequence[Any]
     found = dict(zip(names, table.columns, strict=True))
     if len(found) != len(names):
         twin = next(name for name in names if names.count(name) > 1)
-        raise refusal(f"Column {twin[:60]!r} stands twice.", fix="Send it once.")
+        raise refusal(f"Column {twin[:60]!r} is there twice.", fix="Send it once.")
     missing = [c.name for c in columns if c.name not in found]
     unknown = set(names) - set(known)
     if unknown:
@@ -286,7 +286,7 @@ def _refuse_inexact(values: Sequence[Any], column: Column) -> None:
         if type(value) is int and int(float(value)) != value:
             raise refusal(
                 f"Row {row}, column {column.name!r}: {value} is a whole number that a "
-                "double cannot hold, and beside a gap or a fraction it becomes one.",
+                "double cannot hold; gaps and fractions make a column of doubles.",
                 fix=f"Send whole numbers without gaps, or none beyond {_MAX_EXACT}.",
             )
 

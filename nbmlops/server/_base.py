@@ -27,7 +27,7 @@ _TOLD = {
     400: ("The request cannot be read.", "Send it as docs/rest.md says."),
     403: (
         "This needs a signed-in user who is allowed to do it.",
-        "Open Jupyter anew with its token; a write also needs the X-XSRFToken header.",
+        "Open Jupyter again with its token; a write also needs the X-XSRFToken header.",
     ),
     404: (
         "There is no such route.",

@@ -67,7 +67,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> dict[str, Any]:
     if route.answers is not None:
         answer["content"] = _json(_schema(route.answers, schemas))
     failure = {
-        "description": "What is wrong, and how to mend it.",
+        "description": "What is wrong, and how to fix it.",
         "content": _json({"$ref": "#/components/schemas/Error"}),
     }
     operation: dict[str, Any] = {

@@ -59,7 +59,7 @@ class AuthMiddleware:
             refusal(
                 "The bearer token is missing or wrong.",
                 fix="Send 'Authorization: Bearer TOKEN'; "
-                "nbmlops.endpoint(NAME).token tells it.",
+                "nbmlops.endpoint(NAME).token is it.",
                 status=401,
             ),
             headers={"www-authenticate": "Bearer"},

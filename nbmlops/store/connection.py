@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _PROBE_TIMEOUT_S = 3
-_MEND = "Start it, or mend MLFLOW_TRACKING_URI; or unset it."
+_FIX = "Start it, or correct MLFLOW_TRACKING_URI; or unset it."
 _DATABASES = ("postgresql", "mysql", "mssql")
 _ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 _DOUBTFUL = ("BAD_REQUEST", "INTERNAL_ERROR", "INVALID_STATE", "MALFORMED_REQUEST")
@@ -174,7 +174,7 @@ def probe(store: Store) -> None:
 
 
 def _silent(uri: str) -> StoreError:
-    return StoreError(f"The tracking server {_host(uri)} does not answer.", fix=_MEND)
+    return StoreError(f"The tracking server {_host(uri)} does not answer.", fix=_FIX)
 
 
 def _host(uri: str) -> str:
@@ -200,7 +200,7 @@ def _ask_database(store: Store) -> None:
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         raise StoreError(
-            f"The database at {store.shown_uri} does not answer: {reason}.", fix=_MEND
+            f"The database at {store.shown_uri} does not answer: {reason}.", fix=_FIX
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""A pipeline that was killed at any point goes on from what is done."""
+"""A pipeline that was killed at any point continues from what is done."""
 
 import pytest
 

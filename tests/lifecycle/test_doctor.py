@@ -1,4 +1,4 @@
-"""What doctor and sync say of a project, and what they mend."""
+"""What doctor and sync say of a project, and what they fix."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def test_dead_run_is_found_named_and_ended(project, store):
     assert "nbmlops doctor --fix" in found.stdout
     fixed = _command("doctor", "--fix", "--json")
     assert fixed.returncode == 0
-    assert "its last step was 4" in json.loads(fixed.stdout)["mended"][0]
+    assert "its last step was 4" in json.loads(fixed.stdout)["fixed"][0]
     (run,) = list_runs(store)
     assert (run.status, run.metrics) == ("KILLED", {"loss": 1.0})
     assert _command("doctor").stdout.endswith("All is well.\n")

@@ -157,4 +157,4 @@ def test_a_store_that_does_not_answer_is_no_reason_to_stop_a_plan(store):
         settings = replace(store.settings, tracking_uri=uri)
         register = Action(kind="register", source=None, options={"model": "churn"})
         told = gap(register, None, {"model": "churn", "version": 1}, settings, None)
-    assert told.startswith("whether it still stands is not known: The tracking server")
+    assert told.startswith("whether it still holds is not known: The tracking server")

@@ -147,7 +147,7 @@ def test_a_third_selection_takes_the_place_of_the_first(store, browser):
 
 def test_what_fails_in_a_button_is_shown_escaped(store, browser):
     def fail(*_):
-        raise UsageError(HOSTILE, fix="Mend it.")
+        raise UsageError(HOSTILE, fix="Fix it.")
 
     for name in ("a", "b"):
         make(store, name)
@@ -157,7 +157,7 @@ def test_what_fails_in_a_button_is_shown_escaped(store, browser):
     shown._compare.click()
     assert "&lt;img" in shown._result.value
     assert "<img" not in shown._result.value
-    assert "Mend it." in shown._result.value
+    assert "Fix it." in shown._result.value
 
 
 def test_hostile_texts_stay_texts(store, browser):

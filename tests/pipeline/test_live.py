@@ -38,7 +38,7 @@ def test_a_run_is_read_as_it_was_told(home):
     assert (first.state, first.expected_s, second.state) == ("running", 2.0, "waiting")
     live.settle(StepReport(step="prepare", state="done", run_id="a", duration_s=1.5))
     live.settle(StepReport(step="train[C=1]", state="failed", why="it raised"))
-    live.end("FAILED", run_id="b", problem="it raised", fix="Mend it.")
+    live.end("FAILED", run_id="b", problem="it raised", fix="Fix it.")
     found = get_live(home, live.folder.name)
     assert (found.status, found.run_id, found.problem) == ("FAILED", "b", "it raised")
     first, second = found.steps

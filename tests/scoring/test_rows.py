@@ -155,7 +155,7 @@ def test_a_missing_column_is_named_and_an_optional_one_is_filled():
 
 def test_a_column_sent_twice_is_refused():
     table = Table(names=("a", "a"), columns=((1,), (2,)))
-    with pytest.raises(UsageError, match="'a' stands twice"):
+    with pytest.raises(UsageError, match="'a' is there twice"):
         to_rows(table, taking(Column(name="a", type="double")))
 
 

@@ -208,7 +208,7 @@ async def test_a_failed_run_of_any_door_is_seen_with_its_run_and_its_notebook(
     run = view["run"]
     assert (run["status"], states(run)) == ("FAILED", {"bad": "failed"})
     assert "ZeroDivisionError" in run["problem"]
-    assert "goes on from what is done" in run["fix"]
+    assert "continues from what is done" in run["fix"]
     assert run["steps"][0]["run_id"]
     answer = await jp_fetch(
         f"nbmlops/api/pipelines/runs/{run['id']}/notebook", params={"step": "bad"}

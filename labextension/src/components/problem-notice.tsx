@@ -6,7 +6,7 @@ import type { IProblem } from '../tokens';
 const INSTALL = `pip install nbmlops
 jupyter server extension enable nbmlops`;
 
-/** What is wrong and how to mend it, with a way to try again. */
+/** What is wrong and how to fix it, with a way to try again. */
 export function ProblemNotice(props: {
   problem: IProblem;
   trans: TranslationBundle;

@@ -187,7 +187,7 @@ def _declared(source: str, index: int) -> Iterator[Parameter]:
         raise UsageError(
             f"The parameters cell (cell {index}) is not valid Python: line {line}, "
             f"{getattr(error, 'msg', error)}.",
-            fix="Mend the cell tagged 'parameters'.",
+            fix="Fix the cell tagged 'parameters'.",
         ) from error
     comments = _comments(code)
     for node in tree.body:

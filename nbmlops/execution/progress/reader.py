@@ -68,7 +68,7 @@ def get_live(home: Path, live_id: str) -> LiveRun:
             "status": "KILLED",
             "ended_at": (folder / STATE).stat().st_mtime,
             "problem": f"Its process ended{_last_words(folder)}.",
-            "fix": "Run it again: it goes on from what is done.",
+            "fix": "Run it again: it continues from what is done.",
         }
     return LiveRun(
         id=live_id,

@@ -61,7 +61,7 @@ class Cache:
         shared = shared or Shared()
         if shared.url and not shared.key:
             raise UsageError(
-                "[tool.nbmlops.cache] has a url and no key: whoever can write there "
+                "[tool.nbmlops.cache] has a url and no key: who can write there "
                 "could give you results.",
                 fix="Set NBMLOPS_CACHE_KEY to the same secret for all who share it, "
                 "such as what this prints once: openssl rand -hex 32",

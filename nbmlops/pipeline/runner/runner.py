@@ -371,7 +371,7 @@ class Runner:
             status,
             run_id=self._recording.run_id,
             problem=failed,
-            fix="Mend it and run it again: it goes on from what is done."
+            fix="Fix it and run it again: it continues from what is done."
             if failed
             else "",
         )

@@ -20,7 +20,7 @@ def read_parameters(path: Path) -> dict[str, object]:
         faults = [Fault(1, f"The file is {what}, not a mapping of names to values.")]
     if faults or found is None:
         told = " ".join(map(str, sorted(faults)))
-        raise UsageError(f"{path}, {told}", fix=f"Mend {path}; nothing was run.")
+        raise UsageError(f"{path}, {told}", fix=f"Fix {path}; nothing was run.")
     return {name: each.plain() for name, each in found.value.items()}
 
 

@@ -28,5 +28,5 @@ class PipelineFileError(UsageError):
         head = f"{path} has {n} fault{'s' * (n > 1)}:"
         super().__init__(
             "\n".join([head, *(f"  {fault}" for fault in self.faults)]),
-            fix=f"Mend {'them' if n > 1 else 'it'} in {path}; nothing was run.",
+            fix=f"Fix {'them' if n > 1 else 'it'} in {path}; nothing was run.",
         )

@@ -69,7 +69,7 @@ def sweep(
     """Run a notebook with many sets of parameters: a grid, a list or a search.
 
     Each set is a tracked step below the sweep's own run. Results are kept as those of
-    pipelines are, so the same call goes on from what is done, after any end.
+    pipelines are, so the same call continues from what is done, after any end.
 
     Parameters
     ----------
@@ -286,6 +286,6 @@ def _raise_failed(report: SweepReport, *, keep_going: bool) -> None:
     n, more = len(failed), f"{len(failed)} of {len(report.runs)} runs failed. "
     raise PipelineRunError(
         f"{more if n > 1 else ''}{failed[0].step}: {failed[0].why}",
-        fix="Mend it and run the same command again: it goes on from what is done.",
+        fix="Fix it and run it again: it continues from what is done.",
         report=report,
     )

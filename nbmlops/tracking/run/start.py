@@ -46,7 +46,7 @@ def open_run(
     """Open a run that this process owns.
 
     What it is given is on disk before a call returns, and is sent to the store from
-    there. A store that does not answer keeps nobody from working.
+    there. A store that does not answer never blocks.
     """
     for key in (*(params or ()), *(tags or ())):
         check_key(key)
