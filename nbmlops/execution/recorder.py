@@ -112,7 +112,7 @@ class Execution:
         ):
             names, values = Path(scratch, "names"), Path(scratch, "values")
             left = {NAMES_FILE: str(names), VALUES_FILE: str(values)}
-            journal = self.run.spool.folder / JOURNAL
+            journal = self.run.reader.folder / JOURNAL
             recall_new = ChildSecrets(names).look
 
             def masked(node: Any) -> Any:  # noqa: ANN401

@@ -41,15 +41,15 @@ def recover_steps(settings: Settings) -> tuple[Path, ...]:
     rest of the run's journal.
     """
     mended = []
-    for spool in recovery.find_dead(settings):
-        journal = spool.folder / JOURNAL
-        with _whatever_it_holds(), spool.locked() as is_mine:
-            is_gone = recovery.is_gone(spool, time.time())
+    for reader in recovery.find_dead(settings):
+        journal = reader.folder / JOURNAL
+        with _whatever_it_holds(), reader.locked() as is_mine:
+            is_gone = recovery.is_gone(reader, time.time())
             if is_mine and is_gone and journal.exists():
                 notebook, path = _recover(journal)
                 # A cell may hold what only a later one made known as a secret.
                 notebook = mask_notebook(notebook)
-                _give(spool, notebook)
+                _give(reader, notebook)
                 mended += _put(journal, notebook, path)
     return tuple(mended)
 
@@ -67,9 +67,9 @@ def recover_beside(folder: Path) -> tuple[Path, ...]:
 
 def read_growing(home: Path, path: Path) -> dict[str, Any] | None:
     """Return a notebook that is being executed, with the cells that have ended."""
-    for spool in list_journals(home):
+    for reader in list_journals(home):
         with _whatever_it_holds():
-            journal = spool.folder / JOURNAL
+            journal = reader.folder / JOURNAL
             if next(_entries(journal), {}).get("path") == str(path):
                 return _replayed(journal)[0]
     return None
@@ -87,8 +87,10 @@ def _whatever_it_holds() -> Iterator[None]:
 def _is_left(journal: Path) -> bool:
     head = next(_entries(journal), {})
     owner = ProcessId.parse(str(head.get("kernel")), str(head.get("boot")))
-    heard_at = journal.stat().st_mtime
-    return owner is not None and owner.is_dead(heard_at=heard_at, now=time.time())
+    last_heartbeat = journal.stat().st_mtime
+    return owner is not None and owner.is_dead(
+        last_heartbeat=last_heartbeat, now=time.time()
+    )
 
 
 def _entries(journal: Path) -> Iterator[dict[str, Any]]:
@@ -145,7 +147,7 @@ def _tell_end(notebook: dict[str, Any], ended_at: float) -> None:
             told["duration"] = (ended - began).total_seconds()
 
 
-def _give(spool: JournalReader, notebook: dict[str, Any]) -> None:
+def _give(reader: JournalReader, notebook: dict[str, Any]) -> None:
     """Have the run's journal bring the notebook into the store."""
     import nbformat
 
@@ -158,8 +160,8 @@ def _give(spool: JournalReader, notebook: dict[str, Any]) -> None:
         ("notebook.ipynb", _content(notebook)),
         ("notebook.html", page.encode("utf-8", "backslashreplace")),
     ):
-        kept = Journal(spool).keep(partial(_write, name=name, content=content))
-        append_to(spool, ("file", str(kept / name), "nbmlops"))
+        kept = Journal(reader).keep(partial(_write, name=name, content=content))
+        append_to(reader, ("file", str(kept / name), "nbmlops"))
 
 
 def _write(folder: Path, *, name: str, content: bytes) -> None:

@@ -30,7 +30,7 @@ from nbmlops.store.datasets import list_datasets
 from nbmlops.store.runs.histories import list_histories
 from nbmlops.store.runs.resolve import resolve_run
 from nbmlops.tracking.run.active import ActiveRun
-from nbmlops.tracking.sync.sender import settle
+from nbmlops.tracking.sync.sender import flush_pending
 
 _MOST_RUNS = 8
 _COST = "nbmlops.cost."
@@ -89,7 +89,7 @@ def compare(
             f"A comparison takes 2 to {_MOST_RUNS} runs, not {len(runs)}.",
             fix="Name the runs, such as: %compare best:accuracy latest",
         )
-    settle()
+    flush_pending()
     store = store or connect()
     found: dict[str, Run] = {}
     for spec in runs:

@@ -11,7 +11,7 @@ from nbmlops.execution.recovery import recover_beside, recover_steps
 from nbmlops.render import Renderable, table_text
 from nbmlops.store import Store, connect
 from nbmlops.store.runs.queries import list_runs
-from nbmlops.tracking.journal.reader import list_set_aside, list_unreadable
+from nbmlops.tracking.journal.reader import list_quarantined, list_unreadable
 from nbmlops.tracking.provenance.source import relative
 from nbmlops.tracking.sync.recovery import Reaped, find_dead, reap
 from nbmlops.tracking.sync.sync import journals_of, sync
@@ -123,23 +123,23 @@ def _reap(store: Store, problems: list[tuple[str, str]]) -> tuple[Reaped, ...]:
 
 
 def _left_behind(store: Store) -> list[tuple[str, str]]:
-    dead = {spool.key for spool in find_dead(store.settings)}
+    dead = {reader.key for reader in find_dead(store.settings)}
     found = []
-    for spool in journals_of(store):
-        opening, entries = spool.opening(), list(spool.unsent())
-        if spool.key in dead:
+    for reader in journals_of(store):
+        header, entries = reader.header(), list(reader.unsent())
+        if reader.key in dead:
             rest = f", and {len(entries)} entries are not in the store"
-            what = f"Run {opening.name!r} lost its process{rest if entries else ''}."
+            what = f"Run {header.name!r} lost its process{rest if entries else ''}."
             found.append((what, "Run: nbmlops doctor --fix"))
         elif any(entry[0] == "end" for entry in entries):
             n = len(entries)
-            what = f"{n} entries of run {opening.name!r} are not in the store."
+            what = f"{n} entries of run {header.name!r} are not in the store."
             found.append((what, "Run: nbmlops sync"))
     project = store.settings.project
     for folder, reason in list_unreadable(store.settings.home):
         what = f"The journal {relative(folder, project)} cannot be read: {reason}."
         found.append((what, "Move it away, or delete it."))
-    for kept in list_set_aside(store.settings.home):
+    for kept in list_quarantined(store.settings.home):
         where = relative(kept.folder, project)
         if kept.n_damaged:
             what = f"{kept.n_damaged} records of run {kept.name!r} were damaged."

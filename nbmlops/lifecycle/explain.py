@@ -16,7 +16,7 @@ from nbmlops.lifecycle.rerun import Rerun, rerun
 from nbmlops.store import Store, connect, datasets
 from nbmlops.store.runs.resolve import resolve_run
 from nbmlops.tracking.provenance.environment import installed
-from nbmlops.tracking.sync.sender import settle
+from nbmlops.tracking.sync.sender import flush_pending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ def explain(
     StoreError
         The store could not be written.
     """
-    settle()
+    flush_pending()
     store = store or connect()
     first, second = (
         resolve_run(store, each, experiment=experiment)

@@ -9,7 +9,7 @@ from nbmlops.store.registry import versions
 from nbmlops.store.registry.registered_models import check_names
 from nbmlops.store.runs.resolve import resolve_run
 from nbmlops.tracking.provenance.replaying import refuse_in_replay
-from nbmlops.tracking.sync.sender import settle
+from nbmlops.tracking.sync.sender import flush_pending
 
 
 def register(
@@ -57,7 +57,7 @@ def register(
         )
     refuse_in_replay("register models")
     check_names(model, alias)
-    settle()
+    flush_pending()
     store = store or connect()
     if isinstance(run, str):
         run = resolve_run(store, run, experiment=experiment, with_model=True)

@@ -15,7 +15,7 @@ from nbmlops.store import Store, artifacts, connect, datasets
 from nbmlops.store.models.digest import model_digest
 from nbmlops.store.runs import runs
 from nbmlops.store.runs.resolve import resolve_run
-from nbmlops.tracking.sync.sender import settle
+from nbmlops.tracking.sync.sender import flush_pending
 
 _ORDER: tuple[Verdict, ...] = ("different", "within tolerance", "equal")
 
@@ -75,7 +75,7 @@ def replay(
         raise UsageError(
             f"The tolerance is {tolerance}.", fix="Give 0 or more, such as 1e-9."
         )
-    settle()
+    flush_pending()
     store = store or connect()
     if isinstance(run, str):
         run = resolve_run(store, run, experiment=experiment)

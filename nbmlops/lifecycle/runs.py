@@ -13,7 +13,7 @@ from nbmlops.store.runs.listing import RunListing
 from nbmlops.store.runs.missing import no_metric, no_runs
 from nbmlops.store.runs.protocols import RunQuery
 from nbmlops.store.runs.queries import backticked, experiment_ids
-from nbmlops.tracking.sync.sender import settle
+from nbmlops.tracking.sync.sender import flush_pending
 
 _LARGEST_PAGE = 1000
 _LARGEST_FRAME = 100_000
@@ -78,7 +78,7 @@ def runs(
         raise UsageError(
             f"The limit is {limit}.", fix=f"Give a number from 1 to {_LARGEST_FRAME}."
         )
-    settle()
+    flush_pending()
     asked = parse_columns(columns)
     keep = () if by is None else (RunColumn(kind="metrics", name=by),)
     if asked is not None:

@@ -68,9 +68,9 @@ class CellRun:
         self.live = Live(self, shell, is_lasting=is_lasting)
 
     @property
-    def meter(self) -> ResourceUsage:
+    def usage(self) -> ResourceUsage:
         """What the run takes."""
-        return self.run.meter
+        return self.run.usage
 
     def enter(self) -> None:
         """Begin a cell of the run."""
@@ -79,7 +79,7 @@ class CellRun:
         if self.options.has_autolog:
             self._fits.start()
         if self._guard:
-            self._guard.enter(self.meter.memory)
+            self._guard.enter(self.usage.memory)
 
     def suppress_logs(self) -> None:
         """Hold MLflow's chatter back, should it have been loaded in the meantime."""

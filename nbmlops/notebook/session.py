@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nbmlops.notebook.cell_run import CellRun, Pairs
     from nbmlops.tracking.resources.budget import Budget
     from nbmlops.tracking.resources.watchdog import BudgetWatchdog
-    from nbmlops.tracking.run.start import Kind
+    from nbmlops.tracking.run.start import RunKind
 
 
 class CellBlocker(ast.NodeTransformer):
@@ -257,7 +257,7 @@ class Session:
         return tracked
 
     def _open(
-        self, options: TrackOptions, kind: Kind, *, cell_id: str | None = None
+        self, options: TrackOptions, kind: RunKind, *, cell_id: str | None = None
     ) -> CellRun:
         from nbmlops.notebook.cell_run import CellRun
         from nbmlops.tracking.run.start import open_run
@@ -295,8 +295,8 @@ def _settle() -> None:
         from nbmlops.tracking.provenance import files
         from nbmlops.tracking.sync import sender
 
-        sender.settle()
-        files.settle()
+        sender.flush_pending()
+        files.wait_for_copies()
 
 
 def cell_guard(shell: InteractiveShell, budget: Budget | None) -> BudgetWatchdog | None:

@@ -58,11 +58,11 @@ class ProcessId:
         """Whether the process table of this system tells of it."""
         return self.host == socket.gethostname() and self.boot == boot()
 
-    def is_dead(self, *, heard_at: float | None, now: float) -> bool:
+    def is_dead(self, *, last_heartbeat: float | None, now: float) -> bool:
         """Return whether the process counts as gone."""
         if self.is_here:
             return not self._is_in_process_table()
-        return heard_at is not None and now - heard_at > SILENT_S
+        return last_heartbeat is not None and now - last_heartbeat > SILENT_S
 
     def _is_in_process_table(self) -> bool:
         found = start_of(self.pid)

@@ -107,7 +107,7 @@ class Changes:
         self._owners = {n: o for n, o in self._owners.items() if n in changed}
         now = time.time()
         return [
-            (live_id, at, owner is None or owner.is_dead(heard_at=None, now=now))
+            (live_id, at, owner is None or owner.is_dead(last_heartbeat=None, now=now))
             for live_id, (at, owner) in self._owners.items()
         ]
 

@@ -53,7 +53,7 @@ class Reaper:
             for project in set(self._projects()):
                 try:
                     settings = load_settings(project)
-                    dead = frozenset(spool.key for spool in find_dead(settings))
+                    dead = frozenset(reader.key for reader in find_dead(settings))
                     if self._is_due(project, dead):
                         start_process(
                             "nbmlops.lifecycle.recovery_process",

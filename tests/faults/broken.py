@@ -17,14 +17,14 @@ VARIABLE = "FAULTS_BREAK"
 
 def memory():
     """Keep what is logged in memory alone, as if all disks were full."""
-    make = writer.Part.make
+    make = writer.Segment.make
 
     def refuse(path, size):
         if path is not None:
             raise OSError("broken on purpose")
         return make(None, size)
 
-    writer.Part.make = staticmethod(refuse)
+    writer.Segment.make = staticmethod(refuse)
 
 
 def double():

@@ -76,7 +76,7 @@ class Written:
     """A journal as it was written, its records by what they say."""
 
     key: str
-    opening: RunHeader
+    header: RunHeader
     journal: Journal
     records: dict = field(default_factory=dict)
 
@@ -89,7 +89,7 @@ class Written:
 def write_journal(store, source, number):
     """Write the journal of a run that has not been sent at all."""
     key = f"k{UUID(int=source.getrandbits(128)).hex[1:]}"
-    opening = RunHeader(
+    header = RunHeader(
         key=key,
         name=f"damaged {number}",
         experiment=EXPERIMENT,
@@ -99,7 +99,7 @@ def write_journal(store, source, number):
         kernel=replace(ProcessId.me(), started="1").kernel,  # one that is gone
         boot=boot(),
     )
-    written = Written(key, opening, Journal.create(store.settings.home, opening))
+    written = Written(key, header, Journal.create(store.settings.home, header))
     for i in range(5):
         written.add(("p", f"p{i}"), "p", f"p{i}", f"{key} {i}")
     for step in range(source.randrange(20, 200)):
@@ -161,8 +161,8 @@ KINDS = (_turn_bit, _turn_bit, _overwrite, _zero, _cut_out, _cut_off, _put_in, _
 
 def damage(written, source):
     """Damage one to four places of a journal's parts, and maybe its head or state."""
-    folder = written.journal.spool.folder
-    for path in written.journal.spool.part_paths():
+    folder = written.journal.reader.folder
+    for path in written.journal.reader.segment_paths():
         whole = bytearray(path.read_bytes())
         used = len(whole.rstrip(b"\0"))
         content, room = whole[:used], whole[used:]
@@ -185,16 +185,16 @@ def damage(written, source):
 def is_good(written, what):
     """Return whether a record is still there, byte for byte."""
     record = written.records[what][:-1]  # its newline holds nothing
-    paths = written.journal.spool.part_paths()
+    paths = written.journal.reader.segment_paths()
     return any(record in path.read_bytes() for path in paths)
 
 
 def has_traces(written):
     """Return whether there are bytes that are neither record nor room."""
-    for path in written.journal.spool.part_paths():
+    for path in written.journal.reader.segment_paths():
         content = path.read_bytes()[HEAD:]
-        opening = record_of(["run", asdict(written.opening)])
-        for record in (opening, *written.records.values()):
+        header = record_of(["run", asdict(written.header)])
+        for record in (header, *written.records.values()):
             # Its newline holds nothing, whatever has become of it.
             content = re.sub(re.escape(record[:-1]) + b".?", b"", content, flags=re.S)
         if content.strip(b"\0"):

@@ -15,7 +15,7 @@ from nbmlops.store.runs.children import list_children
 from nbmlops.store.runs.queries import list_runs
 from nbmlops.store.runs.resolve import resolve_run
 from nbmlops.tracking.autolog.methods import MethodProxy
-from nbmlops.tracking.sync.sender import settle
+from nbmlops.tracking.sync.sender import flush_pending
 from tests.kernels import kernel
 
 _DATA = """
@@ -41,7 +41,7 @@ def cell(shell):
 
 def _tree(runs):
     """Return the last cell's run and those below it, the oldest first."""
-    settle()
+    flush_pending()
     (cell,) = [run for run in runs() if run.tags["nbmlops.kind"] != "fit"]
     return cell, list(list_children(connect(), cell.run_id)[::-1])
 

@@ -47,7 +47,7 @@ def test_it_does_not_go_on_when_its_starter_is_killed(project):
     owner = owner_of(settings.home, run.id)
     starter.send_signal(signal.SIGKILL)
     starter.communicate()
-    wait_until(lambda: owner.is_dead(heard_at=None, now=0))
+    wait_until(lambda: owner.is_dead(last_heartbeat=None, now=0))
     assert get_live(settings.home, run.id).status == "KILLED"
     (recorded,) = list_runs(connect(settings)).items
     assert recorded.status == "KILLED"

@@ -51,8 +51,8 @@ from nbmlops.tracking.autolog import Recorder
 from nbmlops.tracking.autolog.log_fits import metrics_of
 from nbmlops.tracking.autolog.methods import MethodProxy
 from nbmlops.tracking.autolog.param_repr import brief, changed_params, params_of
+from nbmlops.tracking.autolog.patches import PATCHES
 from nbmlops.tracking.autolog.recorder import MAX_FITS
-from nbmlops.tracking.autolog.watch import WATCH
 
 X, y = make_classification(n_samples=60, n_features=4, random_state=0)
 X_test, y_test = make_classification(n_samples=30, n_features=4, random_state=1)
@@ -466,11 +466,11 @@ def test_interrupt_while_all_is_put_back_leaves_nothing(monkeypatch):
     recorder.start()
 
     def interrupted():
-        WATCH._undo.pop()
-        WATCH._undo.append(lambda: None)
+        PATCHES._undo.pop()
+        PATCHES._undo.append(lambda: None)
         raise KeyboardInterrupt
 
-    WATCH._undo.insert(len(WATCH._undo) // 2, interrupted)
+    PATCHES._undo.insert(len(PATCHES._undo) // 2, interrupted)
     with pytest.raises(KeyboardInterrupt):
         recorder.stop()
     assert _everything() == before
@@ -644,7 +644,7 @@ def test_mlflow_autolog_turned_on_in_the_cell_takes_over(store):
     with recording() as recorder:
         LogisticRegression().fit(X, y)
         mlflow.sklearn.autolog(log_models=False, silent=True)
-        assert WATCH.listener is None
+        assert PATCHES.listener is None
         mlflow.sklearn.autolog(disable=True, silent=True)
         LogisticRegression().fit(X, y)
     assert recorder.fits == []

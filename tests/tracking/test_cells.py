@@ -7,7 +7,7 @@ import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from nbmlops.tracking.provenance.cell_positions import places
+from nbmlops.tracking.provenance.cell_positions import cell_positions
 from nbmlops.tracking.provenance.cells import ExecutedCell, is_local
 from nbmlops.tracking.provenance.replay_notebook import build
 
@@ -71,7 +71,7 @@ def test_places_come_from_ids_then_texts(tmp_path):
         executed("y = 1"),
         executed("y = 1"),
     ]
-    found = places(cells, path)
+    found = cell_positions(cells, path)
     assert [place.at for place in found] == [1.0, 1.0, 2.0, 3.0]
     assert all(place.is_known for place in found)
 
@@ -80,11 +80,11 @@ def test_cell_that_a_later_save_does_not_have_is_gone_an_unsaved_one_presumed(tm
     path = write(tmp_path / "n.ipynb", ("a", "x = 1"), ("b", "y = 1"))
     now = path.stat().st_mtime
     gone, new = executed("z = 1", "gone", now - 9), executed("z = 2", "new", now + 9)
-    found = places([executed("x = 1", "a"), gone, new, new], path)
+    found = cell_positions([executed("x = 1", "a"), gone, new, new], path)
     assert [place.at for place in found[:2]] == [1.0, None]
     assert 1 < found[2].at == found[3].at < 2
     assert [place.is_known for place in found] == [True, True, False, False]
-    first, second = places([executed("a = 1"), executed("b = 1")], None)
+    first, second = cell_positions([executed("a = 1"), executed("b = 1")], None)
     assert first.at < second.at
     assert not first.is_known
 
@@ -98,7 +98,11 @@ def test_cell_is_edited_when_a_later_save_has_other_code_there(tmp_path):
         executed("x = 3", "a", after),  # run with what is not saved yet
         executed("y  =  1", "b", before),
     ]
-    assert [place.is_edited for place in places(cells, path)] == [True, False, False]
+    assert [place.is_edited for place in cell_positions(cells, path)] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_installed_modules_are_not_local():

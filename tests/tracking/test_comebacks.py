@@ -27,11 +27,11 @@ WEEK_S = 7 * 24 * 3600
 @pytest.fixture
 def elsewhere(monkeypatch):
     """Have runs be opened by a process of another machine, whose heart is ours."""
-    beat = UploadTask.beat
-    monkeypatch.setattr(UploadTask, "beat", lambda self: None)
+    heartbeat = UploadTask.heartbeat
+    monkeypatch.setattr(UploadTask, "heartbeat", lambda self: None)
 
     def go_on():
-        monkeypatch.setattr(UploadTask, "beat", beat)
+        monkeypatch.setattr(UploadTask, "heartbeat", heartbeat)
 
     with monkeypatch.context() as patch:
         patch.setattr("socket.gethostname", lambda: "elsewhere")
@@ -40,10 +40,10 @@ def elsewhere(monkeypatch):
 
 def _fall_silent(store, seconds=SILENT_S + 60):
     """Have the last heartbeat of the only run be long ago."""
-    (spool,) = list_journals(store.settings.home)
+    (reader,) = list_journals(store.settings.home)
     then = time.time() - seconds
-    os.utime(spool.folder / "state", (then, then))
-    return spool
+    os.utime(reader.folder / "state", (then, then))
+    return reader
 
 
 def _steps(store, run_id):
@@ -63,7 +63,7 @@ def test_run_that_was_ended_in_its_silence_goes_on(store, elsewhere):
     come_home()
     run.log(step=0, loss=1.0)
     run.flush()
-    spool = _fall_silent(store)
+    reader = _fall_silent(store)
     (reaped,) = reap(store)
     assert "elsewhere" in reaped.reason
     found = get_run(store, run.run_id)
@@ -72,7 +72,7 @@ def test_run_that_was_ended_in_its_silence_goes_on(store, elsewhere):
         reaped.reason,
     )
     assert reap(store) == find_dead(store.settings) == ()
-    assert spool.exists()
+    assert reader.exists()
     go_on()
     _wait_for(lambda: get_run(store, run.run_id).status == "RUNNING")
     found = get_run(store, run.run_id)
@@ -84,7 +84,7 @@ def test_run_that_was_ended_in_its_silence_goes_on(store, elsewhere):
     run.close()
     assert get_run(store, run.run_id).status == "FINISHED"
     assert _steps(store, run.run_id) == [0, 1]
-    assert not spool.exists()
+    assert not reader.exists()
 
 
 def test_run_that_another_process_sends_goes_on_too(store, elsewhere):
@@ -95,7 +95,7 @@ def test_run_that_another_process_sends_goes_on_too(store, elsewhere):
     _fall_silent(store)
     reap(store)
     assert list_runs(store).items[0].status == "KILLED"
-    run.beat()
+    run.heartbeat()
     run.log(step=1, loss=2.0)
     nm.sync(store)
     (found,) = list_runs(store)
@@ -111,12 +111,12 @@ def test_journal_of_a_process_that_never_comes_back_is_gone_after_a_week(
         loss=1.0
     )
     come_home()
-    spool = _fall_silent(store)
+    reader = _fall_silent(store)
     reap(store)
     ended_at = list_runs(store).items[0].ended_at
     _fall_silent(store, WEEK_S + 60)
     reap(store)
-    assert not spool.exists()
+    assert not reader.exists()
     (found,) = list_runs(store)
     assert found.status == "KILLED"
     assert found.ended_at <= ended_at
@@ -126,8 +126,8 @@ def test_journal_that_somebody_has_deleted_is_begun_anew(store):
     with nm.track("it", store=store) as run:
         run.log(step=0, loss=1.0)
         run.flush()
-        (spool,) = list_journals(store.settings.home)
-        shutil.rmtree(spool.folder)
+        (reader,) = list_journals(store.settings.home)
+        shutil.rmtree(reader.folder)
         run.log(step=1, loss=2.0)
         assert run.flush() is None
         run.log(step=2, loss=3.0)

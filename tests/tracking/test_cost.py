@@ -49,27 +49,27 @@ def test_a_peak_between_two_samples_is_seen():
 
 
 def test_processor_time_of_children_counts_while_they_run_and_after():
-    meter = ResourceUsage(Prices())
+    usage = ResourceUsage(Prices())
     child = subprocess.Popen(
         [sys.executable, "-c", f"{_BURN}\nimport time; time.sleep(60)"]
     )
     deadline = time.monotonic() + 60
-    while meter.cpu_s < 0.6 and time.monotonic() < deadline:
+    while usage.cpu_s < 0.6 and time.monotonic() < deadline:
         time.sleep(0.1)
-    running = meter.cpu_s
+    running = usage.cpu_s
     child.kill()
     child.wait()
     assert running >= 0.6
-    assert meter.cpu_s == pytest.approx(running, abs=0.3)
+    assert usage.cpu_s == pytest.approx(running, abs=0.3)
 
 
 def test_money_energy_and_carbon_are_those_of_the_prices():
     prices = Prices(
         usd_per_hour=3.6, watts=100.0, watts_per_core=3600.0, kg_co2_per_kwh=0.5
     )
-    meter = ResourceUsage(prices)
+    usage = ResourceUsage(prices)
     subprocess.run([sys.executable, "-c", _BURN], check=True)
-    tags = {name[13:]: float(value) for name, value in meter.tags().items()}
+    tags = {name[13:]: float(value) for name, value in usage.tags().items()}
     wall_s, cpu_s = tags["wall_s"], tags["cpu_s"]
     assert cpu_s >= 0.6
     assert tags["usd"] == pytest.approx(0.001 * wall_s, rel=0.02)

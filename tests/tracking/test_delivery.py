@@ -25,7 +25,7 @@ from nbmlops.tracking.sync.uploader import JournalUploader
 
 @pytest.fixture
 def journal(store):
-    opening = RunHeader(
+    header = RunHeader(
         key="k" + "ab1" * 10 + "c",
         name="it",
         experiment="e",
@@ -35,7 +35,7 @@ def journal(store):
         kernel="elsewhere:1:1.0",
         boot="",
     )
-    return Journal.create(store.settings.home, opening)
+    return Journal.create(store.settings.home, header)
 
 
 def _only(store):
@@ -52,7 +52,7 @@ def test_run_is_made_filled_and_ended(store, journal):
     journal.add("m", 2_000_000, "loss", 0.5, 3)
     journal.add("t", "note", "x")
     journal.add("end", "KILLED", 3_000_000)
-    assert JournalUploader(store, journal.spool).advance()
+    assert JournalUploader(store, journal.reader).advance()
     run = _only(store)
     assert (run.status, run.params, run.metrics) == (
         "KILLED",
@@ -61,7 +61,7 @@ def test_run_is_made_filled_and_ended(store, journal):
     )
     assert run.started_at.timestamp() == 1000
     assert run.ended_at.timestamp() == 3000
-    assert not journal.spool.exists()
+    assert not journal.reader.exists()
 
 
 def test_sending_all_of_it_again_changes_nothing(store, journal):
@@ -69,8 +69,8 @@ def test_sending_all_of_it_again_changes_nothing(store, journal):
         journal.add("m", 2_000_000 + i, "loss", float(i), i)
     journal.add("p", "C", "1")
     for _ in range(3):
-        JournalUploader(store, journal.spool).advance()
-        for path in journal.spool.part_paths():
+        JournalUploader(store, journal.reader).advance()
+        for path in journal.reader.segment_paths():
             Segment.read(path).mark(64)  # as if the word of it had been lost
     run = _only(store)
     assert [m.value for m in _history(store, run.run_id)] == [*map(float, range(2500))]
@@ -78,54 +78,54 @@ def test_sending_all_of_it_again_changes_nothing(store, journal):
 
 def test_run_whose_creation_was_not_confirmed_is_found_again(store, journal):
     made = runs.create_run(
-        store, name="it", experiment="e", tags={runs.KEY: journal.spool.key}
+        store, name="it", experiment="e", tags={runs.KEY: journal.reader.key}
     )
-    state = journal.spool.state()
+    state = journal.reader.state()
     state.tries = 1
-    journal.spool.set_state(state)
+    journal.reader.set_state(state)
     journal.add("end", "FINISHED", 3_000_000)
-    JournalUploader(store, journal.spool).advance()
+    JournalUploader(store, journal.reader).advance()
     assert _only(store).run_id == made
 
 
 def test_creation_that_took_effect_late_leaves_no_twin(store, journal):
-    state = journal.spool.state()
+    state = journal.reader.state()
     state.tries = 1
-    journal.spool.set_state(state)
-    JournalUploader(store, journal.spool).advance()
-    late = {"name": "it", "experiment": "e", "tags": {runs.KEY: journal.spool.key}}
+    journal.reader.set_state(state)
+    JournalUploader(store, journal.reader).advance()
+    late = {"name": "it", "experiment": "e", "tags": {runs.KEY: journal.reader.key}}
     runs.create_run(store, **late)
     journal.add("end", "FINISHED", 3_000_000)
-    JournalUploader(store, journal.spool).advance()
+    JournalUploader(store, journal.reader).advance()
     assert _only(store).status == "FINISHED"
 
 
 def test_value_the_store_refuses_is_set_aside_and_the_rest_arrives(store, journal):
-    JournalUploader(store, journal.spool).advance()
+    JournalUploader(store, journal.reader).advance()
     run = _only(store)
     store.client.log_param(run.run_id, "C", "1")
     journal.add("m", 2_000_000, "loss", 0.5, 0)
     journal.add("p", "C", "2")
     journal.add("p", "D", "3")
-    delivery = JournalUploader(store, journal.spool)
+    delivery = JournalUploader(store, journal.reader)
     delivery.advance()
     run = _only(store)
     assert (run.params, run.metrics) == ({"C": "1", "D": "3"}, {"loss": 0.5})
     (told,) = delivery.uploads.refused
-    refused = journal.spool.folder.with_name(f"{journal.spool.key}.refused")
+    refused = journal.reader.folder.with_name(f"{journal.reader.key}.refused")
     aside = refused / "entries.jsonl"
     assert str(aside) in told
     assert json.loads(aside.read_text())[:3] == ["p", "C", "2"]
 
 
 def test_values_for_a_deleted_run_are_kept(store, journal):
-    JournalUploader(store, journal.spool).advance()
+    JournalUploader(store, journal.reader).advance()
     runs.delete_run(store, _only(store).run_id)
     for i in range(3):
         journal.add("p", f"C{i}", "2")
     with pytest.raises(NotFoundError, match="was deleted"):
-        JournalUploader(store, journal.spool).advance()
-    assert journal.spool.count_unsent() == 3
+        JournalUploader(store, journal.reader).advance()
+    assert journal.reader.count_unsent() == 3
 
 
 @settings(
@@ -265,7 +265,7 @@ def test_values_go_together_whatever_files_lie_between_them(
     _keep(journal, "second")
     journal.add("t", "note", "new")
     journal.add("end", "FINISHED", 3_000_000)
-    JournalUploader(store, journal.spool).advance()
+    JournalUploader(store, journal.reader).advance()
     run = _only(store)
     assert sent == [(1, 1, 2)]
     assert (run.params, run.metrics) == ({"C": "1"}, {"loss": 0.5})
@@ -280,13 +280,13 @@ def test_what_was_sent_ahead_of_a_file_does_not_let_the_file_be_forgotten(
     _keep(journal, "here")
     journal.add("m", 2_000_000, "loss", 0.5, 3)
     journal.add("end", "FINISHED", 3_000_000)
-    delivery = JournalUploader(store, journal.spool)
+    delivery = JournalUploader(store, journal.reader)
     with monkeypatch.context() as patch:
         patch.setattr(delivery.uploads, "_send", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             delivery.advance()
     assert _only(store).metrics == {"loss": 0.5}
-    JournalUploader(store, journal.spool).advance()
+    JournalUploader(store, journal.reader).advance()
     run = _only(store)
     assert read_file(store, run.run_id, "notes/note.txt") == b"here"
     assert [m.value for m in _history(store, run.run_id)] == [0.5]

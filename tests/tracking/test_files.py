@@ -19,7 +19,12 @@ from nbmlops.store import artifacts
 from nbmlops.store.runs.queries import list_runs
 from nbmlops.tracking.provenance import files
 from nbmlops.tracking.provenance import opened_files as opened
-from nbmlops.tracking.provenance.files import keep, kept_copy, opened_files, settle
+from nbmlops.tracking.provenance.files import (
+    keep,
+    kept_copy,
+    opened_files,
+    wait_for_copies,
+)
 
 BEFORE = (1_000_000_000, 1_000_000_000)
 
@@ -46,7 +51,7 @@ def heard(project):
             opened.listen(None)
         found = opened_files([noted], project=project)
         keep(found, project=project, home=project / ".nbmlops")
-        settle()
+        wait_for_copies()
         return {file.path: file for file in found if file.role != "code"}
 
     return run
@@ -236,7 +241,7 @@ def test_a_file_that_changes_before_it_is_copied_is_not_kept(heard, project):
     found = opened_files([noted], project=project)
     path.write_text("now")
     keep(found, project=project, home=project / ".nbmlops")
-    settle()
+    wait_for_copies()
     assert copies(project) == []
 
 

@@ -67,11 +67,11 @@ def test_fork_ends_neither_the_run_nor_waits_for_it(store):
 def test_part_of_a_fork_is_kept_while_that_very_fork_lives(store, is_same):
     with nm.track("it", store=store) as run:
         run.log(step=0, loss=1.0)
-        (spool,) = list_journals(store.settings.home)
+        (reader,) = list_journals(store.settings.home)
         parent = os.getppid()
         started = start_of(parent) if is_same else "1"
-        part = spool.folder / f"000007-{parent}.{started}.records"
-        part.write_bytes(spool.part_paths()[0].read_bytes())
-    assert spool.exists() == is_same
+        part = reader.folder / f"000007-{parent}.{started}.records"
+        part.write_bytes(reader.segment_paths()[0].read_bytes())
+    assert reader.exists() == is_same
     part.unlink(missing_ok=True)
     reap(store)

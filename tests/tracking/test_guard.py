@@ -11,7 +11,7 @@ import pytest
 import nbmlops as nm
 from nbmlops.errors import UsageError
 from nbmlops.store.runs.queries import list_runs
-from nbmlops.tracking.resources.memory import Memory
+from nbmlops.tracking.resources.memory import MemoryUsage
 from nbmlops.tracking.resources.watchdog import RunKilled, RunKilledForGood
 
 LONG_S = 60
@@ -32,7 +32,9 @@ def _ended(store):
 
 
 def _limit_mb(more):
-    return Memory().measure() // 10**6 + more  # servers of other tests are children
+    return (
+        MemoryUsage().measure() // 10**6 + more
+    )  # servers of other tests are children
 
 
 def test_time_that_is_used_up_interrupts_a_call_that_waits(store):

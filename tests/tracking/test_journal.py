@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from nbmlops.tracking.journal.dirs import places
+from nbmlops.tracking.journal.dirs import journal_dirs
 from nbmlops.tracking.journal.reader import (
     JournalReader,
     RunHeader,
@@ -18,7 +18,7 @@ from nbmlops.tracking.journal.segment import Segment
 from nbmlops.tracking.journal.writer import Journal
 
 
-def _opening(key="k" + "ab1" * 10 + "c"):
+def _header(key="k" + "ab1" * 10 + "c"):
     return RunHeader(
         key=key,
         name="it",
@@ -33,7 +33,7 @@ def _opening(key="k" + "ab1" * 10 + "c"):
 
 @pytest.fixture
 def journal(project):
-    return Journal.create(project / ".nbmlops", _opening())
+    return Journal.create(project / ".nbmlops", _header())
 
 
 def _metric(i):
@@ -45,20 +45,20 @@ def _log(journal, *numbers):
         journal.add(*_metric(i))
 
 
-def _steps(spool):
-    return [entry[4] for entry in spool.unsent()]
+def _steps(reader):
+    return [entry[4] for entry in reader.unsent()]
 
 
 def test_entries_come_back_in_order(journal):
     _log(journal, 0, 1, 2)
-    assert list(journal.spool.unsent()) == [_metric(0), _metric(1), _metric(2)]
+    assert list(journal.reader.unsent()) == [_metric(0), _metric(1), _metric(2)]
 
 
 def test_another_process_reads_what_is_written(project, journal):
     journal.add("p", "C", "1 \N{SNOWMAN} \0")
     (found,) = list_journals(project / ".nbmlops")
     assert list(found.unsent()) == [["p", "C", "1 \N{SNOWMAN} \0"]]
-    assert found.opening() == _opening()
+    assert found.header() == _header()
 
 
 def test_entries_larger_than_a_part_and_more_than_one_holds(journal):
@@ -66,34 +66,34 @@ def test_entries_larger_than_a_part_and_more_than_one_holds(journal):
     wanted += [_metric(i) for i in range(20_000)]
     for entry in wanted:
         journal.add(*entry)
-    assert len(journal.spool.part_paths()) > 2
-    assert list(journal.spool.unsent()) == wanted
+    assert len(journal.reader.segment_paths()) > 2
+    assert list(journal.reader.unsent()) == wanted
 
 
 def test_what_was_marked_as_sent_is_not_read_again(journal):
     _log(journal, 1, 2)
-    part = Segment.read(journal.spool.part_paths()[0])
+    part = Segment.read(journal.reader.segment_paths()[0])
     (_, end, _), _ = part.unsent(until=None, is_growing=False)
     part.mark(end)
-    assert _steps(journal.spool) == [2]
+    assert _steps(journal.reader) == [2]
 
 
 def test_record_that_was_being_written_when_all_ended_is_no_entry(journal):
     _log(journal, 1)
     journal.append(record_of(_metric(2))[:-5])
-    assert _steps(journal.spool) == [1]
+    assert _steps(journal.reader) == [1]
 
 
 def test_bytes_of_a_torn_record_do_not_make_an_entry(journal):
     _log(journal, 1)
     whole = record_of(_metric(2))
     journal.append(bytes(20) + whole[20:])  # its end came through, its start not
-    assert _steps(journal.spool) == [1]
+    assert _steps(journal.reader) == [1]
 
 
 def test_unsent_gives_whole_records_of_about_the_size_of_a_batch(journal):
     journal.append(b"".join(record_of(_metric(i)) for i in range(20_000)))
-    part = Segment.read(journal.spool.part_paths()[0])
+    part = Segment.read(journal.reader.segment_paths()[0])
     pieces = part.unsent(until=None, is_growing=False)
     assert all(body is not None for *_, body in pieces)
     assert 300_000 < pieces[-1][1] - pieces[0][0] <= 400_000
@@ -103,7 +103,7 @@ def test_disk_that_takes_no_more_is_left_for_another(project, monkeypatch, tmp_p
     elsewhere = tmp_path / "other disk"
     monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
     elsewhere.mkdir()
-    journal = Journal.create(project / ".nbmlops", _opening())
+    journal = Journal.create(project / ".nbmlops", _header())
     _log(journal, 1)
     make = Segment.make
 
@@ -115,9 +115,9 @@ def test_disk_that_takes_no_more_is_left_for_another(project, monkeypatch, tmp_p
     monkeypatch.setattr(Segment, "make", full)
     journal.add("p", "x", "y" * 100_000)
     _log(journal, 3)
-    found = JournalReader(journal.spool.key, places(project / ".nbmlops"))
+    found = JournalReader(journal.reader.key, journal_dirs(project / ".nbmlops"))
     assert [entry[0] for entry in found.unsent()] == ["m", "p", "m"]
-    assert elsewhere in found.part_paths()[1].parents
+    assert elsewhere in found.segment_paths()[1].parents
     assert (elsewhere / f"nbmlops-{os.getuid()}").stat().st_mode & 0o77 == 0
 
 
@@ -125,11 +125,11 @@ def test_folder_of_another_user_is_not_written_to(project, monkeypatch):
     (project / ".nbmlops" / "journal").mkdir()
     monkeypatch.setattr("os.getuid", lambda: 54321)
     with pytest.raises(OSError, match="another user"):
-        Journal.create(project / ".nbmlops", _opening())
+        Journal.create(project / ".nbmlops", _header())
 
 
 def test_only_one_sender_holds_a_journal(journal):
-    with journal.spool.locked() as first, journal.spool.locked() as second:
+    with journal.reader.locked() as first, journal.reader.locked() as second:
         assert (first, second) == (True, False)
 
 
@@ -192,8 +192,8 @@ def test_death_at_any_step_of_its_creation_leaves_no_journal_or_a_whole_one(proj
     )
     assert int(done.stdout) >= 4
     found = list_journals(home)
-    assert f"k{int(done.stdout):031}" in {spool.key for spool in found}
-    for spool in found:
-        assert spool.opening().key == spool.key
-        assert spool.state() == SyncState()
-        assert spool.count_unsent() == 0
+    assert f"k{int(done.stdout):031}" in {reader.key for reader in found}
+    for reader in found:
+        assert reader.header().key == reader.key
+        assert reader.state() == SyncState()
+        assert reader.count_unsent() == 0

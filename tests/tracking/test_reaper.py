@@ -75,8 +75,8 @@ def test_run_without_a_journal_is_ended_by_its_tags(store, tracking):
     process, run_id = tracking
     process.kill()
     process.wait()
-    for spool in list_journals(store.settings.home):
-        spool.remove()
+    for reader in list_journals(store.settings.home):
+        reader.remove()
     reap(store)
     assert get_run(store, run_id).status == "KILLED"
 
@@ -115,16 +115,16 @@ def test_own_run_is_left_alone(store):
 def test_reused_process_id_is_not_taken_for_the_owner():
     me = ProcessId.me()
     earlier = dataclasses.replace(me, started=str(int(me.started) - 1))
-    assert not me.is_dead(heard_at=None, now=time.time())
-    assert earlier.is_dead(heard_at=time.time(), now=time.time())
+    assert not me.is_dead(last_heartbeat=None, now=time.time())
+    assert earlier.is_dead(last_heartbeat=time.time(), now=time.time())
 
 
 @pytest.mark.parametrize("changed", [{"host": "elsewhere"}, {"boot": "before"}])
 def test_process_elsewhere_or_before_a_reboot_is_judged_by_its_heartbeat(changed):
     other = dataclasses.replace(ProcessId.me(), **changed)
-    assert not other.is_dead(heard_at=1000, now=1000 + SILENT_S)
-    assert other.is_dead(heard_at=1000, now=1001 + SILENT_S)
-    assert not other.is_dead(heard_at=None, now=1000)
+    assert not other.is_dead(last_heartbeat=1000, now=1000 + SILENT_S)
+    assert other.is_dead(last_heartbeat=1000, now=1001 + SILENT_S)
+    assert not other.is_dead(last_heartbeat=None, now=1000)
 
 
 def test_owner_survives_its_tags():

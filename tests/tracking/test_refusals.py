@@ -105,11 +105,11 @@ def test_attempts_that_many_processes_open_at_once_have_numbers_of_their_own(sto
     ]
     group = left[0].tags["nbmlops.attempt_of"]
     for run in left[1:]:  # as the processes of a sweep do, each counting for itself
-        opening = run.spool.opening()
-        opening.tags["nbmlops.attempt_of"] = group
+        header = run.reader.header()
+        header.tags["nbmlops.attempt_of"] = group
     send = sys.modules["nbmlops.tracking.sync.sync"].send_journal
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda run: send(store, run.spool), left))
+        list(pool.map(lambda run: send(store, run.reader), left))
     numbers = sorted(int(run.tags["nbmlops.attempt"]) for run in list_runs(store))
     assert numbers == [1, 2, 3, 4, 5, 6, 7, 8]
 

@@ -44,8 +44,8 @@ def test_journal_for_another_store_is_kept_and_says_so(store, tmp_path, monkeypa
 
 def test_part_whose_maker_was_killed_before_it_had_room_holds_nothing(store):
     with nm.track("it") as run:
-        (spool,) = list_journals(store.settings.home)
-        (spool.folder / "000099-999999999.1.records").touch()
+        (reader,) = list_journals(store.settings.home)
+        (reader.folder / "000099-999999999.1.records").touch()
         run.log(loss=0.5)
-    assert not spool.exists()
+    assert not reader.exists()
     assert dict(nm.runs().page.items[0].metrics) == {"loss": 0.5}

@@ -24,7 +24,7 @@ KEY = "k" + "0" * 31
 @pytest.fixture
 def journal(store):
     """Return the journal of a run whose process is gone."""
-    opening = RunHeader(
+    header = RunHeader(
         key=KEY,
         name="theirs",
         experiment="e",
@@ -34,7 +34,7 @@ def journal(store):
         kernel=dataclasses.replace(ProcessId.me(), started="1").kernel,
         boot=boot(),
     )
-    return Journal.create(store.settings.home, opening)
+    return Journal.create(store.settings.home, header)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def _link_inside(journal, thesis):
 
 
 def _linked_folder(journal, thesis):
-    (journal.spool.folder / "files").symlink_to(thesis.parent.parent)
+    (journal.reader.folder / "files").symlink_to(thesis.parent.parent)
     return f"files/{thesis.parent.name}/{thesis.name}"
 
 
@@ -72,9 +72,9 @@ def _pipe(journal, thesis):
 
 NAMES = {
     "absolute": lambda journal, thesis: str(thesis),
-    "upwards": lambda journal, thesis: os.path.relpath(thesis, journal.spool.folder),
+    "upwards": lambda journal, thesis: os.path.relpath(thesis, journal.reader.folder),
     "through files": lambda journal, thesis: (
-        "files/" + os.path.relpath(thesis, journal.spool.folder / "files")
+        "files/" + os.path.relpath(thesis, journal.reader.folder / "files")
     ),
     "a link": _link,
     "a link inside": _link_inside,
@@ -120,7 +120,7 @@ def test_artifact_with_a_bad_path_is_set_aside_and_not_tried_again(
     assert sent.state == "incomplete"
     assert "note.txt" in sent.reason
     assert list_runs(store).items[0].status == "FINISHED"
-    refused = journal.spool.folder.with_name(f"{KEY}.refused")
+    refused = journal.reader.folder.with_name(f"{KEY}.refused")
     assert [p.read_text() for p in refused.rglob("note.txt")] == ["kept"]
     assert nm.sync().runs == ()
 
@@ -167,12 +167,12 @@ def test_records_that_are_no_entries_are_set_aside_one_by_one(store, journal):
 
 
 def _rewritten(journal, **changes):
-    opening = dataclasses.asdict(journal.spool.opening()) | changes
-    for path in journal.spool.part_paths():
+    header = dataclasses.asdict(journal.reader.header()) | changes
+    for path in journal.reader.segment_paths():
         path.unlink()
-    (journal.spool.folder / "state").write_bytes(b"\0")
+    (journal.reader.folder / "state").write_bytes(b"\0")
     for name in ("run", "run.copy"):
-        (journal.spool.folder / name).write_bytes(record_of(opening))
+        (journal.reader.folder / name).write_bytes(record_of(header))
 
 
 @pytest.mark.parametrize(
@@ -206,15 +206,15 @@ def test_journal_of_an_older_version_is_named_with_the_way_to_be_rid_of_it(store
     assert "Move it away, or delete it." in repr(nm.doctor())
 
 
-@pytest.mark.parametrize("name", ["run", "state", "000000.records", "owed"])
+@pytest.mark.parametrize("name", ["run", "state", "000000.records", "pending"])
 def test_pipe_in_place_of_a_file_of_a_journal_holds_up_nobody(store, journal, name):
     journal.add("m", 1, "loss", 0.5, 0)
     other = Journal.create(
         store.settings.home,
-        dataclasses.replace(journal.spool.opening(), key="k" + "1" * 31, name="other"),
+        dataclasses.replace(journal.reader.header(), key="k" + "1" * 31, name="other"),
     )
     other.add("end", "FINISHED", 2_000_000)
-    path = journal.spool.folder / name
+    path = journal.reader.folder / name
     path.unlink(missing_ok=True)
     os.mkfifo(path)
     repr(nm.doctor())
@@ -226,9 +226,9 @@ def test_pipe_in_place_of_a_file_of_a_journal_holds_up_nobody(store, journal, na
 
 def test_journal_folder_that_is_a_link_is_none_of_ours(store, journal, tmp_path):
     elsewhere = tmp_path / "elsewhere"
-    journal.spool.folder.rename(elsewhere)
-    journal.spool.folder.symlink_to(elsewhere)
-    journal.spool.folder.with_name("not a journal").mkdir()
+    journal.reader.folder.rename(elsewhere)
+    journal.reader.folder.symlink_to(elsewhere)
+    journal.reader.folder.with_name("not a journal").mkdir()
     reap(store)
     assert list_runs(store).items == ()
     assert elsewhere.exists()
@@ -239,7 +239,7 @@ def test_artifact_that_is_not_there_is_never_called_sent(store, journal):
     journal.add("file", str(kept / "note.txt"), "notes")
     journal.add("m", 1, "loss", 0.5, 0)
     journal.add("end", "FINISHED", 2_000_000)
-    (journal.spool.folder / kept / "note.txt").unlink()
+    (journal.reader.folder / kept / "note.txt").unlink()
     (sent,) = nm.sync().runs
     assert sent.state == "incomplete"
     assert "'notes/note.txt'" in sent.reason
@@ -253,9 +253,9 @@ def test_file_that_was_sent_is_there_until_that_is_noted(store, journal, monkeyp
     kept = journal.keep(lambda at: (at / "note.txt").write_text("here"))
     journal.add("file", str(kept / "note.txt"), "notes")
     journal.add("end", "FINISHED", 2_000_000)
-    delivery = JournalUploader(store, journal.spool)
+    delivery = JournalUploader(store, journal.reader)
     with monkeypatch.context() as patch:
-        patch.setattr("nbmlops.tracking.journal.segment.Part.mark", lambda *_: 1 / 0)
+        patch.setattr("nbmlops.tracking.journal.segment.Segment.mark", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             delivery.advance()
     (sent,) = nm.sync().runs

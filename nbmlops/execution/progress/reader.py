@@ -144,7 +144,7 @@ def _step(folder: Path, record: dict[str, Any], is_dead: bool) -> LiveStep:
 
 def _is_dead(record: dict[str, Any]) -> bool:
     owner = ProcessId.parse(record["kernel"], record["boot"])
-    return owner is None or owner.is_dead(heard_at=None, now=time.time())
+    return owner is None or owner.is_dead(last_heartbeat=None, now=time.time())
 
 
 def _last_words(folder: Path) -> str:

@@ -152,14 +152,14 @@ class Live:
 
     def _state(self, status: RunStatus, reason: str | None) -> Panel:
         tracked, is_open = self._tracked, status == "RUNNING"
-        meter = tracked.meter
+        usage = tracked.usage
         facts = [reason] if reason else []
-        facts += [duration(meter.wall_s), f"cpu {duration(meter.cpu_s)}"]
-        facts.append(size(meter.peak_bytes))
-        if meter.usd is not None:
-            facts.append(f"${meter.usd:.2g}")
-        if meter.energy_wh is not None:
-            facts.append(f"{meter.energy_wh:.2g} Wh")
+        facts += [duration(usage.wall_s), f"cpu {duration(usage.cpu_s)}"]
+        facts.append(size(usage.peak_bytes))
+        if usage.usd is not None:
+            facts.append(f"${usage.usd:.2g}")
+        if usage.energy_wh is not None:
+            facts.append(f"{usage.energy_wh:.2g} Wh")
         if is_open:
             facts.append(f"seen {time.strftime('%H:%M:%S')}")
         metrics = tracked.metrics()

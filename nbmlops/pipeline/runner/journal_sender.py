@@ -59,7 +59,7 @@ class JournalSender:
         if not answer:  # it was killed, or the store keeps silent, or refuses
             self.close()
             return False
-        run.note_made(str(answer))
+        run.set_run_id(str(answer))
         return True
 
     def _begin(self) -> Process | None:
@@ -80,14 +80,14 @@ class JournalSender:
 
 def deliver(letter: SendTask) -> str:
     """Send a journal, in the process that was forked for it."""
-    from nbmlops.tracking.journal.dirs import places
+    from nbmlops.tracking.journal.dirs import journal_dirs
     from nbmlops.tracking.journal.reader import JournalReader
     from nbmlops.tracking.sync.sync import send_journal
 
     try:
         store = connect(letter.settings, must_answer=False)
         sent = send_journal(
-            store, JournalReader(letter.key, places(letter.settings.home))
+            store, JournalReader(letter.key, journal_dirs(letter.settings.home))
         )
     except NbmlopsError:
         return ""

@@ -75,7 +75,7 @@ class Intent:
             return False
         owner = ProcessId.parse(str(record["by"]), str(record["boot"]))
         now = time.time()
-        return owner is not None and not owner.is_dead(heard_at=now, now=now)
+        return owner is not None and not owner.is_dead(last_heartbeat=now, now=now)
 
     def effect(self, step: Step, folder: Path) -> Effect | None:
         """Return what is known of the step, when it was done."""

@@ -25,7 +25,7 @@ from nbmlops.processes.process_id import ProcessId
 from nbmlops.store import Store, fluent
 from nbmlops.store.runs.runs import PARENT
 from nbmlops.tracking.provenance.source import COMMIT, relative, source_tags
-from nbmlops.tracking.run.deferred import DeferredRun, send_beside
+from nbmlops.tracking.run.deferred import DeferredRun, send_in_background
 from nbmlops.tracking.run.status import status_of
 from nbmlops.tracking.sync.sender import sender
 
@@ -116,12 +116,12 @@ class RunRecorder:
 
     def _ship_hits(self) -> None:
         while self._hits:
-            self._hits.pop(0).ship()
+            self._hits.pop(0).submit()
 
     def tend(self) -> None:
         """Do what is to be done now and then while steps run."""
         if self._is_open and not self._run.is_sent:
-            self._run.beat()
+            self._run.heartbeat()
             if self._hits and self._courier.send(self._hits[0]):
                 self._hits.pop(0)
 
@@ -184,7 +184,7 @@ class RunRecorder:
         self._clear()
         self._courier.close()
         if not self._run.is_sent:
-            send_beside(self.settings)
+            send_in_background(self.settings)
 
     def end(self, report: PipelineReport) -> tuple[str, ...]:
         """End the run, and return what the user should know."""
@@ -200,7 +200,7 @@ class RunRecorder:
         kept = self._run.end(report.status, because=because)
         self._clear()
         if not self._is_open:
-            send_beside(self.settings)
+            send_in_background(self.settings)
             return ()
         if not self._run.is_sent and not all(map(self._courier.send, self._left())):
             self._ship_hits()
@@ -243,7 +243,7 @@ def _clear_up(home: Path) -> bool:
         if isinstance(record, dict):
             owner = ProcessId.parse(str(record.get("kernel")), str(record.get("boot")))
         if owner is None or owner.is_dead(
-            heard_at=path.stat().st_mtime, now=time.time()
+            last_heartbeat=path.stat().st_mtime, now=time.time()
         ):
             dead.append(path)
     if dead:

@@ -212,7 +212,7 @@ def _act(task: Task, store: Store, act: Act) -> Result:
         raise
     record_values(run, values)
     run.close()
-    return Result(run.run_id, run.meter.wall_s, values, list(run.notes))
+    return Result(run.run_id, run.usage.wall_s, values, list(run.notes))
 
 
 def _arrived(store: Store, run_id: str) -> str:

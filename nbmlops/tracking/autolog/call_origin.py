@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
 
-WATCH_FILE = "<nbmlops watch, passed over as importlib._bootstrap is>"
+WRAPPER_FILE = "<nbmlops wrapper, passed over as importlib._bootstrap is>"
 """File name of the frames that stand around a watched call.
 
 A warning that names its caller by ``stacklevel`` passes over frames of the import
@@ -32,7 +32,7 @@ class Origin(Enum):
     INSTALLED = "installed"
     SKLEARN = "sklearn"
     MLFLOW = "mlflow"
-    WATCH = "watch"
+    PATCHES = "watch"
 
 
 def _installed_folders() -> tuple[str, ...]:
@@ -48,8 +48,8 @@ _INSTALLED = _installed_folders()
 @lru_cache(maxsize=8192)
 def origin_of(file: str) -> Origin:
     """Return where the code of a file is from."""
-    if file == WATCH_FILE:
-        return Origin.WATCH
+    if file == WRAPPER_FILE:
+        return Origin.PATCHES
     for package, origin in (("sklearn", Origin.SKLEARN), ("mlflow", Origin.MLFLOW)):
         for folder in getattr(sys.modules.get(package), "__path__", ()):
             if file.startswith(f"{folder}{os.sep}"):
@@ -65,7 +65,7 @@ def is_first_call(caller: FrameType, fit_codes: Mapping[int, CodeType]) -> bool:
     while frame is not None:
         code = frame.f_code
         origin = origin_of(code.co_filename)
-        is_inside = origin is Origin.SKLEARN or origin is Origin.WATCH
+        is_inside = origin is Origin.SKLEARN or origin is Origin.PATCHES
         if is_inside or id(code) in fit_codes:
             return False
         if code.co_name == "<module>" and origin is Origin.USER:

@@ -137,7 +137,7 @@ def _log_child(
     finally:
         ended_ms = began_ms + round(fit.seconds * 1000)
         child.end(fit.status, ended_at_ms=ended_ms)
-        child.ship()
+        child.submit()
 
 
 def model_of(estimator: Any) -> Any:  # noqa: ANN401

@@ -10,11 +10,11 @@ from functools import lru_cache
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nbmlops.tracking.autolog.call_origin import WATCH_FILE, Origin, origin_of
+from nbmlops.tracking.autolog.call_origin import WRAPPER_FILE, Origin, origin_of
 
 if TYPE_CHECKING:
+    from nbmlops.tracking.autolog.patches import EstimatorPatches
     from nbmlops.tracking.autolog.training import Training
-    from nbmlops.tracking.autolog.watch import Watch
 
 FITS = frozenset({"fit", "fit_transform", "fit_predict", "partial_fit"})
 PREDICTIONS = frozenset(
@@ -75,18 +75,18 @@ def hide_from_warnings(function: Any) -> Any:  # noqa: ANN401
 
 @lru_cache(maxsize=64)
 def _masked(code: CodeType) -> CodeType:
-    return code.replace(co_filename=WATCH_FILE)
+    return code.replace(co_filename=WRAPPER_FILE)
 
 
-def _stand_in(watched: MethodProxy, *, is_counted: bool) -> Any:  # noqa: ANN401
+def _wrapper(proxy: MethodProxy, *, is_counted: bool) -> Any:  # noqa: ANN401
     """Return the function that stands in for a method when the user calls it."""
-    original, method, watch = watched.original, watched.method, watched.watch
+    original, method, patches = proxy.original, proxy.method, proxy.patches
     is_function = isinstance(original, FunctionType)
 
     @functools.wraps(original if is_function else original.__wrapped__)
     def around(estimator: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         bound = original.__get__(estimator, type(estimator))
-        listener, call = watch.listener, None
+        listener, call = patches.listener, None
         if listener is not None:
             with suppress(Exception):  # the user's objects may raise anything
                 call = listener.begin(method, estimator, args, kwargs, is_counted)
@@ -110,11 +110,11 @@ def _stand_in(watched: MethodProxy, *, is_counted: bool) -> Any:  # noqa: ANN401
 class MethodProxy:
     """A method of estimators that tells the listener when the user calls it."""
 
-    def __init__(self, original: Any, method: str, watch: Watch) -> None:  # noqa: ANN401
+    def __init__(self, original: Any, method: str, patches: EstimatorPatches) -> None:  # noqa: ANN401
         self.original = original
         self.method = method
-        self.watch = watch
-        self._stand_ins: dict[bool, Any] = {}
+        self.patches = patches
+        self._wrappers: dict[bool, Any] = {}
 
     def __get__(self, estimator: object, owner: type | None = None) -> Any:  # noqa: ANN401
         try:
@@ -122,22 +122,22 @@ class MethodProxy:
         except BaseException as error:  # the method is not available
             error.__traceback__ = error.__traceback__.tb_next  # type: ignore[union-attr]
             raise
-        listener = self.watch.listener
+        listener = self.patches.listener
         if listener is None:
             return bound
         caller = sys._getframe(1)
         if estimator is None:
             if origin_of(caller.f_code.co_filename) is Origin.MLFLOW:
-                self.watch.disable()  # its autolog has come to patch the class
+                self.patches.disable()  # its autolog has come to patch the class
             return bound
         is_counted = listener.expects(self.method, estimator, caller)
         if is_counted is None:
             return bound
-        stand_in = self._stand_ins.get(is_counted)
-        if stand_in is None:
-            stand_in = _stand_in(self, is_counted=is_counted)
-            self._stand_ins[is_counted] = stand_in
-        return MethodType(stand_in, estimator)
+        wrapper = self._wrappers.get(is_counted)
+        if wrapper is None:
+            wrapper = _wrapper(self, is_counted=is_counted)
+            self._wrappers[is_counted] = wrapper
+        return MethodType(wrapper, estimator)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A class of the notebook's own is pickled for other processes by its content.

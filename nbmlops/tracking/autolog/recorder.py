@@ -25,8 +25,8 @@ from nbmlops.tracking.autolog.param_repr import (
     table_of,
     title_of,
 )
+from nbmlops.tracking.autolog.patches import PATCHES
 from nbmlops.tracking.autolog.training import Training
-from nbmlops.tracking.autolog.watch import WATCH
 from nbmlops.tracking.journal.clock import elapsed_ns
 from nbmlops.tracking.run.failures import error_text
 from nbmlops.tracking.run.status import status_of
@@ -66,11 +66,11 @@ class Recorder:
         """Begin to listen, unless MLflow's own autolog is on."""
         self.is_aside = self.is_aside or fluent.has_autolog()
         if not self.is_aside:
-            WATCH.add(self)
+            PATCHES.add(self)
 
     def stop(self) -> None:
         """Listen no more; `start` goes on where it was left."""
-        WATCH.remove(self)
+        PATCHES.remove(self)
 
     def disable(self) -> None:
         """Leave this run to MLflow's autolog."""
@@ -84,7 +84,7 @@ class Recorder:
         is_known = id(estimator) in self._known
         is_fit = method in FITS
         if origin_of(caller.f_code.co_filename) is Origin.USER:
-            if is_fit and is_first_call(caller, WATCH.fit_codes):
+            if is_fit and is_first_call(caller, PATCHES.fit_codes):
                 return True
             return False if is_known else None
         return False if is_known and is_fit else None

@@ -17,7 +17,7 @@ OWN = "tracking"
 """The folder below ``.nbmlops`` of what all runs of a project share."""
 
 
-def places(home: Path) -> tuple[Path, ...]:
+def journal_dirs(home: Path) -> tuple[Path, ...]:
     """Return where journals of a project may be, the usual place first.
 
     The others have names of the project's own, which stay when its folder is renamed.

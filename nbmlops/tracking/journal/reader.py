@@ -32,7 +32,7 @@ from uuid import uuid4
 
 from nbmlops.processes.process_id import SILENT_S, ProcessId, start_of
 from nbmlops.store.runs.runs import KEY_FORM
-from nbmlops.tracking.journal.dirs import is_ours, make_folder, places
+from nbmlops.tracking.journal.dirs import is_ours, journal_dirs, make_folder
 from nbmlops.tracking.journal.records import (
     MARK,
     Entry,
@@ -50,7 +50,7 @@ from nbmlops.tracking.journal.records import (
 from nbmlops.tracking.journal.segment import Segment
 
 _STATE_BYTES = 256
-_PART = re.compile(r"([0-9]{6,9})(?:-([0-9]{1,9})\.([0-9.]{1,24}))?\.records")
+_SEGMENT = re.compile(r"([0-9]{6,9})(?:-([0-9]{1,9})\.([0-9.]{1,24}))?\.records")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ def _is_state(found: Mapping[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetAside:
+class Quarantined:
     """What of a run's journal could not be sent, and is kept."""
 
     name: str
@@ -140,25 +140,25 @@ class SetAside:
 class JournalReader:
     """The journal of one run as found on disk, by whoever sends it."""
 
-    def __init__(self, key: str, places: tuple[Path, ...]) -> None:
+    def __init__(self, key: str, journal_dirs: tuple[Path, ...]) -> None:
         self.key = key
-        self.folders = tuple(place / key for place in places)
+        self.folders = tuple(place / key for place in journal_dirs)
         home = (f for f in self.folders if (f / "state").exists())
-        with_parts = (f for f in self.folders if is_ours(f) and any(_parts_in(f)))
-        self.folder = next(home, None) or next(with_parts, self.folders[0])
-        self._opening: RunHeader | None = None
+        with_segments = (f for f in self.folders if is_ours(f) and any(_segments_in(f)))
+        self.folder = next(home, None) or next(with_segments, self.folders[0])
+        self._header: RunHeader | None = None
 
     def exists(self) -> bool:
         """Return whether there is anything left of it."""
-        return (self.folder / "state").exists() or any(self.part_paths())
+        return (self.folder / "state").exists() or any(self.segment_paths())
 
-    def opening(self) -> RunHeader:
+    def header(self) -> RunHeader:
         """Return what the run is made from."""
-        if self._opening is None:
-            self._opening = self._read_opening()
-        return self._opening
+        if self._header is None:
+            self._header = self._read_header()
+        return self._header
 
-    def _read_opening(self) -> RunHeader:
+    def _read_header(self) -> RunHeader:
         found: list[object] = []
         for name in ("run", "run.copy", "state"):
             with suppress(OSError):
@@ -167,14 +167,14 @@ class JournalReader:
                     raise ValueError("it is of an older version of nbmlops")
                 found += map(parsed, bodies(content))
         for document in found:
-            opening = RunHeader.parse(document, self.key)
-            if opening is not None:
-                return opening
-        for path in self.part_paths():
+            header = RunHeader.parse(document, self.key)
+            if header is not None:
+                return header
+        for path in self.segment_paths():
             with suppress(OSError), closing(Segment.read(path)) as part:
-                opening = RunHeader.parse(part.opening(), self.key)
-                if opening is not None:
-                    return opening
+                header = RunHeader.parse(part.header(), self.key)
+                if header is not None:
+                    return header
         if not self.exists():
             raise FileNotFoundError(self.folder)
         raise ValueError("what tells which run it is of is damaged")
@@ -198,12 +198,12 @@ class JournalReader:
         finally:
             os.close(fd)
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Say that the run's owner lives."""
         with suppress(OSError):
             os.utime(self.folder / "state")
 
-    def heard_at(self) -> float:
+    def last_heartbeat(self) -> float:
         """Return when the owner last said so, in seconds since 1970."""
         try:
             return (self.folder / "state").stat().st_mtime
@@ -213,9 +213,11 @@ class JournalReader:
             return self.folder.stat().st_mtime
 
     def is_dead(self, now: float) -> bool:
-        """Return whether the run's process is gone; see `Owner.is_dead`."""
-        owner = self.opening().owner
-        return owner is not None and owner.is_dead(heard_at=self.heard_at(), now=now)
+        """Return whether the run's process is gone; see `ProcessId.is_dead`."""
+        owner = self.header().owner
+        return owner is not None and owner.is_dead(
+            last_heartbeat=self.last_heartbeat(), now=now
+        )
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
@@ -240,13 +242,13 @@ class JournalReader:
         try:
             return open_file(path, os.O_RDWR)
         except FileNotFoundError:
-            if not any(self.part_paths()):
+            if not any(self.segment_paths()):
                 raise
             return open_file(path, os.O_RDWR | os.O_CREAT)  # somebody removed it
 
-    def part_paths(self) -> list[Path]:
+    def segment_paths(self) -> list[Path]:
         """Return the parts on all disks, in the order they were written."""
-        found = [path for f in self.folders if is_ours(f) for path in _parts_in(f)]
+        found = [path for f in self.folders if is_ours(f) for path in _segments_in(f)]
         return sorted(found, key=lambda path: path.name)
 
     def is_growing(self, part: Path, later: Sequence[Path], *, is_alive: bool) -> bool:
@@ -255,28 +257,28 @@ class JournalReader:
             return False
         return self._has_living_fork(part) if _fork_of(part) else is_alive
 
-    def owed(self) -> list[Entry]:
+    def pending_files(self) -> list[Entry]:
         """Return the files that were to be sent, and were not taken."""
         try:
-            content = read_file(self.folder / "owed")
+            content = read_file(self.folder / "pending")
         except OSError:
             return []
         return [entry for entry in entries_of(bodies(content)) if entry is not None]
 
-    def owe(self, entry: Entry) -> None:
+    def add_pending(self, entry: Entry) -> None:
         """Remember a file that was not taken."""
-        self.set_owed([*self.owed(), entry])
+        self.set_pending([*self.pending_files(), entry])
 
-    def set_owed(self, entries: list[Entry]) -> None:
+    def set_pending(self, entries: list[Entry]) -> None:
         """Remember which files were not taken, instead of those before."""
-        draft = self.folder / f"owed.{uuid4().hex}"
+        draft = self.folder / f"pending.{uuid4().hex}"
         write_durably(draft, map(record_of, entries))
-        draft.replace(self.folder / "owed")
+        draft.replace(self.folder / "pending")
 
     def unsent(self) -> Iterator[Entry]:
         """Yield the entries that the store does not have yet."""
-        yield from self.owed()
-        for path in self.part_paths():
+        yield from self.pending_files()
+        for path in self.segment_paths():
             with suppress(OSError), closing(Segment.read(path)) as part:
                 yield from part.entries()
 
@@ -304,7 +306,7 @@ class JournalReader:
                 return found
         return None
 
-    def set_aside(self, part: str, at: int, content: bytes) -> int:
+    def quarantine(self, part: str, at: int, content: bytes) -> int:
         """Keep bytes that are no records, and return how many records they were."""
         folder = self._beside("damaged")
         kept = folder / f"{part}-{at}"
@@ -346,12 +348,12 @@ class JournalReader:
         make_folder(folder)
         name = folder / "name"
         if not name.exists():
-            write_durably(name, record_of(self.opening().name))
+            write_durably(name, record_of(self.header().name))
         return folder
 
     def remove(self) -> None:
         """Delete it, when the store has all of it; a living fork's part stays."""
-        if any(self._has_living_fork(path) for path in self.part_paths()):
+        if any(self._has_living_fork(path) for path in self.segment_paths()):
             return
         for folder in (*self.folders[1:], self.folders[0]):
             # Whoever lists journals is to see all of it or nothing.
@@ -364,42 +366,42 @@ class JournalReader:
         fork = _fork_of(part)
         if fork is None:
             return False
-        owner = self.opening().owner
+        owner = self.header().owner
         if owner is None or owner.is_here:
             return start_of(fork[0]) == fork[1]
         with suppress(OSError):
-            return time.time() - self.heard_at() < SILENT_S
+            return time.time() - self.last_heartbeat() < SILENT_S
         return False
 
 
 def list_journals(home: Path) -> tuple[JournalReader, ...]:
     """Return the journals of a project that are not yet wholly in the store."""
     found = []
-    for spool in _all_journals(home):
+    for reader in _all_journals(home):
         with suppress(OSError, ValueError):
-            spool.opening()
-            found.append(spool)
+            reader.header()
+            found.append(reader)
     return tuple(found)
 
 
 def list_unreadable(home: Path) -> tuple[tuple[Path, str], ...]:
     """Return the journals of which nobody can say what run they are of, and why."""
     found = []
-    for spool in _all_journals(home):
+    for reader in _all_journals(home):
         try:
-            spool.opening()
+            reader.header()
         except ValueError as reason:
-            found.append((spool.folder, str(reason)))
+            found.append((reader.folder, str(reason)))
         except OSError:  # sent meanwhile
             continue
     return tuple(found)
 
 
-def list_set_aside(home: Path) -> tuple[SetAside, ...]:
+def list_quarantined(home: Path) -> tuple[Quarantined, ...]:
     """Return what of journals could not be sent, and is kept."""
     found = []
     form = rf"{KEY_FORM}\.(damaged|refused)"
-    for folder in _folders_like(places(home), form):
+    for folder in _folders_like(journal_dirs(home), form):
         name, refused, n_damaged = "", [], 0
         with suppress(OSError):
             name = str(next(map(parsed, bodies(read_file(folder / "name"))), ""))
@@ -415,7 +417,7 @@ def list_set_aside(home: Path) -> tuple[SetAside, ...]:
                     is_kept = kept.name != "name"
                     n_damaged += _n_records(read_file(kept)) if is_kept else 0
         found.append(
-            SetAside(
+            Quarantined(
                 name=name, folder=folder, n_damaged=n_damaged, refused=tuple(refused)
             )
         )
@@ -423,10 +425,10 @@ def list_set_aside(home: Path) -> tuple[SetAside, ...]:
 
 
 def _all_journals(home: Path) -> list[JournalReader]:
-    where = places(home)
+    where = journal_dirs(home)
     keys = {folder.name for folder in _folders_like(where, KEY_FORM)}
     found = [JournalReader(key, where) for key in sorted(keys)]
-    return [spool for spool in found if spool.exists()]
+    return [reader for reader in found if reader.exists()]
 
 
 def _folders_like(where: Sequence[Path], form: str) -> list[Path]:
@@ -439,10 +441,10 @@ def _folders_like(where: Sequence[Path], form: str) -> list[Path]:
     return [folder for folder in found if is_ours(folder)]
 
 
-def _parts_in(folder: Path) -> Iterator[Path]:
+def _segments_in(folder: Path) -> Iterator[Path]:
     with suppress(OSError):
         for name in os.listdir(folder):  # noqa: PTH208 - only names
-            if _PART.fullmatch(name):
+            if _SEGMENT.fullmatch(name):
                 path = folder / name
                 with suppress(OSError):
                     if stat.S_ISREG(path.lstat().st_mode):
@@ -457,7 +459,7 @@ def is_final(part: Path, later: Sequence[Path]) -> bool:
 
 def _fork_of(part: Path) -> tuple[int, str] | None:
     """Return the fork that writes a part, None where it is the run's process."""
-    found = _PART.fullmatch(part.name)
+    found = _SEGMENT.fullmatch(part.name)
     if found is None or found[2] is None:
         return None
     return int(found[2]), found[3]
@@ -465,7 +467,7 @@ def _fork_of(part: Path) -> tuple[int, str] | None:
 
 def number_of(part: Path) -> int:
     """Return the number of a part."""
-    found = _PART.fullmatch(part.name)
+    found = _SEGMENT.fullmatch(part.name)
     return 0 if found is None else int(found[1])
 
 

@@ -121,12 +121,12 @@ class Segment:
             if entry is not None and entry[0] != "run":
                 yield entry
 
-    def opening(self) -> object:
+    def header(self) -> object:
         """Return what the run is made from, as its first record says."""
         for body in bodies(self._get(HEAD, 1 << 16)):
             match parsed(body):
-                case ["run", opening]:
-                    return opening
+                case ["run", header]:
+                    return header
         return None
 
     def content(self, start: int, end: int) -> bytes:

@@ -22,7 +22,7 @@ from typing import Any
 from nbmlops.entities import RunStatus
 from nbmlops.processes.process_id import start_of
 from nbmlops.store.embedded import make_home
-from nbmlops.tracking.journal.dirs import OWN, make_folder, places
+from nbmlops.tracking.journal.dirs import OWN, journal_dirs, make_folder
 from nbmlops.tracking.journal.reader import (
     JournalReader,
     RunHeader,
@@ -48,8 +48,8 @@ def prepare(home: Path) -> None:
 class Journal:
     """Writes the journal of a run; any thread may, and so may forked processes."""
 
-    def __init__(self, spool: JournalReader, *, number: int = 0) -> None:
-        self.spool = spool
+    def __init__(self, reader: JournalReader, *, number: int = 0) -> None:
+        self.reader = reader
         self.in_memory: dict[str, Segment] = {}
         self.has_forks = self.is_ended = False
         self._number = number
@@ -63,19 +63,19 @@ class Journal:
         _journals.add(self)
 
     @classmethod
-    def create(cls, home: Path, opening: RunHeader) -> Journal:
+    def create(cls, home: Path, header: RunHeader) -> Journal:
         """Make a journal, wherever a disk has room for it."""
         refusal = OSError("no disk")
         prepare(home)
-        where = places(home)
-        for folder in JournalReader(opening.key, where).folders:
+        where = journal_dirs(home)
+        for folder in JournalReader(header.key, where).folders:
             try:
-                _make(folder, opening, SyncState())
+                _make(folder, header, SyncState())
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)
                 refusal = error
             else:
-                return cls(JournalReader(opening.key, where))
+                return cls(JournalReader(header.key, where))
         raise refusal
 
     def append(self, records: bytes) -> None:
@@ -100,7 +100,7 @@ class Journal:
     def keep(self, write: Callable[[Path], object]) -> PurePosixPath:
         """Return a new folder that ``write`` has filled, on a disk with room for it."""
         refusal = OSError("no disk")
-        for folder in self.spool.folders:
+        for folder in self.reader.folders:
             try:
                 make_folder(folder / "files")
                 kept = Path(tempfile.mkdtemp(dir=folder / "files"))
@@ -130,9 +130,9 @@ class Journal:
 
     def renew(self, state: SyncState) -> None:
         """Begin again where somebody has removed the journal, with what is at hand."""
-        opening = self.spool.opening()
+        header = self.reader.header()
         with self._lock:
-            _make(self.spool.folder, opening, state)
+            _make(self.reader.folder, header, state)
             lost, end = self._part, self._end
             if lost is None or self._name in self.in_memory:
                 return
@@ -143,12 +143,12 @@ class Journal:
     def _turn_over(self, needed: int) -> None:
         usual = min(_SMALLEST << min(self._made, 8), _LARGEST)
         # Each part tells of which run it is, should all else be damaged.
-        opening = record_of(["run", asdict(self.spool.opening())])
-        begin = HEAD + len(opening)
+        header = record_of(["run", asdict(self.reader.header())])
+        begin = HEAD + len(header)
         while self._is_taken():  # by one that took this process for gone
             self._number += 1
         name = f"{self._number:06}{self._fork}.records"
-        for folder in self.spool.folders:
+        for folder in self.reader.folders:
             try:
                 make_folder(folder)
                 part = Segment.make(folder / name, max(usual, begin + needed))
@@ -158,7 +158,7 @@ class Journal:
         else:
             part = Segment.make(None, max(usual, begin + needed))
             self.in_memory[name] = part
-        part.memory[HEAD:begin] = opening
+        part.memory[HEAD:begin] = header
         part.mark(begin)
         self._number += 1
         self._made += 1
@@ -167,7 +167,7 @@ class Journal:
 
     def _is_taken(self) -> bool:
         name = f"{self._number:06}{self._fork}.records"
-        return any((folder / name).exists() for folder in self.spool.folders)
+        return any((folder / name).exists() for folder in self.reader.folders)
 
     def _after_fork(self) -> None:
         """Write parts of its own from now on: the parent writes to the last one."""
@@ -177,10 +177,10 @@ class Journal:
         self._end = self._size = 0
 
 
-def _make(folder: Path, opening: RunHeader, state: SyncState) -> None:
+def _make(folder: Path, header: RunHeader, state: SyncState) -> None:
     """Write what is there before the first entry, down to the disk."""
     make_folder(folder)
-    head = record_of(asdict(opening))
+    head = record_of(asdict(header))
     (folder / "run.copy").write_bytes(head)
     (folder / "run").write_bytes(head)
     # Whoever sees a state can read it, if this process dies here too.
@@ -190,10 +190,10 @@ def _make(folder: Path, opening: RunHeader, state: SyncState) -> None:
         flush_to_disk(path)
 
 
-def append_to(spool: JournalReader, *entries: Sequence[object]) -> None:
+def append_to(reader: JournalReader, *entries: Sequence[object]) -> None:
     """Add entries for an owner that is gone."""
-    last = max(map(number_of, spool.part_paths()), default=0)
-    journal = Journal(spool, number=last + 1)
+    last = max(map(number_of, reader.segment_paths()), default=0)
+    journal = Journal(reader, number=last + 1)
     for entry in entries:
         journal.add(*entry)
 

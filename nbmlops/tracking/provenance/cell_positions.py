@@ -23,7 +23,9 @@ class CellPosition:
     is_edited: bool = False
 
 
-def places(cells: Sequence[ExecutedCell], notebook: Path | None) -> list[CellPosition]:
+def cell_positions(
+    cells: Sequence[ExecutedCell], notebook: Path | None
+) -> list[CellPosition]:
     """Return the place of each executed cell in its notebook.
 
     A cell is found by its id, else by its text. One that is not in the file was taken

@@ -105,7 +105,7 @@ def keep(files: Sequence[OpenedFile], *, project: Path, home: Path) -> None:
             _copying.append(thread)
 
 
-def settle() -> None:
+def wait_for_copies() -> None:
     """Wait until all is copied, before anything changes the files."""
     while _copying:
         _copying.pop().join()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nbmlops.entities import Order, to_json
-from nbmlops.tracking.provenance.cell_positions import places
+from nbmlops.tracking.provenance.cell_positions import cell_positions
 from nbmlops.tracking.provenance.cells import (
     ExecutedCell,
     History,
@@ -18,7 +18,7 @@ from nbmlops.tracking.provenance.cells import (
     running_shell,
 )
 from nbmlops.tracking.provenance.dataflow.order import Execution, backward, out_of_order
-from nbmlops.tracking.provenance.files import keep, opened_files, settle
+from nbmlops.tracking.provenance.files import keep, opened_files, wait_for_copies
 from nbmlops.tracking.provenance.notebook_path import NOTEBOOK
 from nbmlops.tracking.provenance.opened_files import OF_BLOCKS
 from nbmlops.tracking.provenance.replay_notebook import REPLAY, build
@@ -41,7 +41,7 @@ def keep_cells(
     own = set(range(last if first is None else first, last + 1))
     kept = backward(effects, own)
     path = NOTEBOOK.find(os.environ)
-    there = places(cells, Path(path) if path else None)
+    there = cell_positions(cells, Path(path) if path else None)
     executions = [
         Execution(
             effects=found,
@@ -79,13 +79,13 @@ def keep_running_code(run: ActiveRun, *, params: Iterable[str] = ()) -> None:
     shell = running_shell()
     if shell is None:
         _keep_script(run, params)
-        settle()  # what comes behind the block may change the files
+        wait_for_copies()  # what comes behind the block may change the files
         return
     history = history_of(shell)
     if history.cells:
         order = keep_cells(run, history, kind="block", params=params)
         run.log_tags(order.tags())
-        settle()
+        wait_for_copies()
 
 
 def _keep_script(run: ActiveRun, params: Iterable[str]) -> None:

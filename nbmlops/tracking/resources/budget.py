@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nbmlops.errors import UsageError
-from nbmlops.tracking.resources.memory import Memory
+from nbmlops.tracking.resources.memory import MemoryUsage
 
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {
@@ -42,7 +42,7 @@ class Budget:
         """Refuse a budget that is used up before the run begins."""
         if self.memory_bytes is None:
             return
-        held = Memory().measure()
+        held = MemoryUsage().measure()
         if held > self.memory_bytes:
             raise UsageError(
                 f"This process holds {size(held)} already, more than the budget of "

@@ -42,7 +42,7 @@ def _words(path: str) -> list[bytes]:
         return []
 
 
-class Memory:
+class MemoryUsage:
     """Measures what this process and its children hold together."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from nbmlops.config import Prices, load_settings
-from nbmlops.tracking.resources.memory import Memory, children
+from nbmlops.tracking.resources.memory import MemoryUsage, children
 
 _SAMPLE_EVERY_S = 0.25
 
@@ -25,10 +25,10 @@ class ResourceUsage:
         self._started = time.monotonic()
         self._cpu_before_s = _cpu_s()
         self._highest_before = _highest_bytes()
-        self.memory = Memory()
+        self.memory = MemoryUsage()
         self.memory.measure()
         self._is_read = threading.Event()
-        threading.Thread(target=self._sample, name="nbmlops-meter", daemon=True).start()
+        threading.Thread(target=self._sample, name="nbmlops-usage", daemon=True).start()
 
     @property
     def wall_s(self) -> float:

@@ -12,7 +12,7 @@ from types import FrameType
 
 from nbmlops.errors import UsageError
 from nbmlops.tracking.resources.budget import Budget
-from nbmlops.tracking.resources.memory import Memory, children
+from nbmlops.tracking.resources.memory import MemoryUsage, children
 
 _MEASURE_EVERY_S = 0.05
 _AGAIN_AFTER_S = 1.0
@@ -62,7 +62,7 @@ class BudgetWatchdog:
         self._n_raised = 0
         self._is_armed = False
 
-    def enter(self, memory: Memory) -> None:
+    def enter(self, memory: MemoryUsage) -> None:
         """Begin to guard; in the main thread."""
         if self._is_armed:
             return
@@ -72,7 +72,7 @@ class BudgetWatchdog:
         self._is_armed = True
         self.before = signal.signal(signal.SIGINT, self._on_signal)
         self._thread = threading.Thread(
-            target=self._watch, name="nbmlops-guard", daemon=True
+            target=self._watch, name="nbmlops-watchdog", daemon=True
         )
         self._thread.start()
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 class ActiveRun(RunWriter):
     """A run that is being recorded: a `RunWriter` that is on its way into the store."""
 
-    def __init__(self, store: Store, journal: Journal, opening: RunHeader) -> None:
-        super().__init__(journal, opening)
+    def __init__(self, store: Store, journal: Journal, header: RunHeader) -> None:
+        super().__init__(journal, header)
         self.store = store
         self._trust = store.settings.models.trust
         self.model_id: str | None = None
@@ -42,11 +42,11 @@ class ActiveRun(RunWriter):
         self.changes: tuple[str, ...] | None = None
         self._pid = os.getpid()
         self.curves = Curves()
-        self.meter = ResourceUsage(store.settings.cost)
+        self.usage = ResourceUsage(store.settings.cost)
         store.load()
         self._stack = fluent.stack(store)
-        self._shipment = sender().ship(store, journal, self._when_made)
-        self._shipment.delivery.on_metrics = self.curves.add_points
+        self._task = sender().submit(store, journal, self._when_made)
+        self._task.delivery.on_metrics = self.curves.add_points
         _opened.setdefault(threading.get_ident(), []).append(self)
         atexit.register(self._close_at_exit)
 
@@ -56,37 +56,37 @@ class ActiveRun(RunWriter):
     @property
     def run_id(self) -> str:
         """MLflow's run id; while the store has not answered yet, the run's key."""
-        made = self._shipment.run
+        made = self._task.run
         return self.key if made is None else str(made.info.run_id)
 
     @property
     def attempt(self) -> int | None:
         """Which attempt it is, from 1; None while the store has not answered."""
-        return self._shipment.delivery.attempt
+        return self._task.delivery.attempt
 
     @property
     def expected_s(self) -> float | None:
         """Seconds that the attempt before took; None when that is not known."""
-        return self._shipment.delivery.expected_s
+        return self._task.delivery.expected_s
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of what the store has not, a line each."""
-        shipment = self._shipment
-        lacking = [f"the store refuses {each}" for each in shipment.refused]
-        if shipment.n_damaged:
-            lacking.append(damage(shipment.n_damaged, self.store, self.spool))
+        task = self._task
+        lacking = [f"the store refuses {each}" for each in task.refused]
+        if task.n_damaged:
+            lacking.append(damage(task.n_damaged, self.store, self.reader))
         return (*([str(self.kept)] if self.kept else []), *lacking)
 
     def begin(self) -> None:
         """Have the run made in the store."""
         try:
-            self.kept = sender().wait_for_run(self._shipment)
+            self.kept = sender().wait_for_run(self._task)
         except BaseException:
             self._is_open = False
             _forget(self)
             atexit.unregister(self._close_at_exit)
-            self._journal.spool.remove()
+            self._journal.reader.remove()
             raise
 
     def _when_made(self, made: MlflowRun) -> None:
@@ -111,15 +111,15 @@ class ActiveRun(RunWriter):
 
     def flush(self) -> PendingUpload | None:
         """Wait until the store has all that was logged so far."""
-        self.kept = sender().flush(self._shipment)
+        self.kept = sender().flush(self._task)
         if self.model_id is not None:
-            made = self._shipment.delivery.uploads.models
+            made = self._task.delivery.uploads.models
             self.model_id = made.get(self.model_id, self.model_id)
         return self.kept
 
     def recorded(self) -> Run | None:
         """Return the run as the store has it: with what others gave it."""
-        if self._shipment.run is None:
+        if self._task.run is None:
             return None
         try:
             return get_run(self.store, self.run_id, experiment=self.experiment)
@@ -146,7 +146,7 @@ class ActiveRun(RunWriter):
             return
         atexit.unregister(self._close_at_exit)
         status = status or status_of(error)
-        tags = self.meter.tags()
+        tags = self.usage.tags()
         if self._digests:
             tags["nbmlops.data_hash"] = set_hash(self._digests)
         if error is not None:
@@ -163,7 +163,7 @@ class ActiveRun(RunWriter):
 
     def _compared(self) -> dict[str, str]:
         """Return a tag of what changed since the attempt before, where there is one."""
-        before = self._shipment.delivery.attempt_before
+        before = self._task.delivery.attempt_before
         if before is None:
             return {}
         facts = RunFingerprint.from_tags(self._tags, self.params)

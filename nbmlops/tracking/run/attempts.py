@@ -28,14 +28,14 @@ class RunFingerprint:
 
     @classmethod
     def of(cls, run: Run) -> RunFingerprint:
-        """Return the facts of a recorded run."""
+        """Return the fingerprint of a recorded run."""
         return cls.from_tags(run.tags, run.params)
 
     @classmethod
     def from_tags(
         cls, tags: Mapping[str, str], params: Mapping[str, str]
     ) -> RunFingerprint:
-        """Return the facts that a run's tags and params hold."""
+        """Return the fingerprint that a run's tags and params hold."""
         return cls(
             code=tags.get("nbmlops.code_hash", ""),
             data=tags.get("nbmlops.data_hash", ""),
@@ -46,8 +46,8 @@ class RunFingerprint:
     def changes_since(self, before: RunFingerprint) -> tuple[str, ...]:
         """Return in words what differs from an earlier attempt.
 
-        >>> a = Facts(code="1", data="", environment="", params={"C": "1"})
-        >>> b = Facts(code="2", data="", environment="", params={"C": "2"})
+        >>> a = RunFingerprint(code="1", data="", environment="", params={"C": "1"})
+        >>> b = RunFingerprint(code="2", data="", environment="", params={"C": "2"})
         >>> b.changes_since(a)
         ('code', 'params (C)')
         """

@@ -64,7 +64,7 @@ class TrackContext:
         if recorder:
             recorder.start()
         if guard:
-            guard.enter(run.meter.memory)
+            guard.enter(run.usage.memory)
         enter_block()
         return run
 

@@ -13,7 +13,7 @@ from nbmlops.entities import RunStatus
 from nbmlops.processes import start_process
 from nbmlops.store import Store, embedded
 from nbmlops.tracking.journal.writer import Journal
-from nbmlops.tracking.run.start import Kind, opening_of
+from nbmlops.tracking.run.start import RunKind, make_header
 from nbmlops.tracking.run.writer import RunWriter
 from nbmlops.tracking.sync.sender import PendingUpload, UploadTask, sender
 
@@ -27,13 +27,13 @@ class DeferredRun(RunWriter):
         *,
         name: str,
         experiment: str,
-        kind: Kind,
+        kind: RunKind,
         source: str,
         tags: Mapping[str, str] | None = None,
         params: Mapping[str, object] | None = None,
         started_at_ms: int | None = None,
     ) -> None:
-        opening = opening_of(
+        header = make_header(
             store,
             name=name,
             experiment=experiment,
@@ -46,45 +46,45 @@ class DeferredRun(RunWriter):
         )
         home = store.settings.home
         try:
-            journal = Journal.create(home, opening)
+            journal = Journal.create(home, header)
         except OSError as error:
             raise embedded.disk_error(error, home / "journal") from error
-        super().__init__(journal, opening)
+        super().__init__(journal, header)
         self._store = store
         self._trust = store.settings.models.trust
-        self._shipment: UploadTask | None = None
+        self._task: UploadTask | None = None
         self._made = self.key
         self.log_params(**(params or {}))
 
     @property
     def run_id(self) -> str:
         """MLflow's run id where this process knows it; else the run's key."""
-        made = self._shipment.run if self._shipment else None
+        made = self._task.run if self._task else None
         return self._made if made is None else str(made.info.run_id)
 
-    def note_made(self, run_id: str) -> None:
+    def set_run_id(self, run_id: str) -> None:
         """Take the id of the run that another process has made in the store."""
         self._made = run_id
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Say that the run's owner lives; to be called every second or so."""
-        self._journal.spool.beat()
+        self._journal.reader.heartbeat()
 
     @property
     def is_sent(self) -> bool:
         """Whether this process sends it."""
-        return self._shipment is not None
+        return self._task is not None
 
-    def ship(self) -> UploadTask:
+    def submit(self) -> UploadTask:
         """Begin to send it, without waiting."""
-        if self._shipment is None:
-            ship = sender().ship
-            self._shipment = ship(self._store, self._journal, lambda _run: None)
-        return self._shipment
+        if self._task is None:
+            submit = sender().submit
+            self._task = submit(self._store, self._journal, lambda _run: None)
+        return self._task
 
     def send(self) -> PendingUpload | None:
         """Have it made in the store, and all that follows sent there."""
-        return sender().wait_for_run(self.ship())
+        return sender().wait_for_run(self.submit())
 
     def end(
         self, status: RunStatus, *, because: str = "", ended_at_ms: int | None = None
@@ -94,9 +94,9 @@ class DeferredRun(RunWriter):
             self.log_tags({"nbmlops.ended_because": because[:500]})
         self._is_open = False
         self._journal.end(status, ended_at_ms or self.clock.now_ms())
-        return sender().flush(self._shipment) if self._shipment else None
+        return sender().flush(self._task) if self._task else None
 
 
-def send_beside(settings: Settings) -> None:
+def send_in_background(settings: Settings) -> None:
     """Send a project's journals in a separate process, without waiting."""
     start_process("nbmlops.tracking.sync.worker", folder=settings.project)

@@ -29,14 +29,14 @@ from nbmlops.tracking.run.attempts import group_of
 from nbmlops.tracking.run.values import LONGEST_TAG, check_name, shortened
 from nbmlops.tracking.sync.sync import store_hash
 
-Kind = Literal["cell", "session", "fit", "step", "pipeline", "sweep"]
+RunKind = Literal["cell", "session", "fit", "step", "pipeline", "sweep"]
 
 
 def open_run(
     store: Store | None = None,
     *,
     name: str,
-    kind: Kind = "session",
+    kind: RunKind = "session",
     experiment: str | None = None,
     params: Mapping[str, object] | None = None,
     tags: Mapping[str, str] | None = None,
@@ -56,7 +56,7 @@ def open_run(
         check_name("an experiment", experiment)
     experiment = experiment or fluent.default_experiment(store)
     packages = installed()
-    opening = opening_of(
+    header = make_header(
         store,
         name=name,
         experiment=experiment,
@@ -70,19 +70,19 @@ def open_run(
         },
         cell=cell,
     )
-    later = {k: v for k, v in opening.tags.items() if shortened(v, LONGEST_TAG, "")}
+    later = {k: v for k, v in header.tags.items() if shortened(v, LONGEST_TAG, "")}
     for key in later:
-        del opening.tags[key]
+        del header.tags[key]
     home = store.settings.home
     try:
-        journal = Journal.create(home, opening)
+        journal = Journal.create(home, header)
     except OSError as error:
         raise embedded.disk_error(error, home / "journal") from error
-    run = ActiveRun(store, journal, opening)
+    run = ActiveRun(store, journal, header)
     if not store.is_served:
         _make_tables(store)
     run.begin()
-    if REPLAY_OF not in opening.tags:  # a replay is looked at, not worked in
+    if REPLAY_OF not in header.tags:  # a replay is looked at, not worked in
         fluent.note_experiment(store, experiment)
     try:
         run.log_tags(later)
@@ -95,7 +95,7 @@ def open_run(
     return run
 
 
-def opening_of(
+def make_header(
     store: Store,
     *,
     name: str,

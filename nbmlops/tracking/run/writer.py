@@ -55,29 +55,29 @@ class RunWriter:
         Why the model that was kept last cannot be deployed, though it had an example.
     """
 
-    def __init__(self, journal: Journal, opening: RunHeader) -> None:
-        self.key = opening.key
-        self.name = opening.name
-        self.experiment = opening.experiment
+    def __init__(self, journal: Journal, header: RunHeader) -> None:
+        self.key = header.key
+        self.name = header.name
+        self.experiment = header.experiment
         self.metrics: dict[str, float] = {}
         self.params: dict[str, str] = {}
         self.own_code = ""
         self._journal = journal
-        self._tags = dict(opening.tags)
+        self._tags = dict(header.tags)
         self._names: dict[str, str] = {}
         self._last: dict[str, tuple[int, int, str]] = {}
         self._digests: list[str] = []
         self.not_served: str | None = None
         self._watched = PruningReporter.of(os.environ)
-        self.clock = RunClock(opening.started_at_ms)
+        self.clock = RunClock(header.started_at_ms)
         self._offset_ns = self.clock.offset_ns
         self._is_open = True
         self._trust: tuple[str, ...] = ()
 
     @property
-    def spool(self) -> JournalReader:
+    def reader(self) -> JournalReader:
         """Its journal on disk."""
-        return self._journal.spool
+        return self._journal.reader
 
     @property
     def tags(self) -> dict[str, str]:
@@ -351,7 +351,7 @@ class RunWriter:
         try:
             return self._journal.keep(write)
         except OSError as error:
-            raise embedded.disk_error(error, self._journal.spool.folder) from error
+            raise embedded.disk_error(error, self._journal.reader.folder) from error
 
     def _check_open(self) -> None:
         if not self._is_open:

@@ -41,23 +41,23 @@ def find_dead(
     """Return the journals whose process is gone; no store is asked."""
     now = time.time() if now is None else now
     found = []
-    for spool in list_journals(settings.home):
+    for reader in list_journals(settings.home):
         with suppress(FileNotFoundError):  # its end was sent meanwhile
-            is_known = spool.state().is_reaped and not is_gone(spool, now)
-            if spool.is_dead(now) and not is_known:
-                found.append(spool)
+            is_known = reader.state().is_reaped and not is_gone(reader, now)
+            if reader.is_dead(now) and not is_known:
+                found.append(reader)
     return tuple(found)
 
 
-def is_gone(spool: JournalReader, now: float) -> bool:
+def is_gone(reader: JournalReader, now: float) -> bool:
     """Return whether the process of a dead run cannot come back.
 
     One of another machine that was silent may have been stopped: its journal stays
     for a week.
     """
-    owner = spool.opening().owner
+    owner = reader.header().owner
     is_here = owner is not None and owner.is_here
-    return is_here or now - spool.heard_at() > _KEPT_S
+    return is_here or now - reader.last_heartbeat() > _KEPT_S
 
 
 def reap(store: Store, *, now: float | None = None) -> tuple[Reaped, ...]:
@@ -67,51 +67,51 @@ def reap(store: Store, *, now: float | None = None) -> tuple[Reaped, ...]:
     is left alone, and so is one of another machine that cannot be judged from here.
     """
     now = time.time() if now is None else now
-    dead = {spool.key for spool in find_dead(store.settings, now=now)}
+    dead = {reader.key for reader in find_dead(store.settings, now=now)}
     mine = [s for s in journals_of(store) if s.key in dead and is_for(store, s)]
-    ended = (_end_journal(store, spool, now) for spool in mine)
+    ended = (_end_journal(store, reader, now) for reader in mine)
     found = [each for each in ended if each is not None]
-    with_journal = {spool.key for spool in list_journals(store.settings.home)}
+    with_journal = {reader.key for reader in list_journals(store.settings.home)}
     for run in queries.list_running(store):
         kernel, boot = run.tags.get("nbmlops.kernel"), run.tags.get("nbmlops.boot", "")
         owner = ProcessId.parse(kernel, boot) if kernel else None
         if owner is None or run.tags.get(runs.KEY) in with_journal:
             continue
-        if owner.is_dead(heard_at=None, now=now):
+        if owner.is_dead(last_heartbeat=None, now=now):
             found.append(_end_run(store, run, owner))
     return tuple(found)
 
 
-def _end_journal(store: Store, spool: JournalReader, now: float) -> Reaped | None:
+def _end_journal(store: Store, reader: JournalReader, now: float) -> Reaped | None:
     try:
-        with spool.locked() as is_mine:
-            return _end_locked(store, spool, now) if is_mine else None
+        with reader.locked() as is_mine:
+            return _end_locked(store, reader, now) if is_mine else None
     except OSError as error:  # others are to be ended still
         _logger.warning("ending a run failed", exc_info=error)
         return None
 
 
-def _end_locked(store: Store, spool: JournalReader, now: float) -> Reaped:
-    opening, state = spool.opening(), spool.state()
-    entries = list(spool.unsent())
+def _end_locked(store: Store, reader: JournalReader, now: float) -> Reaped:
+    header, state = reader.header(), reader.state()
+    entries = list(reader.unsent())
     ending, reason = None, ""
     has_end = state.is_ended or any(entry[0] == "end" for entry in entries)
-    if not has_end and opening.owner is not None:
+    if not has_end and header.owner is not None:
         metrics = [entry for entry in entries if entry[0] == "m"]
         steps = [entry[4] for entry in metrics]
         known = state.last_step
         last = max([*steps, *([] if known is None else [known])], default=None)
-        reason = _reason(opening.owner, last)
-        heard_ms = int(spool.heard_at() * 1000)
-        times_ms = [opening.started_at_ms, *(entry[1] for entry in metrics)]
+        reason = _reason(header.owner, last)
+        heard_ms = int(reader.last_heartbeat() * 1000)
+        times_ms = [header.started_at_ms, *(entry[1] for entry in metrics)]
         ending = max(heard_ms, *times_ms)
-    may_come_back = ending is not None and not is_gone(spool, now)
-    delivery = JournalUploader(store, spool)
+    may_come_back = ending is not None and not is_gone(reader, now)
+    delivery = JournalUploader(store, reader)
     is_ended = False
     try:
         if ending is not None and not may_come_back:
             append_to(
-                spool,
+                reader,
                 ("t", runs.ENDED_BECAUSE, reason),
                 ("end", "KILLED", ending),
             )
@@ -122,15 +122,15 @@ def _end_locked(store: Store, spool: JournalReader, now: float) -> Reaped:
             run_id = str(state.run_id)
             runs.end_run(store, run_id, "KILLED", tags=told, ended_at_ms=ending)
             state.is_reaped = is_ended = True
-            spool.set_state(state)
+            reader.set_state(state)
     except NbmlopsError as failure:
         reason = f"{reason} {failure}".strip()
     except Exception as failure:
         _logger.warning("ending a run failed", exc_info=failure)
         reason = f"{reason} {type(failure).__name__}: {failure}.".strip()
     return Reaped(
-        run_id=state.run_id or opening.key,
-        name=opening.name,
+        run_id=state.run_id or header.key,
+        name=header.name,
         reason=reason,
         is_ended=is_ended,
     )

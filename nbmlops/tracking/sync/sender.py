@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _PERIOD_S = 0.25
 _LONGEST_PAUSE_S = 2.0
-_BEAT_S = 5.0
+_HEARTBEAT_S = 5.0
 _FLUSH_TIMEOUT_S = 4.5
 _SILENT_STORE_TIMEOUT_S = 0.5
 _UPLOAD_TIMEOUT_S = 20.0
@@ -56,7 +56,7 @@ class UploadTask:
         self.journal = journal
         self.delivery = JournalUploader(
             store,
-            journal.spool,
+            journal.reader,
             memory=journal.in_memory,
             written=journal.written,
             when_made=when_made,
@@ -69,7 +69,7 @@ class UploadTask:
         self.n_tries = 0
         self.pause_s = 0.0
         self.next_try_at = 0.0
-        self.beaten_at = 0.0
+        self.heartbeat_at = 0.0
 
     @property
     def run(self) -> MlflowRun | None:
@@ -99,24 +99,24 @@ class UploadTask:
 
     def kept(self) -> PendingUpload:
         """Return what the store does not have, and why."""
-        spool = self.journal.spool
+        reader = self.journal.reader
         why = self.failure
         reason = why.problem if why else "It does not answer."
         if self.is_of_parent:
             reason = "The process that opened the run sends it."
         return PendingUpload(
-            folder=relative(spool.folder, self.store.settings.project),
-            n_entries=spool.count_unsent(),
+            folder=relative(reader.folder, self.store.settings.project),
+            n_entries=reader.count_unsent(),
             reason=reason,
         )
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Say now and then that the run's owner lives; see whether that was doubted."""
-        if time.monotonic() - self.beaten_at > _BEAT_S:
-            self.beaten_at = time.monotonic()
-            self.journal.spool.beat()
+        if time.monotonic() - self.heartbeat_at > _HEARTBEAT_S:
+            self.heartbeat_at = time.monotonic()
+            self.journal.reader.heartbeat()
             try:
-                is_doubted = self.journal.spool.state().is_reaped
+                is_doubted = self.journal.reader.state().is_reaped
             except OSError:  # somebody has removed it
                 is_doubted = True
             if is_doubted:
@@ -126,7 +126,7 @@ class UploadTask:
         """Send what is there, and remember how that went."""
         position = self.journal.position
         try:
-            if not (self.journal.is_ended or self.journal.spool.exists()):
+            if not (self.journal.is_ended or self.journal.reader.exists()):
                 self.journal.renew(SyncState(run_id=self._run_id(), is_reaped=True))
                 position = self.journal.position
             if self.delivery.advance():
@@ -162,84 +162,84 @@ class Sender:
     """
 
     def __init__(self) -> None:
-        self._shipments: list[UploadTask] = []
+        self._tasks: list[UploadTask] = []
         self._changed = threading.Condition()
         self._is_urgent = False
         self._thread: threading.Thread | None = None
 
-    def ship(
+    def submit(
         self, store: Store, journal: Journal, when_made: Callable[[MlflowRun], None]
     ) -> UploadTask:
         """Begin to send a journal, until its end is in the store."""
-        shipment = UploadTask(store, journal, when_made)
+        task = UploadTask(store, journal, when_made)
         with self._changed:
-            self._shipments.append(shipment)
+            self._tasks.append(task)
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._work, name="nbmlops-sender", daemon=True
                 )
                 self._thread.start()
-        return shipment
+        return task
 
-    def wait_for_run(self, shipment: UploadTask) -> PendingUpload | None:
+    def wait_for_run(self, task: UploadTask) -> PendingUpload | None:
         """Wait until the run was made in the store."""
-        shipment.is_silent = any(s.failure or s.is_silent for s in self._shipments)
-        kept = self.flush(shipment)
-        failure = shipment.failure
+        task.is_silent = any(s.failure or s.is_silent for s in self._tasks)
+        kept = self.flush(task)
+        failure = task.failure
         if failure is not None and not (
             isinstance(failure, StoreError) and failure.is_outage
         ):
             raise failure
         return kept
 
-    def flush(self, shipment: UploadTask) -> PendingUpload | None:
+    def flush(self, task: UploadTask) -> PendingUpload | None:
         """Wait until all that was written so far is in the store.
 
         Nobody waits longer than 4.5 seconds without any progress, or 20 while a file is
         on its way, and hardly at all for a store that has just been silent so long.
         """
-        if shipment.is_of_parent:  # whose sender is not in this process
-            return shipment.kept()
-        wanted = shipment.journal.position
-        timeout_s = _SILENT_STORE_TIMEOUT_S if shipment.is_silent else _FLUSH_TIMEOUT_S
-        shipment.is_awaited = True
+        if task.is_of_parent:  # whose sender is not in this process
+            return task.kept()
+        wanted = task.journal.position
+        timeout_s = _SILENT_STORE_TIMEOUT_S if task.is_silent else _FLUSH_TIMEOUT_S
+        task.is_awaited = True
         try:
-            return self._wait(shipment, wanted, timeout_s)
+            return self._wait(task, wanted, timeout_s)
         finally:
-            shipment.is_awaited = False
+            task.is_awaited = False
 
     def _wait(
-        self, shipment: UploadTask, wanted: tuple[int, int], timeout_s: float
+        self, task: UploadTask, wanted: tuple[int, int], timeout_s: float
     ) -> PendingUpload | None:
         with self._changed:
-            tries, progress = shipment.n_tries, shipment.delivery.n_sent
+            tries, progress = task.n_tries, task.delivery.n_sent
             began = time.monotonic()
             deadline = began + timeout_s
-            while not shipment.is_over and (
-                shipment.position is None or shipment.position < wanted
+            while not task.is_over and (
+                task.position is None or task.position < wanted
             ):
-                shipment.next_try_at = min(shipment.next_try_at, time.monotonic())
+                task.next_try_at = min(task.next_try_at, time.monotonic())
                 if not self._is_urgent:  # else those who wait would wake each other
                     self._is_urgent = True
                     self._changed.notify_all()
                 self._changed.wait(0.05)
-                if shipment.delivery.n_sent > progress:
-                    progress = shipment.delivery.n_sent
+                if task.delivery.n_sent > progress:
+                    progress = task.delivery.n_sent
                     deadline = time.monotonic() + timeout_s
-                elif shipment.delivery.uploads.is_large:
+                elif task.delivery.uploads.is_large:
                     deadline = max(deadline, began + _UPLOAD_TIMEOUT_S)
-                has_failed = shipment.failure and shipment.n_tries > tries
+                has_failed = task.failure and task.n_tries > tries
                 if has_failed or time.monotonic() > deadline:
-                    shipment.is_silent = not has_failed
-                    return shipment.kept()
-        shipment.is_silent = False
-        is_stuck = shipment.failure is not None and not shipment.delivery.is_ended
-        return shipment.kept() if is_stuck else None
+                    task.is_silent = not has_failed
+                    return task.kept()
+        task.is_silent = False
+        is_stuck = task.failure is not None and not task.delivery.is_ended
+        return task.kept() if is_stuck else None
 
     def flush_all(self) -> None:
         """Wait until all runs of this process are in the store as far as written."""
-        for shipment in list(self._shipments):
-            self.flush(shipment)
+        for task in list(self._tasks):
+            self.flush(task)
 
     def wait_all(self, limit_s: float) -> None:
         """Wait likewise, and longer for a store that is slow.
@@ -248,41 +248,41 @@ class Sender:
         not waited for.
         """
         deadline = time.monotonic() + limit_s
-        for shipment in list(self._shipments):
-            while self.flush(shipment) is not None:
-                has_failed = shipment.failure is not None and shipment.store.is_served
+        for task in list(self._tasks):
+            while self.flush(task) is not None:
+                has_failed = task.failure is not None and task.store.is_served
                 if has_failed or time.monotonic() > deadline:
                     return
                 time.sleep(_PERIOD_S)
 
-    def settle(self) -> None:
+    def flush_pending(self) -> None:
         """Wait likewise, but not for a store that fails or keeps silent."""
         silent: set[str] = set()
-        for shipment in list(self._shipments):
-            store = shipment.store.uri
-            is_answering = shipment.failure is None and not shipment.is_silent
-            if is_answering and store not in silent and self.flush(shipment):
+        for task in list(self._tasks):
+            store = task.store.uri
+            is_answering = task.failure is None and not task.is_silent
+            if is_answering and store not in silent and self.flush(task):
                 silent.add(store)
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._shipments = [s for s in self._shipments if not s.is_over]
+                self._tasks = [s for s in self._tasks if not s.is_over]
                 if not self._is_urgent:
-                    self._changed.wait(_PERIOD_S if self._shipments else None)
+                    self._changed.wait(_PERIOD_S if self._tasks else None)
                 self._is_urgent = False
-                shipments = sorted(self._shipments, key=lambda s: not s.is_awaited)
-            for shipment in shipments:
-                if not shipment.is_awaited and self._has_awaited():
+                tasks = sorted(self._tasks, key=lambda s: not s.is_awaited)
+            for task in tasks:
+                if not task.is_awaited and self._has_awaited():
                     self._is_urgent = True
                     break
-                shipment.beat()
-                is_due = time.monotonic() >= shipment.next_try_at
-                has_more = shipment.journal.position != shipment.position
-                if is_due and (has_more or shipment.journal.has_forks):
-                    shipment.try_once()
+                task.heartbeat()
+                is_due = time.monotonic() >= task.next_try_at
+                has_more = task.journal.position != task.position
+                if is_due and (has_more or task.journal.has_forks):
+                    task.try_once()
                     with self._changed:
-                        shipment.n_tries += 1
+                        task.n_tries += 1
                         self._changed.notify_all()
 
     def _has_awaited(self) -> bool:
@@ -292,7 +292,7 @@ class Sender:
             each.is_awaited
             and now >= each.next_try_at
             and each.journal.position != each.position
-            for each in self._shipments
+            for each in self._tasks
         )
 
 
@@ -313,10 +313,10 @@ def _flush_at_exit(pid: int) -> None:
         _sender.flush_all()
 
 
-def settle() -> None:
+def flush_pending() -> None:
     """Wait until the store has what this process has logged, before it is read."""
     if _sender is not None:
-        _sender.settle()
+        _sender.flush_pending()
 
 
 def _forget() -> None:

@@ -83,7 +83,7 @@ def sync(store: Store | None = None) -> SyncReport:
         The embedded store cannot be made.
     """
     store = store or connect(must_answer=False)
-    sent = (send_journal(store, spool) for spool in journals_of(store))
+    sent = (send_journal(store, reader) for reader in journals_of(store))
     runs = [run for run in sent if run is not None]
     for folder, reason in list_unreadable(store.settings.home):
         shown = relative(folder, store.settings.project)
@@ -102,20 +102,20 @@ def sync(store: Store | None = None) -> SyncReport:
 
 def sync_below(store: Store, run_id: str) -> None:
     """Send what journals of runs below another still hold."""
-    for spool in journals_of(store):
-        if spool.opening().tags.get(PARENT) == run_id:
-            send_journal(store, spool)
+    for reader in journals_of(store):
+        if reader.header().tags.get(PARENT) == run_id:
+            send_journal(store, reader)
 
 
 def journals_of(store: Store) -> list[JournalReader]:
     """Return the project's journals, that of the oldest run first."""
     found = list_journals(store.settings.home)
-    return sorted(found, key=lambda each: (each.opening().started_at_ms, each.key))
+    return sorted(found, key=lambda each: (each.header().started_at_ms, each.key))
 
 
-def is_for(store: Store, spool: JournalReader) -> bool:
+def is_for(store: Store, reader: JournalReader) -> bool:
     """Return whether a journal is meant for this store."""
-    return spool.opening().store == store_hash(store)
+    return reader.header().store == store_hash(store)
 
 
 def store_hash(store: Store) -> str:
@@ -126,15 +126,15 @@ def store_hash(store: Store) -> str:
     return "own" if store.is_embedded else sha256(store.uri.encode()).hexdigest()
 
 
-def send_journal(store: Store, spool: JournalReader) -> Synced | None:
+def send_journal(store: Store, reader: JournalReader) -> Synced | None:
     """Send what a journal holds; None when its owner has sent all of it meanwhile."""
     try:
-        opening, state = spool.opening(), spool.state()
-        delivery = JournalUploader(store, spool)
+        header, state = reader.header(), reader.state()
+        delivery = JournalUploader(store, reader)
     except FileNotFoundError:
         return None
     reason = ""
-    if opening.store == store_hash(store):
+    if header.store == store_hash(store):
         try:
             deadline = time.monotonic() + _WAIT_S
             while not delivery.advance():
@@ -152,11 +152,11 @@ def send_journal(store: Store, spool: JournalReader) -> Synced | None:
     n_kept = 0
     is_there = False
     with suppress(FileNotFoundError):
-        state, n_kept = spool.state(), spool.count_unsent()
+        state, n_kept = reader.state(), reader.count_unsent()
         is_there = True
     lacking = list(delivery.uploads.refused)
     if delivery.n_damaged:
-        lacking.append(damage(delivery.n_damaged, store, spool))
+        lacking.append(damage(delivery.n_damaged, store, reader))
     found: Literal["sent", "open", "kept", "incomplete"] = "sent"
     if is_there and reason:
         found = "kept"
@@ -165,8 +165,8 @@ def send_journal(store: Store, spool: JournalReader) -> Synced | None:
     elif is_there:
         found = "open"
     return Synced(
-        run_id=state.run_id or opening.key,
-        name=opening.name,
+        run_id=state.run_id or header.key,
+        name=header.name,
         state=found,
         n_sent=delivery.n_sent,
         n_kept=n_kept,
@@ -175,9 +175,9 @@ def send_journal(store: Store, spool: JournalReader) -> Synced | None:
     )
 
 
-def damage(n_damaged: int, store: Store, spool: JournalReader) -> str:
+def damage(n_damaged: int, store: Store, reader: JournalReader) -> str:
     """Say how many records were damaged, and where they are kept."""
-    folder = spool.folder.with_name(f"{spool.key}.damaged")
+    folder = reader.folder.with_name(f"{reader.key}.damaged")
     shown = relative(folder, store.settings.project)
     records = "record is" if n_damaged == 1 else "records are"
     return f"{n_damaged} damaged {records} kept in {shown}."

@@ -43,17 +43,17 @@ class JournalUploader:
     def __init__(
         self,
         store: Store,
-        spool: JournalReader,
+        reader: JournalReader,
         *,
         memory: dict[str, Segment] | None = None,
         written: Callable[[str], int | None] | None = None,
         when_made: Callable[[MlflowRun], None] | None = None,
     ) -> None:
         self._store = store
-        self._spool = spool
+        self._reader = reader
         self._memory = {} if memory is None else memory
         self._written = written
-        self._opening = spool.opening()
+        self._header = reader.header()
         self._shown: tuple[str, int] = ("", 0)
         self._when_made = when_made
         self._tries: dict[str, int] = {}
@@ -62,35 +62,35 @@ class JournalUploader:
         self.attempt: int | None = None
         self.attempt_before: RunFingerprint | None = None
         self.expected_s: float | None = None
-        self.uploads = Uploads(store, spool)
+        self.uploads = Uploads(store, reader)
         self.is_ended = False
         self.n_sent = self.n_damaged = 0
         self.on_metrics: Callable[[Sequence[runs.Point]], None] | None = None
 
     def advance(self) -> bool:
         """Send what is there."""
-        with self._spool.locked() as is_mine:
+        with self._reader.locked() as is_mine:
             if is_mine:
                 self.send()
             else:
-                self.is_ended = not self._spool.exists()  # all sent by another
+                self.is_ended = not self._reader.exists()  # all sent by another
             return is_mine or self.is_ended
 
     def send(self) -> SyncState:
         """Send what is there; the caller holds the journal's lock."""
-        state = self._spool.state()
+        state = self._reader.state()
         if state.run_id is None:
             state = self._open(state)
         if state.is_reaped and self._has_come_back():
             runs.reopen_run(self._store, str(state.run_id))
             state.is_reaped = False
-            self._spool.set_state(state)
-        self._send_parts(state)
-        self.uploads.send_owed(str(state.run_id))
+            self._reader.set_state(state)
+        self._send_segments(state)
+        self.uploads.send_pending(str(state.run_id))
         if state.is_ended:
             if state.tries > 1:
                 self._drop_twins(state)
-            self._spool.remove()
+            self._reader.remove()
             self.is_ended = True
         return state
 
@@ -98,19 +98,19 @@ class JournalUploader:
         """Whether the process of a run lives that was ended for its silence."""
         if self._written is not None:
             return True
-        owner = self._opening.owner
-        heard_at = self._spool.heard_at()
+        owner = self._header.owner
+        last_heartbeat = self._reader.last_heartbeat()
         return owner is not None and not owner.is_dead(
-            heard_at=heard_at, now=time.time()
+            last_heartbeat=last_heartbeat, now=time.time()
         )
 
     def _open(self, state: SyncState) -> SyncState:
-        opening = self._opening
-        experiment_id = runs.experiment_id(self._store, opening.experiment)
+        header = self._header
+        experiment_id = runs.experiment_id(self._store, header.experiment)
         experiment = runs.by_id(experiment_id)
         found: Sequence[MlflowRun] = ()
         if state.tries:  # an earlier creation may have got through
-            found = runs.find_by_key(self._store, opening.key, experiment=experiment)
+            found = runs.find_by_key(self._store, header.key, experiment=experiment)
         if found:
             self.run = found[0]
             # The state was damaged: what it said of the end is said by the run.
@@ -118,44 +118,44 @@ class JournalUploader:
             state.is_ended = has_ended and self._written is None
             state.is_reaped = has_ended and self._written is not None
         else:
-            with numbering(self._store.settings.home, opening.tags[ATTEMPT_OF]):
+            with numbering(self._store.settings.home, header.tags[ATTEMPT_OF]):
                 self.run = self._make(state, experiment_id)
         state.run_id = str(self.run.info.run_id)
-        self._spool.set_state(state)
+        self._reader.set_state(state)
         self.uploads.location = self.run.info.artifact_uri
         if self._when_made is not None:
             self._when_made(self.run)
         return state
 
     def _make(self, state: SyncState, experiment_id: str) -> MlflowRun:
-        opening = self._opening
-        tags = opening.tags | self._number_attempt(experiment_id) | self._parent()
+        header = self._header
+        tags = header.tags | self._number_attempt(experiment_id) | self._parent()
         state.tries += 1
-        self._spool.set_state(state)
+        self._reader.set_state(state)
         return runs.make_run(
             self._store,
-            name=opening.name,
+            name=header.name,
             experiment=runs.by_id(experiment_id),
-            tags={**tags, runs.KEY: opening.key},
-            started_at_ms=opening.started_at_ms,
+            tags={**tags, runs.KEY: header.key},
+            started_at_ms=header.started_at_ms,
         )
 
     def _parent(self) -> dict[str, str]:
         """Return a tag of the parent's id, where only its key was known."""
-        key = self._opening.tags.get(runs.PARENT, "")
+        key = self._header.tags.get(runs.PARENT, "")
         if not re.fullmatch(runs.KEY_FORM, key):
             return {}
-        is_to_come = (self._spool.folder.parent / key).exists()
-        found = runs.find_by_key(self._store, key, experiment=self._opening.experiment)
+        is_to_come = (self._reader.folder.parent / key).exists()
+        found = runs.find_by_key(self._store, key, experiment=self._header.experiment)
         if not found and is_to_come:  # made first, this run would stand above nothing
             raise StoreError(
-                f"The run above {self._opening.name!r} is not in the store yet.",
+                f"The run above {self._header.name!r} is not in the store yet.",
                 fix="Run: nbmlops sync",
             )
         return {runs.PARENT: str(found[0].info.run_id)} if found else {}
 
     def _number_attempt(self, experiment_id: str) -> dict[str, str]:
-        group = self._opening.tags[ATTEMPT_OF]
+        group = self._header.tags[ATTEMPT_OF]
         newest = listing.newest_attempt(self._store, group, experiment_id=experiment_id)
         self.attempt = 1
         if newest is not None:
@@ -169,34 +169,34 @@ class JournalUploader:
         return {ATTEMPT: str(self.attempt)}
 
     def _drop_twins(self, state: SyncState) -> None:
-        opening = self._opening
+        header = self._header
         for twin in runs.find_by_key(
-            self._store, opening.key, experiment=opening.experiment
+            self._store, header.key, experiment=header.experiment
         ):
             if twin.info.run_id != state.run_id:
                 runs.delete_run(self._store, twin.info.run_id)
 
-    def _send_parts(self, state: SyncState) -> None:
-        paths = self._spool.part_paths()
+    def _send_segments(self, state: SyncState) -> None:
+        paths = self._reader.segment_paths()
         names = sorted([*(path.name for path in paths), *self._memory])
         by_name = {path.name: path for path in paths}
-        is_alive = not state.is_ended and not self._spool.is_dead(time.time())
+        is_alive = not state.is_ended and not self._reader.is_dead(time.time())
         for position, name in enumerate(names):
             if name in self._memory:
-                self._send_part(name, self._memory[name], state)
+                self._send_segment(name, self._memory[name], state)
                 continue
             path, later = by_name[name], [Path(n) for n in names[position + 1 :]]
-            is_growing = self._spool.is_growing(path, later, is_alive=is_alive)
+            is_growing = self._reader.is_growing(path, later, is_alive=is_alive)
             try:
                 part = Segment.read(path)
             except FileNotFoundError:
                 continue
             with closing(part):
-                self._send_part(name, part, state, is_growing=is_growing)
+                self._send_segment(name, part, state, is_growing=is_growing)
             if is_final(path, later):
                 path.unlink()
 
-    def _send_part(
+    def _send_segment(
         self, name: str, part: Segment, state: SyncState, *, is_growing: bool = False
     ) -> None:
         until = None if self._written is None else self._written(name)
@@ -213,7 +213,7 @@ class JournalUploader:
         found = {start: entry for (start, *_), entry in pairs if entry is not None}
         for start, end, _ in pieces:
             if start not in found:
-                self._set_aside(name, part, start, end)
+                self._quarantine(name, part, start, end)
         found = {start: entry for start, entry in found.items() if entry[0] != "run"}
         entries = list(found.values())
         if (name, pieces[0][0]) > self._shown:
@@ -233,17 +233,17 @@ class JournalUploader:
                 first += 1
             part.mark(starts[first] if first < len(entries) else pieces[-1][1])
             for position in [each for each in to_discard if each < first]:
-                self._spool.discard(to_discard.pop(position))
+                self._reader.discard(to_discard.pop(position))
             self.n_sent += len(batch)
         if not entries:
             part.mark(pieces[-1][1])
 
-    def _set_aside(self, name: str, part: Segment, start: int, end: int) -> None:
+    def _quarantine(self, name: str, part: Segment, start: int, end: int) -> None:
         try:
-            n_damaged = self._spool.set_aside(name, start, part.content(start, end))
+            n_damaged = self._reader.quarantine(name, start, part.content(start, end))
         except OSError as error:
             raise StoreError(
-                f"{self._spool.folder.parent} could not be written: {error}.",
+                f"{self._reader.folder.parent} could not be written: {error}.",
                 fix="Free some space there.",
             ) from error
         if (name, start) not in self._damaged:
@@ -261,7 +261,7 @@ class JournalUploader:
                 if steps:
                     known = state.last_step
                     state.last_step = max(steps if known is None else [*steps, known])
-                    self._spool.set_state(state)
+                    self._reader.set_state(state)
             case "file" | "model":
                 return self._try(run_id, batch[0], self.uploads.send, batch[0])
             case "data":
@@ -269,10 +269,10 @@ class JournalUploader:
                 self._try(run_id, batch[0], send, content[0])
             case "end":
                 status, ended_at_ms = content
-                at_ms = max(ended_at_ms, self._opening.started_at_ms)
+                at_ms = max(ended_at_ms, self._header.started_at_ms)
                 runs.end_run(self._store, run_id, status, ended_at_ms=at_ms)
                 state.is_ended = True
-                self._spool.set_state(state)
+                self._reader.set_state(state)
         return None
 
     def _send_values(self, run_id: str, batch: list[Entry]) -> None:
@@ -330,7 +330,7 @@ class JournalUploader:
         if isinstance(failure, StoreError) and not failure.is_doubtful:
             return False
         try:
-            runs.send(self._store, run_id, tags=[(runs.KEY, self._opening.key)])
+            runs.send(self._store, run_id, tags=[(runs.KEY, self._header.key)])
         except NbmlopsError:
             return False
         return True

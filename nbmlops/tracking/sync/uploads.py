@@ -16,9 +16,9 @@ _LARGE_BYTES = 1_000_000
 class Uploads:
     """Sends what lies beside the journal of one run."""
 
-    def __init__(self, store: Store, spool: JournalReader) -> None:
+    def __init__(self, store: Store, reader: JournalReader) -> None:
         self._store = store
-        self._spool = spool
+        self._reader = reader
         self.models: dict[str, str] = {}
         self.refused: list[str] = []
         self.is_large = False
@@ -29,15 +29,15 @@ class Uploads:
         try:
             return self._upload(run_id, entry)
         except StoreError:  # what comes after it need not wait for it
-            self._spool.owe(entry)
+            self._reader.add_pending(entry)
             return None
 
-    def send_owed(self, run_id: str) -> None:
+    def send_pending(self, run_id: str) -> None:
         """Try again to send the files that an artifact store did not take."""
         still: list[Entry] = []
         failure: StoreError | None = None
-        owed = self._spool.owed()
-        for position, entry in enumerate(owed, 1):
+        pending_files = self._reader.pending_files()
+        for position, entry in enumerate(pending_files, 1):
             sent: Path | None = None
             try:
                 sent = self._upload(run_id, entry)
@@ -47,16 +47,16 @@ class Uploads:
                 continue
             except (NotFoundError, UsageError) as refusal:
                 self.refuse(entry, refusal.problem)
-            self._spool.set_owed([*still, *owed[position:]])
+            self._reader.set_pending([*still, *pending_files[position:]])
             if sent is not None:
-                self._spool.discard(sent)
+                self._reader.discard(sent)
         if failure is not None:
             raise failure
 
     def _upload(self, run_id: str, entry: Entry) -> Path:
         kind, path, *content = entry
         try:
-            kept = self._spool.find_file(path)
+            kept = self._reader.find_file(path)
         except ValueError as error:
             raise UsageError(f"{error}.", fix="It was not sent.") from error
         described = kept / "MLmodel" if kept and kind == "model" else kept
@@ -97,10 +97,10 @@ class Uploads:
     def refuse(self, entry: Entry, reason: str) -> None:
         """Set aside what the store will never take; the user decides."""
         try:
-            kept_in = self._spool.refuse(entry, reason)
+            kept_in = self._reader.refuse(entry, reason)
         except OSError as error:
             raise StoreError(
-                f"{self._spool.folder.parent} could not be written: {error}.",
+                f"{self._reader.folder.parent} could not be written: {error}.",
                 fix="Free some space there.",
             ) from error
         self.refused.append(f"{what_of(entry)} is kept in {kept_in}: {reason}")

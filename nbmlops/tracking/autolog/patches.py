@@ -35,7 +35,7 @@ _VALIDATION = "sklearn.model_selection._validation"
 _VALIDATIONS = ("cross_val_score", "cross_validate")
 
 
-class Watch:
+class EstimatorPatches:
     """Keeps the classes of a process watched while anyone listens."""
 
     def __init__(self) -> None:
@@ -105,11 +105,11 @@ class Watch:
                 continue
             self._classes.add(cls)
             for method in _METHODS:
-                watched = self._watched(cls.__dict__.get(method), method)
-                if watched is not None:
-                    self._undo.append(functools.partial(_unwatch, cls, watched))
+                proxy = self._watched(cls.__dict__.get(method), method)
+                if proxy is not None:
+                    self._undo.append(functools.partial(_unwatch, cls, proxy))
                     with contextlib.suppress(TypeError, AttributeError):
-                        setattr(cls, method, watched)
+                        setattr(cls, method, proxy)
 
     def _watched(self, original: Any, method: str) -> MethodProxy | None:  # noqa: ANN401
         if isinstance(original, MethodProxy):  # a copy of a class, as of `dataclass`
@@ -222,7 +222,7 @@ class Watch:
             raise interrupt
 
 
-WATCH = Watch()
+PATCHES = EstimatorPatches()
 """The watch of this process: its classes are there but once."""
 
 
@@ -231,9 +231,9 @@ def _remove(items: list[Any], item: object) -> None:
         items.remove(item)
 
 
-def _unwatch(cls: type, watched: MethodProxy) -> None:
-    if cls.__dict__.get(watched.method) is watched:
-        setattr(cls, watched.method, watched.original)
+def _unwatch(cls: type, proxy: MethodProxy) -> None:
+    if cls.__dict__.get(proxy.method) is proxy:
+        setattr(cls, proxy.method, proxy.original)
 
 
 def _subclasses(base: type) -> Iterator[type]:
