@@ -116,12 +116,11 @@ export function toProblem(error: unknown, trans: TranslationBundle): IProblem {
   if (error instanceof ServerConnection.NetworkError) {
     return {
       problem: trans.__('The Jupyter server did not answer.'),
-      fix: trans.__('Check that it is running and reachable, then try again.'),
-      isMissingExtension: false
+      fix: trans.__('Check that it is running and reachable, then try again.')
     };
   }
   const problem = error instanceof Error ? error.message : String(error);
-  return { problem, fix: '', isMissingExtension: false };
+  return { problem, fix: '' };
 }
 
 function toUrl(scope: IScope, route: string, query: Query): string {

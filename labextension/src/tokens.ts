@@ -3,96 +3,27 @@ import { Token } from '@lumino/coreutils';
 import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 
-/** A number, or the name of one JSON cannot write. */
-export type Metric = number | 'NaN' | 'Infinity' | '-Infinity';
+import type { components } from './wire';
 
-export type EndpointState = 'starting' | 'ready' | 'unresponsive' | 'dead';
+type Schemas = components['schemas'];
+export type IAutologged = Schemas['Autologged'];
+export type ICellProgress = Schemas['CellProgress'];
+export type IEndpoint = Schemas['Endpoint'];
+export type IEndpointDetail = Schemas['EndpointDetail'];
+export type ILiveRun = Schemas['LiveRun'];
+export type ILiveStep = Schemas['LiveStep'];
+export type IModelVersion = Schemas['ModelVersion'];
+export type IParameterField = Schemas['ParameterField'];
+export type IPipelineStep = Schemas['PipelineStep'];
+export type IPipelineView = Schemas['PipelineView'];
+export type IProject = Schemas['Project'];
+export type IRegisteredModel = Schemas['RegisteredModel'];
+export type IRun = Schemas['Run'];
+export type IStepForm = Schemas['StepForm'];
+export type Metric = Schemas['Metric'];
 
 /** What an event may name as changed. */
 export type Topic = 'models' | 'runs' | 'endpoints' | 'pipelines';
-
-/** The project around a notebook. */
-export interface IProject {
-  name: string;
-  path: string;
-  tracking_uri: string;
-  experiment: string;
-  /** Advice about the project's store; empty when there is none. */
-  hint: string | null;
-}
-
-/** A name that model versions are registered under. */
-export interface IRegisteredModel {
-  name: string;
-  aliases: Record<string, number>;
-  latest_version: number | null;
-  description: string;
-  updated_at: string;
-}
-
-/** One immutable version of a registered model. */
-export interface IModelVersion {
-  model: string;
-  version: number;
-  aliases: string[];
-  created_at: string;
-  run_id: string | null;
-  metrics: Record<string, Metric>;
-  params: Record<string, string>;
-  source: string | null;
-  description: string;
-  /** What a run from the top would do otherwise; null when nothing. */
-  order_note: string | null;
-}
-
-/** Which params and metrics of a run recorded themselves; the user named the others. */
-export interface IAutologged {
-  /** Params that are not the estimator's defaults, with their short names. */
-  changed: Record<string, string>;
-  /** Params that are the estimator's defaults. */
-  default: string[];
-}
-
-/** One recorded execution. */
-export interface IRun {
-  run_id: string;
-  name: string;
-  experiment: string;
-  status: string;
-  started_at: string;
-  metrics: Record<string, Metric>;
-  params: Record<string, string>;
-  source: string | null;
-  model_id: string | null;
-  /** What a run from the top would do otherwise; null when nothing. */
-  order_note: string | null;
-  /** MLflow's page of it, where a tracking server shows one. */
-  url: string | null;
-  autologged: IAutologged;
-}
-
-/** Where a model version answers. */
-export interface IEndpoint {
-  name: string;
-  model: string;
-  version: number;
-  alias: string | null;
-  url: string;
-  state: EndpointState;
-  started_at: string;
-  /** Why it is not ready, with the fix; empty when it is. */
-  message: string;
-}
-
-/** Rows a model was fitted on, as pandas splits a frame. */
-export interface IExample {
-  columns: string[];
-  data: unknown[][];
-}
-
-export interface IEndpointDetail extends IEndpoint {
-  example: IExample | null;
-}
 
 export interface IPage<T> {
   items: T[];
@@ -106,7 +37,7 @@ export interface IProblem {
   /** What is wrong with each field that was sent, where that is known. */
   fields?: Record<string, string>;
   /** True when Jupyter's server does not know nbmlops at all. */
-  isMissingExtension: boolean;
+  isMissingExtension?: boolean;
 }
 
 /** A list that is shown page by page. */
@@ -179,99 +110,6 @@ export interface IModelRegistry extends IDisposable {
   predict(endpoint: string, payload: string): Promise<unknown>;
   stop(endpoint: string): Promise<void>;
   readonly explain: (error: unknown) => IProblem;
-}
-
-export type LiveState =
-  'waiting' | 'cached' | 'running' | 'done' | 'failed' | 'stopped' | 'not run';
-
-/** How far a notebook has come. */
-export interface ICellProgress {
-  n_done: number;
-  n_cells: number;
-  /** First line of the cell that runs; empty when none does. */
-  cell: string;
-  /** Seconds all of it took the last time, where that is known. */
-  expected_s: number | null;
-}
-
-/** A step, or one run of its grid, as far as it has come. */
-export interface ILiveStep {
-  step: string;
-  state: LiveState;
-  why: string;
-  run_id: string | null;
-  duration_s: number;
-  expected_s: number | null;
-  cells: ICellProgress | null;
-  has_notebook: boolean;
-  /** Whether it is the one of a grid that the steps behind see. */
-  is_selected: boolean;
-}
-
-/** One execution of a pipeline, or of a notebook as a step. */
-export interface ILiveRun {
-  id: string;
-  kind: 'pipeline' | 'step' | 'sweep';
-  path: string;
-  status: 'RUNNING' | 'FINISHED' | 'FAILED' | 'KILLED';
-  run_id: string | null;
-  started_at: string;
-  ended_at: string | null;
-  is_stopping: boolean;
-  steps: ILiveStep[];
-  problem: string;
-  fix: string;
-}
-
-/** A step as it is drawn. */
-export interface IPipelineStep {
-  name: string;
-  does: string;
-  /** Relative to the file. */
-  notebook: string | null;
-  needs: string[];
-  n_runs: number;
-  line: number;
-  column: number;
-  row: number;
-}
-
-/** What a run of the pipeline would do with one run of a step. */
-export interface IPlannedStep {
-  step: string;
-  state: 'cached' | 'run' | 'open';
-  why: string;
-  run_id: string | null;
-}
-
-/** A pipeline file, what a run of it would do, and its newest run. */
-export interface IPipelineView {
-  name: string;
-  experiment: string;
-  steps: IPipelineStep[];
-  plan: IPlannedStep[];
-  run: ILiveRun | null;
-}
-
-export type FieldKind = 'text' | 'integer' | 'number' | 'checkbox' | 'select' | 'value';
-
-/** How a parameter of a notebook is asked for; its values are texts. */
-export interface IParameterField {
-  name: string;
-  type: string;
-  kind: FieldKind;
-  default: string;
-  default_source: string;
-  choices: string[];
-  help: string;
-  is_required: boolean;
-}
-
-/** What a notebook can be given. */
-export interface IStepForm {
-  parameters: IParameterField[];
-  has_cell: boolean;
-  run: ILiveRun | null;
 }
 
 /** What a run is to do besides what has changed. */

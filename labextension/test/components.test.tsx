@@ -174,7 +174,11 @@ describe('RunDetails', () => {
 
   it('shows what the user named and set, and folds the defaults', () => {
     const params = { seed: '7', model__C: '3.0', model__tol: '0.0001' };
-    const autologged = { changed: { model__C: 'C' }, default: ['model__tol'] };
+    const autologged = {
+      ...run.autologged,
+      changed: { model__C: 'C' },
+      default: ['model__tol']
+    };
     render(<RunDetails run={{ ...run, params, autologged }} trans={trans} />);
     const shown = (name: string) =>
       screen.getByRole('region', { name, hidden: true }).textContent;

@@ -110,7 +110,9 @@ export const version = (n: number, aliases: string[] = []): IModelVersion => ({
   params: { C: '1.0' },
   source: 'notebooks/quickstart.ipynb',
   description: '',
-  order_note: null
+  order_note: null,
+  model_id: null,
+  signature: null
 });
 
 export const run: IRun = {
@@ -119,13 +121,16 @@ export const run: IRun = {
   experiment: 'main',
   status: 'FINISHED',
   started_at: AT,
+  ended_at: AT,
+  tags: {},
+  parent_run_id: null,
   metrics: { roc_auc: 0.83 },
   params: { C: '1.0' },
   source: 'notebooks/quickstart.ipynb',
   model_id: 'm-1',
   order_note: null,
   url: null,
-  autologged: { changed: {}, default: [] }
+  autologged: { changed: {}, default: [], metrics: [], unknown: [] }
 };
 
 export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail => ({
@@ -134,6 +139,8 @@ export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail 
   version: 3,
   alias: 'champion',
   url: 'http://127.0.0.1:43210/endpoints/credit',
+  port: 43210,
+  pid: 4321,
   state: 'ready',
   started_at: AT,
   message: '',

@@ -24,12 +24,13 @@ _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "with_model": {"type": "boolean", "default": False},
     "all": {"type": "boolean", "default": False},
 }
-_NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
+_METRIC = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
+_METRIC_REF = {"$ref": "#/components/schemas/Metric"}
 _PLAIN: Mapping[Any, dict[str, Any]] = {
     str: {"type": "string"},
     int: {"type": "integer"},
     bool: {"type": "boolean"},
-    float: _NUMBER,
+    float: {"type": "number"},
     NoneType: {"type": "null"},
     datetime: {"type": "string", "format": "date-time"},
     Any: {},
@@ -46,7 +47,7 @@ _ERROR = {
 
 def describe(routes: Iterable[Route]) -> dict[str, object]:
     """Return the description of the routes."""
-    schemas: dict[str, Any] = {"Error": _ERROR}
+    schemas: dict[str, Any] = {"Error": _ERROR, "Metric": _METRIC}
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         operations = paths.setdefault(f"/{route.path}", {})
@@ -116,7 +117,8 @@ def _schema(hint: Any, schemas: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN4
     if origin in (tuple, list):
         return {"type": "array", "items": _schema(arguments[0], schemas)}
     if origin is not None:
-        values = _schema(arguments[1], schemas)
+        is_metric = arguments[1] is float
+        values = _METRIC_REF if is_metric else _schema(arguments[1], schemas)
         return {"type": "object", "additionalProperties": values}
     if not (isinstance(hint, type) and is_dataclass(hint)):
         raise TypeError(f"{hint!r} has no place in the description.")

@@ -7,7 +7,7 @@ import {
   offlineBoltIcon
 } from '@jupyterlab/ui-components';
 
-import type { EndpointState, IEndpoint, IListing } from '../tokens';
+import type { IEndpoint, IListing } from '../tokens';
 import { CopyButton } from './copy-button';
 import { ListingView } from './listing-view';
 
@@ -19,7 +19,7 @@ export interface IEndpointsViewProps {
   trans: TranslationBundle;
 }
 
-const STATE_ICONS: Record<EndpointState, LabIcon> = {
+const STATE_ICONS: Record<IEndpoint['state'], LabIcon> = {
   starting: historyIcon,
   ready: checkIcon,
   unresponsive: offlineBoltIcon,
@@ -97,7 +97,7 @@ function EndpointItem(props: { endpoint: IEndpoint } & IEndpointsViewProps) {
   );
 }
 
-function stateLabel(state: EndpointState, trans: TranslationBundle): string {
+function stateLabel(state: IEndpoint['state'], trans: TranslationBundle): string {
   switch (state) {
     case 'starting':
       return trans.__('Starting');

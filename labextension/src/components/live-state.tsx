@@ -10,10 +10,10 @@ import {
 } from '@jupyterlab/ui-components';
 import { useEffect, useState } from 'react';
 
-import type { ICellProgress, LiveState } from '../tokens';
+import type { ICellProgress, ILiveStep } from '../tokens';
 
 /** What a step shows: what became of it, else what a run would do. */
-export type ShownState = LiveState | 'run' | 'open';
+export type ShownState = ILiveStep['state'] | 'run' | 'open';
 
 const ICONS: Record<ShownState, LabIcon> = {
   waiting: circleEmptyIcon,

@@ -43,10 +43,7 @@ export function PipelineView(props: IPipelineViewProps) {
         <ProblemNotice problem={problem} trans={trans} onRetry={props.onRefresh} />
       )}
       {run && run.status !== 'RUNNING' && run.problem && !problem && (
-        <ProblemNotice
-          problem={{ problem: run.problem, fix: run.fix, isMissingExtension: false }}
-          trans={trans}
-        />
+        <ProblemNotice problem={{ problem: run.problem, fix: run.fix }} trans={trans} />
       )}
       {view && (
         <div className="nbmlops-Pipeline-graph">

@@ -1,15 +1,21 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { type FormEvent, useId, useState } from 'react';
 
-import type { IExample, IProblem } from '../tokens';
+import type { IEndpointDetail, IProblem } from '../tokens';
 import { ProblemNotice } from './problem-notice';
 
 const LINE_LENGTH = 56;
 const MOST_LINES = 12;
 
+/** Rows as pandas splits a frame. */
+interface IFrame {
+  columns?: unknown[];
+  data?: unknown[][];
+}
+
 /** A row to try, the answer to it, or what was wrong with it. */
 export function PredictForm(props: {
-  example: IExample | null;
+  example: IEndpointDetail['example'];
   onPredict: (payload: string) => Promise<unknown>;
   explain: (error: unknown) => IProblem;
   trans: TranslationBundle;
@@ -37,8 +43,7 @@ export function PredictForm(props: {
               problem: trans.__('The row is not JSON: %1.', error.message),
               fix: trans.__(
                 'Write it as {"dataframe_split": {"columns": […], "data": [[…]]}}.'
-              ),
-              isMissingExtension: false
+              )
             }
           : explain(error)
       );
@@ -97,8 +102,8 @@ function countLines(text: string): number {
 }
 
 /** Return the first row of an example as MLflow's scoring protocol has it. */
-function toPayload(example: IExample | null): string {
-  const { columns, data } = example ?? { columns: [], data: [[]] };
+function toPayload(example: IEndpointDetail['example']): string {
+  const { columns = [], data = [[]] }: IFrame = example ?? {};
   const row = (values: readonly unknown[] = []) =>
     `[${values.map(value => JSON.stringify(value)).join(', ')}]`;
   return [

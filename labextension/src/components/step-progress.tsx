@@ -40,10 +40,7 @@ export function StepProgress(props: {
         )}
       </div>
       {run.problem && (
-        <ProblemNotice
-          problem={{ problem: run.problem, fix: run.fix, isMissingExtension: false }}
-          trans={trans}
-        />
+        <ProblemNotice problem={{ problem: run.problem, fix: run.fix }} trans={trans} />
       )}
       <div className="nbmlops-Actions nbmlops-mod-end">
         {step?.has_notebook && (
