@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-_HEAVY = ("mlflow", "pandas", "papermill", "ipywidgets", "sklearn")
+_HEAVY = ("mlflow", "pandas", "papermill", "ipywidgets", "jinja2", "sklearn")
 _READ = "import json, sys; print(json.dumps([m for m in %r if m in sys.modules]))"
 
 

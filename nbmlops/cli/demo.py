@@ -116,7 +116,8 @@ def _greet(store: Store) -> Path:
 
 def _run_quickstart(store: Store, notebook: Path) -> Run:
     from nbmlops.execution.run import run_notebook
-    from nbmlops.render import number, table_text
+    from nbmlops.render.formats import format_number
+    from nbmlops.render.tables import table_text
     from nbmlops.store.runs.children import list_children
 
     params: dict[str, object] = {"seed": _SEED, "test_share": _TEST_SHARE}
@@ -129,7 +130,7 @@ def _run_quickstart(store: Store, notebook: Path) -> Run:
             reverse=True,
         )
         rows = [
-            [run.run_id[:8], run.name, *map(number, run.metrics.values())]
+            [run.run_id[:8], run.name, *map(format_number, run.metrics.values())]
             for run in tried
         ]
         _say(f"run {step.run_id[:8]}, {len(tried)} tracked cells in it:")
@@ -150,7 +151,7 @@ def _register(store: Store, best: Run) -> int:
 
 def _ask(handle: EndpointHandle, best: Run) -> None:
     from nbmlops.cli.quickstart import held_out
-    from nbmlops.render import table_text
+    from nbmlops.render.tables import table_text
 
     kept = held_out(best, seed=_SEED, test_share=_TEST_SHARE)
     n_rows = len(kept.rows)

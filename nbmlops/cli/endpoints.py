@@ -22,7 +22,7 @@ from nbmlops.cli.output import json_option, show, tell
 def deploy(target: str, as_json: bool, **options: Any) -> None:
     """Serve a model version on this machine."""
     from nbmlops import lifecycle
-    from nbmlops.render import endpoints_table
+    from nbmlops.render.tables import endpoints_table
 
     tell(f"deploying {target}")
     handle = lifecycle.deploy(target, **options)
@@ -34,7 +34,7 @@ def deploy(target: str, as_json: bool, **options: Any) -> None:
 def endpoints(as_json: bool) -> None:
     """List the endpoints, dead ones included."""
     from nbmlops import lifecycle
-    from nbmlops.render import endpoints_table
+    from nbmlops.render.tables import endpoints_table
 
     found = lifecycle.endpoints()
     show(found, as_json=as_json, text=endpoints_table(found))

@@ -86,7 +86,7 @@ class CellLine:
         self._progress = progress
 
     def _show(self) -> None:
-        from nbmlops.render import CellBar
+        from nbmlops.render.progress import CellBar
 
         while not self._has_ended.wait(0.2):
             if self._progress is not None:

@@ -32,7 +32,7 @@ _TIMEOUT = click.option(
 def replay(run: str, as_json: bool, **options: Any) -> int:
     """Run RUN again in a clean kernel and compare; exit code 1 when it differs."""
     from nbmlops import lifecycle
-    from nbmlops.render import replay_table
+    from nbmlops.render.tables import replay_table
 
     tell(f"replaying {run}")
     result = lifecycle.replay(run, **options)
@@ -50,7 +50,7 @@ def replay(run: str, as_json: bool, **options: Any) -> int:
 def explain(a: str, b: str, as_json: bool, **options: Any) -> None:
     """Say which factor changed a metric between the runs A and B."""
     from nbmlops import lifecycle
-    from nbmlops.render import explanation_table
+    from nbmlops.render.tables import explanation_table
 
     tell(f"replaying {a} with what differs in {b}, one factor at a time")
     why = lifecycle.explain(a, b, **options)

@@ -126,7 +126,7 @@ def compare(
 def register(model: str, as_json: bool, **options: Any) -> None:
     """Register the model of a run as a version of MODEL."""
     from nbmlops import lifecycle
-    from nbmlops.render import version_table
+    from nbmlops.render.tables import version_table
 
     version = lifecycle.register(model, **options)
     show(version, as_json=as_json, text=version_table(version))

@@ -17,14 +17,15 @@ def warm() -> None:
 def status(as_json: bool) -> None:
     """List them, with what they have imported."""
     from nbmlops.forkserver.registry import list_parents
-    from nbmlops.render import Table, clock
+    from nbmlops.render.formats import format_time
+    from nbmlops.render.tables import Table
 
     parents = list_parents()
     rows = [
         (
             parent.pid,
             parent.state,
-            clock(parent.started_at),
+            format_time(parent.started_at),
             f"{parent.n_runs} ({parent.n_running} running)",
             ", ".join(parent.modules),
         )

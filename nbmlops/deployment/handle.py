@@ -10,7 +10,7 @@ from nbmlops.config import Settings
 from nbmlops.deployment import local
 from nbmlops.entities import Endpoint
 from nbmlops.errors import DeployError, UsageError
-from nbmlops.render import Renderable
+from nbmlops.render.tables import Renderable
 from nbmlops.scoring.payload import arrange, parts
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from nbmlops.config import explain_settings
 from nbmlops.errors import NbmlopsError
 from nbmlops.execution.recovery import recover_beside, recover_steps
-from nbmlops.render import Renderable, table_text
+from nbmlops.render.tables import Renderable, table_text
 from nbmlops.store import Store, connect
 from nbmlops.store.runs.queries import list_runs
 from nbmlops.tracking.journal.reader import list_quarantined, list_unreadable

@@ -13,7 +13,8 @@ from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.notebook.magics.options import TrackOptions
 from nbmlops.notebook.output.figures import FigureCollector
 from nbmlops.notebook.output.live import Live, has_commands
-from nbmlops.render import RunLine, number
+from nbmlops.render.formats import format_number
+from nbmlops.render.tables import RunLine
 from nbmlops.store.mlflow_logs import MlflowLogCapture
 from nbmlops.tracking.autolog import Recorder
 from nbmlops.tracking.run.failures import Failures, error_text
@@ -114,7 +115,10 @@ class CellRun:
         shown = {} if is_open or self.live.is_shown else run.metrics
         facts = [
             f"experiment {run.experiment}",
-            *(f"{k} {number(v)}" for k, v in islice(shown.items(), _MAX_METRICS)),
+            *(
+                f"{k} {format_number(v)}"
+                for k, v in islice(shown.items(), _MAX_METRICS)
+            ),
             *([f"{len(shown):,} metrics"] if len(shown) > _MAX_METRICS else []),
             *(["model stored"] if run.model_id else []),
             *([_attempt(run)] if run.changes is not None else []),

@@ -16,7 +16,7 @@ from nbmlops.entities import (
     LoggedDataset,
     MetricDifference,
 )
-from nbmlops.render import clock, number
+from nbmlops.render.formats import counted, format_number, format_time
 
 LETTERS = "ABCDEFGH"
 _MOST_ROWS = 30
@@ -63,8 +63,9 @@ class CodeBlock:
 def legend(compared: Comparison) -> list[str]:
     """Return a line on each run."""
     return [
-        f"{letter}  {shortened(run.name)} {run.run_id[:8]} · {clock(run.started_at)}"
+        f"{letter}  {shortened(run.name)} {run.run_id[:8]} · {format_time(started)}"
         for letter, run in zip(LETTERS, compared.runs, strict=False)
+        for started in [run.started_at]
     ]
 
 
@@ -81,15 +82,6 @@ def headline(compared: Comparison) -> str:
     facts = [each.name for each in compared.facts.items[:10]]
     parts = [*facts, *(counted(n, noun) for n, noun in counts if n)]
     return f"differs: {', '.join(map(shortened, parts)) or 'nothing but the cost'}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a count with its noun.
-
-    >>> counted(1, "param"), counted(2, "param")
-    ('1 param', '2 params')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def parts(compared: Comparison) -> Iterator[Section | CodeBlock]:
@@ -192,7 +184,9 @@ def _numbers(
     values = [None if each is None else each[0] for each in found]
     given = {value for value in values if value is not None}
     # Values that differ are not to look the same.
-    form = number if len({number(v) for v in given}) == len(given) else repr
+    form = (
+        format_number if len({format_number(v) for v in given}) == len(given) else repr
+    )
     cells = [
         _NONE
         if each is None
@@ -209,13 +203,15 @@ def _delta(a: float | None, b: float | None, *, unit: str = "") -> str:
     # What is not zero is not to look as if it were.
     form = "+.1f" if b == a or abs(share) >= 5e-4 else "+.1g"
     part = f" ({100 * share:{form}}%)" if math.isfinite(100 * share) else ""
-    return f"{'+' if b >= a else ''}{number(b - a)}{unit}{part}"
+    return f"{'+' if b >= a else ''}{format_number(b - a)}{unit}{part}"
 
 
 def _cost_row(item: Difference) -> tuple[str, ...]:
     name, unit, scale = _COSTS.get(item.name, (item.name, "", 1.0))
     values = [None if text is None else _float(text) / scale for text in item.values]
-    cells = [_NONE if value is None else f"{number(value)}{unit}" for value in values]
+    cells = [
+        _NONE if value is None else f"{format_number(value)}{unit}" for value in values
+    ]
     delta = [_delta(*values, unit=unit)] if len(values) == 2 else []
     return (shortened(name), *cells, *delta)
 
@@ -317,7 +313,10 @@ def equal(compared: Comparison) -> list[tuple[str, tuple[str, ...]]]:
     found = [
         (counted(len(alike), noun), [f"{key}={value}" for key, value in alike.items()])
         for noun, alike in (
-            ("metric", {k: number(v) for k, v in compared.equal_metrics.items()}),
+            (
+                "metric",
+                {k: format_number(v) for k, v in compared.equal_metrics.items()},
+            ),
             ("param", compared.params.equal),
         )
         if alike

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbmlops.entities import Comparison
-from nbmlops.render import Renderable, table_text, terminal_width, wrapped
-from nbmlops.render.comparison_html import to_html
+from nbmlops.render.comparison_curves import figure, legend_key, stepped
 from nbmlops.render.comparison_parts import (
     CodeBlock,
     Section,
@@ -15,9 +14,14 @@ from nbmlops.render.comparison_parts import (
     legend,
     parts,
 )
+from nbmlops.render.formats import terminal_width, wrapped
+from nbmlops.render.tables import Renderable, table_html, table_text
+from nbmlops.render.templates import render_html
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_MOST_CURVES = 9
 
 
 class ComparisonView(Renderable):
@@ -53,7 +57,18 @@ class ComparisonView(Renderable):
         return "\n\n".join(blocks)
 
     def _repr_html_(self) -> str:
-        return to_html(self.comparison)
+        compared = self.comparison
+        n_runs, curves = len(compared.runs), stepped(compared.metrics)
+        return render_html(
+            "comparison.html",
+            legend=[(legend_key(i), text) for i, text in enumerate(legend(compared))],
+            headline=headline(compared),
+            parts=parts(compared),
+            table=lambda part: table_html(part.header(n_runs), part.rows, wraps=True),
+            figures=list(filter(None, map(figure, curves[:_MOST_CURVES]))),
+            n_hidden=len(curves) - _MOST_CURVES,
+            equal=equal(compared),
+        )
 
     def frame(self) -> pd.DataFrame:
         """Return the params and metrics of all the runs, equal ones included.

@@ -7,7 +7,8 @@ from datetime import datetime
 from html import escape
 
 from nbmlops.entities import CacheEntry, PipelineReport, PipelineSpec, PlannedStep, Step
-from nbmlops.render.tables import Renderable, Table, clock
+from nbmlops.render.formats import format_time
+from nbmlops.render.tables import Renderable, Table
 
 _BOX, _HEIGHT, _GAP_X, _GAP_Y = 150, 40, 50, 18
 _DIGITS = 8
@@ -76,7 +77,7 @@ class StatusView(ReportView):
     """The last run of a pipeline."""
 
     def __init__(self, report: PipelineReport, started_at: datetime) -> None:
-        super().__init__(report, f"began {clock(started_at)}")
+        super().__init__(report, f"began {format_time(started_at)}")
 
 
 def _is_picked(report: PipelineReport, name: str) -> bool:
@@ -190,7 +191,7 @@ def cache_table(entries: Sequence[CacheEntry]) -> Table:
             each.pipeline,
             each.step,
             each.run_id[:_DIGITS],
-            clock(datetime.fromtimestamp(each.made_at).astimezone()),
+            format_time(datetime.fromtimestamp(each.made_at).astimezone()),
             f"{each.size_bytes:,}",
             each.key[:12],
         )

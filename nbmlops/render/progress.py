@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from nbmlops.entities import CellProgress
-from nbmlops.render.tables import Renderable, duration
+from nbmlops.render.formats import format_duration
+from nbmlops.render.tables import Renderable
 
 _WIDTH = 20
 
@@ -23,10 +24,10 @@ class CellBar(Renderable):
 
     def _words(self) -> str:
         told, elapsed_s = self._progress, self._elapsed_s
-        words = [f"{told.n_done} of {told.n_cells} cells", duration(elapsed_s)]
+        words = [f"{told.n_done} of {told.n_cells} cells", format_duration(elapsed_s)]
         left_s = (told.expected_s or 0) - elapsed_s
         if told.n_done < told.n_cells and left_s > 0:
-            words[-1] += f", about {duration(left_s)} left"
+            words[-1] += f", about {format_duration(left_s)} left"
         return " · ".join([*words, *([told.cell] if told.cell else [])])
 
     def __repr__(self) -> str:

@@ -9,10 +9,10 @@ from typing import Protocol
 
 from nbmlops.entities import AskedColumns, FoldedRuns, Page, Run, RunColumn
 from nbmlops.errors import did_you_mean
-from nbmlops.render.badge import OUT_OF_ORDER, order_badge
+from nbmlops.render.formats import truncate
 from nbmlops.render.run_columns import HTML_WIDTH, NAME, RunColumns, cell
 from nbmlops.render.svg import sparkline
-from nbmlops.render.tables import clip
+from nbmlops.render.tables import OUT_OF_ORDER, order_badge
 
 _CURVE_WIDTH = 8  # characters
 _MOST_CURVE_POINTS = 1200  # in one table, at some eight bytes each
@@ -82,7 +82,7 @@ def fit_cell(
 
 def cell_html(run: Run, column: RunColumn, curves: Curves) -> str:
     """Return a cell's content: escaped text, with a sparkline where there is one."""
-    html = escape(clip(cell(run, column)))
+    html = escape(truncate(cell(run, column)))
     points = curves.get((run.run_id, column.name), ())
     if column.kind == "metrics" and points:
         return f"{sparkline(points, width=60, height=16)} {html}"
@@ -115,7 +115,7 @@ def folded_html(folded: FoldedRuns, columns: Sequence[RunColumn]) -> str:
 def _line(run: Run, metrics: Sequence[RunColumn]) -> str:
     values = [f"{m.name} {cell(run, m)}" for m in metrics if cell(run, m)]
     order = [OUT_OF_ORDER] if run.order_note else []
-    return " · ".join([run.run_id[:8], clip(run.name), run.status, *order, *values])
+    return " · ".join([run.run_id[:8], truncate(run.name), run.status, *order, *values])
 
 
 def notes(
@@ -129,7 +129,7 @@ def notes(
     """Return what a table does not show, a line each."""
     told = []
     if columns.same:
-        values = [f"{column.name} {clip(text)}" for column, text in columns.same]
+        values = [f"{column.name} {truncate(text)}" for column, text in columns.same]
         most = None if columns.is_asked else _LONGEST_NOTE
         told.append(f"The same in all {len(page)}: {_some(values, most)}.")
     if left_out := columns.left_out(shown):

@@ -15,7 +15,7 @@ from nbmlops.entities import (
     param_of,
     short_names,
 )
-from nbmlops.render.tables import WIDEST, clock, number
+from nbmlops.render.formats import WIDEST, format_number, format_time
 
 MOST_COLUMNS = 16
 RUN = RunColumn(kind="attributes", name="run")
@@ -186,7 +186,7 @@ def cell(run: Run, column: RunColumn) -> str:
     match column.kind:
         case "metrics":
             value = run.metrics.get(column.name)
-            return "" if value is None else number(value)
+            return "" if value is None else format_number(value)
         case "params":
             return param_of(run.params, column.name) or ""
         case "tags":
@@ -203,9 +203,9 @@ def _attribute(run: Run, name: str) -> str:
         case "status":
             return run.status
         case "started":
-            return clock(run.started_at)
+            return format_time(run.started_at)
         case "ended":
-            return clock(run.ended_at) if run.ended_at else ""
+            return format_time(run.ended_at) if run.ended_at else ""
         case "duration":
             return _lasted((run.ended_at or datetime.now(UTC)) - run.started_at)
         case "source":

@@ -8,7 +8,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from nbmlops.entities import FoldedRuns, Run, RunColumn
-from nbmlops.render.badge import OUT_OF_ORDER
+from nbmlops.render.formats import (
+    WIDEST,
+    format_time,
+    terminal_width,
+    truncate,
+    wrapped,
+)
 from nbmlops.render.run_cells import (
     Curves,
     Listing,
@@ -18,15 +24,7 @@ from nbmlops.render.run_cells import (
     notes,
 )
 from nbmlops.render.run_columns import NAME, STARTED, RunColumns, cell
-from nbmlops.render.tables import (
-    WIDEST,
-    Renderable,
-    clip,
-    short_clock,
-    table_text,
-    terminal_width,
-    wrapped,
-)
+from nbmlops.render.tables import OUT_OF_ORDER, Renderable, table_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +102,7 @@ class RunsTable(Renderable):
             return self.empty
         width = terminal_width()
         shown = self.columns.fitting(width, self._text)
-        header = [clip(self.columns.title(column)) for column in shown]
+        header = [truncate(self.columns.title(column)) for column in shown]
         rows = [[self._text(run, column) for column in shown] for run in self.page]
         table = table_text(header, rows, width=width, narrowest=WIDEST)
         return "\n".join([table, *(wrapped(n, width) for n in self._notes(shown))])
@@ -164,15 +162,15 @@ class RunsTable(Renderable):
 
     def _text(self, run: Run, column: RunColumn) -> str:
         if column == STARTED:
-            return short_clock(run.started_at)
+            return format_time(run.started_at, is_short=True)
         if column != NAME:
             is_cut = column.kind == "params" and not self.columns.is_asked
-            return clip(cell(run, column), _WIDEST_VALUE if is_cut else WIDEST)
+            return truncate(cell(run, column), _WIDEST_VALUE if is_cut else WIDEST)
         folded = self._folded.get(run.run_id)
         told = [*(folded.told if folded else ())]
         told += [OUT_OF_ORDER] if run.order_note else []
-        return clip(
-            clip(run.name, _WIDEST_NAME) + (f" ({', '.join(told)})" * bool(told))
+        return truncate(
+            truncate(run.name, _WIDEST_NAME) + (f" ({', '.join(told)})" * bool(told))
         )
 
     def _cell(self, run: Run, column: RunColumn, curves: Curves) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 from urllib.parse import quote
 
 MOST_POINTS = 50
-_EDGE = 2.0
+Point = tuple[float, float]
 
 
 def sparkline(
-    points: Sequence[tuple[float, float]],
+    points: Sequence[Point],
     *,
     width: int = 80,
     height: int = 18,
@@ -26,23 +27,48 @@ def sparkline(
     >>> "<polyline" in sparkline([(0, 1.0), (1, 0.5), (2, 0.25)])
     True
     """
-    drawn = _thinned(points)
-    finite = [point for point in drawn if _is_finite(point)]
+    if len(points) > MOST_POINTS:
+        share = (len(points) - 1) / (MOST_POINTS - 1)
+        points = [points[round(n * share)] for n in range(MOST_POINTS)]
+    finite = [point for point in points if _is_finite(point)]
     if not finite:
         return ""
-    place = _Scale(finite, width, height)
-    lines = [
-        place.line(list(part))
-        for is_line, part in groupby(drawn, key=_is_finite)
-        if is_line
-    ]
-    shapes = [f'<polyline points="{" ".join(line)}"/>' for line in lines]
+    xs, ys = zip(*finite, strict=True)
+    scale = Scale((min(xs), max(xs)), (min(ys), max(ys)), width, height, edge=2)
     first, last = finite[0][1], finite[-1][1]
     return (
         f'<svg role="img" width="{width}" '
         f'height="{height}" aria-label="{first:.3g} to {last:.3g}" fill="none" '
-        f'stroke="{color}">{"".join(shapes)}</svg>'
+        f'stroke="{color}">{scale.polylines(points)}</svg>'
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Turns points within two ranges into places in a picture."""
+
+    xs: tuple[float, float]
+    ys: tuple[float, float]
+    width: int
+    height: int
+    edge: int
+
+    def polylines(self, points: Sequence[Point]) -> str:
+        """Return a curve, with a gap where it is not finite."""
+        lines = []
+        for is_line, part in groupby(points, key=_is_finite):
+            places = [self._place(*point) for point in part if is_line]
+            if len(places) == 1:  # between two gaps: a dash, or it would not be seen
+                places.append((places[0][0] + 1, places[0][1]))
+            texts = [f"{round(x, 1):g},{round(y, 1):g}" for x, y in places]
+            lines += [f'<polyline points="{" ".join(texts)}"/>'] if texts else []
+        return "".join(lines)
+
+    def _place(self, x: float, y: float) -> Point:
+        return (
+            self.edge + _share(x, *self.xs) * (self.width - 2 * self.edge),
+            self.edge + (1 - _share(y, *self.ys)) * (self.height - 2 * self.edge),
+        )
 
 
 def image(svg: str, *, alt: str, width: int, height: int, style: str = "") -> str:
@@ -61,39 +87,8 @@ def image(svg: str, *, alt: str, width: int, height: int, style: str = "") -> st
     )
 
 
-def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    if len(points) <= MOST_POINTS:
-        return points
-    share = (len(points) - 1) / (MOST_POINTS - 1)
-    return [points[round(n * share)] for n in range(MOST_POINTS)]
-
-
-def _is_finite(point: tuple[float, float]) -> bool:
+def _is_finite(point: Point) -> bool:
     return math.isfinite(point[0]) and math.isfinite(point[1])
-
-
-class _Scale:
-    """Turns steps and values into places in the picture."""
-
-    def __init__(
-        self, points: Sequence[tuple[float, float]], width: int, height: int
-    ) -> None:
-        xs, ys = zip(*points, strict=True)
-        self._x = (min(xs), max(xs), width - 2 * _EDGE)
-        self._y = (min(ys), max(ys), height - 2 * _EDGE)
-
-    def line(self, points: Sequence[tuple[float, float]]) -> list[str]:
-        places = [self._place(x, y) for x, y in points]
-        if len(places) == 1:  # between two gaps: a dash, or it would not be seen
-            places.append((places[0][0] + 1, places[0][1]))
-        return [f"{round(x, 1):g},{round(y, 1):g}" for x, y in places]
-
-    def _place(self, x: float, y: float) -> tuple[float, float]:
-        down = 1 - _share(y, *self._y[:2])
-        return (
-            _EDGE + _share(x, *self._x[:2]) * self._x[2],
-            _EDGE + down * self._y[2],
-        )
 
 
 def _share(value: float, low: float, high: float) -> float:

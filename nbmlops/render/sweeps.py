@@ -7,7 +7,8 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import StepReport, SweepReport, ranked
-from nbmlops.render.tables import Table, number
+from nbmlops.render.formats import format_number
+from nbmlops.render.tables import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +46,10 @@ class SweepView(Table):
                 f"{run.step}{' *' if run.step == chosen else ''}",
                 run.state,
                 *(_shown(run.params.get(name, "")) for name in report.swept),
-                *(number(run.metrics[n]) if n in run.metrics else "" for n in names),
+                *(
+                    format_number(run.metrics[n]) if n in run.metrics else ""
+                    for n in names
+                ),
                 f"{run.duration_s:.1f} s" if run.duration_s else "",
                 (run.run_id or "")[:_DIGITS],
                 _shown("" if run.state in ("cached", "done") else run.why),
@@ -124,7 +128,7 @@ def _best_note(report: SweepReport) -> list[str]:
     if best is None or metric is None:
         return []
     values = ", ".join(f"{name}={best.params.get(name)}" for name in report.swept)
-    value = number(best.metrics[metric])
+    value = format_number(best.metrics[metric])
     return [f"best {metric}={value}: {values}, run {(best.run_id or '')[:_DIGITS]}"]
 
 

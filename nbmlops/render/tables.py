@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING
 
 from nbmlops.entities import Endpoint, Explanation, ModelVersion, Replay
-from nbmlops.render.badge import OUT_OF_ORDER, order_badge
+from nbmlops.render.formats import WIDEST, format_number, truncate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WIDEST = 40
-"""Characters that a cell of a table has room for."""
-
+OUT_OF_ORDER = "out of order"
+# Without variables, which viewers of untrusted notebooks drop; the orange stands out
+# from white and from black.
+_BADGE = (
+    "border:1px solid #f57c00;border-radius:9px;padding:0 7px;font-size:11px;"
+    "white-space:nowrap"
+)
 _STYLE = (
     "text-align:left;padding:2px 12px 2px 0;font-family:var(--jp-code-font-family,"
     "monospace);font-size:var(--jp-code-font-size,13px);white-space:nowrap"
 )
 _WRAPPED = _STYLE.removesuffix(";white-space:nowrap")
+
+
+def order_badge(note: str | None) -> str:
+    """Return the badge of a run whose cells ran out of order.
+
+    >>> order_badge(None)
+    ''
+    """
+    if note is None:
+        return ""
+    return f'<span style="{_BADGE}" title="{escape(note)}">{OUT_OF_ORDER}</span>'
 
 
 def table_html(
@@ -41,25 +53,6 @@ def table_html(
     return (
         f"<table{of_table}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     )
-
-
-def terminal_width() -> int:
-    """Return how many characters a line of the terminal has; 80 where there is none."""
-    return shutil.get_terminal_size().columns
-
-
-def clip(text: str, most: int = WIDEST) -> str:
-    """Return a text of at most so many characters.
-
-    >>> len(clip("x" * 100)), clip("short"), clip("long words", most=5)
-    (40, 'short', 'long…')
-    """
-    return text if len(text) <= most else f"{text[: most - 1]}…"
-
-
-def wrapped(line: str, width: int) -> str:
-    """Return a line in as many lines as the width asks for."""
-    return textwrap.fill(line, max(width, 20), subsequent_indent="  ")
 
 
 def table_text(
@@ -83,7 +76,7 @@ def table_text(
         (n for n in range(narrowest, max(widths)) if _total(_cut(widths, n)) <= width),
         default=max(narrowest, WIDEST),
     )
-    lines = [[clip(cell, most) for cell in line] for line in lines]
+    lines = [[truncate(cell, most) for cell in line] for line in lines]
     widths = _cut(widths, most)
     blocks, taken = [], 1
     while taken < len(widths):
@@ -113,41 +106,6 @@ def _aligned(lines: Iterable[Sequence[str]], widths: Sequence[int]) -> str:
         ).rstrip()
         for line in lines
     )
-
-
-def duration(seconds: float) -> str:
-    """Return a time as one reads it.
-
-    >>> duration(0.2), duration(42.4), duration(125), duration(4000)
-    ('0 s', '42 s', '2 min 5 s', '1 h 7 min')
-    """
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {round(whole % 3600 / 60)} min"
-
-
-def number(value: float) -> str:
-    """Return a metric's value in at most four significant digits.
-
-    >>> number(0.83456), number(3.0), number(float("nan"))
-    ('0.8346', '3', 'nan')
-    """
-    return f"{value:.4g}"
-
-
-def clock(moment: datetime) -> str:
-    """Return a time in the reader's own zone, to the second."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def short_clock(moment: datetime) -> str:
-    """Return a time in the reader's own zone, to the minute or the day."""
-    there = moment.astimezone()
-    is_this_year = there.year == datetime.now(there.tzinfo).year
-    return there.strftime("%m-%d %H:%M" if is_this_year else "%Y-%m-%d")
 
 
 def _lines_html(lines: Iterable[str]) -> str:
@@ -244,7 +202,10 @@ def version_table(version: ModelVersion) -> Table:
         ("aliases", ", ".join(version.aliases) or "none"),
         ("run", (version.run_id or "none")[:8]),
         ("source", version.source or "unknown"),
-        *((name, number(value)) for name, value in sorted(version.metrics.items())),
+        *(
+            (name, format_number(value))
+            for name, value in sorted(version.metrics.items())
+        ),
     ]
     return Table(["registered", ""], rows, empty="")
 
@@ -288,14 +249,14 @@ def explanation_table(why: Explanation) -> Table:
         (
             f"{each.factor} {'<--' if each.factor == why.factor else ''}".strip(),
             "same" if not each.differs else _signed(each.change),
-            "" if each.value is None else number(each.value),
+            "" if each.value is None else format_number(each.value),
             each.detail,
         )
         for each in why.effects
     ]
     rows.append(("together and unexplained", _signed(why.rest), "", ""))
     whole = f"change {_signed(why.second - why.first)}"
-    header = [why.metric, whole, f"from {number(why.first)}", "what differs"]
+    header = [why.metric, whole, f"from {format_number(why.first)}", "what differs"]
     return Table(header, rows, empty="", notes=why.notes)
 
 

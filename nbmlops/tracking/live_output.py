@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from nbmlops.render import Renderable
+from nbmlops.render.tables import Renderable
 from nbmlops.tracking.provenance.cells import running_shell
 
 _MOST_LINES = 12

@@ -7,7 +7,7 @@ import pytest
 from nbmlops.errors import UsageError
 from nbmlops.execution.run import run_notebook
 from nbmlops.lifecycle import explain, replay
-from nbmlops.render import explanation_table
+from nbmlops.render.tables import explanation_table
 from nbmlops.store.runs import queries
 from tests.notebooks import write_notebook
 from tests.wheels import plant

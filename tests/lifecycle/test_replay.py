@@ -15,7 +15,7 @@ from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.execution.run import run_notebook
 from nbmlops.lifecycle import replay, runs
 from nbmlops.lifecycle.replay import verdict_on
-from nbmlops.render import replay_table
+from nbmlops.render.tables import replay_table
 from nbmlops.store import artifacts
 from nbmlops.store.registry.registered_models import list_models
 from nbmlops.store.runs import queries

@@ -16,8 +16,9 @@ pytestmark = pytest.mark.kernel
 
 _LOOP = """%%track curve -p C --no-autolog
 import time
+from tqdm import tqdm
 C, n = 0.5, {n}
-for epoch in range(n):
+for epoch in tqdm(range(n), file=open("bar.txt", "w")):
     %track log loss=1/(epoch+1) --step epoch
     time.sleep({pause})
 """

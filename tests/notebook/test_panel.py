@@ -8,7 +8,7 @@ import pytest
 
 from nbmlops.notebook.output.panel import Panel
 from nbmlops.notebook.output.progress import Progress
-from nbmlops.render import sparkline
+from nbmlops.render.svg import sparkline
 
 _HOSTILE = "<img src=x onerror='alert(1)'>\"&"
 
@@ -68,7 +68,7 @@ def test_numbers_times_and_progress_are_readable():
         progress=Progress(name="epoch", n_done=4, n_rounds=10, left_s=65),
     )
     assert panel.text() == (
-        "RUNNING · 2 min 5 s · cpu 40 s · epoch 5 of 10, about 1 min 5 s left\n"
+        "RUNNING · 2 min 5 s · cpu 40 s · epoch 4 of 10, about 1 min 5 s left\n"
         "C: 0.5\nloss 0.1235\nbroken nan"
     )
     assert "width:40.0%" in panel.html()

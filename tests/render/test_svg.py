@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from nbmlops.render import sparkline
+from nbmlops.render.svg import sparkline
 
 NAN, INF = math.nan, math.inf
 

@@ -1,6 +1,6 @@
 """The line on a run, below its cell."""
 
-from nbmlops.render import RunLine
+from nbmlops.render.tables import RunLine
 
 NOTE = "a run from the top would treat [4], [5] differently"
 

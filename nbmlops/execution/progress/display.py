@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from nbmlops.entities import CellProgress
-from nbmlops.render import CellBar
+from nbmlops.render.progress import CellBar
 from nbmlops.tracking.live_output import LiveOutput
 
 

@@ -19,7 +19,7 @@ from nbmlops.notebook.session import Session
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from nbmlops.render import Renderable, Table
+    from nbmlops.render.tables import Renderable, Table
 
 _TRACK_WORDS = ("on", "off", "log", "params", "artifact")
 
@@ -115,7 +115,7 @@ class NbmlopsMagics(Magics):
     def register(self, line: str) -> Renderable:
         """Register the model of a run: ``%register MODEL [--run RUN] [--alias A]``."""
         from nbmlops import lifecycle
-        from nbmlops.render import version_table
+        from nbmlops.render.tables import version_table
 
         parser = LineParser("%register")
         parser.add_argument("model", metavar="MODEL")
@@ -152,7 +152,7 @@ class NbmlopsMagics(Magics):
     def endpoints(self, line: str) -> Renderable:
         """List the endpoints of the project: ``%endpoints``."""
         from nbmlops import lifecycle
-        from nbmlops.render import endpoints_table
+        from nbmlops.render.tables import endpoints_table
 
         LineParser("%endpoints").parse_line(line)
         return endpoints_table(lifecycle.endpoints())
@@ -162,7 +162,7 @@ class NbmlopsMagics(Magics):
     def predict(self, line: str) -> Table:
         """Ask an endpoint: ``%predict ENDPOINT FRAME``."""
         from nbmlops import lifecycle
-        from nbmlops.render import predictions_table
+        from nbmlops.render.tables import predictions_table
 
         parser = LineParser("%predict")
         parser.add_argument("endpoint", metavar="ENDPOINT")
@@ -201,7 +201,7 @@ class NbmlopsMagics(Magics):
         ``%replay [RUN] [-e EXPERIMENT] [--in-env] [--tolerance T] [--timeout S]``
         """
         from nbmlops import lifecycle
-        from nbmlops.render import replay_table
+        from nbmlops.render.tables import replay_table
 
         parser = LineParser("%replay")
         parser.add_argument(
@@ -225,7 +225,7 @@ class NbmlopsMagics(Magics):
         ``%explain A B [--metric M] [-e EXPERIMENT] [--timeout S]``
         """
         from nbmlops import lifecycle
-        from nbmlops.render import explanation_table
+        from nbmlops.render.tables import explanation_table
 
         parser = LineParser("%explain")
         parser.add_argument("a", metavar="A")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UsageError, did_you_mean
 from nbmlops.notebook.magics.options import LineParser
-from nbmlops.render import Renderable
+from nbmlops.render.tables import Renderable
 
 if TYPE_CHECKING:
     from nbmlops.pipeline.pipeline import Pipeline

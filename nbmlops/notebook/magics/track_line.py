@@ -8,7 +8,7 @@ from pathlib import Path
 from nbmlops.errors import UsageError
 from nbmlops.notebook.magics.options import LineParser, named_expressions, parse_track
 from nbmlops.notebook.session import Session
-from nbmlops.render import RunLine, Table
+from nbmlops.render.tables import RunLine, Table
 
 
 def status(session: Session) -> Table:

@@ -11,8 +11,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.notebook.output.panel import MAX_METRICS, Panel
-from nbmlops.notebook.output.progress import LoopWatch
-from nbmlops.render import duration
+from nbmlops.notebook.output.progress import tqdm_progress
+from nbmlops.render.formats import format_duration
 from nbmlops.tracking.resources.budget import size
 from nbmlops.tracking.resources.watchdog import stack
 
@@ -76,7 +76,6 @@ class Live:
         self._shell = shell
         self._is_lasting = is_lasting
         self._is_kernel = hasattr(shell.display_pub, "pub_socket")
-        self._loops = LoopWatch(shell.user_global_ns)
         self._before = {
             name: shell.user_ns.get(expression)
             for name, expression in tracked.options.params
@@ -154,7 +153,7 @@ class Live:
         tracked, is_open = self._tracked, status == "RUNNING"
         usage = tracked.usage
         facts = [reason] if reason else []
-        facts += [duration(usage.wall_s), f"cpu {duration(usage.cpu_s)}"]
+        facts += [format_duration(usage.wall_s), f"cpu {format_duration(usage.cpu_s)}"]
         facts.append(size(usage.peak_bytes))
         if usage.usd is not None:
             facts.append(f"${usage.usd:.2g}")
@@ -170,7 +169,7 @@ class Live:
         return Panel(
             status=status,
             facts=facts,
-            progress=self._loops.look() if is_open and tracked.is_running else None,
+            progress=tqdm_progress() if is_open and tracked.is_running else None,
             params=(self._peek() if is_open else {}) | tracked.params(),
             metrics=metrics,
             curves={

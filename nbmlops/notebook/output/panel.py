@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import islice
 
 from nbmlops.entities import RunStatus
 from nbmlops.notebook.output.progress import Progress
-from nbmlops.render import duration, number
+from nbmlops.render.formats import format_number, truncate
 from nbmlops.render.svg import MOST_POINTS, image, sparkline
+from nbmlops.render.templates import render_html
 from nbmlops.tracking.run.curves import Points, thinned
 
 MAX_METRICS = 24
@@ -28,7 +28,6 @@ _COLORS = {
     "FAILED": "var(--jp-error-color1,#d32f2f)",
     "KILLED": "var(--jp-warn-color1,#e65100)",
 }
-_FAINT = "color:var(--jp-ui-font-color2,#666)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,108 +46,66 @@ class Panel:
 
     def text(self) -> str:
         """Return it as lines of text."""
+        progress = [str(self.progress)] if self.progress else []
         return "\n".join(
             [
-                " · ".join([self.status, *self.facts, *_progress_text(self.progress)]),
+                " · ".join([self.status, *self.facts, *progress]),
+                *(f"{name}: {value}" for name, value in self._params()),
                 *(
-                    f"{name}: {value}"
-                    for name, value in _first(self.params.items(), _MAX_PARAMS)
-                ),
-                *(
-                    f"{_short(name, _MAX_NAME)} {number(value)}"
+                    f"{truncate(name, _MAX_NAME)} {format_number(value)}"
                     for name, value in islice(self.metrics.items(), MAX_METRICS)
                 ),
-                *_rest(len(self.metrics) - MAX_METRICS, "metrics"),
+                *self._more_metrics(),
             ]
         )
 
     def html(self) -> str:
         """Return it as HTML, all text escaped."""
-        color = _COLORS[self.status]
-        head = (
-            f'<div><b style="color:{color}">{self.status}</b> '
-            f'<span style="{_FAINT}">'
-            f"{escape(' · '.join(['', *self.facts]).strip())}</span></div>"
-        )
-        return (
-            f'<div style="border-left:3px solid {color};padding:2px 0 2px 10px;'
-            "font-family:var(--jp-ui-font-family,sans-serif);"
-            f'font-size:var(--jp-ui-font-size1,13px);line-height:1.5">{head}'
-            f"{self._progress_html()}{self._params_html()}{self._metrics_html()}</div>"
+        return render_html(
+            "panel.html",
+            panel=self,
+            colors=_COLORS,
+            params=self._params(),
+            metrics=self._metrics(),
+            more=self._more_metrics(),
+            width=_WIDTH,
         )
 
-    def _progress_html(self) -> str:
-        if self.progress is None:
-            return ""
-        share = self.progress.n_done / self.progress.n_rounds
-        (said,) = _progress_text(self.progress)
-        return (
-            f'<div style="{_FAINT}">{escape(said)}</div>'
-            '<div style="height:4px;width:280px;max-width:100%;border-radius:2px;'
-            'background:var(--jp-border-color2,#ccc)"><div style="height:4px;'
-            f"border-radius:2px;width:{share:.1%};background:{_COLORS['RUNNING']}"
-            '"></div></div>'
-        )
+    def _params(self) -> list[tuple[str, str]]:
+        shown = islice(self.params.items(), _MAX_PARAMS)
+        rest = _rest(len(self.params) - _MAX_PARAMS, "params")
+        return [
+            *((truncate(n, _MAX_NAME), truncate(v, _MAX_VALUE)) for n, v in shown),
+            *(("", line) for line in rest),
+        ]
 
-    def _params_html(self) -> str:
-        shown = " &nbsp; ".join(
-            f'<span style="{_FAINT}">{escape(name)}</span> {escape(value, quote=False)}'
-            for name, value in _first(self.params.items(), _MAX_PARAMS)
-        )
-        return f"<div>{shown}</div>" if shown else ""
-
-    def _metrics_html(self) -> str:
-        tiles, n_curves = [], 0
-        for name, value in islice(self.metrics.items(), MAX_METRICS):
-            points = self.curves.get(name, ())
-            curve = ""
+    def _metrics(self) -> list[tuple[str, float, str]]:
+        """Return name, value and picture of the metrics shown."""
+        shown, n_curves = [], 0
+        for key, value in islice(self.metrics.items(), MAX_METRICS):
+            name, curve = truncate(key, _MAX_NAME), ""
+            points = self.curves.get(key, ())
             if len(points) > 1 and n_curves < _MAX_CURVES:
                 n_curves += 1
-                curve = f"<div>{_curve_html(name, points)}</div>"
-            tiles.append(
-                '<div style="display:inline-block;vertical-align:top;'
-                f'margin:4px 24px 0 0;min-width:{_WIDTH if curve else 60}px">'
-                f'<div style="{_FAINT}">{escape(_short(name, _MAX_NAME))}</div>'
-                f"<b>{number(value)}</b>{curve}</div>"
-            )
-        rest = _rest(len(self.metrics) - MAX_METRICS, "metrics")
-        more = "".join(f'<div style="{_FAINT}">{line}</div>' for line in rest)
-        return f"<div>{''.join(tiles)}{more}</div>" if tiles else ""
+                curve = _curve(name, points)
+            shown.append((name, value, curve))
+        return shown
+
+    def _more_metrics(self) -> list[str]:
+        return _rest(len(self.metrics) - MAX_METRICS, "metrics")
 
 
-def _curve_html(name: str, points: Points) -> str:
+def _curve(name: str, points: Points) -> str:
     svg = sparkline(
         thinned(points, MOST_POINTS), width=_WIDTH, height=_HEIGHT, color=_COLOR
     )
     (first, start), (last, end) = points[0], points[-1]
-    said = (
-        f"{_short(name, _MAX_NAME)}: {number(start)} at step {first:g}, "
-        f"{number(end)} at step {last:g}"
+    alt = (
+        f"{name}: {format_number(start)} at step {first:g}, "
+        f"{format_number(end)} at step {last:g}"
     )
-    return image(svg, alt=said, width=_WIDTH, height=_HEIGHT)
-
-
-def _progress_text(progress: Progress | None) -> list[str]:
-    if progress is None:
-        return []
-    left = progress.left_s
-    return [
-        f"{progress.name} {progress.n_done + 1} of {progress.n_rounds}"
-        + (f", about {duration(left)} left" if left is not None else "")
-    ]
-
-
-def _first(items: Iterable[tuple[str, str]], most: int) -> list[tuple[str, str]]:
-    items = list(items)
-    return [
-        *((_short(n, _MAX_NAME), _short(v, _MAX_VALUE)) for n, v in items[:most]),
-        *(("", line) for line in _rest(len(items) - most, "params")),
-    ]
+    return image(svg, alt=alt, width=_WIDTH, height=_HEIGHT)
 
 
 def _rest(n_more: int, what: str) -> list[str]:
     return [f"and {n_more:,} more {what}"] if n_more > 0 else []
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -13,9 +13,9 @@ import ipywidgets as ipw
 from nbmlops.entities import FoldedRuns, Run, RunColumn, mode_of
 from nbmlops.errors import NbmlopsError
 from nbmlops.notebook.output.grid import STYLE, Row, RunsGrid, close_all
+from nbmlops.render.formats import truncate
 from nbmlops.render.run_cells import fit_cell, notes
 from nbmlops.render.run_columns import RunColumns
-from nbmlops.render.tables import clip
 from nbmlops.store.runs.listing import RunListing
 from nbmlops.store.runs.queries import backticked, quoted
 from nbmlops.store.runs.runs import SOURCE
@@ -206,7 +206,7 @@ class RunsBrowser:
     def _mark(self) -> None:
         self._grid.mark(tuple(self._selected))
         self._compare.disabled = len(self._selected) != 2
-        names = [f"{clip(r.name)} {r.run_id[:8]}" for r in self._selected.values()]
+        names = [f"{truncate(r.name)} {r.run_id[:8]}" for r in self._selected.values()]
         self._chosen.value = " and ".join(names) or "Select two runs to compare them."
 
     def _order(self) -> str | None:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Literal
 
 from nbmlops.errors import NbmlopsError
-from nbmlops.render import Table
+from nbmlops.render.tables import Table
 from nbmlops.store import Store, connect
 from nbmlops.store.runs.runs import PARENT
 from nbmlops.tracking.journal.reader import (
