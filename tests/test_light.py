@@ -28,4 +28,5 @@ def test_loading_imports_nothing_heavy(tmp_path, line):
         text=True,
         check=True,
     )
-    assert json.loads(done.stdout.splitlines()[-1]) == []
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert loaded <= ({"jinja2"} if "server" in line else set())  # Jupyter's own
