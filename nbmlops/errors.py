@@ -206,7 +206,7 @@ def in_words(fix: str, options: Mapping[str, str] | None = None) -> str:
     Parameters
     ----------
     fix : str
-        Such as ``Give port=, or is_open=True.``
+        Such as ``Give port=, or no_auth=True.``
     options : Mapping of str to str, optional
         By their names in Python; by default all have these as they are.
 

@@ -129,9 +129,9 @@ def test_the_command_is_told_its_options(project, store, capsys, words, fix):
 def test_a_magic_is_told_its_options():
     parser = LineParser("%deploy")
     parser.add_argument("-p", "--port", type=int)
-    parser.add_argument("--no-auth", dest="is_open", action="store_true")
+    parser.add_argument("--no-auth", action="store_true")
     with pytest.raises(UsageError) as caught, parser.speaking():
-        raise UsageError("a", fix="Choose port=, is_open=True or name='x'.")
+        raise UsageError("a", fix="Choose port=, no_auth=True or name='x'.")
     assert caught.value.fix == "Choose --port, --no-auth or name='x'."
 
 

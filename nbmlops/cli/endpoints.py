@@ -16,7 +16,7 @@ from nbmlops.cli.output import json_option, show, tell
 @click.option("--name", help="The endpoint's name; the model's by default.")
 @click.option("--alias", help="Moves to the version when the endpoint has answered.")
 @click.option("--port", type=int, help="TCP port on loopback; a free one by default.")
-@click.option("--no-auth", "is_open", is_flag=True, help="Answer without a token.")
+@click.option("--no-auth", is_flag=True, help="Answer without a token.")
 @click.option("--trust", is_flag=True, help="Run the code that the model brings.")
 @json_option
 def deploy(target: str, as_json: bool, **options: Any) -> None:

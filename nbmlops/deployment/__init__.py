@@ -1,23 +1,5 @@
-"""Where model versions answer: local endpoints, each a process of its own."""
+"""Local endpoints: processes that serve model versions."""
 
 from nbmlops.deployment.handle import EndpointHandle
-from nbmlops.deployment.local import (
-    deploy,
-    example,
-    get_endpoint,
-    list_endpoints,
-    predict,
-    read_token,
-    undeploy,
-)
 
-__all__ = [
-    "EndpointHandle",
-    "deploy",
-    "example",
-    "get_endpoint",
-    "list_endpoints",
-    "predict",
-    "read_token",
-    "undeploy",
-]
+__all__ = ["EndpointHandle"]

@@ -20,7 +20,7 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
 
-    def told(self) -> tuple[str, str]:
+    def error(self) -> tuple[str, str]:
         """Return the message and the fix of an error's body."""
         try:
             document = json.loads(self.body)

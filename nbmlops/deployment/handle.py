@@ -7,11 +7,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.config import Settings
-from nbmlops.deployment import local
+from nbmlops.deployment import local, records
 from nbmlops.entities import Endpoint
 from nbmlops.errors import DeployError, UsageError
 from nbmlops.render.tables import Renderable
 from nbmlops.scoring.payload import arrange, parts
+from nbmlops.scoring.signature import read_input_spec, read_mlmodel
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +63,8 @@ class EndpointHandle(Renderable):
     @property
     def token(self) -> str | None:
         """The bearer token; None when it asks for none."""
-        return local.read_token(self._settings, self.name)
+        records.get_record(self._settings, self.name)
+        return records.read_token(self._settings, self.name)
 
     def status(self) -> Endpoint:
         """Return the endpoint with the state it is in just now."""
@@ -121,8 +123,10 @@ class EndpointHandle(Renderable):
     def _ask(self, rows: object, params: dict[str, object]) -> np.ndarray[Any, Any]:
         import numpy as np
 
-        arranged = arrange(rows, local.input_spec(self._settings, self.name))
-        most = local.max_request_bytes(self._settings, self.name)
+        record = records.get_record(self._settings, self.name)
+        mlmodel = read_mlmodel(records.root(self._settings) / self.name / "model")
+        arranged = arrange(rows, read_input_spec(mlmodel))
+        most = record.max_request_bytes
         predictions: list[Any] = []
         versions: set[str] = set()
         for first, body in parts(arranged, params, most_bytes=most):
@@ -166,9 +170,8 @@ class EndpointHandle(Renderable):
         DeployError
             The endpoint is dead or its model failed.
         """
-        return self._read(
-            local.predict(self._settings, self.name, payload, content_type)
-        )
+        answer = local.request(self._settings, self.name, payload, content_type)
+        return self._read(answer.body)
 
     def _read(self, body: bytes) -> list[Any]:
         try:

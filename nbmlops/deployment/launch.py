@@ -7,22 +7,22 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from nbmlops.deployment import process, records
 from nbmlops.deployment.client import UNANSWERED, ask
 from nbmlops.deployment.records import Record
 from nbmlops.entities import ModelVersion
 from nbmlops.errors import DeployError, StoreError, UsageError
+from nbmlops.processes.process_id import ProcessId
 from nbmlops.scoring.example import Example, read_example
 from nbmlops.scoring.signature import NOT_SERVED, read_input_spec, read_mlmodel
 from nbmlops.store import Store
 from nbmlops.store.embedded import disk_error
 from nbmlops.store.models.models import download_model
+from nbmlops.store.models.own_code import Trust
 
 _LITTLE_BYTES = 1_000_000
 
@@ -30,28 +30,41 @@ _LITTLE_BYTES = 1_000_000
 def launch(
     store: Store,
     version: ModelVersion,
-    spec: dict[str, Any],
     *,
+    name: str,
+    alias: str | None,
     port: int | None,
     token: str | None,
-) -> tuple[Record, Path]:
-    """Return the record of a new process that has answered, and its folder."""
-    settings, name = store.settings, spec["name"]
+    trust: Trust,
+) -> Record:
+    """Return the record of a new process that has answered."""
+    settings = store.settings
     with ExitStack() as undo:
         listener = undo.enter_context(process.listen(port))
-        spec["port"] = listener.getsockname()[1]
         folder = records.make_folder(settings, name)
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         if token is not None:
             records.write_token(folder, token)
-        records.write_spec(folder, spec)
         deadline = time.monotonic() + settings.deploy_timeout_s
         # It imports what every model needs while the files of this one are fetched.
-        child = process.start(
-            folder, listener, is_open=token is None, trust=spec["trust"]
+        child = process.start(folder, listener, no_auth=token is None, trust=trust)
+        started = ProcessId.of(child.pid)
+        undo.callback(process.stop, started)
+        record = Record(
+            name=name,
+            model=version.model,
+            version=version.version,
+            alias=alias,
+            port=listener.getsockname()[1],
+            process=started,
+            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            model_id=version.model_id,
+            run_id=version.run_id,
+            no_auth=token is None,
+            max_request_bytes=settings.max_request_bytes,
+            trust=list(trust),
         )
-        born_at = process.started_at(child.pid)
-        undo.callback(process.stop, child.pid, born_at)
+        records.write_record(folder, record)
         listener.close()
         model_folder = folder / "model"
         _fetch(store, version, model_folder)
@@ -67,17 +80,10 @@ def launch(
                 "register it again.",
             )
         process.let_load(child)
-        _try(child, folder, spec, example, token=token, deadline=deadline)
-        record = Record(
-            **spec,
-            pid=child.pid,
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            process_started_at=born_at,
-        )
-        records.write_spec(folder, record)
+        _try(child, folder, record, example, token=token, deadline=deadline)
         records.switch(settings, name, folder)
         undo.pop_all()
-    return record, folder
+    return record
 
 
 def _fetch(store: Store, version: ModelVersion, folder: Path) -> None:
@@ -94,21 +100,21 @@ def _fetch(store: Store, version: ModelVersion, folder: Path) -> None:
 def _try(
     child: subprocess.Popen[bytes],
     folder: Path,
-    spec: Mapping[str, Any],
+    record: Record,
     example: Example,
     *,
     token: str | None,
     deadline: float,
 ) -> None:
     """Wait until the endpoint has answered its own input example as it should."""
-    target = f"{spec['model']}/{spec['version']}"
+    target = f"{record.model}/{record.version}"
     fix = f"See that {target} predicts rows as it was logged with, then deploy again."
     try:
         # The socket already listens: the request waits in it until it is served, and
         # is broken off at once when the process dies.
         answer = ask(
-            spec["port"],
-            f"/endpoints/{spec['name']}/invocations",
+            record.port,
+            f"/endpoints/{record.name}/invocations",
             token=token,
             timeout_s=max(0.1, deadline - time.monotonic()),
             body=json.dumps(example.request()).encode(),
@@ -125,13 +131,13 @@ def _try(
             ended = "it closed the connection"
         if refusal := records.read_refusal(folder):
             raise DeployError(**refusal) from None
-        told = records.last_words(folder) or "It left no word in its log."
+        last = records.last_words(folder) or "Its log is empty."
         raise DeployError(
-            f"The process of {target} ended ({ended}): {told}", fix=fix
+            f"The process of {target} ended ({ended}): {last}", fix=fix
         ) from error
     if answer.status != 200:
-        told = records.last_words(folder) if answer.status >= 500 else answer.told()[0]
-        raise DeployError(f"{target} fails on its own input example: {told}", fix=fix)
+        why = records.last_words(folder) if answer.status >= 500 else answer.error()[0]
+        raise DeployError(f"{target} fails on its own input example: {why}", fix=fix)
     predicted = json.loads(answer.body)["predictions"]
     if len(predicted) != example.n_rows:
         raise DeployError(

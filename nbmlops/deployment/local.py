@@ -5,22 +5,21 @@ from __future__ import annotations
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from datetime import datetime
+from urllib.parse import quote
 
 from nbmlops.config import Settings
 from nbmlops.deployment import process, records
 from nbmlops.deployment.client import UNANSWERED, Answer, ask
 from nbmlops.deployment.launch import launch
 from nbmlops.deployment.records import Record
-from nbmlops.deployment.state import observe, to_endpoint
-from nbmlops.entities import Endpoint, ModelVersion
+from nbmlops.entities import Endpoint, EndpointState, ModelVersion
 from nbmlops.errors import ConflictError, DeployError, UsageError
-from nbmlops.scoring.example import read_example
-from nbmlops.scoring.signature import InputSpec, read_input_spec, read_mlmodel
 from nbmlops.store import Store
 from nbmlops.store.models.own_code import Trust
 
 _PREDICT_S = 120.0
+_PING_S = 1.0
 
 
 def deploy(
@@ -30,10 +29,10 @@ def deploy(
     name: str,
     alias: str | None = None,
     port: int | None = None,
-    is_open: bool = False,
+    no_auth: bool = False,
     trust: Trust = (),
 ) -> tuple[Endpoint, bool]:
-    """Return the endpoint that answers for a model version, started when needed."""
+    """Return the endpoint of a model version, and whether it was started for this."""
     records.check_name(name)
     settings = store.settings
     with records.lock(settings, name):
@@ -46,59 +45,39 @@ def deploy(
                     fix=f"Choose another with name=, or remove it first: "
                     f"%undeploy {name}.",
                 )
-            if endpoint.state == "ready" and _is_as_asked(
-                before, version, port=port, is_open=is_open, trust=trust
-            ):
-                return _with_alias(settings, before, alias), False
+            asked = replace(
+                before,
+                version=version.version,
+                model_id=version.model_id,
+                run_id=version.run_id,
+                port=port or before.port,
+                no_auth=no_auth,
+                trust=list(trust),
+            )
+            if endpoint.state == "ready" and asked == before:
+                if alias != before.alias:
+                    before = replace(before, alias=alias)
+                    folder = records.folder_of(settings, name)
+                    assert folder is not None  # noqa: S101 - its record was just read
+                    records.write_record(folder, before)
+                return _to_endpoint(before, "ready"), False
         records.remove_others(
             settings, name, keep=records.folder_of(settings, name) if before else None
         )
-        spec = {
-            "name": name,
-            "model": version.model,
-            "version": version.version,
-            "alias": alias,
-            "model_id": version.model_id,
-            "run_id": version.run_id,
-            "is_open": is_open,
-            "trust": list(trust),
-            "max_request_bytes": settings.max_request_bytes,
-        }
         token = records.read_token(settings, name) or secrets.token_urlsafe(32)
-        record, folder = launch(
-            store, version, spec, port=port, token=None if is_open else token
+        record = launch(
+            store,
+            version,
+            name=name,
+            alias=alias,
+            port=port,
+            token=None if no_auth else token,
+            trust=trust,
         )
         if before:
-            process.stop(before.pid, before.process_started_at)
-        records.remove_others(settings, name, keep=folder)
-    return to_endpoint(record, "ready"), True
-
-
-def _is_as_asked(
-    record: Record,
-    version: ModelVersion,
-    *,
-    port: int | None,
-    is_open: bool,
-    trust: Trust,
-) -> bool:
-    asked = (version.version, version.model_id, version.run_id, is_open, list(trust))
-    is_same = asked == (
-        record.version,
-        record.model_id,
-        record.run_id,
-        record.is_open,
-        record.trust,
-    )
-    return is_same and port in (None, record.port)
-
-
-def _with_alias(settings: Settings, record: Record, alias: str | None) -> Endpoint:
-    folder = records.folder_of(settings, record.name)
-    if folder is not None and record.alias != alias:
-        record = replace(record, alias=alias)
-        records.write_spec(folder, record)
-    return to_endpoint(record, "ready")
+            process.stop(before.process)
+        records.remove_others(settings, name, keep=records.folder_of(settings, name))
+    return _to_endpoint(record, "ready"), True
 
 
 def list_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
@@ -122,46 +101,8 @@ def undeploy(settings: Settings, name: str) -> None:
     with records.lock(settings, name):
         record = records.find_record(settings, name)
         if record:
-            process.stop(record.pid, record.process_started_at)
+            process.stop(record.process)
         records.remove(settings, name)
-
-
-def read_token(settings: Settings, name: str) -> str | None:
-    """Return an endpoint's bearer token."""
-    records.get_record(settings, name)
-    return records.read_token(settings, name)
-
-
-def example(settings: Settings, name: str) -> dict[str, Any] | None:
-    """Return rows to try an endpoint with."""
-    records.get_record(settings, name)
-    folder = records.folder_of(settings, name)
-    found = read_example(folder / "model") if folder else None
-    return found.table() if found else None
-
-
-def input_spec(settings: Settings, name: str) -> InputSpec:
-    """Return what the model of an endpoint takes."""
-    records.get_record(settings, name)
-    folder = records.folder_of(settings, name)
-    if folder is None:
-        raise records.not_found(settings, name)
-    return read_input_spec(read_mlmodel(folder / "model"))
-
-
-def max_request_bytes(settings: Settings, name: str) -> int:
-    """Return the size of the largest request that an endpoint reads, in bytes."""
-    return records.get_record(settings, name).max_request_bytes
-
-
-def predict(
-    settings: Settings,
-    name: str,
-    payload: bytes,
-    content_type: str = "application/json",
-) -> bytes:
-    """Return an endpoint's raw answer to a request, as `request` does."""
-    return request(settings, name, payload, content_type).body
 
 
 def request(
@@ -177,7 +118,7 @@ def request(
     except UNANSWERED as error:
         # A new version may have taken over since the record was read.
         again = records.get_record(settings, name)
-        if again.pid == record.pid:
+        if again.process == record.process:
             raise _unanswered(settings, record, error) from error
         try:
             answer = _send(settings, again, payload, content_type)
@@ -185,7 +126,7 @@ def request(
             raise _unanswered(settings, again, error_again) from error_again
     if answer.status == 200:
         return answer
-    problem, fix = answer.told()
+    problem, fix = answer.error()
     if 400 <= answer.status < 500:
         raise UsageError(problem, fix=fix)
     raise DeployError(problem, fix=fix)
@@ -210,4 +151,52 @@ def _unanswered(settings: Settings, record: Record, error: Exception) -> DeployE
         f"Endpoint {record.name!r} gave no answer ({type(error).__name__}); it is "
         f"{endpoint.state}.",
         fix=endpoint.message or "Send the request again.",
+    )
+
+
+def observe(settings: Settings, record: Record) -> Endpoint:
+    """Return what a record's process says of itself just now."""
+    name, target = record.name, f"{record.model}/{record.version}"
+    if not process.is_running(record.process):
+        folder = records.folder_of(settings, name)
+        last = records.last_words(folder) if folder else ""
+        return _to_endpoint(
+            record,
+            "dead",
+            f"Its process ended{f': {last}' if last else '.'} "
+            f"Start it again: %deploy {target} --name {name}",
+        )
+    try:
+        answer = ask(
+            record.port,
+            f"/endpoints/{name}/ping",
+            token=records.read_token(settings, name),
+            timeout_s=_PING_S,
+        )
+    except UNANSWERED:
+        answer = None
+    if answer and answer.status == 200:
+        served_by = answer.headers.get("x-model-version", "")
+        if served_by == quote(target, safe="/ "):
+            return _to_endpoint(record, "ready")
+        problem = f"{served_by or 'Something else'} answers in place of {target}."
+    else:
+        problem = "Its process runs and does not answer."
+    return _to_endpoint(
+        record, "unresponsive", f"{problem} Wait, or remove it: %undeploy {name}"
+    )
+
+
+def _to_endpoint(record: Record, state: EndpointState, message: str = "") -> Endpoint:
+    return Endpoint(
+        name=record.name,
+        model=record.model,
+        version=record.version,
+        alias=record.alias,
+        url=record.url,
+        port=record.port,
+        pid=record.process.pid,
+        state=state,
+        started_at=datetime.fromisoformat(record.started_at),
+        message=message,
     )

@@ -17,6 +17,7 @@ import psutil
 
 from nbmlops.errors import ConflictError, DeployError, UsageError
 from nbmlops.processes import python_command, python_environ
+from nbmlops.processes.process_id import ProcessId, start_of
 from nbmlops.store.embedded import writing
 
 _STOP_S = 12.0
@@ -46,12 +47,12 @@ def listen(port: int | None) -> socket.socket:
 
 
 def start(
-    folder: Path, listener: socket.socket, *, is_open: bool, trust: Sequence[str] = ()
+    folder: Path, listener: socket.socket, *, no_auth: bool, trust: Sequence[str]
 ) -> subprocess.Popen[bytes]:
     """Start an endpoint process that waits for a line before it loads its model."""
     fd = listener.fileno()
     words = [str(folder), "--fd", str(fd), "--wait"]
-    words += ["--no-auth"] if is_open else []
+    words += ["--no-auth"] if no_auth else []
     words += [f"--trust={module}" for module in trust]
     # An endpoint outlives the pipeline whose step deployed it.
     environ = {k: v for k, v in os.environ.items() if not k.startswith(_OF_PIPELINE)}
@@ -66,7 +67,7 @@ def start(
             pass_fds=(fd,),
             start_new_session=True,
         )
-    # Someone has to take note when it ends, else it stays as a zombie.
+    # It stays a zombie until it is waited for.
     threading.Thread(target=process.wait, daemon=True).start()
     return process
 
@@ -78,38 +79,21 @@ def let_load(process: subprocess.Popen[bytes]) -> None:
         pipe.write(b"go\n")
 
 
-def started_at(pid: int) -> float:
-    """Return when a process started, in seconds since 1970."""
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error as error:
-        raise DeployError(
-            "The endpoint's process ended as it was started.",
-            fix="Deploy it again.",
-        ) from error
+def is_running(process: ProcessId) -> bool:
+    """Return whether a process still runs; another one of its number does not count."""
+    return process.is_here and start_of(process.pid) == process.started
 
 
-def find_process(pid: int, process_started_at: float) -> psutil.Process | None:
-    """Return a process that is still the one that was started then; else None."""
-    try:
-        process = psutil.Process(pid)
-        # Clock corrections move the start time psutil computes by parts of a second.
-        is_same = abs(process.create_time() - process_started_at) < 2
-        return process if is_same and _runs(process) else None
-    except psutil.Error:
-        return None
-
-
-def stop(pid: int, process_started_at: float) -> None:
+def stop(process: ProcessId) -> None:
     """End a process and its children: politely, then not; gone when this returns."""
-    process = find_process(pid, process_started_at)
-    if process is None:
+    if not is_running(process):
         return
     try:
-        children = process.children(recursive=True)
-        process.send_signal(signal.SIGTERM)
+        found = psutil.Process(process.pid)
+        children = found.children(recursive=True)
+        found.terminate()
         if not _ended(process, _STOP_S):
-            process.kill()
+            found.kill()
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
@@ -119,10 +103,12 @@ def stop(pid: int, process_started_at: float) -> None:
         return
     except psutil.AccessDenied as error:
         raise DeployError(
-            f"Process {pid} may not be stopped by this user.",
+            f"Process {process.pid} may not be stopped by this user.",
             fix="Stop it as the user who deployed it.",
         ) from error
-    raise DeployError(f"Process {pid} does not end.", fix=f"See why: ps -fp {pid}.")
+    raise DeployError(
+        f"Process {process.pid} does not end.", fix=f"See why: ps -fp {process.pid}."
+    )
 
 
 def exit_reason(code: int) -> str:
@@ -133,17 +119,10 @@ def exit_reason(code: int) -> str:
     return f"signal {name}" + (", perhaps out of memory" if name == "SIGKILL" else "")
 
 
-def _ended(process: psutil.Process, timeout_s: float) -> bool:
+def _ended(process: ProcessId, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
-    while _runs(process):
+    while is_running(process):
         if time.monotonic() > deadline:
             return False
         time.sleep(_TICK_S)
     return True
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -3,7 +3,7 @@
 ::
 
     <project>/.nbmlops/endpoints/
-        churn -> .churn~3f9a0c21      the record: whoever follows it sees a whole one
+        churn -> .churn~3f9a0c21      the record: a reader sees a whole one
         .churn~3f9a0c21/              spec.json  token  model/  log.txt
         .churn.lock                   held while churn is deployed or removed
 
@@ -19,12 +19,12 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
+from nbmlops._files import write_atomically
 from nbmlops._masking import mask
 from nbmlops.config import Settings
 from nbmlops.errors import (
@@ -34,6 +34,7 @@ from nbmlops.errors import (
     UsageError,
     did_you_mean,
 )
+from nbmlops.processes.process_id import ProcessId
 from nbmlops.store.embedded import make_home, writing
 
 _log = logging.getLogger(__name__)
@@ -51,12 +52,11 @@ class Record:
     version: int
     alias: str | None
     port: int
-    pid: int
+    process: ProcessId
     started_at: str
-    process_started_at: float
     model_id: str | None
     run_id: str | None
-    is_open: bool
+    no_auth: bool
     max_request_bytes: int
     trust: list[str]
 
@@ -90,7 +90,7 @@ def list_names(settings: Settings) -> list[str]:
 
 
 def folder_of(settings: Settings, name: str) -> Path | None:
-    """Return the folder an endpoint's record stands for; None without a record."""
+    """Return the folder that an endpoint's link names; None without a link."""
     link = root(settings) / name
     if not _NAME.fullmatch(name):
         return None
@@ -107,11 +107,17 @@ def find_record(settings: Settings, name: str) -> Record | None:
         return None
     try:
         spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-        return Record(**{field.name: spec[field.name] for field in fields(Record)})
+        return Record(**{**spec, "process": ProcessId(**spec["process"])})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.warning("The record of endpoint %s cannot be read: %s", name, error)
+        _log.warning(
+            "The record of endpoint %s is damaged, or of another version (%r). "
+            "Remove it: nbmlops undeploy %s",
+            name,
+            error,
+            name,
+        )
         return None
 
 
@@ -169,17 +175,15 @@ def remove_others(settings: Settings, name: str, *, keep: Path | None) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_spec(folder: Path, spec: dict[str, Any] | Record) -> None:
-    """Write an endpoint's ``spec.json``, whole or not at all."""
-    content = asdict(spec) if isinstance(spec, Record) else spec
-    draft = folder / "spec.json~"
+def write_record(folder: Path, record: Record) -> None:
+    """Write an endpoint's ``spec.json``."""
     with writing(folder):
-        draft.write_text(json.dumps(content, indent=2), encoding="utf-8")
-        draft.replace(folder / "spec.json")
+        content = json.dumps(asdict(record), indent=2).encode()
+        write_atomically(folder / "spec.json", content)
 
 
 def switch(settings: Settings, name: str, folder: Path) -> None:
-    """Let the endpoint's record stand for ``folder``, at once for all readers."""
+    """Point the endpoint's link to ``folder``, at once for all readers."""
     link = folder.parent / f".{name}~link"
     with writing(link):
         link.unlink(missing_ok=True)
@@ -232,12 +236,12 @@ def last_words(folder: Path) -> str:
     with suppress(OSError), path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 16_384))
         lines = file.read().decode("utf-8", "replace").splitlines()
-    told = ""
+    last = ""
     for line in reversed(lines):
         stamp = _STAMP.match(line)
         level, text = (stamp[1], line[stamp.end() :]) if stamp else ("", line)
         if level in ("ERROR", "CRITICAL") or _CAUSE.match(text):
             return mask(text.strip())[:300]
         if level not in ("DEBUG", "INFO"):
-            told = told or mask(text.strip())[:300]
-    return told
+            last = last or mask(text.strip())[:300]
+    return last

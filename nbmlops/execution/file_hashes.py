@@ -1,4 +1,4 @@
-"""What files hold, read anew only when they changed."""
+"""What files hold, read again only when they changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+
+from nbmlops._files import write_atomically
 
 _YOUNG_S = 2.0  # a file this young may change again without a new time
 
@@ -21,22 +22,7 @@ def sharded(folder: Path, name: str) -> Path:
 
 def write_record(path: Path, document: object) -> None:
     """Write JSON so that a reader sees all of it or none."""
-    write_bytes(path, json.dumps(document).encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, and the folders above it, so that a reader sees all or none."""
-    draft = path.with_name(f".tmp-{uuid4().hex}")
-    try:
-        try:
-            draft.write_bytes(content)
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(content)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    write_atomically(path, json.dumps(document).encode())
 
 
 def read_record(path: Path) -> Any | None:  # noqa: ANN401 - whatever was written

@@ -19,7 +19,7 @@ def deploy(
     name: str | None = None,
     alias: str | None = None,
     port: int | None = None,
-    is_open: bool = False,
+    no_auth: bool = False,
     trust: bool = False,
     store: Store | None = None,
 ) -> EndpointHandle:
@@ -36,8 +36,8 @@ def deploy(
         Such as ``champion``; it moves to the version when the endpoint has answered.
     port : int, optional
         TCP port on the loopback interface, 1 to 65535; a free one by default.
-    is_open : bool, default=False
-        Whether the endpoint answers without its bearer token.
+    no_auth : bool, default=False
+        Whether the endpoint answers without a bearer token.
     trust : bool, default=False
         Whether the endpoint runs whatever code the model brings; else that of the
         modules in ``[tool.nbmlops.models] trust``.
@@ -70,7 +70,7 @@ def deploy(
         name=name or re.sub(r"[^A-Za-z0-9._-]+", "-", version.model).strip("-._"),
         alias=alias or found_by,
         port=port,
-        is_open=is_open,
+        no_auth=no_auth,
         trust=ANY if trust else store.settings.models.trust,
     )
     if alias is not None:

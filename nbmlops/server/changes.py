@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from nbmlops.config import Settings
-from nbmlops.deployment import process, records
+from nbmlops.deployment import records
+from nbmlops.deployment.process import is_running
 from nbmlops.entities import to_json
 from nbmlops.errors import NbmlopsError
 from nbmlops.execution.progress import reader
@@ -126,10 +127,6 @@ class Changes:
                 )
         self._specs = specs
         return [
-            (key, written_at, record is not None and _runs(record))
+            (key, written_at, record is not None and is_running(record.process))
             for key, (written_at, record) in specs.items()
         ]
-
-
-def _runs(record: records.Record) -> bool:
-    return process.find_process(record.pid, record.process_started_at) is not None

@@ -20,6 +20,7 @@ from nbmlops.errors import (
     StoreError,
     UsageError,
 )
+from nbmlops.scoring.example import read_example
 
 pytestmark = pytest.mark.server
 ROOT = Path(__file__).parents[2]
@@ -76,7 +77,7 @@ def test_another_version_takes_over_without_a_failed_request(
     store, versions, models, frame, left_behind
 ):
     first, _ = local.deploy(store, versions[0], name="credit")
-    token = local.read_token(store.settings, "credit")
+    token = records.read_token(store.settings, "credit")
     expected = [model.predict(frame).tolist() for model in models]
     answers, is_over = [], threading.Event()
 
@@ -96,7 +97,7 @@ def test_another_version_takes_over_without_a_failed_request(
     assert answers[0] == expected[0]
     assert answers[-1] == expected[1]
     assert local.get_endpoint(store.settings, "credit") == second
-    assert local.read_token(store.settings, "credit") == token
+    assert records.read_token(store.settings, "credit") == token
     assert [p for p in left_behind() if isinstance(p, int)] == [second.pid]
     assert len(list(records.root(store.settings).glob(".credit~*"))) == 1
 
@@ -105,7 +106,7 @@ def test_a_request_that_met_the_old_version_as_it_went_is_sent_to_the_new_one(
     store, versions, models, frame, monkeypatch
 ):
     local.deploy(store, versions[0], name="credit")
-    read = [records.get_record(store.settings, "credit")]
+    read = [records.get_record(store.settings, "credit")] * 2
     endpoint, _ = local.deploy(store, versions[1], name="credit")
     look = records.get_record
     monkeypatch.setattr(
@@ -171,7 +172,8 @@ def test_a_process_that_only_has_the_same_id_is_neither_asked_nor_stopped(
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     os.kill(endpoint.pid, signal.SIGKILL)
     folder = records.folder_of(store.settings, "credit")
-    records.write_spec(folder, replace(record, pid=sleeper.pid, process_started_at=1.0))
+    reused = replace(record.process, pid=sleeper.pid)
+    records.write_record(folder, replace(record, process=reused))
     assert local.get_endpoint(store.settings, "credit").state == "dead"
     local.undeploy(store.settings, "credit")
     assert sleeper.poll() is None
@@ -182,11 +184,11 @@ def test_what_answers_in_place_of_the_recorded_version_is_told(store, versions):
     local.deploy(store, versions[0], name="credit")
     record = records.get_record(store.settings, "credit")
     folder = records.folder_of(store.settings, "credit")
-    records.write_spec(folder, replace(record, version=9))
+    records.write_record(folder, replace(record, version=9))
     seen = local.get_endpoint(store.settings, "credit")
     assert seen.state == "unresponsive"
     assert "credit/1 answers in place of credit/9" in seen.message
-    records.write_spec(folder, record)
+    records.write_record(folder, record)
 
 
 def test_undeploy_leaves_no_process_port_or_file(store, versions, left_behind):
@@ -209,9 +211,8 @@ def test_an_unknown_endpoint_names_the_nearest(store, versions, frame):
     for call in (
         lambda: local.get_endpoint(settings, "credti"),
         lambda: local.undeploy(settings, "credti"),
-        lambda: local.read_token(settings, "credti"),
-        lambda: local.example(settings, "credti"),
-        lambda: local.predict(settings, "credti", b"{}"),
+        lambda: records.get_record(settings, "credti"),
+        lambda: local.request(settings, "credti", b"{}"),
     ):
         with pytest.raises(NotFoundError, match=r"'credti'\. Did you mean 'credit'"):
             call()
@@ -248,12 +249,12 @@ def test_a_port_that_is_none_is_refused(store, versions, port, left_behind):
 def test_an_open_endpoint_has_no_token_and_is_another_than_a_closed_one(
     store, versions, frame
 ):
-    endpoint, _ = local.deploy(store, versions[0], name="credit", is_open=True)
-    assert local.read_token(store.settings, "credit") is None
+    endpoint, _ = local.deploy(store, versions[0], name="credit", no_auth=True)
+    assert records.read_token(store.settings, "credit") is None
     assert len(ask(store, endpoint, frame)) == 60
     closed, was_made = local.deploy(store, versions[0], name="credit")
     assert was_made
-    assert local.read_token(store.settings, "credit")
+    assert records.read_token(store.settings, "credit")
     assert closed.pid != endpoint.pid
 
 
@@ -430,16 +431,34 @@ def test_refused_input_carries_the_endpoints_own_words(store, versions, frame):
     with pytest.raises(UsageError, match=r"'aa'\. Did you mean 'a'"):
         ask(store, endpoint, frame.rename(columns={"a": "aa"}))
     with pytest.raises(UsageError, match="text/plain"):
-        local.predict(store.settings, "credit", b"x", "text/plain")
+        local.request(store.settings, "credit", b"x", "text/plain")
     with pytest.raises(UsageError, match="10000000 bytes"):
-        local.predict(store.settings, "credit", b" " * 20_000_000)
+        local.request(store.settings, "credit", b" " * 20_000_000)
 
 
 def test_the_example_is_a_row_to_try(store, versions, models, frame):
     endpoint, _ = local.deploy(store, versions[0], name="credit")
-    rows = local.example(store.settings, "credit")
+    folder = records.folder_of(store.settings, "credit")
+    rows = read_example(folder / "model").table()
     assert rows["columns"] == ["a", "b"]
     body = json.dumps({"dataframe_split": rows}).encode()
-    answer = json.loads(local.predict(store.settings, endpoint.name, body))
+    answer = json.loads(local.request(store.settings, endpoint.name, body).body)
     expected = models[0].predict(frame.head(len(rows["data"])))
     assert answer == {"predictions": expected.tolist()}
+
+
+def test_a_record_of_an_older_format_is_named_and_can_be_removed(
+    store, versions, left_behind, caplog
+):
+    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    path = records.folder_of(store.settings, "credit") / "spec.json"
+    spec = json.loads(path.read_text())
+    old = {**spec, "pid": endpoint.pid, "process_started_at": 1.0}
+    del old["process"]
+    path.write_text(json.dumps(old))
+    assert local.list_endpoints(store.settings) == ()
+    (warning,) = caplog.messages
+    assert warning.startswith("The record of endpoint credit is damaged, or of another")
+    assert warning.endswith("Remove it: nbmlops undeploy credit")
+    local.undeploy(store.settings, "credit")
+    assert [each for each in left_behind() if isinstance(each, str)] == []

@@ -3,7 +3,7 @@
 import json
 
 from nbmlops.config import load_settings
-from nbmlops.deployment import local
+from nbmlops.deployment import local, records
 
 
 async def test_an_endpoint_from_deploy_to_removal(
@@ -62,7 +62,7 @@ async def test_an_endpoint_from_deploy_to_removal(
         aliases = (await call("GET", "models/credit"))[1]["aliases"]
         assert aliases == {"champion": 1}
 
-        token = local.read_token(settings, "credit")
+        token = records.read_token(settings, "credit")
         for document in (made, page, detail):
             assert token not in str(document)
 

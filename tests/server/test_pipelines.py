@@ -74,7 +74,7 @@ def _nothing_runs_on(project):
         owner = owner_of(home, live_id)
         if owner is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.stop(owner.pid, psutil.Process(owner.pid).create_time())
+                process.stop(owner)
 
 
 @pytest.fixture

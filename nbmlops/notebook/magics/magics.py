@@ -142,7 +142,7 @@ class NbmlopsMagics(Magics):
         parser.add_argument("--name", metavar="ENDPOINT")
         parser.add_argument("--alias")
         parser.add_argument("--port", type=int)
-        parser.add_argument("--no-auth", dest="is_open", action="store_true")
+        parser.add_argument("--no-auth", action="store_true")
         parser.add_argument("--trust", action="store_true")
         with parser.speaking():
             return lifecycle.deploy(**vars(parser.parse_line(line)))

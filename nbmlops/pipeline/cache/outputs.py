@@ -18,9 +18,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from nbmlops._files import write_atomically
 from nbmlops.entities import Step
 from nbmlops.errors import ConflictError
-from nbmlops.execution.file_hashes import Digests, sharded, write_bytes
+from nbmlops.execution.file_hashes import Digests, sharded
 from nbmlops.pipeline.cache.seal import Seal, SealError
 from nbmlops.pipeline.spec.globs import DRAFT, TOOL_FOLDERS
 
@@ -239,7 +240,7 @@ class Outputs:
                 if path.is_relative_to(declared)
             }
             record = self._record_file(declared)
-            write_bytes(record, self._seal.close({"files": body}))
+            write_atomically(record, self._seal.close({"files": body}))
 
 
 def files_at(path: Path) -> Iterator[tuple[Path, os.stat_result]]:

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from nbmlops._files import write_atomically
 from nbmlops.config import Shared
 from nbmlops.entities import CacheEntry, Step
 from nbmlops.errors import UsageError
@@ -37,7 +38,6 @@ from nbmlops.execution.file_hashes import (
     Digests,
     read_record,
     sharded,
-    write_bytes,
     write_record,
 )
 from nbmlops.pipeline.cache.outputs import Changes, Outputs
@@ -96,7 +96,7 @@ class Cache:
         if content and body is not None:
             self.refused.pop(key, None)
             with suppress(OSError):  # it is only for speed
-                write_bytes(path, content)
+                write_atomically(path, content)
         return body
 
     def _open(
@@ -122,7 +122,7 @@ class Cache:
             kept = {name: self._keep_file(path) for name, path in outputs.items()}
             found = {**body, "key": key, "outputs": kept, "made_at": time.time()}
             sealed = self._seal.close(found)
-            write_bytes(self.entry_path(key), sealed)
+            write_atomically(self.entry_path(key), sealed)
         if self._depot is not None:
             for path, each in zip(outputs.values(), kept.values(), strict=True):
                 self._depot.put(_blob(each["sha256"]), path)

@@ -8,9 +8,10 @@ from typing import Any
 
 from nbmlops import lifecycle
 from nbmlops.config import Settings
-from nbmlops.deployment import local
+from nbmlops.deployment import local, records
 from nbmlops.entities import Endpoint, Page
 from nbmlops.errors import UsageError
+from nbmlops.scoring.example import read_example
 from nbmlops.server._request import Request
 from nbmlops.server._route import Answer
 
@@ -61,15 +62,16 @@ def delete_endpoint(request: Request) -> None:
 def predict(request: Request) -> Answer:
     """Send rows to an endpoint with its token; return what it answers."""
     (name,) = request.names
-    return Answer(
-        content=local.predict(
-            request.settings, name, request.content, request.content_type
-        )
+    answer = local.request(
+        request.settings, name, request.content, request.content_type
     )
+    return Answer(content=answer.body)
 
 
 def _detail(settings: Settings, endpoint: Endpoint) -> EndpointDetail:
+    folder = records.folder_of(settings, endpoint.name)
+    example = read_example(folder / "model") if folder else None
     return EndpointDetail(
         **{f.name: getattr(endpoint, f.name) for f in fields(endpoint)},
-        example=local.example(settings, endpoint.name),
+        example=example.table() if example else None,
     )

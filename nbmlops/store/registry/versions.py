@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.entities import Column, ModelVersion, Page, Run, Signature
+from nbmlops.entities import (
+    Column,
+    ModelVersion,
+    Page,
+    RegisteredModel,
+    Run,
+    Signature,
+)
 from nbmlops.errors import NotFoundError, StoreError, UsageError, did_you_mean
 from nbmlops.store.backend import registry
 from nbmlops.store.connection import Store, answering
@@ -50,7 +58,11 @@ def list_versions(
 
 def get_version(store: Store, name: str, version: int) -> ModelVersion:
     """Return one version of a registered model."""
-    model = get_model(store, name)
+    return _version_of(store, get_model(store, name), version)
+
+
+def _version_of(store: Store, model: RegisteredModel, version: int) -> ModelVersion:
+    name = model.name
     with answering(
         store,
         missing=f"No version {version} of registered model {name!r}.",
@@ -65,15 +77,15 @@ def resolve_version(store: Store, target: str) -> tuple[ModelVersion, str | None
     """Return the version a user means, and the alias it was meant by."""
     name, at, alias = target.rpartition("@")
     if at:
-        aliases = get_model(store, name).aliases
-        if alias not in aliases:
+        model = get_model(store, name)
+        if alias not in model.aliases:
             raise NotFoundError(
                 f"Registered model {name!r} has no alias {alias!r}."
-                + did_you_mean(alias, aliases)
-                + (f" It has {listed(aliases)}." if aliases else ""),
+                + did_you_mean(alias, model.aliases)
+                + (f" It has {listed(model.aliases)}." if model.aliases else ""),
                 fix=f"Set it with: %register {name} --run latest --alias {alias}.",
             )
-        return get_version(store, name, aliases[alias]), alias
+        return _version_of(store, model, model.aliases[alias]), alias
     name, slash, number = target.rpartition("/")
     if slash:
         if not number.isdecimal():
@@ -81,13 +93,13 @@ def resolve_version(store: Store, target: str) -> tuple[ModelVersion, str | None
                 f"{number!r} is not a version number.", fix=f"Write {name}/1, say."
             )
         return get_version(store, name, int(number)), None
-    newest = get_model(store, target).latest_version
-    if newest is None:
+    model = get_model(store, target)
+    if model.latest_version is None:
         raise NotFoundError(
             f"Registered model {target!r} has no version.",
             fix=f"Register one with: %register {target} --run latest.",
         )
-    return get_version(store, target, newest), None
+    return _version_of(store, model, model.latest_version), None
 
 
 def create_version(store: Store, name: str, run: Run) -> ModelVersion:
@@ -146,10 +158,10 @@ def _create_once(store: Store, name: str, run: Run) -> int:
 def set_alias(store: Store, name: str, alias: str, version: int) -> ModelVersion:
     """Move an alias to a version, and return the version."""
     check_names(name, alias)
-    get_version(store, name, version)
+    found = get_version(store, name, version)
     with answering(store):
         store.client.set_registered_model_alias(name, alias, str(version))
-    return get_version(store, name, version)
+    return replace(found, aliases=tuple(sorted({*found.aliases, alias})))
 
 
 def _runs_of(store: Store, versions: Iterable[MlflowVersion]) -> Mapping[str, Run]:
