@@ -1,23 +1,27 @@
 # make demo: set up and run the main job (LAB=0: without JupyterLab at the end)
-# make test: set up and run every check and test
+# make test: set up and run every check, and every test that is not marked slow
+# make test-all: the slow ones too
 PYTHON ?= python3
 PY := .venv/bin/python
 LABEXTENSION := $(wildcard labextension/*.json labextension/yarn.lock labextension/.yarnrc.yml \
   labextension/src/* labextension/src/*/* labextension/style/* labextension/schema/*)
+# One more than there are cores: many tests wait for a process.
+WORKERS = $(shell $(PY) -c 'import os; print(min(os.cpu_count() + 1, 5))')
 IN_JUPYTERLAB := .venv/share/jupyter/labextensions/nbmlops
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_ROOT_USER_ACTION := ignore
-.PHONY: demo test check lock screenshots clean reuse
+.PHONY: demo test test-all check lock screenshots clean reuse
 
 demo: reuse .venv/core
 	@$(PY) -m nbmlops.cli demo $(if $(filter 0,$(LAB)),--no-lab,--before-lab 'make .venv/extension')
 
-test: reuse check
+test: TIER := -m 'not slow'
+test test-all: reuse check
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	  $(PY) -m playwright install chromium
 	cd labextension && jlpm test
-	$(PY) -m pytest -m 'not slow' -n logical --maxprocesses 4 --dist worksteal
+	$(PY) -m pytest $(TIER) -n $(WORKERS) --dist worksteal
 
 check: .venv/tools .venv/extension
 	pre-commit run --all-files

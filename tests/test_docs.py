@@ -1,14 +1,12 @@
 """Every page of the documentation runs, top to bottom."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from nbmlops.cli.main import invoke
 from tests.kernels import kernel
 
 ROOT = Path(__file__).parents[1]
@@ -30,23 +28,15 @@ def test_page_runs(page, project, monkeypatch):
     with kernel(project) as k:
         for block in blocks:
             if block["kind"] == "console":
-                _run_commands(block["code"], project)
+                _run_commands(block["code"])
             else:
                 reply = k.run(block["code"] or block["hidden"], timeout=120)
                 assert reply.status == "ok", f"{block[0]}\n{reply.text}"
 
 
-def _run_commands(block, project):
+def _run_commands(block):
     for line in block.splitlines():
         if not line.startswith("$ nbmlops "):
             continue
         words = shlex.split(line)[2:]
-        done = subprocess.run(
-            [sys.executable, "-m", "nbmlops.cli", *words],
-            cwd=project,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=os.environ,
-        )
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        assert invoke(words) == 0, line

@@ -219,7 +219,7 @@ def test_a_secret_of_a_source_is_masked_in_what_the_notebook_shows():
     assert [o.get("text") for o in masked.cells[0].outputs] == [f"{MASK}\n", None]
 
 
-LONG = 1_000_000
+LONG = 200_000
 HARD = {
     "names": "password=", "quotes": 'password="', "mixed": 'token="token=\'token=`',
     "short": "password=password=secret= ", "addresses": "://", "logins": "://a:b",
@@ -244,9 +244,8 @@ def test_no_line_takes_more_than_linear_time(hard):
         return time.process_time() - began
 
     whole = cost(LONG)
-    assert whole < 10
     # 4 when linear, 16 when not; what disturbs one measure does not disturb all.
-    assert whole < 0.2 or min(cost(LONG) / cost(LONG // 4) for _ in range(3)) < 10
+    assert whole < 0.05 or min(cost(LONG) / cost(LONG // 4) for _ in range(3)) < 10
 
 
 def test_ordinary_text_is_masked_at_tens_of_megabytes_a_second():

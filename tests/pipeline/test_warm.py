@@ -33,6 +33,7 @@ from tests.pipeline.warm_runs import (
     wait_until,
     warm,
 )
+from tests.tiers import some
 
 __all__ = ["own_parents", "pytestmark"]
 
@@ -142,7 +143,7 @@ SAME = {
 }
 
 
-@pytest.mark.parametrize("name", SAME)
+@pytest.mark.parametrize("name", some(SAME))
 def test_a_fork_shows_the_same_as_a_kernel(tmp_path, name):
     (tmp_path / "beside.py").write_text("VALUE = 5")
     tags = ["raises-exception"] if name in ("an error that may be",) else []

@@ -7,6 +7,7 @@ from nbmlops.store import artifacts
 from nbmlops.store.runs import queries
 from nbmlops.store.runs.children import list_children
 from tests.pipeline.warm_runs import own_parents, pytestmark, text
+from tests.tiers import some
 
 __all__ = ["own_parents", "pytestmark"]
 
@@ -70,7 +71,7 @@ def told(store, run_id):
     }
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", some(CELLS))
 def test_a_fork_records_the_same_as_a_kernel(store, write, executed, caplog, name):
     path = write(*CELLS[name])
     caplog.set_level("INFO", "nbmlops.pipeline")

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.pipeline.warm_runs import assert_same, own_parents, pytestmark, run, text
+from tests.tiers import some
 
 __all__ = ["own_parents", "pytestmark"]
 
@@ -359,7 +360,7 @@ def test_what_a_task_says_later_is_not_lost(tmp_path):
     assert text(notebook) == "told\n"
 
 
-@pytest.mark.parametrize("name", TRAPS)
+@pytest.mark.parametrize("name", some(TRAPS, every=4))
 def test_a_fork_falls_into_no_trap(tmp_path, name):
     assert_same(TRAPS[name], tmp_path)
 

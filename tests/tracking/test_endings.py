@@ -16,6 +16,7 @@ from nbmlops.store import connect
 from nbmlops.store.runs.queries import list_runs
 from tests.kernels import kernel
 from tests.notebooks import write_notebook
+from tests.tiers import some
 
 # What the code under the run does, and the status that it has earned.
 ENDINGS = {
@@ -62,7 +63,7 @@ def _script(project, source):
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", some(ENDINGS))
 def test_script_ends_with_the_status_it_earned(project, ending):
     code, status = ENDINGS[ending]
     body = textwrap.indent(code, "    ")
@@ -124,7 +125,7 @@ def test_awaiting_cell_that_is_interrupted_is_killed(project):
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("ending", LEFT_OPEN)
+@pytest.mark.parametrize("ending", some(LEFT_OPEN))
 def test_kernel_that_is_shut_down_ends_the_open_run(project, ending):
     code, status = LEFT_OPEN[ending]
     with kernel(project) as k:
@@ -144,7 +145,7 @@ def test_session_whose_failed_cell_was_mended_is_finished(project):
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", some(ENDINGS))
 def test_step_and_its_cell_end_with_the_status_they_earned(project, ending):
     code, status = ENDINGS[ending]
     cells = ["%load_ext nbmlops", f"%%track cell\n{code}", "after = 1"]
