@@ -1,12 +1,15 @@
-"""Where tasks are done: in processes of this machine, or on a cluster."""
+"""Engines: have tasks done in processes of this machine, or on a cluster.
+
+Holds the `Engine` protocol and its two implementations. Knows nothing of pipelines.
+"""
 
 from __future__ import annotations
 
 from nbmlops.config import Settings
-from nbmlops.engines._protocol import Engine, Worker
+from nbmlops.engines._protocol import Engine, WorkerExited
 from nbmlops.errors import UsageError, did_you_mean
 
-__all__ = ["ENGINES", "Engine", "Worker", "get_engine"]
+__all__ = ["ENGINES", "Engine", "WorkerExited", "get_engine"]
 
 ENGINES = ("local", "dask")
 """Names of engines."""

@@ -3,53 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future
 from typing import Protocol
 
 
-class Worker(Protocol):
-    """Does one task after the other, and harms no other whatever becomes of it.
+class WorkerExited(Exception):  # noqa: N818 - not an error of this process
+    """A worker ended instead of answering; its text says how.
 
     Attributes
     ----------
-    token : str
-        Tells it from all others.
-    task : object or None
-        What it is doing.
     was_late : bool
-        Whether a task took longer than its limit.
+        Whether its task took longer than its limit.
     """
 
-    token: str
-    task: object | None
-    was_late: bool
-
-    def fileno(self) -> int:
-        """Return what becomes readable when it has answered or ended."""
-
-    def give(self, task: object, *, limit_s: float | None = None) -> None:
-        """Give it a task that can be pickled; when it is gone, that is its end."""
-
-    def answer(self) -> object | None:
-        """Return its answer, after which it is free; None when it ended instead."""
-
-    def look_at_clock(self) -> None:
-        """Stop it when its task takes too long; to be called every second or so."""
-
-    def stop(self) -> None:
-        """Have it interrupt its task, end what that has begun, and end."""
-
-    def close(self) -> str:
-        """Wait for its end, and return its last words."""
+    def __init__(self, how: str, *, was_late: bool = False) -> None:
+        super().__init__(how)
+        self.was_late = was_late
 
 
 class Engine(Protocol):
-    """Starts workers.
+    """Has tasks done by worker processes, none of which can harm another.
 
     Attributes
     ----------
     n_jobs : int
-        How many workers it is to have by default, at least 1.
-    n_beside : int
+        How many tasks it is to do at once by default, at least 1.
+    jobs_per_machine : int
         How many tasks share the processors of one machine when all are busy.
     """
 
@@ -57,26 +36,46 @@ class Engine(Protocol):
     def n_jobs(self) -> int: ...
 
     @property
-    def n_beside(self) -> int: ...
+    def jobs_per_machine(self) -> int: ...
 
-    def expect(self, module: str, env: Mapping[str, str]) -> None:
-        """Begin what `start` would wait for; it need not be called."""
+    def prestart(self, module: str, env: Mapping[str, str]) -> None:
+        """Begin what the first task would wait for; it need not be called."""
 
-    def start(self, module: str, env: Mapping[str, str]) -> Worker:
-        """Return a worker.
+    def submit(
+        self,
+        module: str,
+        env: Mapping[str, str],
+        task: object,
+        *,
+        limit_s: float | None = None,
+    ) -> Future[object]:
+        """Return the future answer to a task.
 
         Parameters
         ----------
         module : str
-            What it runs, as ``python -m`` does; it calls `nbmlops.engines.local.serve`.
+            What a worker runs, as ``python -m`` does; it calls
+            `nbmlops.engines.local.serve`. It is the same for all tasks of an engine.
         env : Mapping of str to str
-            Variables to add to its environment.
+            Variables to add to the environment of a worker that is started for it.
+        task : object
+            What can be pickled.
+        limit_s : float, optional
+            Seconds after which its worker is stopped, above 0; never by default.
+
+        Returns
+        -------
+        Future of object
+            Its exception is a `WorkerExited` when the worker ended instead.
 
         Raises
         ------
         NbmlopsError
-            There is nothing to start it on.
+            There is nothing to do it.
         """
 
+    def stop(self) -> None:
+        """Interrupt all tasks, and end their workers; no others are submitted."""
+
     def close(self) -> None:
-        """Let go of what it holds; its workers are closed."""
+        """Stop what runs, wait for its end, and let go of all it holds."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,13 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from nbmlops.config import Settings
-from nbmlops.engines.dask_task import call
-from nbmlops.engines.dask_worker import FIX, DaskWorker, asking
-from nbmlops.engines.preflight import find_fault, look
+from nbmlops.engines.dask_submission import FIX, Submission, asking
+from nbmlops.engines.dask_task import DaskTask, call
+from nbmlops.engines.preflight import find_problem, read_machine
 from nbmlops.errors import DependencyError, EngineError, UsageError
 
 if TYPE_CHECKING:
-    from nbmlops.engines._protocol import Engine, Worker
+    from nbmlops.engines._protocol import Engine
 
 _CONNECT_S = 15.0
 
@@ -44,7 +45,8 @@ class DaskEngine:
         )
         self._cluster: Any = None
         self._mark = settings.home / "pipelines" / "marks" / uuid4().hex
-        self._seats: list[DaskWorker] = []
+        self._submissions: list[Submission] = []
+        self._threads = ThreadPoolExecutor(1000, thread_name_prefix="nbmlops-dask")
         if not self._address and not settings.dask.cluster:
             raise UsageError(
                 "No Dask cluster is named.",
@@ -59,7 +61,7 @@ class DaskEngine:
             return sum(self._client.nthreads().values()) or 1
 
     @property
-    def n_beside(self) -> int:
+    def jobs_per_machine(self) -> int:
         """As many as the workers of one machine have threads."""
         found: Counter[str | None] = Counter()
         with asking(self._client):
@@ -67,27 +69,42 @@ class DaskEngine:
                 found[urlsplit(address).hostname] += n_threads
         return max(found.values(), default=1)
 
-    def expect(self, module: str, env: Mapping[str, str]) -> None:
+    def prestart(self, module: str, env: Mapping[str, str]) -> None:
         """Begin nothing: where a worker will be is for Dask to say."""
 
-    def start(self, module: str, env: Mapping[str, str]) -> Worker:
-        """Return what gives tasks to any worker of the cluster."""
-        seat = DaskWorker(
-            self._client,
-            {
-                "module": module,
-                "env": dict(env),
-                "folder": str(self._settings.project),
-                "mark": str(self._mark),
-                "sight": self._sight,
-                "is_store_here": self._is_store_here,
-            },
+    def submit(
+        self,
+        module: str,
+        env: Mapping[str, str],
+        task: object,
+        *,
+        limit_s: float | None = None,
+    ) -> Future[object]:
+        """Have a task done by the next worker of the cluster that is free."""
+        dask_task = DaskTask(
+            key=f"nbmlops-{uuid4().hex}",
+            module=module,
+            env=dict(env),
+            folder=str(self._settings.project),
+            task=pickle.dumps(task),
+            limit_s=limit_s,
+            mark=str(self._mark),
+            machine=self._machine,
+            is_store_here=self._is_store_here,
         )
-        self._seats.append(seat)
-        return seat
+        submission = Submission(self._client, dask_task)
+        self._submissions.append(submission)
+        return self._threads.submit(submission.result)
+
+    def stop(self) -> None:
+        """Have all tasks interrupted, and those that wait for a worker dropped."""
+        for submission in self._submissions:
+            submission.stop()
 
     def close(self) -> None:
         """Leave the cluster; one that was made for the run ends."""
+        self.stop()
+        self._threads.shutdown()
         if "_client" in self.__dict__:
             self._client.close()
         if self._cluster is not None:
@@ -100,10 +117,10 @@ class DaskEngine:
         return not uri or uri.startswith("sqlite")
 
     @cached_property
-    def _sight(self) -> Any:  # noqa: ANN401 - as it travels
+    def _machine(self) -> Any:  # noqa: ANN401 - as it travels
         self._mark.parent.mkdir(parents=True, exist_ok=True)
         self._mark.write_text(uuid4().hex, encoding="utf-8")
-        return look(str(self._mark))
+        return read_machine(str(self._mark))
 
     @cached_property
     def _client(self) -> Any:  # noqa: ANN401 - Dask is untyped
@@ -129,28 +146,29 @@ class DaskEngine:
 
     def _check(self, client: Any) -> None:  # noqa: ANN401
         """Refuse a cluster of which a worker cannot do what is asked of it."""
-        mine = self._sight
+        mine = self._machine
         with asking(client):
-            asked = call(look, str(self._mark))
+            asked = call(read_machine, str(self._mark))
             found = client.run(pickle.loads, asked, on_error="return")
         for address, theirs in found.items():
             if isinstance(theirs, BaseException):
-                fault: tuple[str, str] | None = (
+                problem: tuple[str, str] | None = (
                     f"It cannot be asked: {type(theirs).__name__}: {theirs}.",
                     "Give workers the environment of this process.",
                 )
             else:
-                fault = find_fault(mine, theirs, is_store_here=self._is_store_here)
-            if fault is not None:
+                problem = find_problem(mine, theirs, is_store_here=self._is_store_here)
+            if problem is not None:
                 raise UsageError(
-                    f"Dask worker {address} cannot run steps. {fault[0]}", fix=fault[1]
+                    f"Dask worker {address} cannot run steps. {problem[0]}",
+                    fix=problem[1],
                 )
 
     def _hear(self, event: tuple[float, Any]) -> None:
         message = event[1]
         if isinstance(message, dict) and message.get("action") == "remove-worker":
-            for seat in self._seats:
-                seat.note_gone(message["worker"], message["processing-tasks"])
+            for submission in self._submissions:
+                submission.note_gone(message["worker"], message["processing-tasks"])
 
 
 def _make_cluster(settings: Settings) -> Any:  # noqa: ANN401

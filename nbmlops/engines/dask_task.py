@@ -5,12 +5,11 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import wait
 
-from nbmlops.engines.local import Process
-from nbmlops.engines.preflight import Preflight, find_fault, look
+from nbmlops.engines.local import TICK_S, Process
+from nbmlops.engines.preflight import Machine, find_problem, read_machine
 
-_TICK_S = 0.5
+GONE = "the Dask worker that had begun it is gone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,59 +23,57 @@ class DaskTask:
     task: bytes
     limit_s: float | None
     mark: str
-    sight: Preflight
+    machine: Machine
     is_store_here: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of an errand."""
+class DaskReply:
+    """The answer to a task, pickled; without one, how its process ended."""
 
     answer: bytes | None = None
-    words: str = ""
+    how: str = ""
     was_late: bool = False
 
 
-def do(errand: DaskTask) -> Outcome:
-    """Do an errand, in a thread of a Dask worker, unless another has begun it.
+def run_task(task: DaskTask) -> DaskReply:
+    """Have a task done in a thread of a Dask worker, unless another has begun it.
 
-    Dask gives the tasks of a worker that is gone to another one. Whether they are to be
-    done again is for who sent them to say.
+    Dask gives the tasks of a worker that is gone to another one. Who submitted them
+    decides whether they are run again.
     """
     from distributed import Event, get_worker
 
-    fault = find_fault(
-        errand.sight, look(errand.mark), is_store_here=errand.is_store_here
-    )
+    here = read_machine(task.mark)
+    problem = find_problem(task.machine, here, is_store_here=task.is_store_here)
     worker = get_worker()
-    if fault is not None:
-        return Outcome(words=f"Dask worker {worker.address} was refused: {fault[0]}")
-    began = Event(errand.key)
+    if problem is not None:
+        return DaskReply(how=f"Dask worker {worker.address} was refused: {problem[0]}")
+    began = Event(task.key)
     if began.is_set():
-        return Outcome(words="the Dask worker that had begun it is gone")
+        return DaskReply(how=GONE)
     began.set()
-    here = Event(began_at(errand.key, worker.address))
-    here.set()
-    stop = Event(stop_of(errand.key))
-    process = Process(errand.module, errand.env, folder=errand.folder)
-    words = ""
+    begun_here = Event(began_at(task.key, worker.address))
+    begun_here.set()
+    stop = Event(stop_of(task.key))
+    process = Process(task.module, task.env, folder=task.folder)
+    how = ""
     try:
-        process.give(pickle.loads(errand.task), limit_s=errand.limit_s)  # noqa: S301 - our own
-        while not wait([process.fileno()], _TICK_S):
-            known = worker.state.tasks.get(errand.key)
+        process.submit(pickle.loads(task.task), limit_s=task.limit_s)  # noqa: S301 - our own
+        while not process.wait(TICK_S):
+            known = worker.state.tasks.get(task.key)
             if known is None or known.state == "cancelled" or stop.is_set():
                 process.stop()
-            process.look_at_clock()
         answer = process.answer()
-        here.clear()
+        begun_here.clear()
     except OSError:  # the scheduler is gone, and with it who waits
         answer = None
         process.stop()
     finally:
-        words = process.close()
-    return Outcome(
+        how = process.close()
+    return DaskReply(
         answer=None if answer is None else pickle.dumps(answer),
-        words=words,
+        how=how,
         was_late=process.was_late,
     )
 
@@ -99,10 +96,10 @@ def call(function: Callable[..., object], *args: object) -> bytes:
 
 
 def began_at(key: str, address: str) -> str:
-    """Return the name of what is set when a worker has begun an errand."""
+    """Return the name of what is set when a worker has begun a task."""
     return f"{key} at {address}"
 
 
 def stop_of(key: str) -> str:
-    """Return the name of what is set when an errand is to be stopped."""
+    """Return the name of what is set when a task is to be stopped."""
     return f"{key} stop"

@@ -12,18 +12,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import psutil
 
+from nbmlops.engines._protocol import WorkerExited
+from nbmlops.forkserver.fork import ForkedProcess, fork, prestart
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
-from nbmlops.forkserver.workers import Fork, expect, fork
-from nbmlops.processes import python_command, python_environ
+from nbmlops.processes import is_readable, python_command, python_environ
 
 if TYPE_CHECKING:
-    from nbmlops.engines._protocol import Engine, Worker
+    from nbmlops.engines._protocol import Engine
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +33,8 @@ OF_RUN = "NBMLOPS_PIPELINE_RUN"
 OF_WORKER = "NBMLOPS_PIPELINE_WORKER"
 """Variables by which the processes of a run, and of a worker, are told from others."""
 _STOP_S = 15.0
+TICK_S = 0.5
+_MOST = 1000
 
 
 class Process:
@@ -48,27 +52,31 @@ class Process:
         folder: str | None = None,
         must_fork: bool = False,
     ) -> None:
-        self.token = uuid4().hex
+        self._token = uuid4().hex
         self._process, self._log = _begin(
-            module, {**os.environ, **env, OF_WORKER: self.token}, folder, must_fork
+            module, {**os.environ, **env, OF_WORKER: self._token}, folder, must_fork
         )
-        self.task: object | None = None
         self.was_late = False
         self._late_at: float | None = None
-        self._stop_at: float | None = None
+        self._kill_at: float | None = None
 
-    def fileno(self) -> int:
-        """Return what becomes readable when it has answered or ended."""
-        return cast("IO[bytes]", self._process.stdout).fileno()
-
-    def give(self, task: object, *, limit_s: float | None = None) -> None:
-        """Give it a task that can be pickled; when it is gone, that is its end."""
-        self.task = task
+    def submit(self, task: object, *, limit_s: float | None = None) -> None:
+        """Give it a task that can be pickled; a process that is gone answers none."""
         self._late_at = limit_s and time.monotonic() + limit_s
         stdin = cast("IO[bytes]", self._process.stdin)
         with contextlib.suppress(OSError):
             pickle.dump(task, stdin)
             stdin.flush()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Return whether it has answered or ended; stop it when its time is up."""
+        now = time.monotonic()
+        if self._late_at is not None and now > self._late_at and not self._kill_at:
+            self.was_late = True
+            self.stop()
+        if self._kill_at is not None and now > self._kill_at:
+            self.kill()
+        return is_readable(cast("IO[bytes]", self._process.stdout), timeout_s)
 
     def answer(self) -> object | None:
         """Return its answer, after which it is free; None when it ended instead."""
@@ -76,18 +84,8 @@ class Process:
             found: object = pickle.load(cast("IO[bytes]", self._process.stdout))  # noqa: S301 - our own worker
         except (EOFError, OSError, pickle.UnpicklingError):
             found = None
-        self.task = self._late_at = None
+        self._late_at = None
         return found
-
-    def look_at_clock(self) -> None:
-        """Stop it when its task takes too long, and end it when that fails."""
-        now = time.monotonic()
-        is_late = self._late_at is not None and now > self._late_at
-        if is_late and self._stop_at is None:
-            self.was_late = True
-            self.stop()
-        if self._stop_at is not None and now > self._stop_at:
-            self.kill()
 
     def interrupt(self) -> None:
         """Send it what Ctrl-C would, and its group."""
@@ -96,8 +94,8 @@ class Process:
 
     def stop(self) -> None:
         """Have it interrupt its task, end what that has begun, and end."""
-        if self._stop_at is None:
-            self._stop_at = time.monotonic() + _STOP_S
+        if self._kill_at is None:
+            self._kill_at = time.monotonic() + _STOP_S
             with contextlib.suppress(OSError):
                 self._process.terminate()
 
@@ -107,7 +105,7 @@ class Process:
             self._process.kill()
 
     def close(self) -> str:
-        """Wait for its end, and return its last words."""
+        """Wait for its end, and return how it ended and its last words."""
         with contextlib.suppress(OSError):
             cast("IO[bytes]", self._process.stdin).close()
         try:
@@ -116,7 +114,7 @@ class Process:
             self.kill()
             code = self._process.wait()
         if code != 0:
-            sweep(OF_WORKER, [self.token])
+            kill_orphans(OF_WORKER, [self._token])
         cast("IO[bytes]", self._process.stdout).close()
         self._log.seek(0)
         words = self._log.read()[-20_000:].decode("utf-8", "replace").splitlines()
@@ -127,14 +125,14 @@ class Process:
 
 def _begin(
     module: str, env: Mapping[str, str], folder: str | None, must_fork: bool
-) -> tuple[subprocess.Popen[bytes] | Fork, IO[bytes]]:
+) -> tuple[subprocess.Popen[bytes] | ForkedProcess, IO[bytes]]:
     """Return a process that runs a module, and what it writes to stderr."""
     try:
         forked = fork(module, env, folder)
     except ForkUnavailable as reason:
         if must_fork:
             raise
-        _log.info("%s is started again: %s.", module, reason)
+        _log.info("%s is started, not forked: %s.", module, reason)
     else:
         return forked, forked.log
     log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
@@ -149,7 +147,7 @@ def _begin(
     return process, log
 
 
-def sweep(variable: str, values: Sequence[str], *, grace_s: float = 0.0) -> None:
+def kill_orphans(variable: str, values: Sequence[str], *, grace_s: float = 0.0) -> None:
     """Kill the processes that carry a variable: kernels of workers that are gone."""
     if grace_s:
         psutil.wait_procs(list(_carrying(variable, values)), timeout=grace_s)
@@ -167,7 +165,13 @@ def _carrying(variable: str, values: Sequence[str]) -> Iterator[psutil.Process]:
 
 
 class LocalEngine:
-    """Starts processes on this machine."""
+    """Has tasks done by processes of this machine, each of which is used again."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_MOST, thread_name_prefix="nbmlops-worker")
+        self._idle: list[Process] = []
+        self._busy: set[Process] = set()
+        self._is_stopped = False
 
     @property
     def n_jobs(self) -> int:
@@ -177,20 +181,56 @@ class LocalEngine:
         return os.cpu_count() or 2
 
     @property
-    def n_beside(self) -> int:
+    def jobs_per_machine(self) -> int:
         """All that there may be."""
         return sys.maxsize
 
-    def expect(self, module: str, env: Mapping[str, str]) -> None:
+    def prestart(self, module: str, env: Mapping[str, str]) -> None:
         """Begin the process that workers are forked from."""
-        expect(module, {**os.environ, **env})
+        if not self._idle:
+            prestart(module, {**os.environ, **env})
 
-    def start(self, module: str, env: Mapping[str, str]) -> Worker:
-        """Return a process that runs a module."""
-        return Process(module, env)
+    def submit(
+        self,
+        module: str,
+        env: Mapping[str, str],
+        task: object,
+        *,
+        limit_s: float | None = None,
+    ) -> Future[object]:
+        """Have a task done by a process that is free, or by a new one."""
+        return self._threads.submit(self._run, module, env, task, limit_s)
+
+    def _run(
+        self, module: str, env: Mapping[str, str], task: object, limit_s: float | None
+    ) -> object:
+        process = self._idle.pop() if self._idle else Process(module, env)
+        self._busy.add(process)
+        try:
+            process.submit(task, limit_s=limit_s)
+            while not process.wait(TICK_S):
+                if self._is_stopped:
+                    process.stop()
+            answer = process.answer()
+        finally:
+            self._busy.discard(process)
+        if answer is None:
+            raise WorkerExited(process.close(), was_late=process.was_late)
+        self._idle.append(process)
+        return answer
+
+    def stop(self) -> None:
+        """Stop all processes that do something."""
+        self._is_stopped = True
+        for process in tuple(self._busy):
+            process.stop()
 
     def close(self) -> None:
-        """Hold nothing."""
+        """End all processes."""
+        self.stop()
+        self._threads.shutdown()
+        while self._idle:
+            self._idle.pop().close()
 
 
 if TYPE_CHECKING:

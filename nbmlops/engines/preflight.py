@@ -12,7 +12,7 @@ _PARTS = {"nbmlops": 3, "mlflow": 2, "papermill": 2}
 """How many parts of a version matter: what tasks, stores and notebooks look like."""
 
 
-class Preflight(TypedDict):
+class Machine(TypedDict):
     """What there is on a machine; plain, so that any version can read it."""
 
     host: str
@@ -20,28 +20,28 @@ class Preflight(TypedDict):
     mark: str | None
 
 
-def look(mark: str) -> Preflight:
+def read_machine(mark: str) -> Machine:
     """Return what there is here."""
     try:
         found: str | None = Path(mark).read_text(encoding="utf-8")
     except OSError:
         found = None
     python = ".".join(platform.python_version_tuple()[:2])
-    return Preflight(
+    return Machine(
         host=socket.gethostname(),
         versions={"Python": python, **{name: _version(name) for name in _PARTS}},
         mark=found,
     )
 
 
-def find_fault(
-    mine: Preflight, theirs: Preflight, *, is_store_here: bool
+def find_problem(
+    mine: Machine, theirs: Machine, *, is_store_here: bool
 ) -> tuple[str, str] | None:
     """Return why tasks from here cannot be done there, and how to fix it, or None.
 
-    >>> mine = Sight(host="a", versions={"Python": "3.11"}, mark="m")
-    >>> theirs = Sight(host="b", versions={"Python": "3.12"}, mark="m")
-    >>> find_fault(mine, theirs, is_store_here=False)[0]
+    >>> mine = Machine(host="a", versions={"Python": "3.11"}, mark="m")
+    >>> theirs = Machine(host="b", versions={"Python": "3.12"}, mark="m")
+    >>> find_problem(mine, theirs, is_store_here=False)[0]
     'It has Python 3.12, and this process 3.11.'
     """
     if theirs["mark"] is None or theirs["mark"] != mine["mark"]:

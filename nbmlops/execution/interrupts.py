@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,23 +21,17 @@ GiveUp = Callable[[], str]
 
 
 class Interrupts:
-    """Counts signals instead of raising them, in the main thread.
-
-    Entering it gives a file that is readable when one came.
-    """
+    """Counts signals instead of raising them, in the main thread."""
 
     def __init__(self) -> None:
         self.count = 0
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> int:
-        self._readable, self._writable = os.pipe()
-        os.set_blocking(self._writable, False)
+    def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
                     self._before[number] = signal.signal(number, self._note)
-        return self._readable
 
     def __exit__(
         self,
@@ -48,13 +41,9 @@ class Interrupts:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        os.close(self._readable)
-        os.close(self._writable)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.count += 1 if number == signal.SIGINT else 2
-        with suppress(OSError):
-            os.write(self._writable, b"!")
 
 
 def run_interruptibly(

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from nbmlops.config import load_settings
 from nbmlops.errors import NotebookError
-from nbmlops.execution.clients.fork_support import warm_client, why_cold
+from nbmlops.execution.clients.fork_support import fork_client, why_no_fork
 from nbmlops.execution.interrupts import run_interruptibly
 from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.execution.notebooks.autosave import Autosave, journal_beside
@@ -134,7 +134,7 @@ def run_for_papermill(
         "timeout_s": None,
         "cell_timeout_s": options.get("execution_timeout") or options.get("timeout"),
         "on_failure": lambda: None,
-        "keeper": follower,
+        "observer": follower,
     }
     try:
         ending, interrupt = _run(
@@ -161,19 +161,19 @@ def _run(
     why = (
         "it was asked for"
         if cold
-        else why_cold(notebook, kernel_name, KernelEnvironment())
+        else why_no_fork(notebook, kernel_name, KernelEnvironment())
     )
     if not why:
         try:
-            client = warm_client(notebook, load_settings().warm, **common)
+            client = fork_client(notebook, load_settings().warm, **common)
             return run_interruptibly(client)
         except ForkUnavailable as reason:
             why = str(reason)
     _log.info("the notebook runs in a kernel: %s.", why)
-    from nbmlops.execution.clients.kernel import StepClient
+    from nbmlops.execution.clients.kernel import KernelClient
 
     specs = KernelEnvironment().kernel_specs()
-    cold_client = StepClient(notebook, kernel_name=kernel_name, specs=specs, **common)
+    cold_client = KernelClient(notebook, kernel_name=kernel_name, specs=specs, **common)
     return run_interruptibly(cold_client)
 
 

@@ -16,7 +16,7 @@ from nbmlops._masking import mask
 from nbmlops.entities import Run, RunStatus
 from nbmlops.errors import NbmlopsError
 from nbmlops.execution.cell_status import ExecutionObserver
-from nbmlops.execution.clients.fork_support import Client, warm_client, why_cold
+from nbmlops.execution.clients.fork_support import Client, fork_client, why_no_fork
 from nbmlops.execution.failure import FailureMessage
 from nbmlops.execution.interrupts import GiveUp, run_interruptibly
 from nbmlops.execution.kernel_environment import KernelEnvironment
@@ -133,23 +133,23 @@ class Execution:
                 "timeout_s": timeout_s,
                 "cell_timeout_s": cell_timeout_s,
                 "on_failure": self._note_open_children,
-                "keeper": keeper,
+                "observer": keeper,
             }
             specs = place.kernel_specs()
-            why = "it was asked for" if cold else why_cold(ready, kernel_name, place)
+            why = "it was asked for" if cold else why_no_fork(ready, kernel_name, place)
             if not why:
                 settings = self.run.store.settings.warm
                 try:
-                    client = warm_client(ready, settings, jobs=jobs, **common)
+                    client = fork_client(ready, settings, jobs=jobs, **common)
                     self._run(client, give_up)
                 except ForkUnavailable as reason:
                     why = str(reason)
             if why:
                 _log.info("%s runs in a kernel: %s.", self._source.name, why)
                 self.run.log_tags({"nbmlops.kernel_because": why[:500]})
-                from nbmlops.execution.clients.kernel import StepClient
+                from nbmlops.execution.clients.kernel import KernelClient
 
-                cold_client = StepClient(
+                cold_client = KernelClient(
                     ready, kernel_name=kernel_name, specs=specs, **common
                 )
                 self._run(cold_client, give_up)

@@ -14,16 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbmlops.engines.local import Process
+from nbmlops.engines.local import TICK_S, Process
 from nbmlops.entities import CellProgress
 from nbmlops.errors import NbmlopsError, NotebookError
 from nbmlops.execution.interrupts import terminable
 from nbmlops.execution.progress.writer import OnProgress
 from nbmlops.execution.result import StepResult
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
-from nbmlops.forkserver.waiting import readable
-
-_LOOK_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +47,7 @@ def run_in_subprocess(
 
             return run_notebook(path, on_progress=on_progress, cold=cold, **options)
         try:
-            process.give(NotebookTask(path=str(path), options=options))
+            process.submit(NotebookTask(path=str(path), options=options))
             answer = _wait(process, on_progress)
         finally:
             words = process.close()
@@ -77,8 +74,7 @@ def _wait(process: Process, on_progress: OnProgress) -> object:
     interrupt: KeyboardInterrupt | None = None
     while True:
         try:
-            process.look_at_clock()
-            if not readable([process], _LOOK_S):
+            if not process.wait(TICK_S):
                 continue
             found = process.answer()
             if not isinstance(found, CellProgress):

@@ -12,7 +12,7 @@ _LIMITS = tuple(
 )
 
 
-def surroundings(env: Mapping[str, str], folder: str) -> dict[str, Any]:
+def process_state(env: Mapping[str, str], folder: str) -> dict[str, Any]:
     """Return what a process would have that this one starts, as JSON takes it."""
     umask = os.umask(0o077)
     os.umask(umask)

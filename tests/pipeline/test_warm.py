@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from nbmlops.config import Warm
-from nbmlops.execution.clients.fork_support import why_cold
+from nbmlops.execution.clients.fork_support import why_no_fork
 from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.forkserver import fork_server
 from nbmlops.forkserver.registry import list_parents, make_room, stop_parents
@@ -509,16 +509,16 @@ def test_a_variable_that_imports_asked_for_must_be_the_same(tmp_path, monkeypatc
     ],
 )
 def test_what_needs_a_kernel_is_seen_beforehand(source, why):
-    assert why in why_cold(made(source), "python3", KernelEnvironment())
-    assert bool(why) == bool(why_cold(made(source), "python3", KernelEnvironment()))
+    assert why in why_no_fork(made(source), "python3", KernelEnvironment())
+    assert bool(why) == bool(why_no_fork(made(source), "python3", KernelEnvironment()))
 
 
 def test_another_language_or_kernel_is_no_fork(tmp_path):
     notebook = made("1")
     notebook.metadata["language_info"] = {"name": "R"}
-    assert why_cold(notebook, "python3", KernelEnvironment()) == "it is in R"
+    assert why_no_fork(notebook, "python3", KernelEnvironment()) == "it is in R"
     place = KernelEnvironment(env={"A": "1"})
-    assert why_cold(made("1"), "python3", place) == "it runs in another environment"
+    assert why_no_fork(made("1"), "python3", place) == "it runs in another environment"
 
 
 def test_a_widget_that_comes_unforeseen_keeps_its_state(tmp_path):

@@ -13,8 +13,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from nbmlops.config import Warm
-from nbmlops.execution.clients.fork_support import warm_client
-from nbmlops.execution.clients.kernel import StepClient
+from nbmlops.execution.clients.fork_support import fork_client
+from nbmlops.execution.clients.kernel import KernelClient
 from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.forkserver.registry import list_parents, stop_parents
 
@@ -54,13 +54,13 @@ def made(*sources, tags=()):
 def warm(notebook, folder, *, settings=None, **options):
     options = {"timeout_s": None, "on_failure": lambda: None, **options}
     env = {**os.environ, **options.pop("env", {})}
-    return warm_client(
+    return fork_client(
         notebook, settings or Warm(), folder=Path(folder), env=env, **options
     )
 
 
 def cold(notebook, folder):
-    return StepClient(
+    return KernelClient(
         notebook,
         kernel_name="python3",
         folder=folder,

@@ -8,7 +8,7 @@ import sys
 from typing import Any, Protocol
 
 from nbmlops.config import Warm
-from nbmlops.execution.clients.fork import WarmClient
+from nbmlops.execution.clients.fork import ForkClient
 from nbmlops.execution.clients.imports import imports, why_a_kernel
 from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.execution.notebooks.notebook import language
@@ -27,15 +27,15 @@ class Client(Protocol):
         """Interrupt it, from any thread."""
 
 
-def why_cold(notebook: Any, kernel_name: str, place: KernelEnvironment) -> str:  # noqa: ANN401
+def why_no_fork(notebook: Any, kernel_name: str, environment: KernelEnvironment) -> str:  # noqa: ANN401
     """Return why a notebook needs a kernel, or "" when a fork will do."""
     if sys.platform != "linux":
         return "processes are forked on Linux only"
-    if place.kernels is not None or place.env:
+    if environment.kernels is not None or environment.env:
         return "it runs in another environment"
     if language(notebook).lower() != "python":
         return f"it is in {language(notebook)}"
-    spec = place.kernel_specs().get_kernel_spec(kernel_name)
+    spec = environment.kernel_specs().get_kernel_spec(kernel_name)
     python, *arguments = spec.argv
     launch = [word for word in arguments if not word.startswith("-Xfrozen_modules")]
     found = shutil.which(python) if os.path.dirname(python) else sys.executable  # noqa: PTH120
@@ -45,10 +45,10 @@ def why_cold(notebook: Any, kernel_name: str, place: KernelEnvironment) -> str: 
     return why_a_kernel(notebook.cells)
 
 
-def warm_client(notebook: Any, settings: Warm, **options: Any) -> WarmClient:  # noqa: ANN401
+def fork_client(notebook: Any, settings: Warm, **options: Any) -> ForkClient:  # noqa: ANN401
     """Return what runs a notebook in a fork."""
     modules = settings.preload or imports(notebook.cells)
-    return WarmClient(
+    return ForkClient(
         notebook,
         modules=modules,
         chosen=bool(settings.preload),

@@ -26,6 +26,7 @@ from nbmlops.execution.outcome import (
     ExecutionOutcome,
     ExecutionStopped,
     How,
+    TimeLimit,
     first_line,
     is_to_run,
     last_words,
@@ -39,7 +40,7 @@ _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
 
-class StepClient(PapermillNotebookClient):  # type: ignore[misc]
+class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
     """Runs a notebook once, in a kernel of its own that is gone when `run` returns."""
 
     def __init__(
@@ -53,27 +54,23 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         cell_timeout_s: float | None = None,
         specs: KernelSpecManager,
         on_failure: Callable[[], None],
-        keeper: ExecutionObserver | None = None,
+        observer: ExecutionObserver | None = None,
     ) -> None:
         super().__init__(
-            CellStatus(notebook, keeper),
+            CellStatus(notebook, observer),
             kernel_name=kernel_name,
-            timeout=cell_timeout_s,
             iopub_timeout=_OUTPUT_S,
             startup_timeout=_START_S,
             resources={"metadata": {"path": str(folder)}},
             log=_log,
             on_cell_executed=_refuse_exit,
         )
-        self._has_cell_limit = cell_timeout_s is not None
         self._env = dict(env)
         self._specs = specs
-        self._timeout_s = timeout_s
+        self._limit = TimeLimit(timeout_s, cell_timeout_s)
         self._on_failure = on_failure
-        self._deadline: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_stopped = False
-        self._has_given = False
+        self._has_begun = False
         self._stopped = asyncio.Event()
         self._is_answering = True
         self._group: int | None = None
@@ -84,17 +81,16 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
 
     def stop(self) -> None:
         """Interrupt the notebook, from any thread."""
-        self._is_stopped = True
+        self._limit.is_stopped = True
         with suppress(RuntimeError):  # the loop has closed: it has ended already
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._stopped.set)
 
     async def _run(self) -> ExecutionOutcome:
         self._loop = asyncio.get_running_loop()
-        if self._is_stopped:
+        if self._limit.is_stopped:
             self._stopped.set()
-        if self._timeout_s is not None:
-            self._deadline = self._loop.time() + self._timeout_s
+        self._limit.start()
         index: int | None = None
         self.nb_man.notebook_start()
         with tempfile.TemporaryFile() as words:
@@ -105,20 +101,19 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
                 for index, cell in enumerate(self.nb.cells):
                     await self._run_cell(index, cell)
                 self.set_widgets_metadata()
-                ending = ExecutionOutcome(how="finished")
+                outcome = ExecutionOutcome(how="finished")
             except (
                 ExecutionStopped,
                 CellExecutionError,
-                TimeoutError,
                 RuntimeError,
                 OSError,
             ) as e:
-                ending = self._ending(e, index if self._has_given else None, words)
+                outcome = self._outcome(e, index if self._has_begun else None, words)
                 self._on_failure()
             finally:
                 await self._end_kernel()
                 self.nb_man.notebook_complete()
-        return ending
+        return outcome
 
     async def _start(self, words: int) -> None:
         """Start the kernel; what it says beside its messages goes to a file."""
@@ -136,11 +131,11 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         if not is_to_run(cell):
             self.nb_man.cell_passed(cell, index)
             return
-        self._check_time()
+        self._limit.start_cell()
         self.nb_man.cell_start(cell, index)
         try:
-            self._check_time()  # whoever was told that it begins may have taken some
-            self._has_given = True
+            self._limit.check()  # an observer may have taken some
+            self._has_begun = True
             await self._within(self.async_execute_cell(cell, index), interrupt=True)
         except BaseException:
             self.nb_man.cell_exception(cell, index)
@@ -154,17 +149,6 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
             msg["content"]["data"] = storable(msg["content"]["data"])
         return super().process_message(msg, cell, cell_index)
 
-    def _check_time(self) -> float | None:
-        """Return the seconds left, or cut the notebook off."""
-        if self._is_stopped:
-            raise ExecutionStopped("interrupted")
-        if self._deadline is None:
-            return None
-        left = self._deadline - asyncio.get_running_loop().time()
-        if left <= 0:
-            raise ExecutionStopped("timed out")
-        return left
-
     async def _within(
         self, work: Coroutine[Any, Any, object], *, interrupt: bool = False
     ) -> None:
@@ -174,7 +158,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
         try:
             await asyncio.wait(
                 {task, stopped},
-                timeout=self._check_time(),
+                timeout=self._limit.check(),
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if task.done():
@@ -202,7 +186,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._group, signal.SIGKILL)
 
-    def _ending(
+    def _outcome(
         self,
         error: Exception,
         index: int | None,
@@ -219,8 +203,6 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]
                 reason = f"{error.ename}: {error.evalue}"
             case DeadKernelError() if index is not None:
                 how = "died"
-            case TimeoutError() if self._has_cell_limit:
-                how = "timed out"
             case RuntimeError() | OSError() if index is None:
                 how = "not started"
         if how in ("died", "not started"):

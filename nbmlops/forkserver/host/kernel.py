@@ -15,15 +15,15 @@ from ipykernel.displayhook import ZMQDisplayHook
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
-from .messages import OutStream, Wire, WireSession
+from .messages import MessagePipe, OutStream, PipeSession
 
-WIRE = Wire()
+PIPE = MessagePipe()
 NO_HISTORY = "--HistoryManager.hist_file=:memory:"
 """An argument that notebook clients give every kernel."""
 
 
 class Kernel(IPythonKernel):
-    """Runs cells; what it would send over sockets goes down the wire."""
+    """Runs cells; what it would send over sockets goes through a pipe."""
 
     def _abort_queues(self, subshell_id: str | None = None) -> None:
         """Abort nothing: cells are given one by one."""
@@ -41,8 +41,8 @@ class App(IPKernelApp):
         super(IPKernelApp, self).initialize(argv)  # type: ignore[no-untyped-call]
         self.init_pdb()  # type: ignore[no-untyped-call]
         self.configure_tornado_logger()  # type: ignore[no-untyped-call]
-        self.session = WireSession(parent=self)
-        self.session.wire = WIRE
+        self.session = PipeSession(parent=self)
+        self.session.pipe = PIPE
         self.init_io()
         self.init_kernel()
         self.init_shell()  # type: ignore[no-untyped-call]
@@ -57,8 +57,8 @@ class App(IPKernelApp):
 
     def init_io(self) -> None:
         """Have what Python writes become messages."""
-        sys.stdout = OutStream(WIRE, "stdout", 1)
-        sys.stderr = OutStream(WIRE, "stderr", 2)
+        sys.stdout = OutStream(PIPE, "stdout", 1)
+        sys.stderr = OutStream(PIPE, "stderr", 2)
         hook: Any = ZMQDisplayHook
         self.displayhook = sys.displayhook = hook(self.session, None)
 

@@ -20,7 +20,7 @@ _FULL = 4096
 _PATIENCE_S = 10.0
 
 
-class Wire:
+class MessagePipe:
     """The end of the run's pipe; in the parent there is none, and nothing is said.
 
     A thread writes, as in a kernel: a signal handler that raises does so in the main
@@ -39,15 +39,15 @@ class Wire:
     def _renew(self) -> None:
         """Begin anew in a fork."""
         self.lock, self.is_sending = threading.RLock(), False
-        self._settling: set[int] = set()
+        self._flushing: set[int] = set()
 
-    def open(self, path: str) -> None:
-        """Write to the pipe at ``path``, as this process."""
-        self.fd = os.open(path, os.O_WRONLY)
+    def open(self, fd: int) -> None:
+        """Write to a pipe, as this process."""
+        self.fd = fd
         self.pid = os.getpid()
         self._waiting = SimpleQueue()
         self._writer = threading.Thread(
-            target=self._write, name="nbmlops-wire", daemon=True
+            target=self._write, name="nbmlops-messages", daemon=True
         )
         self._writer.start()
 
@@ -64,18 +64,18 @@ class Wire:
         """
         self._waiting.put(what)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait until what was sent is written: what comes next may end the process."""
         me = threading.get_ident()
-        if me in self._settling:  # a signal's handler, while this thread waits
+        if me in self._flushing:  # a signal's handler, while this thread waits
             return
-        self._settling.add(me)
+        self._flushing.add(me)
         try:
             is_written = threading.Event()
             self._waiting.put(is_written)
             is_written.wait(_PATIENCE_S)
         finally:
-            self._settling.discard(me)
+            self._flushing.discard(me)
 
     def close(self) -> None:
         """Write what was sent, and no more."""
@@ -84,7 +84,7 @@ class Wire:
             self._writer.join()
 
     def _write(self) -> None:
-        self._settling.add(threading.get_ident())  # which can wait for nobody
+        self._flushing.add(threading.get_ident())  # which can wait for nobody
         holding: deque[tuple[float, OutStream]] = deque()
         while True:
             left_s = holding[0][0] - time.monotonic() if holding else None
@@ -117,10 +117,10 @@ def encoded(document: dict[str, Any]) -> bytes:
     return json.dumps(document, default=str).encode() + b"\n"
 
 
-class WireSession(Session):
-    """A kernel's session whose messages go down the wire."""
+class PipeSession(Session):
+    """A kernel's session whose messages go through a pipe."""
 
-    wire: Wire
+    pipe: MessagePipe
 
     def send(
         self,
@@ -144,7 +144,7 @@ class WireSession(Session):
         }
         if buffers:
             document["buffers"] = [base64.b64encode(b).decode() for b in buffers]
-        self.wire.send(document)
+        self.pipe.send(document)
         return message
 
 
@@ -155,9 +155,9 @@ class OutStream(io.TextIOBase):
     its own, and so does what a process says that a cell forked.
     """
 
-    def __init__(self, wire: Wire, name: str, fd: int) -> None:
+    def __init__(self, pipe: MessagePipe, name: str, fd: int) -> None:
         super().__init__()
-        self._wire = wire
+        self._pipe = pipe
         self._fd = fd
         self._sent_at = 0.0
         self.name = name
@@ -196,35 +196,35 @@ class OutStream(io.TextIOBase):
 
     def _send_or_hold(self) -> None:
         is_late = time.monotonic() - self._sent_at > _HELD_S
-        if is_late or len(self._text) > _FULL or os.getpid() != self._wire.pid:
+        if is_late or len(self._text) > _FULL or os.getpid() != self._pipe.pid:
             self._send()
         else:
             self._hold()
 
     def _hold(self) -> None:
         """Have what is said last before a long silence be seen, too."""
-        if not self._is_held and os.getpid() == self._wire.pid:
+        if not self._is_held and os.getpid() == self._pipe.pid:
             self._is_held = True  # a process that a cell forked has nobody to do so
-            self._wire.put(self)
+            self._pipe.put(self)
 
     def send_held(self) -> None:
-        """Send what is held back, in the wire's thread."""
+        """Send what is held back, in the pipe's thread."""
         self._is_held = False  # what is written from now on is held anew
         self._send()
 
     def flush(self) -> None:
         """Send what is held back, and wait until it is on its way."""
-        if self._send() and os.getpid() == self._wire.pid:
-            self._wire.settle()
+        if self._send() and os.getpid() == self._pipe.pid:
+            self._pipe.flush()
 
     def _send(self) -> bool:
         """Send what is held back; return whether there was any."""
         has_sent = False
-        with self._wire.lock:
-            if self._wire.is_sending:  # further up in this thread
+        with self._pipe.lock:
+            if self._pipe.is_sending:  # further up in this thread
                 self._hold()
                 return False
-            self._wire.is_sending = True
+            self._pipe.is_sending = True
             try:
                 for _ in range(2):  # again for what a handler printed meanwhile
                     if n := len(self._text):
@@ -232,18 +232,18 @@ class OutStream(io.TextIOBase):
                         self._send_first(n)
                 self._sent_at = time.monotonic()
             finally:
-                self._wire.is_sending = False
+                self._pipe.is_sending = False
         return has_sent
 
     def _send_first(self, n: int) -> None:
         text = "".join(self._text[:n])
-        is_ours = os.getpid() == self._wire.pid
+        is_ours = os.getpid() == self._pipe.pid
         if is_ours:
             content = {"name": self.name, "text": _readable(text)}
             data = encoded({"type": "stream", "content": content})
         try:
             if is_ours and text:
-                self._wire.put(data)
+                self._pipe.put(data)
             elif text:
                 os.write(self._fd, _bytes_of(text))
         finally:  # an interrupt comes before or after it

@@ -48,7 +48,7 @@ class Unfit(Exception):  # noqa: N818 - the module's, not the program's
     """A module was imported that the parent should not have."""
 
 
-class Imports:
+class Preload:
     """The modules that the parent imports for its runs."""
 
     def __init__(self, folder: Path) -> None:
@@ -64,7 +64,7 @@ class Imports:
         self._n_noted = 0
         self._packages = _package_folders()
         self._installed = self._packages + _library_folders()
-        self._asked: set[str] = set()
+        self._read: set[str] = set()
         self._environ = dict(os.environ)
 
     def load(self, modules: list[str], *, installed_only: bool = True) -> None:
@@ -80,7 +80,7 @@ class Imports:
 
     def _import(self, name: str) -> None:
         said = os.fstat(1).st_size
-        with self.asking():
+        with self.noting_variables():
             try:
                 importlib.import_module(name)
             except BaseException:  # noqa: BLE001 - the cell that imports it will say so
@@ -98,15 +98,15 @@ class Imports:
             raise Unfit(f"{name} is left to the runs: {why}")
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Note the variables that are asked for by name; a copy asks for none."""
+    def noting_variables(self) -> Iterator[None]:
+        """Note the variables that are read by name; a copy of all reads none."""
         kind = os._Environ
         read, walk = kind.__getitem__, kind.__iter__
         copied: list[str] = []
 
         def getitem(environ: Any, name: Any) -> Any:  # noqa: ANN401
             if [name] != copied and isinstance(name, str):
-                self._asked.add(name)
+                self._read.add(name)
             return read(environ, name)
 
         def iterate(environ: Any) -> Iterator[Any]:  # noqa: ANN401
@@ -121,12 +121,12 @@ class Imports:
         finally:
             kind.__getitem__, kind.__iter__ = read, walk  # type: ignore[method-assign]
 
-    def asked_otherwise(self, environ: Mapping[str, str]) -> str | None:
-        """Return a variable that imports asked for and that has another value now."""
+    def read_otherwise(self, environ: Mapping[str, str]) -> str | None:
+        """Return a variable that imports have read and that has another value now."""
         return next(
             (
                 name
-                for name in sorted(self._asked)
+                for name in sorted(self._read)
                 if not name.startswith(_ANY)
                 and environ.get(name)
                 not in (self._environ.get(name), self.added.get(name))

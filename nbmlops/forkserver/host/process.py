@@ -1,9 +1,10 @@
-"""A fork becomes a process of its own, and ends as an interpreter does."""
+"""How a fork becomes a process of its own, and ends as an interpreter does."""
 
 from __future__ import annotations
 
 import atexit
 import ctypes
+import json
 import os
 import resource
 import signal
@@ -11,34 +12,70 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
+
+from .preload import Preload
 
 LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
 
 
-def begin() -> None:
-    """Leave the parent's session and signals, and end when it does."""
+def connect(
+    folder: Path, preload: Preload, redirected: Mapping[str, int]
+) -> dict[str, int]:
+    """Leave the parent's session, open the pipes and take on the caller's state."""
     os.setsid()
     LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for number in _HANDLED:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    fds = {}
+    for name in {**redirected, "go": 0, "out": 0, "words": 0}:
+        flags = os.O_RDONLY if name == "go" else os.O_WRONLY | os.O_APPEND
+        fds[name] = os.open(folder / name, flags)
+        if name in redirected:
+            os.dup2(fds[name], redirected[name])
+            os.close(fds[name])
+            fds[name] = redirected[name]
+    state = _read_line(fds["go"])
+    other = preload.read_otherwise(state["env"])
+    if other:
+        say(fds["out"], {"type": "refused", "why": f"{other} was another at imports"})
+        raise SystemExit(0)
+    _take_on(state, preload.added)
+    return fds
 
 
-def settle(given: dict[str, Any], set_by_imports: dict[str, str]) -> None:
+def say(fd: int, document: dict[str, object]) -> None:
+    """Write a document as a line."""
+    os.write(fd, json.dumps(document).encode() + b"\n")
+
+
+def _read_line(fd: int) -> dict[str, Any]:
+    """Return the document that a pipe begins with; nothing follows it yet."""
+    data = b""
+    while not data.endswith(b"\n"):
+        piece = os.read(fd, 1 << 16)
+        if not piece:
+            raise SystemExit(1)  # who asked for it has gone
+        data += piece
+    return dict(json.loads(data))
+
+
+def _take_on(state: dict[str, Any], set_by_imports: dict[str, str]) -> None:
     """Take on what the client's own process would have, and what no two share."""
     os.environ.clear()
-    os.environ.update(set_by_imports | given["env"])
+    os.environ.update(set_by_imports | state["env"])
     time.tzset()
-    os.umask(given["umask"])
-    os.sched_setaffinity(0, given["cpus"])
-    os.setpriority(os.PRIO_PROCESS, 0, given["nice"])
-    for kind, limits in given["limits"]:
+    os.umask(state["umask"])
+    os.sched_setaffinity(0, state["cpus"])
+    os.setpriority(os.PRIO_PROCESS, 0, state["nice"])
+    for kind, limits in state["limits"]:
         resource.setrlimit(kind, tuple(limits))
-    os.chdir(given["folder"])
+    os.chdir(state["folder"])
     tempfile.tempdir = None
     for path, finder in tuple(sys.path_importer_cache.items()):
         if finder is None:  # a folder that was not there may be there now
@@ -47,8 +84,16 @@ def settle(given: dict[str, Any], set_by_imports: dict[str, str]) -> None:
         sys.modules["numpy.random"].seed()
 
 
-def leave(code: int, last: Callable[[], object] | None = None) -> None:
-    """End as an interpreter does, less taking its modules apart."""
+def run(body: Callable[[], None], last: Callable[[], object] = lambda: None) -> None:
+    """Run the body of a fork, and end as an interpreter does; never returns."""
+    code = 1
+    try:
+        body()
+        code = 0
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 1
+    except BaseException:  # noqa: BLE001 - nothing is to see the parent's frames
+        sys.excepthook(*sys.exc_info())
     steps: tuple[Callable[[], object], ...] = (
         threading._shutdown,  # type: ignore[attr-defined]
         atexit._run_exitfuncs,
@@ -61,6 +106,5 @@ def leave(code: int, last: Callable[[], object] | None = None) -> None:
         except BaseException:  # noqa: BLE001 - the last frame
             sys.excepthook(*sys.exc_info())
     LIBC.fflush(None)
-    if last is not None:
-        last()
+    last()
     os._exit(code)

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .preload import Imports, Unfit
-from .roles import Role, Runs, Workers
-from .threads import Width, n_threads
+from .fork_kinds import ForkKind, NotebookForks, WorkerForks
+from .preload import Preload, Unfit
+from .threads import ThreadLimits, n_threads
 
 
 @dataclass(slots=True)
-class _Run:
+class _Fork:
     """A fork that has not ended."""
 
     folder: Path
@@ -33,7 +33,7 @@ class _Run:
     until: float = math.inf
 
 
-class _Retired(Exception):  # noqa: N818 - not an error
+class _Stopped(Exception):  # noqa: N818 - not an error
     """Another parent is to take over."""
 
 
@@ -44,11 +44,11 @@ class Server:
         self._folder = folder
         self._about: dict[str, Any] = json.loads((folder / "wanted.json").read_text())
         self._idle_s = float(self._about["idle_s"])
-        self._runs: dict[int, _Run] = {}
+        self._runs: dict[int, _Fork] = {}
         self._n_runs = 0
         self._rest = b""
         self._lock: int | None = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        self._width = Width()
+        self._threads = ThreadLimits()
         self._is_open = True
         self._pid = os.getpid()
 
@@ -68,15 +68,17 @@ class Server:
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        self._imports = Imports(self._folder)
+        self._preload = Preload(self._folder)
         module = self._about.get("module")
-        self._role: Role = (
-            Workers(self._imports, module) if module else Runs(self._imports)
+        self._kind: ForkKind = (
+            WorkerForks(self._preload, module)
+            if module
+            else NotebookForks(self._preload)
         )
-        self._role.prepare()
-        self._imports.note_files()
-        _settle_memory()
-        self._tell("ready")
+        self._kind.prepare()
+        self._preload.note_files()
+        _freeze_memory()
+        self._write_about("ready")
         self._serve()
 
     def _is_only(self) -> bool:
@@ -96,7 +98,7 @@ class Server:
             _kill(run, signal.SIGKILL)
         os._exit(0)
 
-    def _tell(self, state: str) -> None:
+    def _write_about(self, state: str) -> None:
         """Write what `nbmlops warm status` reads; what a successor writes stays."""
         if self._lock is None:
             return
@@ -108,7 +110,7 @@ class Server:
             "n_runs": self._n_runs,
             "n_running": len(self._runs),
             "modules": sorted(
-                {name.partition(".")[0] for name in self._imports.loaded}
+                {name.partition(".")[0] for name in self._preload.loaded}
             ),
         }
         draft = self._folder / "about.tmp"
@@ -123,14 +125,14 @@ class Server:
         while self._is_open or self._runs:
             left = self._idle_s - (time.monotonic() - busy_at)
             if not self._runs and left <= 0:
-                self._retire("idle")
+                self._stop_accepting("idle")
             ready = dict(poll.poll(1000 * (1 if self._runs else max(left, 0))))
             if self._woken in ready:
                 os.read(self._woken, 4096)
             if self._control in ready:
                 self._read_requests(poll)
             for run in tuple(self._runs.values()):
-                if run.life in ready and not self._heed(run):
+                if run.life in ready and not self._obey(run):
                     poll.unregister(run.life)  # which would wake it all the time
                 if time.monotonic() >= run.until:
                     _kill(run, signal.SIGKILL)
@@ -149,20 +151,20 @@ class Server:
         for line in lines:
             word, _, name = line.decode().partition(" ")
             if word == "stop":
-                self._retire("stopped")
+                self._stop_accepting("stopped")
             elif word == "run" and name.isalnum():
                 run = self._begin(self._folder / "runs" / name)
                 if run is not None:
                     poll.register(run.life, select.POLLIN)
 
-    def _begin(self, folder: Path) -> _Run | None:
+    def _begin(self, folder: Path) -> _Fork | None:
         """Fork a run, or answer why not."""
         with ExitStack() as opened:
             life, end = (
                 os.open(folder / name, mode | os.O_NONBLOCK)
                 for name, mode in (("life", os.O_RDONLY), ("end", os.O_WRONLY))
             )
-            run = _Run(folder, life, end)
+            run = _Fork(folder, life, end)
             opened.callback(os.close, run.life)
             opened.callback(os.close, run.end)
             try:
@@ -171,8 +173,8 @@ class Server:
                         shutil.rmtree(folder, ignore_errors=True)
                         return None
                 why = self._prepare(json.loads((folder / "wanted.json").read_text()))
-            except (Unfit, _Retired) as reason:
-                self._retire(str(reason))
+            except (Unfit, _Stopped) as reason:
+                self._stop_accepting(str(reason))
                 _say(run, {"type": "again", "why": str(reason)})
                 return None
             if why:
@@ -182,27 +184,27 @@ class Server:
         return self._fork(run)
 
     def _prepare(self, wanted: dict[str, Any]) -> str:
-        """Import what a run wants; return why it is not to be forked, or ""."""
+        """Import what a run wants; return why it cannot be forked, or ""."""
         if not self._is_open:
-            raise _Retired("retired")
-        edited = self._imports.edited()
+            raise _Stopped("it takes no more")
+        edited = self._preload.edited()
         if edited:
-            raise _Retired(f"{edited} has changed")
-        n_before = len(self._imports.loaded)
-        self._role.load(wanted["modules"], installed_only=not wanted["chosen"])
-        self._imports.note_files()
-        why = self._role.why_not(wanted)
+            raise _Stopped(f"{edited} has changed")
+        n_before = len(self._preload.loaded)
+        self._kind.load(wanted["modules"], installed_only=not wanted["chosen"])
+        self._preload.note_files()
+        why = self._kind.why_not(wanted)
         if why:
             return why
-        if not self._width.set(blas=wanted["blas"], openmp=wanted["openmp"]):
+        if not self._threads.set(blas=wanted["blas"], openmp=wanted["openmp"]):
             return "its BLAS keeps threads"
         if n_threads() != 1:
-            raise _Retired("it has more than one thread")
-        if len(self._imports.loaded) != n_before:
-            _settle_memory()
+            raise _Stopped("it has more than one thread")
+        if len(self._preload.loaded) != n_before:
+            _freeze_memory()
         return ""
 
-    def _fork(self, run: _Run) -> _Run:
+    def _fork(self, run: _Fork) -> _Fork:
         run.pid = os.fork()
         if run.pid == 0:
             signal.set_wakeup_fd(-1)
@@ -212,14 +214,14 @@ class Server:
             for fd in (self._control, self._woken, self._waker, self._lock):
                 if fd is not None:
                     os.close(fd)
-            self._role.be(run.folder)
+            self._kind.run(run.folder)
         self._runs[run.pid] = run
         self._n_runs += 1
         _say(run, {"type": "accepted", "pid": run.pid})
-        self._tell("ready")
+        self._write_about("ready")
         return run
 
-    def _heed(self, run: _Run) -> bool:
+    def _obey(self, run: _Fork) -> bool:
         """Send a run the signal that its client asks for; False when that is gone."""
         with suppress(BlockingIOError):
             asked = os.read(run.life, 64)
@@ -234,11 +236,11 @@ class Server:
                 os.kill(run.pid, signal.SIGTERM)
         return True
 
-    def _orphan(self, run: _Run) -> None:
+    def _orphan(self, run: _Fork) -> None:
         """Have a run end whose client has gone, and kill it when it does not."""
         shutil.rmtree(run.folder, ignore_errors=True)
-        run.until = time.monotonic() + self._role.grace_s
-        if self._role.grace_s:
+        run.until = time.monotonic() + self._kind.grace_s
+        if self._kind.grace_s:
             os.kill(run.pid, signal.SIGTERM)
 
     def _reap(self, poll: select.poll) -> None:
@@ -255,30 +257,30 @@ class Server:
             os.close(run.life)
             os.close(run.end)
             del self._runs[run.pid]
-            self._tell("ready")
+            self._write_about("ready")
 
-    def _retire(self, why: str) -> None:
+    def _stop_accepting(self, why: str) -> None:
         """Take no more requests; those that run are seen to their end."""
         if not self._is_open:
             return
         self._is_open = False
-        self._tell("leaving")
-        os.write(2, f"{time.time():.0f} retired: {why}\n".encode())
+        self._write_about("leaving")
+        os.write(2, f"{time.time():.0f} stopped: {why}\n".encode())
         (self._folder / "control").unlink(missing_ok=True)
 
 
-def _settle_memory() -> None:
+def _freeze_memory() -> None:
     """Have the collections of forks pass over what is here by now, and not copy it."""
     gc.collect()
     gc.freeze()
 
 
-def _say(run: _Run, document: dict[str, object]) -> None:
+def _say(run: _Fork, document: dict[str, object]) -> None:
     with suppress(OSError):  # the client has gone
         os.write(run.end, json.dumps(document).encode() + b"\n")
 
 
-def _kill(run: _Run, number: int) -> None:
+def _kill(run: _Fork, number: int) -> None:
     with suppress(ProcessLookupError):
         try:
             os.killpg(run.pid, number)

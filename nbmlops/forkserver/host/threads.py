@@ -12,7 +12,7 @@ def n_threads() -> int:
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208
 
 
-class Width:
+class ThreadLimits:
     """The width that forks inherit, set where no thread is left to have it.
 
     The libraries are loaded with one thread. When their width is set they start their
@@ -31,7 +31,7 @@ class Width:
         if "numpy" not in sys.modules:
             return True
         if self._controller is None or len(sys.modules) != self._n_modules:
-            self._look()
+            self._find_libraries()
         wanted = {"blas": blas, "openmp": openmp or self._default.get("openmp", 0)}
         wanted = {api: width for api, width in wanted.items() if api in self._default}
         if wanted != self._set:
@@ -43,7 +43,7 @@ class Width:
             os.waitpid(pid, 0)
         return n_threads() == 1
 
-    def _look(self) -> None:
+    def _find_libraries(self) -> None:
         """Find the libraries that are loaded; they are new since the last time."""
         from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 

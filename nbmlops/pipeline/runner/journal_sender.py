@@ -15,7 +15,6 @@ from nbmlops.config import Settings
 from nbmlops.engines.local import Process
 from nbmlops.errors import NbmlopsError
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
-from nbmlops.forkserver.waiting import readable
 from nbmlops.pipeline.runner.messages import WORKER
 from nbmlops.store import Store, connect
 from nbmlops.tracking.run.deferred import DeferredRun
@@ -51,13 +50,13 @@ class JournalSender:
         process = self._process or self._begin()
         if process is None:
             return False
-        process.give(SendTask(settings=self._store.settings, key=run.key))
+        process.submit(SendTask(settings=self._store.settings, key=run.key))
         limit_s = _PATIENCE_S if self._store.is_served else _PATIENCE_WITH_TABLES_S
-        answer = None
-        if readable([process], limit_s):
-            answer = process.answer()
+        answer = process.answer() if process.wait(limit_s) else None
         if not answer:  # it was killed, or the store keeps silent, or refuses
-            self.close()
+            self._process, self._is_given_up = None, True
+            process.kill()
+            process.close()
             return False
         run.set_run_id(str(answer))
         return True
@@ -72,8 +71,6 @@ class JournalSender:
         """Let that process end; there is no other."""
         self._is_given_up = True
         if self._process is not None:
-            if self._process.task is not None:
-                self._process.kill()
             self._process.close()
             self._process = None
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 from nbmlops._masking import mask_tree
 from nbmlops.config import Settings
-from nbmlops.engines.local import OF_RUN, sweep
+from nbmlops.engines.local import OF_RUN, kill_orphans
 from nbmlops.entities import PipelineReport, PipelineSpec, StepReport, to_json
 from nbmlops.errors import NbmlopsError, StoreError
 from nbmlops.execution.file_hashes import read_record, write_record
@@ -247,7 +247,7 @@ def _clear_up(home: Path) -> bool:
         ):
             dead.append(path)
     if dead:
-        sweep(OF_RUN, [path.name for path in dead], grace_s=_GRACE_S)
+        kill_orphans(OF_RUN, [path.name for path in dead], grace_s=_GRACE_S)
         for path in dead:
             shutil.rmtree(_scratch(home, path.name), ignore_errors=True)
             path.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import Timeout
 
-from nbmlops.engines import Engine
+from nbmlops.engines import Engine, WorkerExited
 from nbmlops.entities import PipelineReport, RunStatus, Step, StepReport
 from nbmlops.errors import ConflictError, NbmlopsError, UsageError
 from nbmlops.execution.progress import reader
@@ -24,7 +24,7 @@ from nbmlops.pipeline.runner.retries import Retries
 from nbmlops.pipeline.runner.run_recorder import RunRecorder
 from nbmlops.pipeline.runner.step_run_source import StepRunSource
 from nbmlops.pipeline.runner.step_runs import StepRun, choose, units_of
-from nbmlops.pipeline.runner.worker_pool import WorkerExited, WorkerPool
+from nbmlops.pipeline.runner.worker_pool import WorkerPool
 from nbmlops.tracking.run.status import status_of
 
 _GRACE_S = 30.0  # in which a step whose time is up ends by itself
@@ -217,7 +217,7 @@ class Runner:
             return
         self._ready.extend(self._retries.take_due())
         while self._ready and self._crew.n_busy < self._n_jobs:
-            self._crew.expect()  # while the run above is made
+            self._crew.prestart()  # while the run above is made
             self._recording.open()
             decision = self._ready.popleft()
             name = decision.unit.name
@@ -227,7 +227,7 @@ class Runner:
             self._live.start(name, decision.why, last.get("duration_s"))
             timeout_s = decision.unit.step.timeout_s
             limit_s = timeout_s and timeout_s + _GRACE_S
-            self._crew.give(decision, self._task(decision), limit_s=limit_s)
+            self._crew.submit(decision, self._task(decision), limit_s=limit_s)
 
     def _task(self, decision: Decision) -> Task:
         unit, planner = decision.unit, self._planner
@@ -249,7 +249,7 @@ class Runner:
             context=self._recording.context(unit.name, f"miss: {decision.why}"),
             jobs=min(
                 self._n_jobs,
-                self._engine.n_beside,
+                self._engine.jobs_per_machine,
                 self._crew.n_busy + len(self._ready) + 1,
             ),
             source=planner.done.get(source) if source else None,
@@ -265,7 +265,7 @@ class Runner:
                 self._note(unit, ended(unit, "stopped", "interrupted"))
                 return
             failure: Failure = "timeout" if answer.was_late else "died"
-            problem = f"The process of {unit.name} ended: {answer.words}."
+            problem = f"The process of {unit.name} ended: {answer}."
             if answer.was_late:
                 problem = f"{unit.name} did not end within its time limit."
             report = ended(unit, "failed", problem)

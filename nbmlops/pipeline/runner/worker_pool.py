@@ -1,35 +1,26 @@
-"""The workers of a run: given tasks, waited for together, stopped in time."""
+"""The tasks of a run: submitted to an engine, waited for together, stopped in time."""
 
 from __future__ import annotations
 
-import os
-import selectors
+import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Generic, TypeVar
 
-from nbmlops.engines import Engine, Worker
+from nbmlops.engines import Engine, WorkerExited
 from nbmlops.execution.interrupts import Interrupts
 
 _TICK_S = 0.5
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerExited:
-    """A worker ended in place of an answer."""
-
-    words: str
-    was_late: bool
-
-
-class WorkerPool(Generic[Item]):
-    """Workers that are started as they are needed, and hear of interrupts.
+class WorkerPool(AbstractContextManager["WorkerPool[Item]"], Generic[Item]):
+    """Tasks that an engine's workers do for items.
 
     While it is entered, in the main thread, an interrupt is counted and not raised, and
-    the second one stops the workers. When it is left, all of them have ended.
+    the second one stops the workers. When it is left, all of them have stopped.
     """
 
     def __init__(
@@ -37,16 +28,11 @@ class WorkerPool(Generic[Item]):
     ) -> None:
         self.has_lost = False
         self._engine, self._module, self._environment = engine, module, environment
-        self._workers: list[Worker] = []
-        self._doing: dict[str, Item] = {}
+        self._items: dict[Future[object], Item] = {}
         self._interrupts = Interrupts()
-        self._closing = ExitStack()
 
     def __enter__(self) -> WorkerPool[Item]:
-        wake = self._closing.enter_context(self._interrupts)
-        self._selector = self._closing.enter_context(selectors.DefaultSelector())
-        self._selector.register(wake, selectors.EVENT_READ)
-        self._closing.callback(self._leave)
+        self._interrupts.__enter__()
         return self
 
     def __exit__(
@@ -55,65 +41,47 @@ class WorkerPool(Generic[Item]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._closing.close()
+        try:
+            self._engine.close()
+        finally:
+            self._interrupts.__exit__(kind, error, trace)
 
     @property
     def n_busy(self) -> int:
         """How many tasks are being done."""
-        return len(self._doing)
+        return len(self._items)
 
     @property
     def n_interrupts(self) -> int:
         """How often somebody wanted it to end."""
         return self._interrupts.count
 
-    def expect(self) -> None:
-        """Have the engine begin what the first worker would wait for."""
-        if not self._workers:
-            self._engine.expect(self._module, self._environment())
+    def prestart(self) -> None:
+        """Have the engine begin what the first task would wait for."""
+        if not self._items:
+            self._engine.prestart(self._module, self._environment())
 
-    def give(self, item: Item, task: object, *, limit_s: float | None = None) -> None:
+    def submit(self, item: Item, task: object, *, limit_s: float | None = None) -> None:
         """Have a task done."""
-        idle = next((w for w in self._workers if w.task is None), None)
-        if idle is None:
-            idle = self._engine.start(self._module, self._environment())
-            self._workers.append(idle)
-            self._selector.register(idle, selectors.EVENT_READ, idle)
-        self._doing[idle.token] = item
-        idle.give(task, limit_s=limit_s)
+        env = self._environment()
+        future = self._engine.submit(self._module, env, task, limit_s=limit_s)
+        self._items[future] = item
 
     def wait(
         self, pause_s: float = _TICK_S
     ) -> list[tuple[Item, object | WorkerExited]]:
-        """Return what was answered, as soon as there is something, or an interrupt."""
-        found: list[tuple[Item, object | WorkerExited]] = []
-        for key, _ in self._selector.select(min(pause_s, _TICK_S)):
-            if key.data is None:
-                os.read(key.fd, 100)
-            else:
-                found += self._take_answer(key.data)
-        for worker in self._workers:
-            if self.n_interrupts > 1 and worker.task is not None:
-                worker.stop()
-            worker.look_at_clock()
-        return found
+        """Return what was answered, as soon as there is something."""
+        timeout_s = min(pause_s, _TICK_S)
+        if not self._items:
+            time.sleep(timeout_s)
+        done, _ = wait(self._items, timeout_s, return_when=FIRST_COMPLETED)
+        if self.n_interrupts > 1:
+            self._engine.stop()
+        return [(self._items.pop(future), self._answer(future)) for future in done]
 
-    def _take_answer(self, worker: Worker) -> list[tuple[Item, object | WorkerExited]]:
-        item = self._doing.pop(worker.token, None)
-        answer = worker.answer()
-        if answer is None:
+    def _answer(self, future: Future[object]) -> object | WorkerExited:
+        try:
+            return future.result()
+        except WorkerExited as exited:
             self.has_lost = True
-            answer = WorkerExited(words=self._dismiss(worker), was_late=worker.was_late)
-        return [] if item is None else [(item, answer)]
-
-    def _dismiss(self, worker: Worker) -> str:
-        self._selector.unregister(worker)
-        self._workers.remove(worker)
-        return worker.close()
-
-    def _leave(self) -> None:
-        for worker in self._workers:
-            if worker.task is not None:
-                worker.stop()
-        for worker in list(self._workers):
-            self._dismiss(worker)
+            return exited

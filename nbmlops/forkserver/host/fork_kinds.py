@@ -1,8 +1,7 @@
-"""What a parent forks: runs of notebooks, or workers that do tasks."""
+"""What a fork server forks: runs of notebooks, or workers that do tasks."""
 
 from __future__ import annotations
 
-import json
 import os
 import runpy
 import sys
@@ -12,12 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from . import process
-from .preload import Imports
+from .preload import Preload
 from .threads import n_threads
 
 
-class Role(Protocol):
-    """What makes the difference between parents.
+class ForkKind(Protocol):
+    """What differs between servers of notebooks and of workers.
 
     Attributes
     ----------
@@ -31,36 +30,36 @@ class Role(Protocol):
         """Import and make what is the same for each fork."""
 
     def load(self, modules: list[str], *, installed_only: bool = True) -> None:
-        """Import what a fork wants, as `Imports.load` does."""
+        """Import what a fork wants, as `Preload.load` does."""
 
     def why_not(self, wanted: dict[str, Any]) -> str:
         """Return why a fork would not do what it is to do, or ""."""
 
-    def be(self, folder: Path) -> None:
+    def run(self, folder: Path) -> None:
         """Be the fork, of which the pipes are in ``folder``; never returns."""
 
 
-class Runs:
+class NotebookForks:
     """Forks runs of notebooks."""
 
     grace_s = 0.0
 
-    def __init__(self, imports: Imports) -> None:
+    def __init__(self, preload: Preload) -> None:
         from .kernel import NO_HISTORY, App
 
-        self._imports = imports
+        self._preload = preload
         self._app = App.instance()
         self._app.initialize([NO_HISTORY])
 
     def prepare(self) -> None:
         """Import what the kernel itself needs for a first cell, found in a fork."""
-        from . import child
+        from . import notebook
 
         read, write = os.pipe()
         pid = os.fork()
         if pid == 0:
             with suppress(BaseException):
-                child.rehearse(self._app)
+                notebook.rehearse(self._app)
             os.write(write, "\n".join(sys.modules).encode())
             os._exit(0)
         os.close(write)
@@ -73,7 +72,7 @@ class Runs:
         """Import what a run wants, where cells find ``get_ipython``."""
         n_before = len(sys.modules)
         with self._app.shell.builtin_trap:
-            self._imports.load(modules, installed_only=installed_only)
+            self._preload.load(modules, installed_only=installed_only)
         if len(sys.modules) != n_before:
             self._app.note_modules()
 
@@ -81,26 +80,27 @@ class Runs:
         """Return what in the notebook's folder would be imported instead."""
         left_out = os.environ.get("_NBMLOPS_PYTHONPATH", "").split(os.pathsep)
         for entry in ("", *left_out):
-            hidden = self._imports.hidden_by(Path(wanted["folder"], entry))
+            hidden = self._preload.hidden_by(Path(wanted["folder"], entry))
             if hidden:
                 where = entry or "the notebook's folder"
                 return f"{hidden} in {where} goes before an installed module"
         return ""
 
-    def be(self, folder: Path) -> None:
-        """Be a run."""
-        from . import child
+    def run(self, folder: Path) -> None:
+        """Run a notebook."""
+        from . import notebook
 
-        child.run(self._app, self._imports, folder)
+        notebook.run(self._app, self._preload, folder)
 
 
-class Workers:
+class WorkerForks:
     """Forks processes that run a module, as ``python -P -m`` does."""
 
     grace_s = 15.0
 
-    def __init__(self, imports: Imports, module: str) -> None:
-        self._imports, self._module = imports, module
+    def __init__(self, preload: Preload, module: str) -> None:
+        self.load = preload.load
+        self._preload, self._module = preload, module
         self._is_fit = True
 
     def prepare(self) -> None:
@@ -109,57 +109,21 @@ class Workers:
         prepare: Callable[[], None] | None
         prepare = getattr(sys.modules.get(self._module), "prepare", None)
         if prepare is not None:
-            with self._imports.asking():
+            with self._preload.noting_variables():
                 prepare()
         self._is_fit = n_threads() == 1
 
-    def load(self, modules: list[str], *, installed_only: bool = True) -> None:
-        """Import what a worker wants."""
-        self._imports.load(modules, installed_only=installed_only)
-
     def why_not(self, wanted: dict[str, Any]) -> str:
-        """Return why this parent can have no workers."""
+        """Return why this server can have no workers."""
         return "" if self._is_fit else "its imports have started threads"
 
-    def be(self, folder: Path) -> None:
-        """Be a worker."""
-        code = 1
-        try:
-            process.begin()
-            append = os.O_WRONLY | os.O_APPEND
-            for name, flags, fd in (
-                ("words", append, 2),
-                ("go", os.O_RDONLY, 0),
-                ("out", os.O_WRONLY, 1),
-            ):
-                opened = os.open(folder / name, flags)
-                os.dup2(opened, fd)
-                os.close(opened)
-            os.write(1, b"!")  # its ends of the pipes are open
-            given = _read_line(0)
-            other = self._imports.asked_otherwise(given["env"])
-            if other:
-                os.write(1, f"{other} was another at imports\n".encode())
-            else:
-                process.settle(given, self._imports.added)
-                os.write(1, b"!")
-                sys.modules.pop(self._module, None)
-                runpy.run_module(self._module, run_name="__main__", alter_sys=True)
-            code = 0
-        except SystemExit as leaving:
-            code = leaving.code if isinstance(leaving.code, int) else 1
-        except BaseException:  # noqa: BLE001 - nothing is to see the parent's frames
-            sys.excepthook(*sys.exc_info())
-        finally:
-            process.leave(code)
+    def run(self, folder: Path) -> None:
+        """Run the module."""
 
+        def body() -> None:
+            process.connect(folder, self._preload, {"words": 2, "go": 0, "out": 1})
+            process.say(1, {"type": "ready"})
+            sys.modules.pop(self._module, None)
+            runpy.run_module(self._module, run_name="__main__", alter_sys=True)
 
-def _read_line(fd: int) -> dict[str, Any]:
-    """Return the document that a pipe begins with; nothing follows it yet."""
-    data = b""
-    while not data.endswith(b"\n"):
-        piece = os.read(fd, 1 << 16)
-        if not piece:
-            raise SystemExit(1)  # who asked for it has gone
-        data += piece
-    return dict(json.loads(data))
+        process.run(body)

@@ -1,4 +1,4 @@
-"""One run, in a process forked for it: set up as a kernel's, then cell after cell."""
+"""A notebook in a fork: set up as in a kernel process, then cell after cell."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 from tornado.ioloop import IOLoop
 
 from . import process
-from .kernel import NO_HISTORY, WIRE, App
-from .preload import Imports
+from .kernel import NO_HISTORY, PIPE, App
+from .preload import Preload
 
 
 class _Requests:
     """What the client asks, line by line."""
 
-    def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, os.O_RDONLY)
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
         self._rest = b""
 
     def read(self) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class _Requests:
         if b"\n" not in self._rest:
             loop = asyncio.get_running_loop()
             readable = loop.create_future()
-            loop.add_reader(self.fd, _settle_once, readable)
+            loop.add_reader(self.fd, _set_once, readable)
             try:
                 await readable
             finally:
@@ -47,59 +47,37 @@ class _Requests:
         return self.read()
 
 
-def _settle_once(future: asyncio.Future[None]) -> None:
+def _set_once(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
 
 
-def run(app: App, imports: Imports, folder: Path) -> None:
+def run(app: App, preload: Preload, folder: Path) -> None:
     """Be the process of one run; never returns."""
-    code = 1
-    try:
-        process.begin()
-        requests = _open(folder)
-        request = requests.read()
-        other = imports.asked_otherwise(request.get("env", {}))
-        if request and other:
-            WIRE.send({"type": "refused", "why": f"{other} was another at imports"})
-        elif request:
-            process.settle(request, imports.added)
-            _complete_path(os.environ.get("PYTHONPATH", ""))
-            launcher = sys.modules["ipykernel"].__path__[0] + "_launcher.py"
-            sys.argv = [launcher, "-f", str(folder / "kernel.json"), NO_HISTORY]
-            app.begin(Path(request["folder"]))
-            app.start_up()
-            WIRE.send({"type": "ready", "language_info": app.kernel.language_info})
-            _loop(app, requests)
-            code = 0
-    except SystemExit as leaving:
-        code = leaving.code if isinstance(leaving.code, int) else 1
-    except BaseException:  # noqa: BLE001 - the last frame: nothing is to see the parent's
-        sys.excepthook(*sys.exc_info())
-    finally:
-        process.leave(code, _say_goodbye)
+
+    def body() -> None:
+        fds = process.connect(folder, preload, {"stdout": 1, "stderr": 2})
+        faulthandler.enable(fds["words"])
+        PIPE.open(fds["out"])
+        _complete_path(os.environ.get("PYTHONPATH", ""))
+        launcher = sys.modules["ipykernel"].__path__[0] + "_launcher.py"
+        sys.argv = [launcher, "-f", str(folder / "kernel.json"), NO_HISTORY]
+        app.begin(Path.cwd())
+        app.start_up()
+        PIPE.send({"type": "ready", "language_info": app.kernel.language_info})
+        _loop(app, _Requests(fds["go"]))
+
+    def last() -> None:
+        PIPE.send({"type": "left"})
+        PIPE.close()
+
+    process.run(body, last)
 
 
 def _complete_path(given: str) -> None:
     """Add what the parent started without: entries in the project of the run."""
     entries = [os.path.abspath(e) for e in given.split(os.pathsep) if given]  # noqa: PTH100 - as `site` does
     sys.path[:] = dict.fromkeys([*entries, *sys.path])
-
-
-def _say_goodbye() -> None:
-    WIRE.send({"type": "left"})
-    WIRE.close()
-
-
-def _open(folder: Path) -> _Requests:
-    for name, fd in (("stdout", 1), ("stderr", 2)):
-        opened = os.open(folder / name, os.O_WRONLY)
-        os.dup2(opened, fd)
-        os.close(opened)
-    words = os.open(folder / "words", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    faulthandler.enable(words)
-    WIRE.open(str(folder / "out"))
-    return _Requests(folder / "go")
 
 
 def rehearse(app: App) -> None:
@@ -129,7 +107,7 @@ def _loop(app: App, requests: _Requests) -> None:
 
 def _leave_if_forked() -> None:
     """End a process that the cell forked: the cells behind it are not for that."""
-    if os.getpid() != WIRE.pid:
+    if os.getpid() != PIPE.pid:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
@@ -141,4 +119,4 @@ async def _answer(app: App, requests: _Requests) -> None:
         await app.execute(source)
         _leave_if_forked()
         process.LIBC.fflush(None)
-        WIRE.send({"type": "executed"})
+        PIPE.send({"type": "executed"})
