@@ -10,7 +10,6 @@ import pytest
 import nbmlops as nm
 from nbmlops.engines.local import OF_RUN
 from nbmlops.errors import UsageError
-from nbmlops.forkserver.waiting import readable
 from nbmlops.pipeline.runner import journal_sender
 from nbmlops.pipeline.runner.journal_sender import JournalSender
 from nbmlops.store import artifacts
@@ -106,7 +105,7 @@ def test_when_the_process_beside_is_killed_the_runner_goes_on_itself(
     def send(self, run, really=JournalSender.send):
         if sent:
             self._process.kill()
-            assert readable([self._process], 30)
+            assert self._process.wait(30)
         sent.append(really(self, run))
         return sent[-1]
 
