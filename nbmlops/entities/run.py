@@ -112,12 +112,12 @@ class FoldedRuns:
     children: tuple[Run, ...] = ()
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def summary(self) -> tuple[str, ...]:
         """What is behind the row, in words.
 
         Examples
         --------
-        >>> FoldedRuns(attempt=3, n_attempts=2, n_children=1).told
+        >>> FoldedRuns(attempt=3, n_attempts=2, n_children=1).summary
         ('3 attempts', '1 child run')
         """
         attempts = f"{self.n_attempts + 1} attempts" if self.n_attempts else ""

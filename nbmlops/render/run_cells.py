@@ -92,23 +92,20 @@ def cell_html(run: Run, column: RunColumn, curves: Curves) -> str:
 
 
 def folded_html(folded: FoldedRuns, columns: Sequence[RunColumn]) -> str:
-    """Return what is behind a row, to be unfolded by a click."""
+    """Return what is behind a row: a summary, and a line on each of the newest runs."""
     metrics = [column for column in columns if column.kind == "metrics"][:4]
-    kinds = (
-        (folded.n_attempts, folded.attempts),
-        (folded.n_children, folded.children),
-    )
-    html = ""
-    for told, (count, runs) in zip(
-        folded.told, (kind for kind in kinds if kind[0]), strict=True
-    ):
-        lines = [_line(run, metrics) for run in runs]
-        if count > len(runs):
-            lines.append(f"and {count - len(runs)} more: %runs --all")
-        html += (
-            f"<details><summary>{escape(told)}</summary>"
-            f"{'<br>'.join(map(escape, lines))}</details>"
-        )
+    groups = (folded.attempts, folded.children)
+    counts = (folded.n_attempts, folded.n_children)
+    html, summaries = "", iter(folded.summary)
+    for count, runs in zip(counts, groups, strict=True):
+        if count:
+            lines = [_line(run, metrics) for run in runs]
+            more = count - len(runs)
+            lines += [f"and {more} more: %runs --all"] if more > 0 else []
+            html += (
+                f"<details><summary>{escape(next(summaries))}</summary>"
+                f"{'<br>'.join(map(escape, lines))}</details>"
+            )
     return html
 
 
@@ -127,30 +124,30 @@ def notes(
     is_cut: bool,
 ) -> list[str]:
     """Return what a table does not show, a line each."""
-    told = []
+    lines = []
     if columns.same:
         values = [f"{column.name} {truncate(text)}" for column, text in columns.same]
         most = None if columns.is_asked else _LONGEST_NOTE
-        told.append(f"The same in all {len(page)}: {_some(values, most)}.")
+        lines.append(f"The same in all {len(page)}: {_some(values, most)}.")
     if left_out := columns.left_out(shown):
         names = [column.name for column in left_out]
         words = _some(names, _LONGEST_NOTE - 60)
         what = "Also differing" if len(page) > 1 else "No room for"
-        told.append(f"{what}: {words}; ask with --columns A,B.")
+        lines.append(f"{what}: {words}; ask with --columns A,B.")
     if columns.n_quiet:
-        told.append(
+        lines.append(
             f"{columns.n_quiet:,} params that autolog recorded are not shown: "
             "see them with --all-params."
         )
     for name in columns.missing:
         near = did_you_mean(name, listing.names(page.items[0]))
-        told.append(f"None of these runs has {name!r}.{near}")
+        lines.append(f"None of these runs has {name!r}.{near}")
     if is_cut:
-        told.append(
+        lines.append(
             f"Passed over {listing.scan_limit:,} folded runs, then stopped: "
             "narrow it with --filter, or see each run with --all."
         )
-    return told
+    return lines
 
 
 def _some(words: Sequence[str], most: int | None) -> str:

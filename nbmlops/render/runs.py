@@ -25,25 +25,13 @@ from nbmlops.render.run_cells import (
 )
 from nbmlops.render.run_columns import NAME, STARTED, RunColumns, cell
 from nbmlops.render.tables import OUT_OF_ORDER, Renderable, table_text
+from nbmlops.render.templates import style_sheet
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_ROWS = 100
 _WIDEST_NAME, _WIDEST_VALUE = 24, 18  # in a terminal
-# As specific as JupyterLab's own rules for tables, which it must overrule.
-_STYLE = (
-    "<style>div>table.nbmlops-runs{table-layout:auto;"
-    "font-family:var(--jp-code-font-family,monospace);"
-    "font-size:var(--jp-code-font-size,13px)}"
-    "div>table.nbmlops-runs :is(td,th):is(td,th){white-space:nowrap;"
-    "vertical-align:top;padding:4px 8px}"
-    "div>table.nbmlops-runs :is(td,th).t.t{text-align:left}"
-    "div>table.nbmlops-runs svg{vertical-align:middle;max-width:none}"
-    "div>table.nbmlops-runs td:has(>svg){text-align-last:justify}"
-    ".nbmlops-runs-notes{color:var(--jp-ui-font-color2,#666);"
-    "font-size:var(--jp-ui-font-size1,13px)}</style>"
-)
 
 
 class RunsTable(Renderable):
@@ -112,25 +100,28 @@ class RunsTable(Renderable):
         if not runs:
             return f"<p>{escape(self.empty)}</p>"
         shown, curves = fit_cell(self.listing, runs, self.columns)
-        head = "".join(
-            f"<th{_side(column)}>{escape(self.columns.title(column))}</th>"
-            for column in shown
-        )
-        body = "".join(
-            f"<tr>{''.join(self._cell(run, column, curves) for column in shown)}</tr>"
-            for run in runs
-        )
+        head = "".join(_cell("th", c, escape(self.columns.title(c))) for c in shown)
+        body = ""
+        for run in runs:
+            cells = [_cell("td", c, self._html(run, c, shown, curves)) for c in shown]
+            body += f"<tr>{''.join(cells)}</tr>"
         left = len(self.page) - len(runs)
-        lines = [
-            *self._notes(shown),
-            *([f"{left} more rows: .frame()"] if left else []),
-        ]
-        below = "".join(f"<div>{escape(line)}</div>" for line in lines)
+        more = [f"{left} more rows: .frame()"] if left else []
+        lines = map(escape, [*self._notes(shown), *more])
         return (
-            f'{_STYLE}<div style="overflow-x:auto"><table class="nbmlops-runs"><thead>'
-            f"<tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-            f'<div class="nbmlops-runs-notes">{below}</div>'
+            f'{style_sheet("runs.css")}<div style="overflow-x:auto">'
+            f'<table class="nbmlops-runs"><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
+            f'<div class="nbmlops-runs-notes">{"<br>".join(lines)}</div>'
         )
+
+    def _html(
+        self, run: Run, column: RunColumn, shown: Sequence[RunColumn], curves: Curves
+    ) -> str:
+        html = cell_html(run, column, curves)
+        if column == NAME and (folded := self._folded.get(run.run_id)):
+            html += folded_html(folded, shown)
+        return html
 
     def frame(self) -> pd.DataFrame:
         """Return one row a run, numbers as numbers and times as times.
@@ -167,23 +158,17 @@ class RunsTable(Renderable):
             is_cut = column.kind == "params" and not self.columns.is_asked
             return truncate(cell(run, column), _WIDEST_VALUE if is_cut else WIDEST)
         folded = self._folded.get(run.run_id)
-        told = [*(folded.told if folded else ())]
-        told += [OUT_OF_ORDER] if run.order_note else []
+        marks = [*(folded.summary if folded else ())]
+        marks += [OUT_OF_ORDER] if run.order_note else []
         return truncate(
-            truncate(run.name, _WIDEST_NAME) + (f" ({', '.join(told)})" * bool(told))
+            truncate(run.name, _WIDEST_NAME) + (f" ({', '.join(marks)})" * bool(marks))
         )
 
-    def _cell(self, run: Run, column: RunColumn, curves: Curves) -> str:
-        html = cell_html(run, column, curves)
-        if column == NAME and (folded := self._folded.get(run.run_id)):
-            html += folded_html(folded, self.columns.shown)
-        is_text = column == NAME or (
-            column.kind != "metrics" and " " in cell(run, column)
-        )
-        # For viewers of untrusted notebooks, which drop style sheets.
-        whole = ' style="white-space:nowrap"' if is_text else ""
-        return f"<td{_side(column)}{whole}>{html}</td>"
 
-
-def _side(column: RunColumn) -> str:
-    return "" if column.kind == "metrics" else ' class="t"'
+def _cell(tag: str, column: RunColumn, html: str) -> str:
+    if column.kind == "metrics":
+        return f"<{tag}>{html}</{tag}>"
+    # For viewers of untrusted notebooks, which drop style sheets.
+    is_text = tag == "td" and (column == NAME or " " in html)
+    whole = ' style="white-space:nowrap"' if is_text else ""
+    return f'<{tag} class="t"{whole}>{html}</{tag}>'

@@ -168,7 +168,7 @@ def test_hostile_texts_stay_texts(store, browser):
     shown = browser(columns="name,p")
     shown._fold(shown._listing.page().items[0])
     assert len(texts(shown)[0]) == 2
-    whole = "".join([*bodies(shown), shown._told.value])
+    whole = "".join([*bodies(shown), shown._notes.value])
     assert "<img" not in whole
     assert whole.count("&lt;img") == 4
 

@@ -13,24 +13,7 @@ from nbmlops.entities import Run, RunColumn
 from nbmlops.render.run_cells import Curves, cell_html
 from nbmlops.render.run_columns import NAME
 
-_ROW_PX = 28
-STYLE = f"""<style>
-.nbmlops-grid{{overflow-x:auto;font-family:var(--jp-code-font-family,monospace);
-font-size:var(--jp-code-font-size,13px)}}
-.nbmlops-grid .r{{height:{_ROW_PX}px;line-height:{_ROW_PX - 1}px;padding:0 8px;
-box-sizing:border-box;white-space:nowrap;
-border-top:1px solid var(--jp-border-color2,#ddd)}}
-.nbmlops-grid .n{{text-align:right}}
-.nbmlops-grid .i{{color:var(--jp-ui-font-color2,#666)}}
-.nbmlops-grid .widget-checkbox{{padding-left:6px;align-items:center}}
-.nbmlops-grid .widget-checkbox input{{margin:0;vertical-align:middle}}
-.nbmlops-grid svg{{vertical-align:middle}}
-.nbmlops-grid .r:has(>svg){{text-align-last:justify}}
-.nbmlops-grid .jupyter-button{{background:none;box-shadow:none;text-align:left;
-padding:0 8px;color:inherit}}
-.nbmlops-grid .m .jupyter-button{{text-align:right}}
-.nbmlops-grid .jupyter-button:disabled{{opacity:.7}}
-</style>"""
+_ROW_PX = 28  # as in grid.css
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +21,7 @@ class Row:
     """A row of the grid."""
 
     run: Run
-    told: str = ""
+    summary: str = ""
     is_open: bool = False
     is_inner: bool = False
 
@@ -104,12 +87,12 @@ class RunsGrid:
             (box.add_class if column.kind == "metrics" else box.remove_class)("m")
         for row, fold in zip(rows, self._folds, strict=False):
             with fold.hold_sync():
-                fold.description = row.told and ("▾" if row.is_open else "▸")
-                fold.tooltip = row.told
-                fold.disabled = not row.told
+                fold.description = row.summary and ("▾" if row.is_open else "▸")
+                fold.tooltip = row.summary
+                fold.disabled = not row.summary
         self._first.children = (self._corner, *self._checks[: len(rows)])
         self._second.children = (self._corner, *self._folds[: len(rows)])
-        has_folds = any(row.told for row in rows)
+        has_folds = any(row.summary for row in rows)
         self.widget.children = (
             self._first,
             *((self._second,) if has_folds else ()),
@@ -171,7 +154,7 @@ def _cell(row: Row, column: RunColumn, curves: Curves) -> str:
     html = cell_html(row.run, column, curves)
     if column == NAME and row.is_inner:
         html = f"↳ {html}"
-    if column == NAME and row.told:
-        html += f' <span class="i">{escape(row.told)}</span>'
+    if column == NAME and row.summary:
+        html += f' <span class="i">{escape(row.summary)}</span>'
     kinds = f"r{' n' * (column.kind == 'metrics')}{' i' * row.is_inner}"
     return f'<div class="{kinds}">{html or "&nbsp;"}</div>'

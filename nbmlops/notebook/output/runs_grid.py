@@ -12,10 +12,11 @@ import ipywidgets as ipw
 
 from nbmlops.entities import FoldedRuns, Run, RunColumn, mode_of
 from nbmlops.errors import NbmlopsError
-from nbmlops.notebook.output.grid import STYLE, Row, RunsGrid, close_all
+from nbmlops.notebook.output.grid import Row, RunsGrid, close_all
 from nbmlops.render.formats import truncate
 from nbmlops.render.run_cells import fit_cell, notes
 from nbmlops.render.run_columns import RunColumns
+from nbmlops.render.templates import style_sheet
 from nbmlops.store.runs.listing import RunListing
 from nbmlops.store.runs.queries import backticked, quoted
 from nbmlops.store.runs.runs import SOURCE
@@ -108,14 +109,16 @@ class RunsBrowser:
         self._grid = RunsGrid(
             on_sort=self._sort, on_fold=self._fold, on_select=self._select
         )
-        self._told, self._result = ipw.HTML(), ipw.HTML()
-        hidden = ipw.HTML(STYLE + style, layout=ipw.Layout(display="none"))
-        parts = (self._bar, self._grid.widget, self._told, self._foot, self._result)
+        self._notes, self._result = ipw.HTML(), ipw.HTML()
+        hidden = ipw.HTML(
+            style_sheet("grid.css") + style, layout=ipw.Layout(display="none")
+        )
+        parts = (self._bar, self._grid.widget, self._notes, self._foot, self._result)
         self.widget = ipw.VBox([hidden, *parts])
 
     def _begin(self) -> None:
         """Read the first page of what is asked for now."""
-        with self._telling():
+        with self._showing_errors():
             typed = condition_of(self._field.value)
             given = self._start.query
             self._listing = self._start.turned(
@@ -129,7 +132,7 @@ class RunsBrowser:
 
     def _turn(self, by: int) -> None:
         self._number = max(0, self._number + by)
-        with self._telling():
+        with self._showing_errors():
             self._show()
 
     def _sort(self, column: RunColumn) -> None:
@@ -145,7 +148,7 @@ class RunsBrowser:
 
     def _fold(self, run: Run) -> None:
         self._unfolded ^= {run.run_id}
-        with self._telling():
+        with self._showing_errors():
             self._show()
 
     def _select(self, run: Run, is_selected: bool) -> None:
@@ -159,7 +162,7 @@ class RunsBrowser:
     def _show_comparison(self) -> None:
         first, second = self._selected
         self._result.value = "Comparing…"
-        with self._telling(self._result):
+        with self._showing_errors(self._result):
             self._result.value = self._compare_runs(first, second)._repr_html_()
 
     def _show(self) -> None:
@@ -191,14 +194,13 @@ class RunsBrowser:
         self._back.disabled = self._number == 0
         self._next.disabled = page.next_page_token is None
         is_cut = self._listing.is_cut
-        told = notes(self._listing, page, columns, shown, is_cut=is_cut)
-        lines = "".join(f"<div>{escape(line)}</div>" for line in told)
-        self._told.value = f'<div style="line-height:1.5">{lines}</div>'
+        lines = notes(self._listing, page, columns, shown, is_cut=is_cut)
+        self._notes.value = "<br>".join(map(escape, lines))
 
     def _rows(self, run: Run, folded: FoldedRuns | None) -> Iterator[Row]:
         is_open = run.run_id in self._unfolded
-        told = ", ".join(folded.told) if folded else ""
-        yield Row(run=run, told=told, is_open=is_open)
+        summary = ", ".join(folded.summary) if folded else ""
+        yield Row(run=run, summary=summary, is_open=is_open)
         if folded and is_open:
             for inner in (*folded.attempts, *folded.children):
                 yield Row(run=inner, is_inner=True)
@@ -228,9 +230,9 @@ class RunsBrowser:
         return f"{column.kind}.{backticked(name)}"
 
     @contextmanager
-    def _telling(self, place: ipw.HTML | None = None) -> Iterator[None]:
+    def _showing_errors(self, place: ipw.HTML | None = None) -> Iterator[None]:
         """Show what goes wrong: an error in a button's thread is seen by nobody."""
-        place = place or self._told
+        place = place or self._notes
         try:
             yield
         except NbmlopsError as error:
