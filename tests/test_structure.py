@@ -105,7 +105,7 @@ def test_every_option_of_a_command_is_in_the_docs(name, command):
 def test_every_magic_and_its_options_are_in_the_docs():
     path = ROOT / "nbmlops" / "notebook" / "magics" / "magics.py"
     source = path.read_text(encoding="utf-8")
-    options = set(re.findall(r'add_argument\(\s*"(--?[\w-]+)"', source))
+    options = set(re.findall(r'argument\(\s*"(--?[\w-]+)"', source))
     options |= {
         name for action in track_parser()._actions for name in action.option_strings
     }

@@ -120,17 +120,17 @@ def test_the_kernel_is_chosen_in_the_words_of_each_door(project, capsys):
         (["sweep", "a.ipynb"], "Give one of --grid, --sets and --space."),
     ],
 )
-def test_the_command_is_told_its_options(project, store, capsys, words, fix):
+def test_a_fix_names_the_options_of_the_command(project, store, capsys, words, fix):
     write_notebook(project / "a.ipynb", ["1"])
     assert invoke(words) == 2
     assert fix in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_magic_is_told_its_options():
+def test_a_fix_names_the_options_of_a_magic():
     parser = LineParser("%deploy")
     parser.add_argument("-p", "--port", type=int)
     parser.add_argument("--no-auth", action="store_true")
-    with pytest.raises(UsageError) as caught, parser.speaking():
+    with pytest.raises(UsageError) as caught, parser.naming_options():
         raise UsageError("a", fix="Choose port=, no_auth=True or name='x'.")
     assert caught.value.fix == "Choose --port, --no-auth or name='x'."
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nbmlops.cli.output import json_option, show, tell
+from nbmlops.cli.output import json_option, print_progress, show
 
 
 @click.command()
@@ -24,7 +24,7 @@ def deploy(target: str, as_json: bool, **options: Any) -> None:
     from nbmlops import lifecycle
     from nbmlops.render.tables import endpoints_table
 
-    tell(f"deploying {target}")
+    print_progress(f"deploying {target}")
     handle = lifecycle.deploy(target, **options)
     show(handle.endpoint, as_json=as_json, text=endpoints_table([handle.endpoint]))
 

@@ -96,6 +96,6 @@ class CellLine:
                 self._is_shown = True
 
 
-def tell(line: str) -> None:
+def print_progress(line: str) -> None:
     """Print progress, which is no part of the result."""
     print(mask(line), file=sys.stderr, flush=True)

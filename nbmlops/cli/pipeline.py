@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from nbmlops._masking import mask_tree
-from nbmlops.cli.output import json_option, show, tell
+from nbmlops.cli.output import json_option, print_progress, show
 from nbmlops.errors import UsageError
 
 _SIZES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -72,7 +72,7 @@ def run(
     loaded = Pipeline.load(file)
     given = loaded.parse(params)
     view = loaded.run(
-        params=given, force=force, retries=not no_retries, say=tell, **options
+        params=given, force=force, retries=not no_retries, say=print_progress, **options
     )
     show(mask_tree(to_json(view.report)), as_json=as_json, text=view)
 
@@ -135,7 +135,7 @@ def export(
     loaded = Pipeline.load(file)
     made = loaded.export(to, params=loaded.parse(params), path=path, force=force)
     for note in made.notes:
-        tell(note)
+        print_progress(note)
     show(made, as_json=as_json, text=made.path or made.text)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from nbmlops.cli.output import json_option, show, tell
+from nbmlops.cli.output import json_option, print_progress, show
 
 _EXPERIMENT = click.option("-e", "--experiment", help="Where latest and best: look.")
 _TIMEOUT = click.option(
@@ -34,7 +34,7 @@ def replay(run: str, as_json: bool, **options: Any) -> int:
     from nbmlops import lifecycle
     from nbmlops.render.tables import replay_table
 
-    tell(f"replaying {run}")
+    print_progress(f"replaying {run}")
     result = lifecycle.replay(run, **options)
     show(result, as_json=as_json, text=replay_table(result))
     return int(result.verdict == "different")
@@ -52,6 +52,6 @@ def explain(a: str, b: str, as_json: bool, **options: Any) -> None:
     from nbmlops import lifecycle
     from nbmlops.render.tables import explanation_table
 
-    tell(f"replaying {a} with what differs in {b}, one factor at a time")
+    print_progress(f"replaying {a} with what differs in {b}, one factor at a time")
     why = lifecycle.explain(a, b, **options)
     show(why, as_json=as_json, text=explanation_table(why))

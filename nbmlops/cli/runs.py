@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nbmlops.cli.output import CellLine, json_option, show, tell
+from nbmlops.cli.output import CellLine, json_option, print_progress, show
 from nbmlops.errors import UsageError
 
 
@@ -56,7 +56,7 @@ def run(
     declared = parameters(glance(find_notebook(notebook)))
     given = read_parameters(Path(file)) if file else {}
     given |= {name: parse_text(declared, name, text) for name, text in params}
-    tell(f"running {notebook}")
+    print_progress(f"running {notebook}")
     with CellLine() as line:
         result = run_in_subprocess(
             notebook,

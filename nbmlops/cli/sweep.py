@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from nbmlops._masking import mask_tree
-from nbmlops.cli.output import json_option, show, tell
+from nbmlops.cli.output import json_option, print_progress, show
 
 Texts = tuple[str, ...]
 
@@ -74,7 +74,7 @@ def sweep(
         params={name: parse_text(declared, name, text) for name, text in params},
         keep_going=not stop_on_failure,
         cache=not no_cache,
-        say=tell,
+        say=print_progress,
         **options,
     )
     show(mask_tree(to_json(view.report)), as_json=as_json, text=view)

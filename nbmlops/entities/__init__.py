@@ -1,4 +1,4 @@
-"""The nouns: frozen dataclasses, no I/O."""
+"""The nouns: frozen dataclasses, no I/O. All names here are exported."""
 
 from nbmlops.entities.autologged import (
     AUTOLOGGED,
@@ -10,7 +10,7 @@ from nbmlops.entities.autologged import (
     short_end,
     short_names,
 )
-from nbmlops.entities.columns import AskedColumns, Kind, RunColumn, parse_columns
+from nbmlops.entities.columns import AskedColumns, ColumnKind, RunColumn, parse_columns
 from nbmlops.entities.comparison import (
     CellDifference,
     CodeDifference,
@@ -19,9 +19,9 @@ from nbmlops.entities.comparison import (
     DatasetDifference,
     Difference,
     Differences,
-    History,
     LoggedDataset,
     MetricDifference,
+    MetricHistory,
 )
 from nbmlops.entities.dataset import DatasetVersion
 from nbmlops.entities.endpoint import Endpoint, EndpointState
@@ -44,78 +44,11 @@ from nbmlops.entities.pipeline import (
 )
 from nbmlops.entities.replay import (
     Compared,
-    Effect,
     Explanation,
     Factor,
+    FactorEffect,
     Replay,
     Verdict,
 )
 from nbmlops.entities.run import FoldedRuns, Run, RunStatus, check_key
 from nbmlops.entities.sweep import SweepReport, ranked
-
-__all__ = [
-    "AUTOLOGGED",
-    "KIND",
-    "ORDER",
-    "ORDER_CELLS",
-    "Action",
-    "AskedColumns",
-    "Autologged",
-    "CacheEntry",
-    "CellDifference",
-    "CellProgress",
-    "CodeDifference",
-    "Column",
-    "Compared",
-    "ComparedRun",
-    "Comparison",
-    "DatasetDifference",
-    "DatasetVersion",
-    "Difference",
-    "Differences",
-    "Effect",
-    "Endpoint",
-    "EndpointState",
-    "Explanation",
-    "Exported",
-    "Factor",
-    "FoldedRuns",
-    "History",
-    "Kind",
-    "LiveRun",
-    "LiveState",
-    "LiveStep",
-    "LoggedDataset",
-    "MetricDifference",
-    "Mode",
-    "ModelVersion",
-    "Order",
-    "Page",
-    "PipelineReport",
-    "PipelineSpec",
-    "PlannedStep",
-    "RegisteredModel",
-    "Replay",
-    "Run",
-    "RunColumn",
-    "RunStatus",
-    "Select",
-    "Signature",
-    "Step",
-    "StepReport",
-    "SweepReport",
-    "Trigger",
-    "Verdict",
-    "autologged_tag",
-    "check_key",
-    "full_names",
-    "mode_of",
-    "param_of",
-    "parse_best",
-    "parse_columns",
-    "ranked",
-    "short_end",
-    "short_names",
-    "to_json",
-    "unknown_mode",
-]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from nbmlops.errors import UsageError
 
-Kind = Literal["attributes", "metrics", "params", "tags"]
+ColumnKind = Literal["attributes", "metrics", "params", "tags"]
 ATTRIBUTES = (
     "run",
     "name",
@@ -20,14 +20,14 @@ ATTRIBUTES = (
     "experiment",
     "model",
 )
-_KINDS: tuple[Kind, ...] = ("attributes", "metrics", "params", "tags")
+_KINDS: tuple[ColumnKind, ...] = ("attributes", "metrics", "params", "tags")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunColumn:
     """One column of a table of runs."""
 
-    kind: Kind
+    kind: ColumnKind
     name: str
 
 
@@ -37,7 +37,7 @@ class AskedColumns:
 
     columns: tuple[RunColumn, ...]
 
-    def names(self, kind: Kind) -> tuple[str, ...]:
+    def names(self, kind: ColumnKind) -> tuple[str, ...]:
         """Return the names asked for of one kind."""
         return tuple(column.name for column in self.columns if column.kind == kind)
 

@@ -40,7 +40,7 @@ class Differences:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class MetricHistory:
     """The values one metric took in one run."""
 
     last: float
@@ -57,7 +57,7 @@ class MetricDifference:
 
     name: str
     mode: Mode | None
-    histories: tuple[History | None, ...]
+    histories: tuple[MetricHistory | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

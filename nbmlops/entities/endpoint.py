@@ -11,24 +11,14 @@ EndpointState = Literal["starting", "ready", "unresponsive", "dead"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One endpoint, as its record on disk and its process tell.
+    """One endpoint, from its record on disk and its process.
 
     Attributes
     ----------
-    name : str
-        Unique in the project.
-    model : str
-        Registered model it serves.
-    version : int
-        Version it serves.
     alias : str or None
         The alias it was deployed by; None when deployed by version number.
     url : str
         Base URL; ``/invocations`` is below it.
-    port : int
-        TCP port on the loopback interface.
-    pid : int
-        Process id of the endpoint.
     state : EndpointState
         ``dead`` when its process is gone, ``unresponsive`` when it does not answer.
     started_at : datetime

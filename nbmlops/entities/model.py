@@ -30,14 +30,10 @@ class RegisteredModel:
 
     Attributes
     ----------
-    name : str
-        Unique in the registry.
     aliases : Mapping of str to int
-        Version each alias stands on.
+        The version of each alias.
     latest_version : int or None
         The highest version number; None when there is no version.
-    description : str
-        Free text, may be "".
     updated_at : datetime
         UTC.
     """
@@ -55,28 +51,20 @@ class ModelVersion:
 
     Attributes
     ----------
-    model : str
-        Name of the registered model.
-    version : int
-        From 1.
     aliases : tuple of str
-        Aliases that stand on it, sorted.
+        Aliases of this version, sorted.
     created_at : datetime
         UTC.
     run_id : str or None
         The run that logged it; None when it was registered without one.
     model_id : str or None
         MLflow's id of the logged model.
-    metrics : Mapping of str to float
-        The run's last values.
-    params : Mapping of str to str
-        The run's params.
+    metrics, params : Mapping
+        Those of the run, last values.
     signature : Signature or None
         None when it was logged without one.
     source : str or None
         The notebook or script that made it, relative to the project.
-    description : str
-        Free text, may be "".
     order_note : str or None
         What a run from the top of its notebook would do otherwise, in one sentence;
         None when nothing, or when that is not known.

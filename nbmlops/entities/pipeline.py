@@ -129,7 +129,7 @@ class PlannedStep:
     state : {"cached", "run", "open"}
         ``open`` when it depends on what a step before it makes.
     why : str
-        What changed, or what made the result that stands.
+        What changed, or what made the cached result.
     run_id : str or None
         The run that made the result, when cached.
     """
@@ -142,7 +142,7 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """What became of a step, or of one run of its grid.
+    """How a step, or one run of its grid, went.
 
     Attributes
     ----------
@@ -151,19 +151,13 @@ class StepReport:
     state : StepState
         How it ended; ``pruned`` when a search gave it up.
     why : str
-        Why it ran, what went wrong, or what made the result that stands.
+        Why it ran, what went wrong, or what made the cached result.
     run_id : str or None
         The run that made the result.
-    duration_s : float
-        Seconds it took, at least 0.
-    attempts : int
-        How often it was begun.
     values : Mapping of str to object
         What its notebook emitted.
     metrics : Mapping of str to float
         Metrics of its run and of the runs of its cells.
-    params : Mapping of str to object
-        What it was given.
     model_id, model_run_id : str or None
         The newest model that was logged in it, and the run that logged it.
     outputs : tuple of str
@@ -193,18 +187,12 @@ class PipelineReport:
 
     Attributes
     ----------
-    pipeline : str
-        Its name.
     run_id : str
         Its run; while the store has not made that, the run's key.
     status : RunStatus
         ``FINISHED`` when every step is cached or done.
-    duration_s : float
-        Seconds it took.
     steps : tuple of StepReport
         In the order of the file.
-    notes : tuple of str
-        What the user should know.
     """
 
     pipeline: str
@@ -223,19 +211,7 @@ class PipelineReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """A pipeline as a file of another tool.
-
-    Attributes
-    ----------
-    to : str
-        The tool.
-    path : str or None
-        Where it was written, if anywhere.
-    text : str
-        The file.
-    notes : tuple of str
-        What the user should know.
-    """
+    """A pipeline as a file of another tool; ``path`` is where it was written, if so."""
 
     to: str
     path: str | None

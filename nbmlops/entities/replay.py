@@ -14,10 +14,6 @@ class Compared:
 
     Attributes
     ----------
-    what : {"metric", "dataset", "model", "status"}
-        What is compared.
-    name : str
-        Its name.
     original, replayed : float or str or None
         A metric's last value, a digest or a status; None where it is missing.
     verdict : Verdict
@@ -37,8 +33,6 @@ class Replay:
 
     Attributes
     ----------
-    original_run_id : str
-        The run that was replayed.
     run_id : str
         The replay's own run, of the kind ``replay``.
     verdict : Verdict
@@ -60,7 +54,7 @@ Factor = Literal["code", "params", "data", "environment"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class FactorEffect:
     """What one factor does to a metric."""
 
     factor: Factor
@@ -77,23 +71,17 @@ class Explanation:
 
     Attributes
     ----------
-    metric : str
-        The metric.
-    first_run_id, second_run_id : str
-        The runs.
     first, second : float
-        Their values of it.
+        Its value in the two runs.
     repeated : float
-        The metric of the first run, replayed with nothing swapped.
-    effects : tuple of Effect
+        Its value in the first run, replayed with nothing swapped.
+    effects : tuple of FactorEffect
         One a factor, the largest change first.
     rest : float
         What the single changes do not add up to: factors that act together, what could
         not be swapped, and what no replay repeats.
     factor : Factor or None
         The one whose change is the largest; None when none changed the metric.
-    notes : tuple of str
-        What the reader should know.
     """
 
     metric: str
@@ -102,7 +90,7 @@ class Explanation:
     first: float
     second: float
     repeated: float
-    effects: tuple[Effect, ...]
+    effects: tuple[FactorEffect, ...]
     rest: float
     factor: Factor | None
     notes: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from nbmlops.entities.autologged import NOTHING, Autologged, full_names
-from nbmlops.entities.columns import AskedColumns, Kind
+from nbmlops.entities.columns import AskedColumns, ColumnKind
 from nbmlops.errors import UsageError
 
 RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -18,32 +18,20 @@ RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One recorded execution.
+    """One recorded execution; times are in UTC.
 
     Attributes
     ----------
     run_id : str
         MLflow's id, 32 hexadecimal digits.
-    name : str
-        The run's name; may stand for many runs.
-    experiment : str
-        Name of its experiment.
     status : RunStatus
         ``FAILED`` after an exception, ``KILLED`` after an interrupt or a dead kernel.
-    started_at : datetime
-        UTC.
-    ended_at : datetime or None
-        UTC; None while the run is open.
-    params : Mapping of str to str
-        Params as MLflow keeps them.
     metrics : Mapping of str to float
         The last value of each metric.
     tags : Mapping of str to str
         Tags that are not MLflow's own notes.
     source : str or None
         Notebook or script, relative to the project.
-    parent_run_id : str or None
-        The run this one is part of.
     model_id : str or None
         The newest model logged by the run.
     order_note : str or None
@@ -74,7 +62,7 @@ class Run:
     def only(self, columns: AskedColumns) -> Run:
         """Return the run with no more metrics, params and tags than asked for."""
 
-        def asked(kind: Kind, values: Mapping[str, Any]) -> dict[str, Any]:
+        def asked(kind: ColumnKind, values: Mapping[str, Any]) -> dict[str, Any]:
             return {
                 name: values[name] for name in columns.names(kind) if name in values
             }
@@ -93,17 +81,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldedRuns:
-    """The runs behind a row of a table.
-
-    Attributes
-    ----------
-    attempt : int
-        Which attempt the row itself is, from 1.
-    n_attempts, n_children : int
-        How many older attempts and child runs there are.
-    attempts, children : tuple of Run
-        The newest few of them, newest first.
-    """
+    """The runs behind a row of a table: how many, and the newest few, newest first."""
 
     attempt: int = 1
     n_attempts: int = 0

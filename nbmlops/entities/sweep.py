@@ -17,29 +17,18 @@ class SweepReport:
 
     Attributes
     ----------
-    sweep : str
-        Its name.
-    notebook : str
-        Path of the notebook.
     run_id : str
         The sweep's own run, above all others; while the store has not made that, the
         run's key.
     status : RunStatus
         ``FINISHED`` when no run failed and nobody interrupted it.
-    duration_s : float
-        Seconds it took.
     swept : tuple of str
         Names of the parameters that differ.
-    metric : str or None
-        What the runs are compared by; None when that is not known.
-    mode : {"max", "min"} or None
-        Whether the largest or the smallest is the best.
-    best : StepReport or None
-        The best of the runs.
+    metric, mode : str or None
+        What the runs are compared by, and whether ``max`` or ``min`` is the best; None
+        when that is not known.
     runs : tuple of StepReport
         In the order they were asked for.
-    notes : tuple of str
-        What the user should know.
     """
 
     sweep: str

@@ -14,9 +14,9 @@ from nbmlops.entities import (
     DatasetDifference,
     Difference,
     Differences,
-    History,
     LoggedDataset,
     MetricDifference,
+    MetricHistory,
     Run,
     full_names,
     mode_of,
@@ -220,7 +220,7 @@ def _cost(run: Run) -> Mapping[str, str]:
 
 
 def _metrics(
-    found: Sequence[Mapping[str, History]],
+    found: Sequence[Mapping[str, MetricHistory]],
 ) -> tuple[tuple[MetricDifference, ...], Mapping[str, float]]:
     items, equal = [], {}
     for name in sorted({name for each in found for name in each}):

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nbmlops.entities import Effect, Explanation, Factor, Run
+from nbmlops.entities import Explanation, Factor, FactorEffect, Run
 from nbmlops.errors import DependencyError, UsageError, did_you_mean
 from nbmlops.execution.environments import make_environment
 from nbmlops.execution.kernel_environment import KernelEnvironment
@@ -177,26 +177,26 @@ class _SwapExperiment:
         again = done.pairs[0][1]
         return (again.metrics.get(self._metric) if again else None), done
 
-    def effect(self, swap: _Swap, repeated: float) -> Effect:
+    def effect(self, swap: _Swap, repeated: float) -> FactorEffect:
         """Return what a swap does to the metric."""
         factor = swap.factor or "code"
         if not swap.detail or swap.why_not:
             detail = " ".join(filter(None, [swap.detail, swap.why_not]))
-            return Effect(factor=factor, differs=bool(swap.detail), detail=detail)
+            return FactorEffect(factor=factor, differs=bool(swap.detail), detail=detail)
         try:
             value, done = self.measure(swap)
         except DependencyError as error:
             detail = f"{swap.detail}; not measured: {error.problem}"
-            return Effect(factor=factor, differs=True, detail=detail)
+            return FactorEffect(factor=factor, differs=True, detail=detail)
         if value is None or not math.isfinite(value):
             why = "; ".join(done.notes) or "the replay did not set the metric"
-            return Effect(
+            return FactorEffect(
                 factor=factor,
                 differs=True,
                 run_id=done.run_id,
                 detail=f"{swap.detail}; not measured: {why}",
             )
-        return Effect(
+        return FactorEffect(
             factor=factor,
             differs=True,
             value=value,

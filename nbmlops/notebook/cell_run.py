@@ -12,7 +12,7 @@ from nbmlops.entities import Autologged
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.notebook.magics.options import TrackOptions
 from nbmlops.notebook.output.figures import FigureCollector
-from nbmlops.notebook.output.live import Live, has_commands
+from nbmlops.notebook.output.live import LivePanel, has_commands
 from nbmlops.render.formats import format_number
 from nbmlops.render.tables import RunLine
 from nbmlops.store.mlflow_logs import MlflowLogCapture
@@ -47,7 +47,7 @@ class CellRun:
         history: History,
         *,
         source: str,
-        guard: BudgetWatchdog | None,
+        watchdog: BudgetWatchdog | None,
         is_lasting: bool,
     ) -> None:
         self.run = run
@@ -60,13 +60,13 @@ class CellRun:
         self.failures = Failures()
         self.is_running = False
         self._shell = shell
-        self._guard = guard
+        self._watchdog = watchdog
         self._reason: str | None = None
         self._figures = FigureCollector(shell)
-        self._chatter = MlflowLogCapture()
+        self._mlflow_logs = MlflowLogCapture()
         self._fits = Recorder()
         self.enter()
-        self.live = Live(self, shell, is_lasting=is_lasting)
+        self.live = LivePanel(self, shell, is_lasting=is_lasting)
 
     @property
     def usage(self) -> ResourceUsage:
@@ -76,27 +76,23 @@ class CellRun:
     def enter(self) -> None:
         """Begin a cell of the run."""
         self.is_running = True
-        self._chatter.hold()
+        self._mlflow_logs.hold()
         if self.options.has_autolog:
             self._fits.start()
-        if self._guard:
-            self._guard.enter(self.usage.memory)
+        if self._watchdog:
+            self._watchdog.enter(self.usage.memory)
 
     def suppress_logs(self) -> None:
-        """Hold MLflow's chatter back, should it have been loaded in the meantime."""
+        """Capture MLflow's logs, should it have been loaded in the meantime."""
         if self.is_running:
-            self._chatter.hold()
+            self._mlflow_logs.hold()
 
     def leave(self) -> str | None:
         """End a cell of the run, and return what of its budget is used up, if so."""
         self.is_running = False
         self._fits.stop()
-        self._chatter.release()
-        return self._guard.leave() if self._guard else None
-
-    def metrics(self) -> dict[str, float]:
-        """Return the newest value of each metric."""
-        return dict(self.run.metrics)
+        self._mlflow_logs.release()
+        return self._watchdog.leave() if self._watchdog else None
 
     def params(self) -> dict[str, str]:
         """Return the params worth showing: the user's first, then what was changed."""
@@ -110,8 +106,9 @@ class CellRun:
         return set(assigned_names("\n".join(self.sources)))
 
     def line(self, *, is_open: bool = False) -> RunLine:
-        """Return the line that tells the user about the run."""
+        """Return one line on the run."""
         run = self.run
+        changes = None if run.changes is None else ", ".join(run.changes) or "nothing"
         shown = {} if is_open or self.live.is_shown else run.metrics
         facts = [
             f"experiment {run.experiment}",
@@ -121,8 +118,12 @@ class CellRun:
             ),
             *([f"{len(shown):,} metrics"] if len(shown) > _MAX_METRICS else []),
             *(["model stored"] if run.model_id else []),
-            *([_attempt(run)] if run.changes is not None else []),
-            *([f"MLflow warned, see {_WARNINGS}"] if self._chatter.warnings else []),
+            *([f"attempt {run.attempt}, changed: {changes}"] if changes else []),
+            *(
+                [f"MLflow warned, see {_WARNINGS}"]
+                if self._mlflow_logs.warnings
+                else []
+            ),
         ]
         return RunLine(
             run.name[:80],
@@ -138,7 +139,7 @@ class CellRun:
 
         self._figures.stop()
         self._reason = self.leave()
-        self._chatter.hold()
+        self._mlflow_logs.hold()
         if self._reason is None and isinstance(error, RunKilled | RunKilledForGood):
             self._reason = str(error)  # a budget of a run around this one, or inside it
         is_interrupt = isinstance(error, KeyboardInterrupt | CancelledError)
@@ -171,7 +172,7 @@ class CellRun:
                 self.run.log_tags({"nbmlops.ended_because": self._reason})
                 self.run.close(status="KILLED")
         finally:
-            self._chatter.release()
+            self._mlflow_logs.release()
             self.live.end(status, self._reason)
 
     def _record_source(self) -> None:
@@ -180,22 +181,19 @@ class CellRun:
             self.run.log_tags({"nbmlops.code_hash": code_hash(self.sources)})
         if self._first < len(self._history.cells):
             with self.failures.caught("the order of the cells"):
-                self.run.log_tags(self._keep_cells().tags())
+                from nbmlops.tracking.provenance.provenance import keep_cells
 
-    def _keep_cells(self) -> Order:
-        from nbmlops.tracking.provenance.provenance import keep_cells
-
-        is_cell = self._first == len(self._history.cells) - 1
-        if not is_cell:  # a cell has its own since before it ran
-            self._history.cells[-1].expressions = self.options.expressions
-        self._order = keep_cells(
-            self.run,
-            self._history,
-            kind="cell" if is_cell else "session",
-            params=[text for _, text in self.options.params],
-            first=self._first,
-        )
-        return self._order
+                is_cell = self._first == len(self._history.cells) - 1
+                if not is_cell:  # a cell has its own since before it ran
+                    self._history.cells[-1].expressions = self.options.expressions
+                self._order = keep_cells(
+                    self.run,
+                    self._history,
+                    kind="cell" if is_cell else "session",
+                    params=[text for _, text in self.options.params],
+                    first=self._first,
+                )
+                self.run.log_tags(self._order.tags())
 
     def _collect(self, *, is_whole: bool) -> NbmlopsError | None:
         """Log what the line asks for, each by itself, and return the first refusal."""
@@ -215,8 +213,8 @@ class CellRun:
                     problems.append(problem)
         for name, content in self._figures.figures:
             run.log_bytes(content, f"figures/{name}")
-        if self._chatter.warnings:
-            text = "\n".join([*self._chatter.warnings, ""])
+        if self._mlflow_logs.warnings:
+            text = "\n".join([*self._mlflow_logs.warnings, ""])
             run.log_bytes(text.encode(), _WARNINGS)
         if options.has_autolog:
             with self.failures.caught("what was fitted"):
@@ -260,33 +258,28 @@ class CellRun:
             return
         model = model_of(found[1])
         example = find_example(namespace, data, model)
+        name = f"model {found[0]!r}"
         try:
             self.run.model_id = self.run.keep_model(
                 model, example, trust=self.options.is_trusting
             )
         except UsageError as refusal:
-            self.notes.append(f"model {found[0]!r} was not stored: {refusal}")
-        else:
-            if example is None:
-                self.notes.append(
-                    f"no data of the form {found[0]!r} was fitted on is named in the "
-                    "cell, so the model has no input example and cannot be deployed"
-                )
-            elif self.run.not_served:
-                self.notes.append(
-                    f"model {found[0]!r} is stored and cannot be deployed: "
-                    f"{self.run.not_served}"
-                )
-            if self.run.own_code:
-                self.notes.append(
-                    f"model {found[0]!r} holds code of this notebook, stored with it "
-                    f"as a module:\n{self.run.own_code}"
-                )
-
-
-def _attempt(run: ActiveRun) -> str:
-    changed = ", ".join(run.changes or ()) or "nothing"
-    return f"attempt {run.attempt}, changed: {changed}"
+            self.notes.append(f"{name} was not stored: {refusal}")
+            return
+        if example is None:
+            self.notes.append(
+                f"no data of the form {found[0]!r} was fitted on is named in the cell, "
+                "so the model has no input example and cannot be deployed"
+            )
+        elif self.run.not_served:
+            self.notes.append(
+                f"{name} is stored and cannot be deployed: {self.run.not_served}"
+            )
+        if self.run.own_code:
+            self.notes.append(
+                f"{name} holds code of this notebook, stored with it as a module:\n"
+                f"{self.run.own_code}"
+            )
 
 
 def evaluate(shell: InteractiveShell, expression: str) -> Any:  # noqa: ANN401

@@ -51,8 +51,8 @@ class CellBlocker(ast.NodeTransformer):
             return node
         return ast.parse("get_ipython().nbmlops_session.refuse()")
 
-    def take(self) -> NbmlopsError | None:
-        """Return the refusal, which then no longer stands."""
+    def pop(self) -> NbmlopsError | None:
+        """Return the refusal, once."""
         refusal, self.refusal = self.refusal, None
         return refusal
 
@@ -62,7 +62,7 @@ class Session:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._gate = CellBlocker()
+        self._blocker = CellBlocker()
         self._source = ""
         self._refused: NbmlopsError | None = None
         self.cell: CellRun | None = None
@@ -84,7 +84,7 @@ class Session:
         self._shell.events.register("pre_run_cell", self.pre_run_cell)
         self._shell.events.register("post_run_cell", self.post_run_cell)
         self._shell.input_transformers_cleanup.append(blank_track_line)
-        self._shell.ast_transformers.append(self._gate)
+        self._shell.ast_transformers.append(self._blocker)
         if self.history.cells:  # the rest of the cell that loads nbmlops
             listen(self.history.cells[-1].opened)
 
@@ -92,11 +92,11 @@ class Session:
         """Leave the shell as it was found; an open run ends."""
         listen(None)
         if self.lasting:
-            self.turn_off()
+            self.end_run()
         self._shell.events.unregister("pre_run_cell", self.pre_run_cell)
         self._shell.events.unregister("post_run_cell", self.post_run_cell)
         self._shell.input_transformers_cleanup.remove(blank_track_line)
-        self._shell.ast_transformers.remove(self._gate)
+        self._shell.ast_transformers.remove(self._blocker)
 
     def pre_run_cell(self, info: ExecutionInfo) -> None:
         """Open the run of a ``%%track`` cell, or have the cell raise why not."""
@@ -105,7 +105,7 @@ class Session:
             listen(self.history.cells[-1].opened)
 
     def post_run_cell(self, result: ExecutionResult | None) -> None:
-        """End the run of a ``%%track`` cell with the status the cell has earned."""
+        """End the run of a ``%%track`` cell with the status of the cell."""
         listen(None)
         with self._reported("end"):
             self._end_cell(result)
@@ -124,8 +124,8 @@ class Session:
 
     def _begin_cell(self, info: ExecutionInfo) -> None:
         self._show_shell()
-        _settle()
-        self._gate.refusal = None
+        _flush_pending()
+        self._blocker.refusal = None
         cell = info.raw_cell or ""
         self.history.begin(cell, getattr(info, "cell_id", None))
         split = split_track(cell)
@@ -135,7 +135,7 @@ class Session:
             self.lasting.enter()
         if split is None:
             if hiding := magic_above_track(cell):
-                self._gate.refusal = UsageError(
+                self._blocker.refusal = UsageError(
                     "%%track must be the first line of the cell.",
                     fix=f"Put %%{hiding} below it.",
                 )
@@ -152,7 +152,7 @@ class Session:
                 )
             self.cell = self._open(options, "cell", cell_id=info.cell_id)
         except NbmlopsError as refusal:
-            self._gate.refusal = refusal
+            self._blocker.refusal = refusal
 
     def _show_shell(self) -> None:
         """Show the shell also to what runs between cells, as IPython does to cells.
@@ -164,7 +164,7 @@ class Session:
 
     def refuse(self) -> None:
         """Raise why the cell must not run."""
-        self._refused = refusal = self._gate.take()
+        self._refused = refusal = self._blocker.pop()
         if refusal is not None:
             raise refusal
 
@@ -192,7 +192,7 @@ class Session:
         result: ExecutionResult | None,
     ) -> None:
         problem = tracked.finish(error)
-        if error is not None:  # the cell has told what went wrong with it
+        if error is not None:  # the cell shows its error itself
             notes = (*tracked.run.notes, *tracked.failures.notes)
             if notes and not tracked.live.is_shown:
                 self._show(tracked)
@@ -204,7 +204,7 @@ class Session:
     def _killed(
         self, reason: str, error: BaseException | None, result: ExecutionResult | None
     ) -> BaseException:
-        """Return what ended the cell, and tell the user where it did not."""
+        """Return what ended the cell; it is shown where the cell did not raise it."""
         from nbmlops.tracking.resources.watchdog import RunKilled, RunKilledForGood
 
         if isinstance(error, RunKilled | RunKilledForGood):
@@ -221,7 +221,7 @@ class Session:
     def _note_end(
         self, result: ExecutionResult | None, error: BaseException | None
     ) -> None:
-        """Tell the history how a cell ended; a refused one never began."""
+        """Note in the history how a cell ended; a refused one never began."""
         has_begun = result is None or result.error_before_exec is None
         ending: Ending | None = "finished" if error is None else "raised"
         if isinstance(error, KeyboardInterrupt):
@@ -230,13 +230,13 @@ class Session:
             ending = None
         self.history.end(ending=ending, count=getattr(result, "execution_count", None))
 
-    def look_up(self, pairs: Pairs) -> dict[str, Any]:
+    def evaluate(self, pairs: Pairs) -> dict[str, Any]:
         """Return the values of named expressions over the user's variables."""
         from nbmlops.notebook.cell_run import evaluate
 
         return {name: evaluate(self._shell, text) for name, text in pairs}
 
-    def turn_on(self, options: TrackOptions) -> CellRun:
+    def start_run(self, options: TrackOptions) -> CellRun:
         """Open a run over many cells."""
         if self.lasting or self.cell:
             raise UsageError(
@@ -245,8 +245,8 @@ class Session:
         self.lasting = self._open(options, "session")
         return self.lasting
 
-    def turn_off(self) -> CellRun:
-        """End the run over many cells, with the fate of the cell before."""
+    def end_run(self) -> CellRun:
+        """End the run over many cells, with the status of the cell before."""
         tracked = self.lasting
         if tracked is None:
             raise UsageError("No run is open.", fix="Begin one with %track on.")
@@ -262,7 +262,6 @@ class Session:
         from nbmlops.notebook.cell_run import CellRun
         from nbmlops.tracking.run.start import open_run
 
-        guard = cell_guard(self._shell, options.budget)
         parent = {}
         if self.lasting:
             parent = {"mlflow.parentRunId": self.lasting.run.run_id}
@@ -279,9 +278,26 @@ class Session:
             self._shell,
             self.history,
             source=self._source,
-            guard=guard,
+            watchdog=self._watchdog(options.budget),
             is_lasting=kind == "session",
         )
+
+    def _watchdog(self, budget: Budget | None) -> BudgetWatchdog | None:
+        if budget is None:
+            return None
+        from nbmlops.notebook.output.live import waker
+        from nbmlops.tracking.resources.watchdog import BudgetWatchdog, stack
+
+        # What is raised inside of these would leave the run open and the watchdog on.
+        own = {Session.start_run.__code__, Session.end_run.__code__}
+
+        def is_code(frame: FrameType | None) -> bool:
+            frames = stack(frame)
+            if any(each.f_code in own for each in frames):
+                return False
+            return any(each.f_globals is self._shell.user_global_ns for each in frames)
+
+        return BudgetWatchdog(budget, is_code=is_code, wake=waker(self._shell))
 
     def _show(self, tracked: CellRun) -> None:
         from IPython.display import display
@@ -289,33 +305,14 @@ class Session:
         display(tracked.line())  # type: ignore[no-untyped-call]
 
 
-def _settle() -> None:
-    """Have a cell find in the store what the cells before it have logged."""
+def _flush_pending() -> None:
+    """Send what the cells before have logged, so that this one finds it."""
     if "nbmlops.tracking.sync.sender" in sys.modules:
         from nbmlops.tracking.provenance import files
         from nbmlops.tracking.sync import sender
 
         sender.flush_pending()
         files.wait_for_copies()
-
-
-def cell_guard(shell: InteractiveShell, budget: Budget | None) -> BudgetWatchdog | None:
-    """Return the guard of the cells of a run, if it has a budget."""
-    if budget is None:
-        return None
-    from nbmlops.notebook.output.live import waker
-    from nbmlops.tracking.resources.watchdog import BudgetWatchdog, stack
-
-    # What is raised inside of these would leave the run open and the guard on.
-    own = {Session.turn_on.__code__, Session.turn_off.__code__}
-
-    def is_code(frame: FrameType | None) -> bool:
-        frames = stack(frame)
-        if any(each.f_code in own for each in frames):
-            return False
-        return any(each.f_globals is shell.user_global_ns for each in frames)
-
-    return BudgetWatchdog(budget, is_code=is_code, wake=waker(shell))
 
 
 def _error_of(result: ExecutionResult | None) -> BaseException | None:

@@ -13,7 +13,7 @@ from IPython.core.magic import (
 )
 
 from nbmlops.errors import UsageError, did_you_mean
-from nbmlops.notebook.magics.options import LineParser
+from nbmlops.notebook.magics.options import argument, with_arguments
 from nbmlops.notebook.session import Session
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from nbmlops.render.tables import Renderable, Table
 
 _TRACK_WORDS = ("on", "off", "log", "params", "artifact")
+_RUN = "RUN|latest|best:METRIC[:min|max]"
+_EXPERIMENT = argument("-e", "--experiment", metavar="EXPERIMENT")
+_ALL_PARAMS = argument("--all-params", action="store_true")
+_ALIAS = argument("--alias", metavar="ALIAS")
+_TIMEOUT = argument("--timeout", dest="timeout_s", type=float, metavar="SECONDS")
+_ENDPOINT = argument("name", metavar="ENDPOINT")
 
 
 @magics_class
@@ -47,7 +53,7 @@ class NbmlopsMagics(Magics):
     @no_var_expand
     @line_magic
     def track(self, line: str) -> Renderable | None:
-        """Say what is tracked, or begin, fill and end a run over many cells.
+        """Show what is tracked, or begin, fill and end a run over many cells.
 
         ``%track`` · ``%track on [NAME] [options of %%track]`` · ``%track off`` ·
         ``%track log KEY=EXPR ... [--step N]`` · ``%track params KEY=EXPR ...`` ·
@@ -67,119 +73,82 @@ class NbmlopsMagics(Magics):
         result: Renderable | None = function(self._session, rest)
         return result
 
-    @no_var_expand
-    @line_magic
-    def runs(self, line: str) -> Any:  # noqa: ANN401 - a table or a frame
-        """List the runs of an experiment.
-
-        ``%runs [-e EXPERIMENT] [--filter EXPR] [--by METRIC] [--asc|--desc] [-n 20]
-        [--columns A,B,...] [--all] [--all-params] [--frame]``
-        """
+    @with_arguments(
+        _EXPERIMENT,
+        argument("--filter", default="", metavar="EXPR"),
+        argument("--by", metavar="METRIC"),
+        argument("--asc", action="store_true", default=None),
+        argument("--desc", dest="asc", action="store_false", default=None),
+        argument("-n", dest="limit", type=int, default=20, metavar="ROWS"),
+        argument("--columns", metavar="A,B,..."),
+        argument("--all", action="store_true"),
+        _ALL_PARAMS,
+        argument("--frame", action="store_true"),
+    )
+    def runs(self, *, frame: bool, **options: Any) -> Any:  # noqa: ANN401 - or a frame
+        """List the runs of an experiment."""
         from nbmlops import lifecycle
 
-        parser = LineParser("%runs")
-        parser.add_argument("-e", "--experiment")
-        parser.add_argument("--filter", default="")
-        parser.add_argument("--by", metavar="METRIC")
-        parser.add_argument("--asc", action="store_true", default=None)
-        parser.add_argument("--desc", dest="asc", action="store_false", default=None)
-        parser.add_argument("-n", dest="limit", type=int, default=20)
-        parser.add_argument("--columns", metavar="A,B,...")
-        parser.add_argument("--all", action="store_true")
-        parser.add_argument("--all-params", action="store_true")
-        parser.add_argument("--frame", action="store_true")
-        found = vars(parser.parse_line(line))
-        wants_frame = found.pop("frame")
-        with parser.speaking():
-            table = lifecycle.runs(**found)
-        return table.frame() if wants_frame else table
+        table = lifecycle.runs(**options)
+        return table.frame() if frame else table
 
-    @no_var_expand
-    @line_magic
-    def compare(self, line: str) -> Renderable:
-        """Show what differs between runs: ``%compare RUN RUN ... [--all-params]``."""
+    @with_arguments(argument("runs", nargs="*", metavar=_RUN), _EXPERIMENT, _ALL_PARAMS)
+    def compare(self, *, runs: list[str], **options: Any) -> Renderable:
+        """Show what differs between runs."""
         from nbmlops import lifecycle
 
-        parser = LineParser("%compare")
-        parser.add_argument(
-            "runs", nargs="*", metavar="RUN|latest|best:METRIC[:min|max]"
-        )
-        parser.add_argument("-e", "--experiment")
-        parser.add_argument("--all-params", action="store_true")
-        found = vars(parser.parse_line(line))
-        with parser.speaking():
-            return lifecycle.compare(*found.pop("runs"), **found)
+        return lifecycle.compare(*runs, **options)
 
-    @no_var_expand
-    @line_magic
-    def register(self, line: str) -> Renderable:
-        """Register the model of a run: ``%register MODEL [--run RUN] [--alias A]``."""
+    @with_arguments(
+        argument("model", metavar="MODEL"),
+        argument("--run", default="latest", metavar=_RUN),
+        _ALIAS,
+        _EXPERIMENT,
+    )
+    def register(self, **options: Any) -> Renderable:
+        """Register the model of a run."""
         from nbmlops import lifecycle
         from nbmlops.render.tables import version_table
 
-        parser = LineParser("%register")
-        parser.add_argument("model", metavar="MODEL")
-        parser.add_argument(
-            "--run", default="latest", metavar="RUN|latest|best:METRIC[:min|max]"
-        )
-        parser.add_argument("--alias")
-        parser.add_argument("-e", "--experiment")
-        with parser.speaking():
-            return version_table(lifecycle.register(**vars(parser.parse_line(line))))
+        return version_table(lifecycle.register(**options))
 
-    @no_var_expand
-    @line_magic
-    def deploy(self, line: str) -> Any:  # noqa: ANN401 - the endpoint's handle
-        """Serve a model version.
-
-        ``%deploy MODEL[@ALIAS|/VERSION] [--name E] [--alias A] [--port P]
-        [--no-auth]``
-        """
+    @with_arguments(
+        argument("target", metavar="MODEL[@ALIAS|/VERSION]"),
+        argument("--name", metavar="ENDPOINT"),
+        _ALIAS,
+        argument("--port", type=int),
+        argument("--no-auth", action="store_true"),
+        argument("--trust", action="store_true"),
+    )
+    def deploy(self, **options: Any) -> Any:  # noqa: ANN401 - the endpoint's handle
+        """Serve a model version."""
         from nbmlops import lifecycle
 
-        parser = LineParser("%deploy")
-        parser.add_argument("target", metavar="MODEL[@ALIAS|/VERSION]")
-        parser.add_argument("--name", metavar="ENDPOINT")
-        parser.add_argument("--alias")
-        parser.add_argument("--port", type=int)
-        parser.add_argument("--no-auth", action="store_true")
-        parser.add_argument("--trust", action="store_true")
-        with parser.speaking():
-            return lifecycle.deploy(**vars(parser.parse_line(line)))
+        return lifecycle.deploy(**options)
 
-    @no_var_expand
-    @line_magic
-    def endpoints(self, line: str) -> Renderable:
-        """List the endpoints of the project: ``%endpoints``."""
+    @with_arguments()
+    def endpoints(self) -> Renderable:
+        """List the endpoints of the project."""
         from nbmlops import lifecycle
         from nbmlops.render.tables import endpoints_table
 
-        LineParser("%endpoints").parse_line(line)
         return endpoints_table(lifecycle.endpoints())
 
-    @no_var_expand
-    @line_magic
-    def predict(self, line: str) -> Table:
-        """Ask an endpoint: ``%predict ENDPOINT FRAME``."""
+    @with_arguments(_ENDPOINT, argument("frame", metavar="FRAME"))
+    def predict(self, *, name: str, frame: str) -> Table:
+        """Ask an endpoint."""
         from nbmlops import lifecycle
         from nbmlops.render.tables import predictions_table
 
-        parser = LineParser("%predict")
-        parser.add_argument("endpoint", metavar="ENDPOINT")
-        parser.add_argument("frame", metavar="FRAME")
-        found = parser.parse_line(line)
-        rows = self._session.look_up((("rows", found.frame),))["rows"]
-        return predictions_table(lifecycle.endpoint(found.endpoint).predict(rows))
+        rows = self._session.evaluate((("rows", frame),))["rows"]
+        return predictions_table(lifecycle.endpoint(name).predict(rows))
 
-    @no_var_expand
-    @line_magic
-    def undeploy(self, line: str) -> None:
-        """Stop an endpoint and remove all it left: ``%undeploy ENDPOINT``."""
+    @with_arguments(_ENDPOINT)
+    def undeploy(self, *, name: str) -> None:
+        """Stop an endpoint and remove all it left."""
         from nbmlops import lifecycle
 
-        parser = LineParser("%undeploy")
-        parser.add_argument("name", metavar="ENDPOINT")
-        lifecycle.undeploy(parser.parse_line(line).name)
+        lifecycle.undeploy(name)
 
     @no_var_expand
     @line_magic
@@ -193,46 +162,30 @@ class NbmlopsMagics(Magics):
 
         return pipeline(line)
 
-    @no_var_expand
-    @line_magic
-    def replay(self, line: str) -> Table:
-        """Run a run again in a clean kernel, and compare the two.
-
-        ``%replay [RUN] [-e EXPERIMENT] [--in-env] [--tolerance T] [--timeout S]``
-        """
+    @with_arguments(
+        argument("run", nargs="?", default="latest", metavar=_RUN),
+        _EXPERIMENT,
+        argument("--in-env", action="store_true"),
+        argument("--tolerance", type=float, default=0.0),
+        _TIMEOUT,
+    )
+    def replay(self, **options: Any) -> Table:
+        """Run a run again in a clean kernel, and compare the two."""
         from nbmlops import lifecycle
         from nbmlops.render.tables import replay_table
 
-        parser = LineParser("%replay")
-        parser.add_argument(
-            "run",
-            nargs="?",
-            default="latest",
-            metavar="RUN|latest|best:METRIC[:min|max]",
-        )
-        parser.add_argument("-e", "--experiment")
-        parser.add_argument("--in-env", action="store_true")
-        parser.add_argument("--tolerance", type=float, default=0.0)
-        parser.add_argument("--timeout", dest="timeout_s", type=float)
-        with parser.speaking():
-            return replay_table(lifecycle.replay(**vars(parser.parse_line(line))))
+        return replay_table(lifecycle.replay(**options))
 
-    @no_var_expand
-    @line_magic
-    def explain(self, line: str) -> Table:
-        """Attribute the change of a metric between two runs to what differs.
-
-        ``%explain A B [--metric M] [-e EXPERIMENT] [--timeout S]``
-        """
+    @with_arguments(
+        argument("a", metavar="A"),
+        argument("b", metavar="B"),
+        argument("--metric"),
+        _EXPERIMENT,
+        _TIMEOUT,
+    )
+    def explain(self, **options: Any) -> Table:
+        """Attribute the change of a metric between two runs to what differs."""
         from nbmlops import lifecycle
         from nbmlops.render.tables import explanation_table
 
-        parser = LineParser("%explain")
-        parser.add_argument("a", metavar="A")
-        parser.add_argument("b", metavar="B")
-        parser.add_argument("--metric")
-        parser.add_argument("-e", "--experiment")
-        parser.add_argument("--timeout", dest="timeout_s", type=float)
-        found = vars(parser.parse_line(line))
-        with parser.speaking():
-            return explanation_table(lifecycle.explain(**found))
+        return explanation_table(lifecycle.explain(**options))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from IPython.core.magic import Magics, line_magic, no_var_expand
 
 from nbmlops.errors import NbmlopsError, UsageError, in_words
 
 if TYPE_CHECKING:
     from nbmlops.tracking.resources.budget import Budget
+
+_NAMED = "NAME[=EXPR]"
+Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +38,7 @@ class TrackOptions:
 
     @property
     def expressions(self) -> tuple[str, ...]:
-        """All that is looked up when the code has run."""
+        """All that is evaluated when the code has run."""
         pairs = (*self.params, *self.metrics, *self.datasets)
         return tuple(expression for _, expression in pairs)
 
@@ -45,15 +51,20 @@ class LineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse the line."""
-        usage = " ".join(self.format_usage().removeprefix("usage: ").split())
-        raise UsageError(f"{self.prog}: {message}.", fix=f"Write it as: {usage}")
+        raise UsageError(
+            f"{self.prog}: {message}.", fix=f"Write it as: {self.usage_line()}"
+        )
+
+    def usage_line(self) -> str:
+        """Return how to write it."""
+        return " ".join(self.format_usage().removeprefix("usage: ").split())
 
     def parse_line(self, line: str) -> argparse.Namespace:
         """Return the arguments of a magic's line."""
         return self.parse_args(self.split(line))
 
     @contextmanager
-    def speaking(self) -> Iterator[None]:
+    def naming_options(self) -> Iterator[None]:
         """Have the errors inside name the options as they are in the line."""
         options = {each.dest: each.option_strings for each in self._actions}
         words = {name: max(each, key=len) for name, each in options.items() if each}
@@ -81,36 +92,45 @@ def _unquoted(word: str) -> str:
     return "".join(filter(None, found.groups())) if found else word
 
 
+def argument(*names: str, **settings: Any) -> Argument:
+    """Return one argument of a magic, as ``argparse`` takes it."""
+    return names, settings
+
+
+def with_arguments(*arguments: Argument) -> Callable[[Callable[..., Any]], Any]:
+    """Make a method a line magic that gets its arguments parsed, by their names."""
+
+    def decorate(method: Callable[..., Any]) -> Any:  # noqa: ANN401 - IPython's
+        parser = LineParser(f"%{method.__name__}")
+        for names, settings in arguments:
+            parser.add_argument(*names, **settings)
+
+        @wraps(method)
+        def magic(self: Magics, line: str) -> Any:  # noqa: ANN401
+            options = vars(parser.parse_line(line))
+            with parser.naming_options():
+                return method(self, **options)
+
+        magic.__doc__ = f"{method.__doc__}\n\n``{parser.usage_line()}``"
+        return no_var_expand(line_magic(magic))
+
+    return decorate
+
+
 def track_parser(prog: str = "%%track") -> LineParser:
     """Return the parser of the options of a tracked run."""
     parser = LineParser(prog)
+    many: dict[str, Any] = {"nargs": "+", "action": "extend", "default": []}
     parser.add_argument("name", nargs="?", metavar="NAME")
     parser.add_argument("-e", "--experiment", metavar="EXPERIMENT")
-    for flag, word in (("-p", "param"), ("-m", "metric"), ("-d", "dataset")):
-        parser.add_argument(
-            flag,
-            f"--{word}",
-            dest=f"{word}s",
-            metavar="NAME[=EXPR]",
-            nargs="+",
-            action="extend",
-            default=[],
-        )
-    parser.add_argument(
-        "-t",
-        "--tag",
-        dest="tags",
-        metavar="KEY=VALUE",
-        nargs="+",
-        action="extend",
-        default=[],
-    )
+    parser.add_argument("-p", "--param", dest="params", metavar=_NAMED, **many)
+    parser.add_argument("-m", "--metric", dest="metrics", metavar=_NAMED, **many)
+    parser.add_argument("-d", "--dataset", dest="datasets", metavar=_NAMED, **many)
+    parser.add_argument("-t", "--tag", dest="tags", metavar="KEY=VALUE", **many)
     parser.add_argument("--nested", action="store_true")
     parser.add_argument("--no-autolog", action="store_true")
     parser.add_argument("--trust", action="store_true")
-    parser.add_argument(
-        "--budget", metavar="90s|2GB", nargs="+", action="extend", default=[]
-    )
+    parser.add_argument("--budget", metavar="90s|2GB", **many)
     return parser
 
 

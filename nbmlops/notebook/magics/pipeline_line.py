@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UsageError, did_you_mean
 from nbmlops.notebook.magics.options import LineParser
 from nbmlops.render.tables import Renderable
-
-if TYPE_CHECKING:
-    from nbmlops.pipeline.pipeline import Pipeline
 
 _WORDS = ("run", "plan", "graph", "status")
 
@@ -46,28 +42,20 @@ def pipeline(line: str) -> Renderable:
         path, force[-1] = force[-1], "*"
     if path is None:
         parser.error("the following arguments are required: FILE")
-    with parser.speaking():
+    with parser.naming_options():
         loaded = Pipeline.load(path)
         if word in ("graph", "status"):
-            shown: Renderable = loaded.graph() if word == "graph" else loaded.status()
-            return shown
+            return loaded.graph() if word == "graph" else loaded.status()
         given = loaded.parse(_pair(each) for each in found.pop("p"))
         if word == "plan":
             return loaded.plan(params=given, **found)
-        return _run(loaded, path, given, **found)
+        from nbmlops.tracking.live_output import LiveOutput
 
-
-def _run(
-    loaded: Pipeline, path: str, given: dict[str, object], **options: Any
-) -> Renderable:
-    from nbmlops.tracking.live_output import LiveOutput
-
-    below = LiveOutput(f"running {Path(path).name}")
-    try:
-        result: Renderable = loaded.run(params=given, say=below.add, **options)
-    finally:
-        below.show()
-    return result
+        live = LiveOutput(f"running {Path(path).name}")
+        try:
+            return loaded.run(params=given, say=live.add, **found)
+        finally:
+            live.show()
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -31,13 +31,13 @@ def status(session: Session) -> Table:
 def on(session: Session, line: str) -> RunLine:
     """Begin a run over many cells."""
     options = parse_track(line, prog="%track on", default_name="session")
-    return session.turn_on(options).line()
+    return session.start_run(options).line()
 
 
 def off(session: Session, line: str) -> RunLine:
     """End the run over many cells."""
     LineParser("%track off").parse_line(line)
-    return session.turn_off().line()
+    return session.end_run().line()
 
 
 def log(session: Session, line: str) -> None:
@@ -47,10 +47,10 @@ def log(session: Session, line: str) -> None:
     parser.add_argument("--step", metavar="EXPR", default="0")
     found = parser.parse_line(line)
     ((_, step),) = named_expressions(parser, [f"step={found.step}"])
-    at = session.look_up((("step", step),))["step"]
+    at = session.evaluate((("step", step),))["step"]
     if not isinstance(at, numbers.Integral):
         parser.error(f"the step {at!r} is not an integer")
-    values = session.look_up(named_expressions(parser, found.values))
+    values = session.evaluate(named_expressions(parser, found.values))
     session.active.run.log_metrics(values, step=int(at))
 
 
@@ -59,7 +59,7 @@ def params(session: Session, line: str) -> None:
     parser = LineParser("%track params")
     parser.add_argument("values", nargs="+", metavar="KEY=EXPR")
     found = parser.parse_line(line)
-    values = session.look_up(named_expressions(parser, found.values))
+    values = session.evaluate(named_expressions(parser, found.values))
     session.active.run.log_params(**values)
 
 

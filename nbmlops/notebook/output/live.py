@@ -34,7 +34,7 @@ _STOP = (
 )
 
 
-class Output:
+class CellOutput:
     """One output of the cell that is running, to be replaced from any thread."""
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -66,7 +66,7 @@ class Output:
         )
 
 
-class Live:
+class LivePanel:
     """What a kernel shows of a run while it is open; nothing outside of a kernel."""
 
     def __init__(
@@ -84,7 +84,7 @@ class Live:
         self._has_ended = threading.Event()
         if not self._is_kernel:
             return
-        self._line, self._panel = Output(shell), Output(shell)
+        self._line, self._panel = CellOutput(shell), CellOutput(shell)
         if is_lasting:
             self._update()
         self._thread = threading.Thread(
@@ -94,7 +94,7 @@ class Live:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the cell has an output that tells the run's end."""
+        """Whether the cell has an output that shows how the run ended."""
         return self._is_kernel and self._line.is_shown
 
     def end(self, status: RunStatus, reason: str | None) -> None:
@@ -120,7 +120,7 @@ class Live:
             tracked = self._tracked
             if not (self.is_shown or self._is_lasting or self._is_in_code()):
                 continue  # a short cell has its one line at the end
-            seen = tracked.metrics(), tracked.params()
+            seen = dict(tracked.run.metrics), tracked.params()
             if tracked.is_running or seen != before:
                 before = seen
                 self._update()
@@ -161,7 +161,7 @@ class Live:
             facts.append(f"{usage.energy_wh:.2g} Wh")
         if is_open:
             facts.append(f"seen {time.strftime('%H:%M:%S')}")
-        metrics = tracked.metrics()
+        metrics = dict(tracked.run.metrics)
         curves = {
             name: tracked.run.curves.points(name)
             for name in islice(metrics, MAX_METRICS)

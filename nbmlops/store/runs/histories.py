@@ -9,7 +9,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.entities import History, mode_of
+from nbmlops.entities import MetricHistory, mode_of
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.runs.queries import as_logged
@@ -27,7 +27,7 @@ _MOST_ASKED = 200
 
 def list_histories(
     store: Store, run_ids: Sequence[str]
-) -> tuple[Mapping[str, History], ...]:
+) -> tuple[Mapping[str, MetricHistory], ...]:
     """Return the history of every metric of some runs."""
     with answering(store):
         tracking = backend(store)
@@ -47,7 +47,7 @@ def _from_database(
     tracking: Any,  # noqa: ANN401 - MLflow's store
     run_id: str,
     latest: Mapping[str, Metric],
-) -> Mapping[str, History]:
+) -> Mapping[str, MetricHistory]:
     from mlflow.store.tracking.dbmodels.models import SqlMetric
     from sqlalchemy import select
 
@@ -81,14 +81,14 @@ def _from_server(
     tracking: Any,  # noqa: ANN401 - MLflow's store
     run_ids: Sequence[str],
     latest: Sequence[Mapping[str, Metric]],
-) -> tuple[Mapping[str, History], ...]:
+) -> tuple[Mapping[str, MetricHistory], ...]:
     def is_alike(key: str) -> bool:
         ends = {(m[key].step, m[key].value) if key in m else None for m in latest}
         return len(ends) == 1
 
     keys = sorted({key for each in latest for key in each})
     asked = set(sorted(keys, key=is_alike)[:_MOST_ASKED])
-    found: tuple[dict[str, History], ...] = tuple({} for _ in run_ids)
+    found: tuple[dict[str, MetricHistory], ...] = tuple({} for _ in run_ids)
     for key in keys:
         samples = _sample(tracking, run_ids, key) if key in asked else {}
         for run_id, last, mine in zip(run_ids, latest, found, strict=True):
@@ -148,7 +148,7 @@ def _pages(
 
 def _fold(
     latest: Metric, values: Iterable[tuple[int, float]], *, is_whole: bool = True
-) -> History:
+) -> MetricHistory:
     """Return a history, its values read once and an even choice of them kept."""
     mode = mode_of(latest.key)
     sign = -1 if mode == "min" else 1
@@ -168,7 +168,7 @@ def _fold(
     if len(kept) > _POINTS:
         kept = kept[::2]
     chosen = dict([*kept, *filter(None, (best, end))])
-    return History(
+    return MetricHistory(
         last=as_logged(latest.value),
         last_step=latest.step,
         best=best[1][1] if best else None,

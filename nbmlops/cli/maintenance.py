@@ -1,10 +1,35 @@
-"""Commands for the processes that notebooks are forked from."""
+"""Commands that look after a project: doctor, sync, and the fork server."""
 
 from __future__ import annotations
 
 import click
 
 from nbmlops.cli.output import json_option, show
+
+
+@click.command()
+@click.option(
+    "--fix", is_flag=True, help="End the runs whose process is gone; send what is kept."
+)
+@json_option
+def doctor(fix: bool, as_json: bool) -> int:
+    """Show each setting and where it is from, and what is wrong."""
+    from nbmlops import lifecycle
+
+    found = lifecycle.doctor(fix=fix)
+    show(found.diagnosis, as_json=as_json, text=found)
+    return 0 if found.is_well else 1
+
+
+@click.command()
+@json_option
+def sync(as_json: bool) -> int:
+    """Send to the store what it could not take when it was logged."""
+    from nbmlops.tracking.sync.sync import sync
+
+    report = sync()
+    show(report.runs, as_json=as_json, text=report)
+    return 0 if report.is_complete else 1
 
 
 @click.group()
@@ -47,5 +72,5 @@ def stop(as_json: bool) -> None:
 
     parents = stop_parents()
     named = ", ".join(str(parent.pid) for parent in parents)
-    text = f"told to exit: {named}" if parents else "No process is warm."
+    text = f"asked to exit: {named}" if parents else "No process is warm."
     show(parents, as_json=as_json, text=text)

@@ -1,1 +1,0 @@
-"""What can be clicked in a notebook; each also leaves an output that stays."""
