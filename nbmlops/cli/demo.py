@@ -118,7 +118,7 @@ def _run_quickstart(store: Store, notebook: Path) -> Run:
     from nbmlops.execution.run import run_notebook
     from nbmlops.render.formats import format_number
     from nbmlops.render.tables import table_text
-    from nbmlops.store.runs.children import list_children
+    from nbmlops.store.runs.queries import list_children
 
     params: dict[str, object] = {"seed": _SEED, "test_share": _TEST_SHARE}
     given = ", ".join(f"{name}={value}" for name, value in params.items())

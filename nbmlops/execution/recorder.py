@@ -32,7 +32,7 @@ from nbmlops.execution.values import VALUES_FILE, read_values, record_values
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
 from nbmlops.secrets import NAMES_FILE, ChildSecrets
 from nbmlops.store.runs import queries, runs
-from nbmlops.store.runs.children import list_children
+from nbmlops.store.runs.queries import list_children
 from nbmlops.tracking.provenance.source import COMMIT
 from nbmlops.tracking.run.active import ActiveRun
 

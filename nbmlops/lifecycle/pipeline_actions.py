@@ -12,8 +12,8 @@ from nbmlops.lifecycle.deploy import deploy
 from nbmlops.lifecycle.register import register
 from nbmlops.pipeline.runner.messages import Task
 from nbmlops.store import Store, connect
-from nbmlops.store.registry.current import find_standing
-from nbmlops.store.registry.versions import resolve_version
+from nbmlops.store.registry.registered_models import get_model
+from nbmlops.store.registry.versions import find_version, resolve_version
 from nbmlops.store.runs.queries import get_run
 
 
@@ -74,12 +74,12 @@ def _registry_gap(
 ) -> str:
     name, number = str(values.get("model")), values.get("version")
     alias = action.options.get("alias")
-    found = find_standing(store, name, number) if isinstance(number, int) else None
+    found = find_version(store, name, number) if isinstance(number, int) else None
     if found is None:
         return f"version {number} of {name!r} is gone"
     if source is not None and found.model_id != source.model_id:
         return f"version {number} of {name!r} is another model"
-    at = found.aliases.get(str(alias))
+    at = get_model(store, name).aliases.get(str(alias))
     if alias is None or at == number:
         return ""
     return f"alias {alias!r} is {'not set' if at is None else f'at version {at}'}"

@@ -17,7 +17,7 @@ from nbmlops.execution.run import run_notebook
 from nbmlops.lifecycle.replay_spec import ReplaySpec
 from nbmlops.store import Store
 from nbmlops.store.runs import queries
-from nbmlops.store.runs.children import list_children
+from nbmlops.store.runs.queries import list_children
 from nbmlops.tracking.provenance.files import digest, kept_copy
 from nbmlops.tracking.provenance.replaying import REPLAYING
 

@@ -18,7 +18,8 @@ from nbmlops.pipeline.runner.run_recorder import (
 )
 from nbmlops.store import Store
 from nbmlops.store.runs import queries
-from nbmlops.store.runs.children import list_children
+from nbmlops.store.runs.queries import list_children
+from nbmlops.store.runs.search_language import quoted
 from nbmlops.tracking.provenance.source import relative
 from nbmlops.tracking.sync.sync import sync
 
@@ -33,8 +34,7 @@ def last_report(
     sync(store)
     file = relative(Path(spec.path), store.settings.project)
     condition = (
-        f"tags.`{PIPELINE}` = {queries.quoted(file)} "
-        "and tags.`nbmlops.kind` = 'pipeline'"
+        f"tags.`{PIPELINE}` = {quoted(file)} and tags.`nbmlops.kind` = 'pipeline'"
     )
     run = next(iter(queries.list_runs(store, filter=condition, limit=1)), None)
     if run is None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.store import rest
 from nbmlops.store.connection import Store, answering
+from nbmlops.store.database import connected, has_tables
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -43,7 +48,8 @@ def log_file(
             else:
                 store.client.log_artifact(run_id, str(path), folder or None)
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-            if not _has_root(store, run_id, location):
+            root = _local_root(location or _location(store, run_id))
+            if root is None or not root.is_dir():
                 raise
             raise UsageError(
                 f"The run has a file where {folder or path.name!r} needs a folder.",
@@ -51,13 +57,29 @@ def log_file(
             ) from error
 
 
-def _has_root(store: Store, run_id: str, location: str | None) -> bool:
-    """Return whether a run has its folder of artifacts on a local disk."""
-    from mlflow.utils.file_utils import local_file_uri_to_path
+def _location(store: Store, run_id: str) -> str:
+    """Return where the artifacts of a run are kept."""
+    missing, fix = f"No run {run_id!r}.", "List them with %runs."
+    if has_tables(store):
+        with connected(store) as connection:
+            found = connection.query(
+                "SELECT r.artifact_uri FROM runs r WHERE r.run_uuid = :id", id=run_id
+            )
+        if not found:
+            raise NotFoundError(missing, fix=fix)
+        return str(found[0][0])
+    with answering(store, missing=missing, fix=fix):
+        run = rest.get(store, "runs/get", run_id=run_id)["run"]
+    return str(run["info"]["artifact_uri"])
 
-    uri = location or str(store.client.get_run(run_id).info.artifact_uri)
-    is_local = "://" not in uri or uri.startswith("file:")
-    return is_local and Path(local_file_uri_to_path(uri)).is_dir()
+
+def _local_root(location: str) -> Path | None:
+    """Return the folder of a location on a local disk, None for another location."""
+    if "://" in location and not location.startswith("file:"):
+        return None
+    if re.match(r"[a-z-]{2,}:", location) and not location.startswith("file:"):
+        return None
+    return Path(url2pathname(location.removeprefix("file://").removeprefix("file:")))
 
 
 def log_bytes(store: Store, run_id: str, content: bytes, path: str) -> None:
@@ -71,7 +93,20 @@ def log_bytes(store: Store, run_id: str, content: bytes, path: str) -> None:
 
 def list_sizes(store: Store, run_id: str, folder: str) -> Mapping[str, int]:
     """Return the files right in a folder of a run's artifacts, with their sizes."""
+    location = _location(store, run_id)
+    root = _local_root(location)
     with answering(store):
+        if root is not None:
+            there = (root / folder).iterdir() if (root / folder).is_dir() else ()
+            files = [each for each in there if each.is_file()]
+            return {f"{folder}/{each.name}": each.stat().st_size for each in files}
+        if _is_proxied(store, location):
+            answer = rest.get(store, "artifacts/list", run_id=run_id, path=folder)
+            return {
+                each["path"]: int(each.get("file_size", 0))
+                for each in answer.get("files", ())
+                if not each.get("is_dir")
+            }
         found = store.client.list_artifacts(run_id, folder)
         return {file.path: file.file_size or 0 for file in found if not file.is_dir}
 
@@ -82,9 +117,27 @@ def read_file(store: Store, run_id: str, path: str) -> bytes:
         f"Run {run_id} has no artifact {path!r}.",
         fix="See its artifacts in the MLflow UI.",
     )
-    folder = path.rpartition("/")[0]
-    with answering(store), tempfile.TemporaryDirectory() as scratch:
+    location = _location(store, run_id)
+    root = _local_root(location)
+    with answering(store):
+        if root is not None:
+            if not (root / path).is_file():
+                raise missing
+            return (root / path).read_bytes()
+        folder = path.rpartition("/")[0]
+        if _is_proxied(store, location):
+            if path not in list_sizes(store, run_id, folder):
+                raise missing
+            kept = urlsplit(location).path.strip("/")
+            return rest.read_artifact(store, f"{kept}/{path}")
         there = {f.path for f in store.client.list_artifacts(run_id, folder or None)}
         if path not in there:
             raise missing
-        return Path(store.client.download_artifacts(run_id, path, scratch)).read_bytes()
+        with tempfile.TemporaryDirectory() as scratch:
+            found = store.client.download_artifacts(run_id, path, scratch)
+            return Path(found).read_bytes()
+
+
+def _is_proxied(store: Store, location: str) -> bool:
+    """Return whether the tracking server itself hands the artifacts out."""
+    return location.startswith("mlflow-artifacts:/") and rest.is_plain(store)

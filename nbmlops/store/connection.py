@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import re
 import socket
+import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from nbmlops._masking import mask
@@ -29,12 +32,18 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _PROBE_TIMEOUT_S = 3
-_FIX = "Start it, or correct MLFLOW_TRACKING_URI; or unset it."
+_FIX = "Start it, or fix MLFLOW_TRACKING_URI; or unset it."
 _DATABASES = ("postgresql", "mysql", "mssql")
 _ROOT_VARIABLE = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 _DOUBTFUL = ("BAD_REQUEST", "INTERNAL_ERROR", "INVALID_STATE", "MALFORMED_REQUEST")
 _REFUSED_HTTP = (400, 409, 411, 413, 414, 415, 422)
 _REFUSALS = ("PERMISSION_DENIED", "UNAUTHENTICATED", "ENDPOINT_NOT_FOUND")
+TRANSIENT = (408, 429, 500, 502, 503, 504)
+_HTTP_CODES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "ENDPOINT_NOT_FOUND",
+}
 _QUIETER = {
     # MLflow's own defaults hold a caller up for four minutes when a server is gone,
     # report usage to a host outside, and print below the user's cell.
@@ -67,6 +76,11 @@ class Store:
     def shown_uri(self) -> str:
         """The URI without the password or token it may hold."""
         return mask(self.uri)
+
+    @property
+    def host(self) -> str:
+        """The server's name and port."""
+        return urlsplit(self.uri).netloc.rpartition("@")[2]
 
     def load(self) -> None:
         """Import what speaks to this store, without asking the store anything."""
@@ -170,15 +184,12 @@ def probe(store: Store) -> None:
     try:
         socket.create_connection((parts.hostname, port), _PROBE_TIMEOUT_S).close()
     except OSError as error:
-        raise _silent(store.uri) from error
+        raise unreachable(store) from error
 
 
-def _silent(uri: str) -> StoreError:
-    return StoreError(f"The tracking server {_host(uri)} does not answer.", fix=_FIX)
-
-
-def _host(uri: str) -> str:
-    return urlsplit(uri).netloc.rpartition("@")[2]
+def unreachable(store: Store) -> StoreError:
+    """Return the error of a server that does not answer."""
+    return StoreError(f"The tracking server {store.host} does not answer.", fix=_FIX)
 
 
 def _ask_database(store: Store) -> None:
@@ -204,31 +215,63 @@ def _ask_database(store: Store) -> None:
         ) from error
 
 
+class ApiError(Exception):
+    """What an MLflow server answers instead of what was asked."""
+
+    def __init__(self, error_code: str, message: str) -> None:
+        super().__init__(message)
+        self.error_code, self.message = error_code, message
+
+    @classmethod
+    def of(cls, status: int, content: bytes) -> ApiError:
+        """Return the error that an answer with this status tells of."""
+        text = content.decode("utf-8", "replace")
+        try:
+            answer = json.loads(text)
+            return cls(answer["error_code"], answer.get("message", ""))
+        except (ValueError, KeyError, TypeError):
+            if status in TRANSIENT:
+                return cls("INTERNAL_ERROR", f"too many {status} error responses")
+            code = _HTTP_CODES.get(status, "BAD_REQUEST")
+            return cls(code, f"HTTP {status}: {text[:200]}")
+
+
+def _errors(*classes: type[Exception] | str) -> tuple[type[Exception], ...]:
+    """Return the classes; of those given by name, the ones whose library is loaded."""
+    found: list[type[Exception]] = []
+    for each in classes:
+        if not isinstance(each, str):
+            found.append(each)
+            continue
+        module, _, name = each.rpartition(".")
+        if module in sys.modules:
+            found.append(getattr(sys.modules[module], name))
+    return tuple(found)
+
+
 @contextmanager
 def answering(store: Store, *, missing: str = "", fix: str = "") -> Iterator[None]:
     """Turn MLflow's errors inside the block into ours, by their code."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except MlflowException as error:
-        match error.error_code:
+    except _errors(ApiError, "mlflow.exceptions.MlflowException") as error:
+        refusal: Any = error
+        match refusal.error_code:
             case "RESOURCE_DOES_NOT_EXIST":
                 raise NotFoundError(
-                    missing or mask(str(error.message)),
+                    missing or mask(str(refusal.message)),
                     fix=fix or "See `nbmlops runs`.",
                 ) from error
             case "RESOURCE_ALREADY_EXISTS":
                 raise ConflictError(
-                    mask(str(error.message)), fix="Choose another name."
+                    mask(str(refusal.message)), fix="Choose another name."
                 ) from error
             case "INVALID_PARAMETER_VALUE":
                 raise UsageError(
-                    mask(str(error.message)), fix="Change the value as MLflow says."
+                    mask(str(refusal.message)), fix="Change the value as MLflow says."
                 ) from error
         raise _failed(store, error) from error
-    except (SQLAlchemyError, OSError) as error:
+    except _errors(OSError, sqlite3.Error, "sqlalchemy.exc.SQLAlchemyError") as error:
         reply = getattr(error, "response", None)  # of an artifact server
         if getattr(reply, "status_code", None) in _REFUSED_HTTP:
             raise UsageError(
@@ -253,12 +296,11 @@ def _failed(store: Store, error: Exception) -> StoreError:
             return embedded.disk_error(refused, store.settings.home)
     if store.is_served and (code := re.search(r"too many (\d+) error responses", text)):
         return StoreError(
-            f"The tracking server {_host(store.uri)} answers with errors "
-            f"(HTTP {code[1]}).",
+            f"The tracking server {store.host} answers with errors (HTTP {code[1]}).",
             fix="Look into its log, then run it again.",
         )
     if store.is_served and "failed with exception" in text:
-        return _silent(store.uri)
+        return unreachable(store)
     if "out-of-date database schema" in text:
         uri = f"'{store.uri}'" if store.is_embedded else '"$MLFLOW_TRACKING_URI"'
         failure = StoreError(

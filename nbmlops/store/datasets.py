@@ -17,16 +17,25 @@ from nbmlops._hashing import (
 from nbmlops.entities import Column, LoggedDataset
 from nbmlops.errors import UsageError
 from nbmlops.scoring.schema import column_type, frame_schema
+from nbmlops.store import rest
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
+from nbmlops.store.database import connected, has_tables
 
 if TYPE_CHECKING:
     import pandas as pd
-    from mlflow.entities import Dataset
 
 _SCHEMA_ROWS = 1000
 _LONGEST_SCHEMA = 1_000_000
 _TENSOR = "mlflow_tensorspec"
+_CONTEXT = "mlflow.data.context"
+_INPUTS = (
+    "SELECT d.name, d.digest, d.dataset_schema, d.dataset_profile, t.value "
+    "FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id "
+    "LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid "
+    "AND t.name = 'mlflow.data.context' WHERE i.source_type = 'DATASET' "
+    "AND i.destination_type = 'RUN' AND i.destination_id = :id"
+)
 
 
 def describe(
@@ -154,37 +163,48 @@ def send_dataset(store: Store, run_id: str, described: Mapping[str, str]) -> Non
     context = facts.pop("context")
     source = json.dumps({"tags": {}})
     entity = Dataset(source_type="code", source=source, **facts)
-    tags = [InputTag("mlflow.data.context", context)] if context else []
+    tags = [InputTag(_CONTEXT, context)] if context else []
     with answering(store):
         backend(store).log_inputs(run_id, [DatasetInput(entity, tags)])
 
 
 def list_datasets(store: Store, run_id: str) -> tuple[LoggedDataset, ...]:
     """Return the data that a run recorded as its input, by whatever library."""
-    with answering(store, missing=f"No run {run_id!r}.", fix="List them with %runs."):
-        inputs = backend(store).get_run(run_id).inputs
-    found = {
-        _to_dataset(
-            each.dataset,
-            next((t.value for t in each.tags if t.key == "mlflow.data.context"), ""),
-        )
-        for each in (inputs.dataset_inputs if inputs else ())
-    }
+    if has_tables(store):
+        with connected(store) as connection:
+            found = {_to_dataset(*row) for row in connection.query(_INPUTS, id=run_id)}
+    else:
+        with answering(
+            store, missing=f"No run {run_id!r}.", fix="List them with %runs."
+        ):
+            run = rest.get(store, "runs/get", run_id=run_id)["run"]
+        found = set()
+        for each in run.get("inputs", {}).get("dataset_inputs", ()):
+            tags = {tag["key"]: tag["value"] for tag in each.get("tags", ())}
+            data = each["dataset"]
+            described = data.get("schema"), data.get("profile")
+            found.add(
+                _to_dataset(
+                    data["name"], data["digest"], *described, tags.get(_CONTEXT)
+                )
+            )
     return tuple(sorted(found, key=lambda d: (d.name, d.context, d.digest)))
 
 
-def _to_dataset(dataset: Dataset, context: str) -> LoggedDataset:
-    columns = _columns(_mapping(dataset.schema))
-    profile = _mapping(dataset.profile)
-    shape = profile.get("features_shape")  # of an array
+def _to_dataset(
+    name: str, digest: str, schema: str | None, profile: str | None, context: str | None
+) -> LoggedDataset:
+    columns = _columns(_mapping(schema))
+    described = _mapping(profile)
+    shape = described.get("features_shape")  # of an array
     if isinstance(shape, list):
         n_rows, n_columns = (*shape, None, None)[:2]
     else:
-        n_rows, n_columns = profile.get("num_rows"), len(columns) or None
+        n_rows, n_columns = described.get("num_rows"), len(columns) or None
     return LoggedDataset(
-        name=dataset.name,
-        digest=dataset.digest,
-        context=context,
+        name=name,
+        digest=digest,
+        context=context or "",
         n_rows=n_rows if isinstance(n_rows, int) else None,
         n_columns=n_columns if isinstance(n_columns, int) else None,
         columns=columns,

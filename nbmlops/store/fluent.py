@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from nbmlops.entities import RunStatus
 from nbmlops.errors import StoreError
-from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering, prepare_environment
-from nbmlops.store.runs.runs import by_id
+from nbmlops.store.experiments import by_id, experiment_name
 
 if TYPE_CHECKING:
     from mlflow import ActiveRun
@@ -64,8 +63,7 @@ def has_autolog() -> bool:
 
 @cache
 def _name_of(store: Store, experiment_id: str) -> str:
-    with answering(store):
-        return str(backend(store).get_experiment(experiment_id).name)
+    return experiment_name(store, experiment_id)
 
 
 _set_aside: dict[str, str] = {}

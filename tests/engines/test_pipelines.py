@@ -10,7 +10,7 @@ import nbmlops as nm
 from nbmlops.engines import ENGINES
 from nbmlops.errors import PipelineRunError
 from nbmlops.store.runs import queries
-from nbmlops.store.runs.children import list_children
+from nbmlops.store.runs.queries import list_children
 from tests.engines.clusters import dask_cluster, kill_busy_worker
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (

@@ -19,7 +19,7 @@ from nbmlops.render.tables import replay_table
 from nbmlops.store import artifacts
 from nbmlops.store.registry.registered_models import list_models
 from nbmlops.store.runs import queries
-from nbmlops.store.runs.children import list_children
+from nbmlops.store.runs.queries import list_children
 from tests.kernels import kernel
 from tests.notebooks import write_notebook
 

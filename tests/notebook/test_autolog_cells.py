@@ -11,8 +11,7 @@ import nbmlops as nm
 from nbmlops.errors import UsageError
 from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
-from nbmlops.store.runs.children import list_children
-from nbmlops.store.runs.queries import list_runs
+from nbmlops.store.runs.queries import list_children, list_runs
 from nbmlops.store.runs.resolve import resolve_run
 from nbmlops.tracking.autolog.methods import MethodProxy
 from nbmlops.tracking.sync.sender import flush_pending

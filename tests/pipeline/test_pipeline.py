@@ -16,7 +16,7 @@ from nbmlops.execution.file_hashes import Digests
 from nbmlops.pipeline.cache.outputs import lock_outputs
 from nbmlops.store import artifacts
 from nbmlops.store.runs import queries
-from nbmlops.store.runs.children import list_children
+from nbmlops.store.runs.queries import list_children
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
     ROOT,

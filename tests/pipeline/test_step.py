@@ -20,7 +20,7 @@ from nbmlops.errors import NotebookError, NotFoundError, UsageError
 from nbmlops.execution.run import run_notebook
 from nbmlops.store import artifacts
 from nbmlops.store.runs import queries
-from nbmlops.store.runs.children import list_children
+from nbmlops.store.runs.queries import list_children
 
 pytestmark = pytest.mark.kernel
 

@@ -13,7 +13,7 @@ from nbmlops.cli.main import invoke
 from nbmlops.errors import PipelineRunError, UsageError
 from nbmlops.store import artifacts
 from nbmlops.store.runs import queries
-from nbmlops.store.runs.children import list_children
+from nbmlops.store.runs.queries import list_children
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
     command,

@@ -9,23 +9,25 @@ import pytest
 import nbmlops as nm
 from nbmlops.entities import parse_columns
 from nbmlops.errors import UsageError
-from nbmlops.store import connect
-from nbmlops.store.runs import runs
+from nbmlops.store import connect, experiments
+from nbmlops.store.runs import queries, runs
+from nbmlops.store.runs.api_reader import ApiReader
+from nbmlops.store.runs.fields import ATTEMPT, ATTEMPT_OF
 from nbmlops.store.runs.listing import RunListing, newest_attempt, newest_attempts
-from nbmlops.store.runs.pages import PageReader
-from nbmlops.store.runs.protocols import ATTEMPT, ATTEMPT_OF, RunQuery
+from nbmlops.store.runs.protocols import RunQuery
 from nbmlops.store.runs.queries import experiment_ids, list_runs
-from nbmlops.store.runs.tables import TableReader
+from nbmlops.store.runs.table_reader import TableReader
 
-READERS = [TableReader, PageReader]
+READERS = [TableReader, ApiReader]
 INF = math.inf
 
 
-@pytest.fixture(params=READERS, ids=["tables", "pages"])
+@pytest.fixture(params=READERS, ids=["tables", "api"])
 def reader(request, monkeypatch):
     """Have listings read the one way or the other."""
-    if request.param is PageReader:
-        monkeypatch.setattr(TableReader, "can_read", staticmethod(lambda store: False))
+    if request.param is ApiReader:
+        for module in (queries, experiments):
+            monkeypatch.setattr(module, "has_tables", lambda store: False)
     return request.param
 
 
@@ -97,7 +99,7 @@ def test_attempts_long_ago_are_found_when_the_page_does_not_reach_them(store, re
 
 
 def reader_chunk(reader):
-    return {TableReader: 200, PageReader: 50}[reader]
+    return {TableReader: 200, ApiReader: 50}[reader]
 
 
 def test_ordered_by_a_metric_the_newest_attempt_still_stands_for_the_group(
@@ -210,9 +212,7 @@ def test_both_ways_of_reading_agree_with_mlflow_on_filters_and_orders(store):
         "attributes.status = 'FINISHED' and start_time > 0",
     ):
         for order in (None, "metrics.a ASC", "metrics.b DESC", "params.q DESC"):
-            theirs = list_runs(
-                store, filter=filter, order_by=[order] if order else (), limit=50
-            )
+            theirs = list_runs(store, filter=filter, order_by=order, limit=50)
             for kind in READERS:
                 ids = tuple(experiment_ids(store, "my project"))
                 query = RunQuery(experiment_ids=ids, filter=filter, order_by=order)

@@ -4,8 +4,13 @@ import nbmlops as nm
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import Store
 from nbmlops.store.runs import runs
-from nbmlops.store.runs.children import list_children
-from nbmlops.store.runs.queries import get_run, list_runs, newest_with_model, page_of
+from nbmlops.store.runs.api_reader import page_of
+from nbmlops.store.runs.queries import (
+    get_run,
+    list_children,
+    list_runs,
+    newest_with_model,
+)
 from nbmlops.store.runs.resolve import resolve_run
 
 

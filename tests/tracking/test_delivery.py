@@ -14,6 +14,7 @@ import nbmlops as nm
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store.artifacts import read_file
 from nbmlops.store.runs import runs
+from nbmlops.store.runs.fields import KEY, PARENT
 from nbmlops.store.runs.queries import get_run, list_runs
 from nbmlops.tracking.journal.reader import RunHeader, list_journals
 from nbmlops.tracking.journal.segment import Segment
@@ -78,7 +79,7 @@ def test_sending_all_of_it_again_changes_nothing(store, journal):
 
 def test_run_whose_creation_was_not_confirmed_is_found_again(store, journal):
     made = runs.create_run(
-        store, name="it", experiment="e", tags={runs.KEY: journal.reader.key}
+        store, name="it", experiment="e", tags={KEY: journal.reader.key}
     )
     state = journal.reader.state()
     state.tries = 1
@@ -93,7 +94,7 @@ def test_creation_that_took_effect_late_leaves_no_twin(store, journal):
     state.tries = 1
     journal.reader.set_state(state)
     JournalUploader(store, journal.reader).advance()
-    late = {"name": "it", "experiment": "e", "tags": {runs.KEY: journal.reader.key}}
+    late = {"name": "it", "experiment": "e", "tags": {KEY: journal.reader.key}}
     runs.create_run(store, **late)
     journal.add("end", "FINISHED", 3_000_000)
     JournalUploader(store, journal.reader).advance()
@@ -297,7 +298,7 @@ def test_a_run_waits_for_the_one_above_it(store):
     above = DeferredRun(
         store, name="above", experiment="e", kind="pipeline", source="p"
     )
-    tags = {runs.PARENT: above.key}
+    tags = {PARENT: above.key}
     below = DeferredRun(
         store, name="below", experiment="e", kind="step", source="s", tags=tags
     )

@@ -17,9 +17,9 @@ from nbmlops.render.formats import truncate
 from nbmlops.render.run_cells import fit_cell, notes
 from nbmlops.render.run_columns import RunColumns
 from nbmlops.render.templates import style_sheet
+from nbmlops.store.runs.fields import SOURCE
 from nbmlops.store.runs.listing import RunListing
-from nbmlops.store.runs.queries import backticked, quoted
-from nbmlops.store.runs.runs import SOURCE
+from nbmlops.store.runs.search_language import backticked, quoted
 
 _MOST_ROWS = 50
 _ATTRIBUTES = {

@@ -16,7 +16,7 @@ from nbmlops.pipeline.cache.step_cache import Cache, is_sha256
 from nbmlops.pipeline.runner.messages import Reply, Task
 from nbmlops.store import Store
 from nbmlops.store.runs import queries
-from nbmlops.store.runs.children import list_children
+from nbmlops.store.runs.queries import list_children
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Result:
 
 def facts_of(task: Task, store: Store, run_id: str) -> dict[str, Any]:
     """Return the metrics and the newest model of a run and of those below it."""
-    waiting: list[Run] = [queries.get_run(store, run_id, experiment=task.experiment)]
+    waiting: list[Run] = [queries.get_run(store, run_id)]
     found: list[Run] = []
     while waiting:
         run = waiting.pop(0)

@@ -23,7 +23,7 @@ from nbmlops.pipeline.runner.journal_sender import JournalSender
 from nbmlops.pipeline.runner.messages import KEY
 from nbmlops.processes.process_id import ProcessId
 from nbmlops.store import Store, fluent
-from nbmlops.store.runs.runs import PARENT
+from nbmlops.store.runs.fields import PARENT
 from nbmlops.tracking.provenance.source import COMMIT, relative, source_tags
 from nbmlops.tracking.run.deferred import DeferredRun, send_in_background
 from nbmlops.tracking.run.status import status_of

@@ -22,6 +22,8 @@ from nbmlops.pipeline.runner.messages import KEY, Failure, Reply, Task
 from nbmlops.pipeline.runner.once_record import Intent
 from nbmlops.store import Store, connect
 from nbmlops.store.runs import queries, resolve, runs
+from nbmlops.store.runs.fields import KEY_FORM
+from nbmlops.store.runs.search_language import quoted
 from nbmlops.tracking.run.pruning import FILE, METRIC
 from nbmlops.tracking.sync.sender import sender
 from nbmlops.tracking.sync.sync import sync_below
@@ -121,7 +123,7 @@ def _work(task: Task, keys: Keys, cache: Cache, act: Act) -> Reply:
 
 def _killed(task: Task) -> Result:
     """Return what is known of a run that was killed when its step was done."""
-    condition = f"tags.`{KEY}` = {queries.quoted(task.key)}"
+    condition = f"tags.`{KEY}` = {quoted(task.key)}"
     found = queries.list_runs(connect(task.settings), filter=condition, limit=1)
     note = "was done when it was killed; what it emitted is lost"
     run_id = next((run.run_id for run in found), "unknown")
@@ -219,7 +221,7 @@ def _arrived(store: Store, run_id: str) -> str:
     """Return the id of a run when a slow store has it and those below it."""
     sender().wait_all(_SLOW_S)
     sync_below(store, run_id)
-    if not re.fullmatch(runs.KEY_FORM, run_id):
+    if not re.fullmatch(KEY_FORM, run_id):
         return run_id
     return resolve.resolve_run(store, run_id).run_id
 

@@ -9,8 +9,9 @@ from nbmlops.server._request import Request
 from nbmlops.server._route import Answer
 from nbmlops.store import artifacts
 from nbmlops.store.runs import listing, queries
+from nbmlops.store.runs.fields import SOURCE
 from nbmlops.store.runs.protocols import RunQuery
-from nbmlops.store.runs.runs import SOURCE
+from nbmlops.store.runs.search_language import quoted
 
 _NOTEBOOK = "nbmlops/notebook.ipynb"
 
@@ -31,14 +32,14 @@ def list_runs(request: Request) -> Page[Run]:
         return Page(items=(newest,) if newest else ())
     conditions = [query.get("filter", "")]
     if source:
-        conditions.append(f"tags.{SOURCE} = {queries.quoted(source)}")
+        conditions.append(f"tags.{SOURCE} = {quoted(source)}")
     store, experiment = request.found_store, query.get("experiment") or None
     condition = " AND ".join(filter(None, conditions))
     page = queries.list_runs(
         store,
         experiment=experiment,
         filter=condition,
-        order_by=[query["order_by"]] if query.get("order_by") else (),
+        order_by=query.get("order_by") or None,
         limit=limit,
         page_token=request.page_token,
     )

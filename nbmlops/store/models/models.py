@@ -19,7 +19,7 @@ from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.models import boosters
 from nbmlops.store.models.files import read_signature, save_model
-from nbmlops.store.runs.runs import KEY
+from nbmlops.store.runs.fields import KEY
 
 
 def log_model(

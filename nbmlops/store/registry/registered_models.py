@@ -2,46 +2,100 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from nbmlops.entities import Page, RegisteredModel
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.store import rest
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.runs.queries import listed, quoted, to_utc, token_of
+from nbmlops.store.database import connected, has_tables
+from nbmlops.store.runs.fields import to_utc
+from nbmlops.store.runs.queries import listed
+from nbmlops.store.runs.search_language import quoted
 
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import RegisteredModel as MlflowModel
+DELETED = "Deleted_Internal"
+_MODELS = (
+    "SELECT m.name, m.description, m.last_updated_time, (SELECT max(v.version) "
+    "FROM model_versions v WHERE v.name = m.name AND v.current_stage != :deleted) "
+    "FROM registered_models m WHERE "
+)
+_ALIASES = (
+    "SELECT a.name, a.alias, a.version FROM registered_model_aliases a "
+    "WHERE a.name IN :names"
+)
 
 
 def list_models(
     store: Store, *, search: str = "", limit: int = 25, page_token: str | None = None
 ) -> Page[RegisteredModel]:
     """Return a page of registered models, by name."""
-    condition = f"name ILIKE {quoted(f'%{search}%')}" if search else None
-    with answering(store):
-        found = store.client.search_registered_models(
-            filter_string=condition,
+    registry = registry_of(store)
+    if has_tables(registry):
+        start = offset_of(page_token)
+        found = _models(
+            registry,
+            "lower(m.name) LIKE lower(:like) ORDER BY m.name LIMIT :limit OFFSET :at",
+            like=f"%{search}%",
+            limit=limit + 1,
+            at=start,
+        )
+        more = str(start + limit) if len(found) > limit else None
+        return Page(items=found[:limit], next_page_token=more)
+    with answering(registry):
+        answer = rest.get(
+            registry,
+            "registered-models/search",
+            filter=f"name ILIKE {quoted(f'%{search}%')}" if search else None,
             max_results=limit,
-            order_by=["name ASC"],
+            order_by="name ASC",
             page_token=page_token,
         )
-    return Page(items=tuple(map(_to_model, found)), next_page_token=token_of(found))
+    return Page(
+        items=tuple(map(_to_model, answer.get("registered_models", ()))),
+        next_page_token=answer.get("next_page_token") or None,
+    )
 
 
 def get_model(store: Store, name: str) -> RegisteredModel:
     """Return one registered model."""
-    try:
-        with answering(store):
-            return _to_model(store.client.get_registered_model(name))
-    except (NotFoundError, UsageError) as error:
-        known = [model.name for model in list_models(store, limit=1000)]
-        near = did_you_mean(name, known)
-        raise NotFoundError(
-            f"No registered model {name!r}.{near}",
-            fix=f"Register one with: %register {name or 'MODEL'} --run latest."
-            + (f" There are {listed(known)}." if known and not near else ""),
-        ) from error
+    registry = registry_of(store)
+    cause = None
+    if has_tables(registry):
+        for model in _models(registry, "m.name = :name", name=name):
+            return model
+    else:
+        try:
+            with answering(registry):
+                answer = rest.get(registry, "registered-models/get", name=name)
+                return _to_model(answer["registered_model"])
+        except (NotFoundError, UsageError) as error:
+            cause = error
+    known = [model.name for model in list_models(store, limit=1000)]
+    near = did_you_mean(name, known)
+    raise NotFoundError(
+        f"No registered model {name!r}.{near}",
+        fix=f"Register one with: %register {name or 'MODEL'} --run latest."
+        + (f" There are {listed(known)}." if known and not near else ""),
+    ) from cause
+
+
+def registry_of(store: Store) -> Store:
+    """Return the store of the registry, which MLflow may have elsewhere."""
+    uri = os.environ.get("MLFLOW_REGISTRY_URI")
+    return replace(store, uri=uri) if uri else store
+
+
+def offset_of(token: str | None) -> int:
+    """Return where a page of a database's begins."""
+    if token and not token.isdecimal():
+        raise UsageError(
+            f"{token!r} is no page token.", fix="Take it from the page before."
+        )
+    return int(token or 0)
 
 
 def create_model(store: Store, name: str) -> None:
@@ -76,12 +130,33 @@ def check_names(name: str, alias: str | None = None) -> None:
         )
 
 
-def _to_model(model: MlflowModel) -> RegisteredModel:
-    newest = [int(version.version) for version in model.latest_versions or []]
+def _models(
+    registry: Store, condition: str, **values: Any
+) -> tuple[RegisteredModel, ...]:
+    with connected(registry) as connection:
+        rows = connection.query(_MODELS + condition, deleted=DELETED, **values)
+        names = [name for name, *_ in rows]
+        aliases: dict[str, dict[str, int]] = {name: {} for name in names}
+        for name, alias, version in connection.query(_ALIASES, names=names):
+            aliases[name][alias] = version
+    return tuple(
+        RegisteredModel(
+            name=name,
+            aliases=aliases[name],
+            latest_version=newest,
+            description=description or "",
+            updated_at=to_utc(updated_ms),
+        )
+        for name, description, updated_ms, newest in rows
+    )
+
+
+def _to_model(item: Mapping[str, Any]) -> RegisteredModel:
+    newest = [int(each["version"]) for each in item.get("latest_versions", ())]
     return RegisteredModel(
-        name=model.name,
-        aliases={alias: int(version) for alias, version in model.aliases.items()},
+        name=item["name"],
+        aliases={a["alias"]: int(a["version"]) for a in item.get("aliases", ())},
         latest_version=max(newest, default=None),
-        description=model.description or "",
-        updated_at=to_utc(model.last_updated_timestamp),
+        description=item.get("description", ""),
+        updated_at=to_utc(int(item["last_updated_timestamp"])),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 from nbmlops.entities import (
     Column,
@@ -17,24 +17,35 @@ from nbmlops.entities import (
     Signature,
 )
 from nbmlops.errors import NotFoundError, StoreError, UsageError, did_you_mean
-from nbmlops.store.backend import registry
+from nbmlops.store import rest
+from nbmlops.store.backend import registry as mlflow_registry
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.models.models import signature_at
+from nbmlops.store.database import connected, has_tables
 from nbmlops.store.registry.registered_models import (
+    DELETED,
     check_names,
     create_model,
     get_model,
+    offset_of,
+    registry_of,
 )
+from nbmlops.store.runs.fields import to_utc
 from nbmlops.store.runs.missing import no_model
-from nbmlops.store.runs.queries import list_runs, listed, quoted, to_utc, token_of
-
-if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+from nbmlops.store.runs.queries import list_runs, listed
+from nbmlops.store.runs.search_language import quoted
 
 _SIGNATURE = "nbmlops.signature"
 MODEL_ID = "nbmlops.model_id"
 _RETRIES = 3
 _LONGEST_TAG = 100_000
+_VERSIONS = (
+    "SELECT v.version, v.creation_time, v.run_id, v.source, v.description "
+    "FROM model_versions v WHERE v.name = :name AND v.current_stage != :deleted "
+)
+_TAGS = (
+    "SELECT t.version, t.key, t.value FROM model_version_tags t "
+    "WHERE t.name = :name AND t.version IN :versions"
+)
 
 
 def list_versions(
@@ -42,17 +53,34 @@ def list_versions(
 ) -> Page[ModelVersion]:
     """Return a page of the versions of a registered model, newest first."""
     model = get_model(store, name)
-    with answering(store):
-        found = store.client.search_model_versions(
-            filter_string=f"name = {quoted(name)}",
-            max_results=limit,
-            order_by=["version_number DESC"],
-            page_token=page_token,
+    registry = registry_of(store)
+    if has_tables(registry):
+        start = offset_of(page_token)
+        found = _records(
+            registry,
+            "ORDER BY v.version DESC LIMIT :limit OFFSET :start",
+            name=name,
+            limit=limit + 1,
+            start=start,
         )
+        token = str(start + limit) if len(found) > limit else None
+        found = found[:limit]
+    else:
+        with answering(registry):
+            answer = rest.get(
+                registry,
+                "model-versions/search",
+                filter=f"name = {quoted(name)}",
+                max_results=limit,
+                order_by="version_number DESC",
+                page_token=page_token,
+            )
+        found = [_record(each) for each in answer.get("model_versions", ())]
+        token = answer.get("next_page_token") or None
     runs = _runs_of(store, found)
     return Page(
-        items=tuple(_to_version(version, model.aliases, runs) for version in found),
-        next_page_token=token_of(found),
+        items=tuple(_to_version(name, each, model.aliases, runs) for each in found),
+        next_page_token=token,
     )
 
 
@@ -63,14 +91,39 @@ def get_version(store: Store, name: str, version: int) -> ModelVersion:
 
 def _version_of(store: Store, model: RegisteredModel, version: int) -> ModelVersion:
     name = model.name
-    with answering(
-        store,
-        missing=f"No version {version} of registered model {name!r}.",
-        fix=f"Versions go up to {model.latest_version or 0}; register one with "
-        f"%register {name}.",
-    ):
-        found = store.client.get_model_version(name, str(version))
-    return _to_version(found, model.aliases, _runs_of(store, [found]))
+    found = _find(store, name, version)
+    if found is None:
+        raise NotFoundError(
+            f"No version {version} of registered model {name!r}.",
+            fix=f"Versions go up to {model.latest_version or 0}; register one with "
+            f"%register {name}.",
+        )
+    return _to_version(name, found, model.aliases, _runs_of(store, [found]))
+
+
+def find_version(store: Store, name: str, version: int) -> ModelVersion | None:
+    """Return one version of a registered model, None when it is gone."""
+    try:
+        return get_version(store, name, version)
+    except NotFoundError:
+        return None
+
+
+def _find(store: Store, name: str, version: int) -> _Record | None:
+    registry = registry_of(store)
+    if has_tables(registry):
+        found = _records(
+            registry, "AND v.version = :version", name=name, version=version
+        )
+        return found[0] if found else None
+    try:
+        with answering(registry):
+            answer = rest.get(
+                registry, "model-versions/get", name=name, version=str(version)
+            )
+    except NotFoundError:
+        return None
+    return _record(answer["model_version"])
 
 
 def resolve_version(store: Store, target: str) -> tuple[ModelVersion, str | None]:
@@ -134,6 +187,8 @@ def _create_once(store: Store, name: str, run: Run) -> int:
     """Register a run's model with one request, and return the version."""
     from mlflow.entities.model_registry import ModelVersionTag
 
+    from nbmlops.store.models.models import signature_at
+
     with answering(store):
         create_model(store, name)
         model_id = str(run.model_id)
@@ -143,7 +198,7 @@ def _create_once(store: Store, name: str, run: Run) -> int:
         text = _write_signature(signature) if signature is not None else ""
         if 0 < len(text) <= _LONGEST_TAG:  # kept here too: listings need no file
             tags[_SIGNATURE] = text
-        created = registry(store).create_model_version(
+        created = mlflow_registry(store).create_model_version(
             name,
             # A server knows its own models. A database would ask the store that this
             # process happens to have as MLflow's default for one.
@@ -164,7 +219,49 @@ def set_alias(store: Store, name: str, alias: str, version: int) -> ModelVersion
     return replace(found, aliases=tuple(sorted({*found.aliases, alias})))
 
 
-def _runs_of(store: Store, versions: Iterable[MlflowVersion]) -> Mapping[str, Run]:
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A version as the registry has it."""
+
+    version: int
+    created_ms: int
+    run_id: str | None
+    source: str | None
+    description: str | None
+    tags: Mapping[str, str]
+
+    @property
+    def model_id(self) -> str | None:
+        logged = re.fullmatch(r"models:/(m-[0-9a-f]+)", self.source or "")
+        return self.tags.get(MODEL_ID) or (logged[1] if logged else None)
+
+
+def _record(item: Mapping[str, Any]) -> _Record:
+    return _Record(
+        int(item["version"]),
+        int(item["creation_timestamp"]),
+        item.get("run_id"),
+        item.get("source"),
+        item.get("description"),
+        {tag["key"]: tag.get("value", "") for tag in item.get("tags", ())},
+    )
+
+
+def _records(registry: Store, condition: str, **values: Any) -> list[_Record]:
+    with connected(registry) as connection:
+        rows = connection.query(_VERSIONS + condition, deleted=DELETED, **values)
+        tags: dict[int, dict[str, str]] = {row[0]: {} for row in rows}
+        for version, key, value in connection.query(
+            _TAGS, name=values["name"], versions=list(tags)
+        ):
+            tags[version][key] = value
+    return [
+        _Record(version, created_ms, run_id, source, description, tags[version])
+        for version, created_ms, run_id, source, description in rows
+    ]
+
+
+def _runs_of(store: Store, versions: Iterable[_Record]) -> Mapping[str, Run]:
     ids = {version.run_id for version in versions if version.run_id}
     if not ids:
         return {}
@@ -174,23 +271,21 @@ def _runs_of(store: Store, versions: Iterable[MlflowVersion]) -> Mapping[str, Ru
 
 
 def _to_version(
-    version: MlflowVersion, aliases: Mapping[str, int], runs: Mapping[str, Run]
+    name: str, record: _Record, aliases: Mapping[str, int], runs: Mapping[str, Run]
 ) -> ModelVersion:
-    number = int(version.version)
-    run = runs.get(version.run_id or "")
-    logged = re.fullmatch(r"models:/(m-[0-9a-f]+)", version.source or "")
+    run = runs.get(record.run_id or "")
     return ModelVersion(
-        model=version.name,
-        version=number,
-        aliases=tuple(sorted(a for a, v in aliases.items() if v == number)),
-        created_at=to_utc(version.creation_timestamp),
-        run_id=version.run_id or None,
-        model_id=version.tags.get(MODEL_ID) or (logged[1] if logged else None),
+        model=name,
+        version=record.version,
+        aliases=tuple(sorted(a for a, v in aliases.items() if v == record.version)),
+        created_at=to_utc(record.created_ms),
+        run_id=record.run_id or None,
+        model_id=record.model_id,
         metrics=run.metrics if run else {},
         params=run.params if run else {},
-        signature=_read_signature(version.tags.get(_SIGNATURE)),
+        signature=_read_signature(record.tags.get(_SIGNATURE)),
         source=run.source if run else None,
-        description=version.description or "",
+        description=record.description or "",
         order_note=run.order_note if run else None,
     )
 

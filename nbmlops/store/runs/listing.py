@@ -7,15 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from nbmlops.entities import AskedColumns, FoldedRuns, Page, Run
-from nbmlops.store.connection import Store, answering
-from nbmlops.store.runs.protocols import (
-    ATTEMPT_OF,
-    Attempt,
-    Head,
-    Points,
-    RunQuery,
-    RunReader,
-)
+from nbmlops.store.connection import Store
+from nbmlops.store.runs.fields import ATTEMPT_OF
+from nbmlops.store.runs.protocols import Attempt, Head, Points, RunQuery
+from nbmlops.store.runs.queries import run_reader
 from nbmlops.store.runs.rows import Rows
 
 _BLOCK = 2000
@@ -39,7 +34,7 @@ class RunListing:
     ) -> None:
         self.query, self.columns = query, columns
         self._store, self._size = store, size
-        self._reader = _reader(store, query)
+        self._reader = run_reader(store, query)
         self._rows = Rows(self._reader, query)
         self._pages: list[tuple[Head, ...]] = []
 
@@ -108,7 +103,7 @@ class RunListing:
 
     def blocks(self, limit: int) -> Iterator[tuple[Run, ...]]:
         """Yield the first ``limit`` rows, some thousand at a time, keeping none."""
-        reader = _reader(self._store, self.query)
+        reader = run_reader(self._store, self.query)
         rows = Rows(reader, self.query)
         while limit > 0 and not rows.is_done:
             heads = rows.take(min(limit, _BLOCK))
@@ -119,7 +114,7 @@ class RunListing:
 def newest_attempts(store: Store, runs: Sequence[Run], query: RunQuery) -> list[Run]:
     """Return the runs less those of which the query finds a newer attempt."""
     groups = {run.tags[ATTEMPT_OF] for run in runs if ATTEMPT_OF in run.tags}
-    attempts = _reader(store, query).attempts(sorted(groups)) if groups else {}
+    attempts = run_reader(store, query).attempts(sorted(groups)) if groups else {}
     newest = {group: heads[0].run_id for group, heads in attempts.items() if heads}
     return [
         run
@@ -130,14 +125,4 @@ def newest_attempts(store: Store, runs: Sequence[Run], query: RunQuery) -> list[
 
 def newest_attempt(store: Store, group: str, *, experiment_id: str) -> Attempt | None:
     """Return the newest run of a group of attempts, or None."""
-    return _reader(store, RunQuery(experiment_ids=(experiment_id,))).newest(group)
-
-
-def _reader(store: Store, query: RunQuery) -> RunReader:
-    """Return what reads the store fastest."""
-    from nbmlops.store.runs.pages import PageReader
-    from nbmlops.store.runs.tables import TableReader
-
-    with answering(store):
-        is_database = not store.is_served and TableReader.can_read(store)
-    return (TableReader if is_database else PageReader)(store, query)
+    return run_reader(store, RunQuery(experiment_ids=(experiment_id,))).newest(group)

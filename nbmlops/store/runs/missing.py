@@ -7,15 +7,13 @@ from collections.abc import Sequence
 
 from nbmlops.entities import Run
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.store import rest
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.runs.children import list_children
-from nbmlops.store.runs.queries import (
-    REPLAY_OF,
-    backticked,
-    experiment_ids,
-    list_runs,
-    listed,
-)
+from nbmlops.store.database import connected, has_tables
+from nbmlops.store.experiments import list_experiments
+from nbmlops.store.runs.fields import REPLAY_OF
+from nbmlops.store.runs.queries import list_children, list_runs, listed
+from nbmlops.store.runs.search_language import backticked
 
 _MOST_READ = 200
 
@@ -118,18 +116,33 @@ def _why_not(run: Run, metric: str, *, with_model: bool) -> str:
 
 
 def _having(store: Store, metric: str, experiment: str | None = None) -> list[Run]:
-    order = [f"metrics.{backticked(metric)} DESC"]
+    order = f"metrics.{backticked(metric)} DESC"
     runs = list_runs(store, experiment=experiment, order_by=order, limit=_MOST_READ)
     return [run for run in runs if metric in run.metrics]
 
 
 def _with_model(store: Store) -> list[str]:
     """Return the experiments that have logged models, the newest first."""
-    with answering(store):
-        ids = experiment_ids(store, None)
-        found = store.client.search_logged_models(ids, max_results=_MOST_READ)
-        newest = dict.fromkeys(model.experiment_id for model in found)
-        return [store.client.get_experiment(each).name for each in newest]
+    names = list_experiments(store)
+    if has_tables(store):
+        with connected(store) as connection:
+            rows = connection.query(
+                "SELECT m.experiment_id, max(m.creation_timestamp_ms) AS newest "
+                "FROM logged_models m WHERE m.lifecycle_stage = 'active' "
+                "GROUP BY m.experiment_id ORDER BY newest DESC"
+            )
+        ids = [str(each) for each, _ in rows]
+    else:
+        with answering(store):
+            answer = rest.post(
+                store,
+                "logged-models/search",
+                experiment_ids=list(names),
+                max_results=_MOST_READ,
+            )
+        models = [each["info"] for each in answer.get("models", ())]
+        ids = list(dict.fromkeys(each["experiment_id"] for each in models))
+    return [names[each] for each in ids if each in names]
 
 
 def _names(runs: Sequence[Run]) -> list[str]:

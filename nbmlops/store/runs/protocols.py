@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from nbmlops.entities import AskedColumns, Run
-
-ATTEMPT_OF = "nbmlops.attempt_of"
-ATTEMPT = "nbmlops.attempt"
+from nbmlops.entities import AskedColumns, Page, Run
+from nbmlops.store.runs.fields import ATTEMPT, ATTEMPT_OF, PARENT
 
 Points = Sequence[tuple[int, float]]
 
@@ -56,6 +54,9 @@ class RunReader(Protocol):
     def heads(self) -> Iterator[Sequence[Head]]:
         """Yield the runs in order, a chunk at a time."""
 
+    def page(self, limit: int, token: str | None) -> Page[Run]:
+        """Return a page of all that the query finds, with all of each run."""
+
     def runs(
         self, run_ids: Sequence[str], columns: AskedColumns | None
     ) -> tuple[Run, ...]:
@@ -76,7 +77,7 @@ class RunReader(Protocol):
         """Return steps and values of metrics that have steps, evenly thinned."""
 
 
-def head_of(run_id: str, started_ms: int, tags: Mapping[str, str], parent: str) -> Head:
+def head_of(run_id: str, started_ms: int, tags: Mapping[str, str]) -> Head:
     """Return the head of a run with these tags."""
     attempt = tags.get(ATTEMPT, "")
     return Head(
@@ -84,5 +85,5 @@ def head_of(run_id: str, started_ms: int, tags: Mapping[str, str], parent: str) 
         started_ms=started_ms,
         group=tags.get(ATTEMPT_OF),
         attempt=int(attempt) if attempt.isascii() and attempt.isdigit() else 1,
-        parent_run_id=tags.get(parent),
+        parent_run_id=tags.get(PARENT),
     )

@@ -10,15 +10,9 @@ from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store.connection import Store
 from nbmlops.store.fluent import current_experiment
 from nbmlops.store.runs import missing
-from nbmlops.store.runs.queries import (
-    REPLAY_OF,
-    backticked,
-    get_run,
-    iterate_runs,
-    list_runs,
-    quoted,
-)
-from nbmlops.store.runs.runs import KEY, KEY_FORM
+from nbmlops.store.runs.fields import KEY, KEY_FORM, REPLAY_OF
+from nbmlops.store.runs.queries import get_run, iterate_runs, list_runs
+from nbmlops.store.runs.search_language import backticked, quoted
 
 _HOW = (
     "Give a run id, 6 or more of its first characters, latest, best:METRIC or "
@@ -92,7 +86,7 @@ def _best(store: Store, text: str, experiment: str, *, with_model: bool) -> Run:
         store,
         experiment=experiment,
         filter="attributes.status = 'FINISHED'",
-        order_by=[f"metrics.{backticked(metric)} {'ASC' if mode == 'min' else 'DESC'}"],
+        order_by=f"metrics.{backticked(metric)} {'ASC' if mode == 'min' else 'DESC'}",
     ):
         value = run.metrics.get(metric)
         if value is None:  # so have all runs behind it

@@ -11,16 +11,11 @@ from nbmlops.entities import RunStatus
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
+from nbmlops.store.runs.fields import ENDED_BECAUSE, KEY
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-SOURCE = "mlflow.source.name"
-PARENT = "mlflow.parentRunId"
-ENDED_BECAUSE = "nbmlops.ended_because"
-KEY = "nbmlops.key"
-KERNEL_ID = "nbmlops.kernel_id"
-KEY_FORM = r"k[0-9a-f]{31}"
 _BATCH = 100
 
 
@@ -71,11 +66,6 @@ def delete_run(store: Store, run_id: str) -> None:
     """Mark a run as deleted, as MLflow does."""
     with answering(store):
         backend(store).delete_run(run_id)
-
-
-def by_id(experiment_id: str) -> str:
-    """Return how to name an experiment of which only the id is known."""
-    return f"\0{experiment_id}"  # no name holds a NUL
 
 
 def experiment_id(store: Store, name: str) -> str:

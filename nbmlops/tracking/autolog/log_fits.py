@@ -12,7 +12,7 @@ from nbmlops._masking import mask_tree
 from nbmlops.entities import AUTOLOGGED, KIND, autologged_tag
 from nbmlops.errors import UsageError
 from nbmlops.scoring.signature import NOT_SERVED
-from nbmlops.store.runs.runs import PARENT
+from nbmlops.store.runs.fields import PARENT
 from nbmlops.tracking.autolog.fits import Fit
 from nbmlops.tracking.autolog.recorder import Recorder
 from nbmlops.tracking.run.capture import DataNames, find_example

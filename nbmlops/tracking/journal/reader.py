@@ -31,7 +31,7 @@ from typing import Any
 from uuid import uuid4
 
 from nbmlops.processes.process_id import SILENT_S, ProcessId, start_of
-from nbmlops.store.runs.runs import KEY_FORM
+from nbmlops.store.runs.fields import KEY_FORM
 from nbmlops.tracking.journal.dirs import is_ours, journal_dirs, make_folder
 from nbmlops.tracking.journal.records import (
     MARK,

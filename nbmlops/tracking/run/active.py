@@ -122,7 +122,7 @@ class ActiveRun(RunWriter):
         if self._task.run is None:
             return None
         try:
-            return get_run(self.store, self.run_id, experiment=self.experiment)
+            return get_run(self.store, self.run_id)
         except StoreError:
             return None
 

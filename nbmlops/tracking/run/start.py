@@ -16,8 +16,7 @@ from nbmlops.processes.process_id import ProcessId
 from nbmlops.store import Store, connect, embedded, fluent
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering, probe
-from nbmlops.store.runs import runs
-from nbmlops.store.runs.queries import REPLAY_OF
+from nbmlops.store.runs.fields import KERNEL_ID, REPLAY_OF
 from nbmlops.tracking.journal.clock import start_ms
 from nbmlops.tracking.journal.reader import RunHeader
 from nbmlops.tracking.journal.writer import Journal, prepare
@@ -109,7 +108,7 @@ def make_header(
     name = mask(name)
     owned = {"nbmlops.kernel": owner.kernel, "nbmlops.boot": owner.boot}
     if (session := kernel_id()) is not None:
-        owned[runs.KERNEL_ID] = session
+        owned[KERNEL_ID] = session
     tags = {key: recorded(value, key) for key, value in (owned | {**carried}).items()}
     source = tags["mlflow.source.name"]
     if source == UNKNOWN:  # notebooks that nothing tells apart are not one

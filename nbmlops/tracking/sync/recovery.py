@@ -13,6 +13,7 @@ from nbmlops.errors import NbmlopsError
 from nbmlops.processes.process_id import ProcessId
 from nbmlops.store import Store
 from nbmlops.store.runs import queries, runs
+from nbmlops.store.runs.fields import ENDED_BECAUSE, KEY
 from nbmlops.tracking.journal.reader import JournalReader, list_journals
 from nbmlops.tracking.journal.writer import append_to
 from nbmlops.tracking.sync.sync import is_for, journals_of
@@ -75,7 +76,7 @@ def reap(store: Store, *, now: float | None = None) -> tuple[Reaped, ...]:
     for run in queries.list_running(store):
         kernel, boot = run.tags.get("nbmlops.kernel"), run.tags.get("nbmlops.boot", "")
         owner = ProcessId.parse(kernel, boot) if kernel else None
-        if owner is None or run.tags.get(runs.KEY) in with_journal:
+        if owner is None or run.tags.get(KEY) in with_journal:
             continue
         if owner.is_dead(last_heartbeat=None, now=now):
             found.append(_end_run(store, run, owner))
@@ -112,13 +113,13 @@ def _end_locked(store: Store, reader: JournalReader, now: float) -> Reaped:
         if ending is not None and not may_come_back:
             append_to(
                 reader,
-                ("t", runs.ENDED_BECAUSE, reason),
+                ("t", ENDED_BECAUSE, reason),
                 ("end", "KILLED", ending),
             )
         state = delivery.send()
         is_ended = delivery.is_ended
         if may_come_back:
-            told = {runs.ENDED_BECAUSE: reason}
+            told = {ENDED_BECAUSE: reason}
             run_id = str(state.run_id)
             runs.end_run(store, run_id, "KILLED", tags=told, ended_at_ms=ending)
             state.is_reaped = is_ended = True
@@ -138,7 +139,7 @@ def _end_locked(store: Store, reader: JournalReader, now: float) -> Reaped:
 
 def _end_run(store: Store, run: Run, owner: ProcessId) -> Reaped:
     reason = _reason(owner, None)
-    runs.end_run(store, run.run_id, "KILLED", tags={runs.ENDED_BECAUSE: reason})
+    runs.end_run(store, run.run_id, "KILLED", tags={ENDED_BECAUSE: reason})
     return Reaped(run_id=run.run_id, name=run.name, reason=reason, is_ended=True)
 
 

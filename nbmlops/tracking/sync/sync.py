@@ -12,7 +12,7 @@ from typing import Literal
 from nbmlops.errors import NbmlopsError
 from nbmlops.render.tables import Table
 from nbmlops.store import Store, connect
-from nbmlops.store.runs.runs import PARENT
+from nbmlops.store.runs.fields import PARENT
 from nbmlops.tracking.journal.reader import (
     JournalReader,
     list_journals,

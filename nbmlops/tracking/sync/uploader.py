@@ -21,8 +21,9 @@ from nbmlops.errors import (
 from nbmlops.store import Store, datasets
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering
+from nbmlops.store.experiments import by_id
 from nbmlops.store.runs import listing, runs
-from nbmlops.store.runs.protocols import ATTEMPT, ATTEMPT_OF
+from nbmlops.store.runs.fields import ATTEMPT, ATTEMPT_OF, KEY, KEY_FORM, PARENT
 from nbmlops.tracking.journal.reader import JournalReader, SyncState, is_final
 from nbmlops.tracking.journal.records import Entry, Piece, entries_of
 from nbmlops.tracking.journal.segment import Segment
@@ -107,7 +108,7 @@ class JournalUploader:
     def _open(self, state: SyncState) -> SyncState:
         header = self._header
         experiment_id = runs.experiment_id(self._store, header.experiment)
-        experiment = runs.by_id(experiment_id)
+        experiment = by_id(experiment_id)
         found: Sequence[MlflowRun] = ()
         if state.tries:  # an earlier creation may have got through
             found = runs.find_by_key(self._store, header.key, experiment=experiment)
@@ -135,15 +136,15 @@ class JournalUploader:
         return runs.make_run(
             self._store,
             name=header.name,
-            experiment=runs.by_id(experiment_id),
-            tags={**tags, runs.KEY: header.key},
+            experiment=by_id(experiment_id),
+            tags={**tags, KEY: header.key},
             started_at_ms=header.started_at_ms,
         )
 
     def _parent(self) -> dict[str, str]:
         """Return a tag of the parent's id, where only its key was known."""
-        key = self._header.tags.get(runs.PARENT, "")
-        if not re.fullmatch(runs.KEY_FORM, key):
+        key = self._header.tags.get(PARENT, "")
+        if not re.fullmatch(KEY_FORM, key):
             return {}
         is_to_come = (self._reader.folder.parent / key).exists()
         found = runs.find_by_key(self._store, key, experiment=self._header.experiment)
@@ -152,7 +153,7 @@ class JournalUploader:
                 f"The run above {self._header.name!r} is not in the store yet.",
                 fix="Run: nbmlops sync",
             )
-        return {runs.PARENT: str(found[0].info.run_id)} if found else {}
+        return {PARENT: str(found[0].info.run_id)} if found else {}
 
     def _number_attempt(self, experiment_id: str) -> dict[str, str]:
         group = self._header.tags[ATTEMPT_OF]
@@ -330,7 +331,7 @@ class JournalUploader:
         if isinstance(failure, StoreError) and not failure.is_doubtful:
             return False
         try:
-            runs.send(self._store, run_id, tags=[(runs.KEY, self._header.key)])
+            runs.send(self._store, run_id, tags=[(KEY, self._header.key)])
         except NbmlopsError:
             return False
         return True

@@ -1,0 +1,161 @@
+"""MLflow's tables, read without MLflow, whose import takes seconds."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from nbmlops.store.backend import backend
+from nbmlops.store.connection import Store, answering
+
+_BUSY_TIMEOUT_S = 20
+_STREAMED_ROWS = 25_000
+_REVISION = r"(?m)^(down_revision|revision)\b.*?[\"'](\w+)[\"']"
+_known: set[str] = set()
+
+
+class Connection(Protocol):
+    """A connection that runs SELECTs; ``:name`` takes a value, or a list for IN."""
+
+    regexp: str
+    """The operator that compares with a regular expression."""
+
+    def stream(self, statement: str, **values: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows a statement finds."""
+
+    def query(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows a statement finds."""
+
+
+class _Sqlite:
+    regexp = "REGEXP"
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        connection.execute("PRAGMA case_sensitive_like = true")
+        connection.create_function("regexp", 2, _matches, deterministic=True)
+
+    def stream(self, statement: str, **values: Any) -> Iterator[tuple[Any, ...]]:
+        yield from self._connection.execute(*_with_lists(statement, values))
+
+    def query(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        return list(self.stream(statement, **values))
+
+
+class _Sqlalchemy:
+    regexp = "~"
+
+    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - of sqlalchemy
+        self._connection = connection
+
+    def stream(self, statement: str, **values: Any) -> Iterator[tuple[Any, ...]]:
+        yield from self._run(statement, values, yield_per=_STREAMED_ROWS)
+
+    def query(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in self._run(statement, values)]
+
+    def _run(self, statement: str, values: dict[str, Any], **options: Any) -> Any:  # noqa: ANN401
+        from sqlalchemy import text
+
+        written, single = _with_lists(statement, values)
+        return self._connection.execute(
+            text(written), single, execution_options=options
+        )
+
+
+def has_tables(store: Store) -> bool:
+    """Return whether the store is a database with the tables of this MLflow."""
+    scheme = store.uri.partition(":")[0].partition("+")[0]
+    if scheme not in ("sqlite", "postgresql"):
+        return False
+    if os.environ.get("MLFLOW_ENABLE_WORKSPACES", "").lower() in ("1", "true"):
+        return False
+    if store.uri not in _known:
+        if not _is_current(store):
+            # Makes the tables of an empty database, refuses those of another MLflow.
+            with answering(store):
+                backend(store)
+            if not _is_current(store):
+                return False
+        _known.add(store.uri)
+    return True
+
+
+@contextmanager
+def connected(store: Store) -> Iterator[Connection]:
+    """Yield a connection to the store's database."""
+    with answering(store), _connection(store.uri) as connection:
+        yield connection
+
+
+@contextmanager
+def _connection(uri: str) -> Iterator[Connection]:
+    path = uri.removeprefix("sqlite:///")
+    if path != uri and "?" not in path and path != ":memory:":
+        address = f"{Path(path).absolute().as_uri()}?mode=rw"  # never make a new file
+        with closing(
+            sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S)
+        ) as connection:
+            yield _Sqlite(connection)
+        return
+    with _engine(uri, os.getpid()).connect() as connection:
+        yield _Sqlalchemy(connection)
+
+
+@lru_cache(maxsize=8)
+def _engine(uri: str, _: int) -> Any:  # noqa: ANN401 - of sqlalchemy
+    """Return an engine of this process; a forked one must not share its connections."""
+    import sqlalchemy
+
+    return sqlalchemy.create_engine(uri, pool_pre_ping=True)
+
+
+def _is_current(store: Store) -> bool:
+    try:
+        with _connection(store.uri) as connection:
+            found = connection.query("SELECT version_num FROM alembic_version")
+    except sqlite3.Error:
+        return False
+    except Exception as error:
+        if not type(error).__module__.startswith("sqlalchemy"):
+            raise
+        return False
+    return found == [(_newest_revision(),)]
+
+
+@cache
+def _newest_revision() -> str:
+    """Return the revision of the schema that the installed MLflow works with."""
+    (package,) = find_spec("mlflow").submodule_search_locations  # type: ignore
+    scripts = Path(package).glob("store/db_migrations/versions/[0-9a-f]*.py")
+    texts = [script.read_text("utf-8") for script in scripts]
+    given = {each for text in texts for each in re.findall(_REVISION, text)}
+    (newest,) = {name for kind, name in given if kind == "revision"} - {
+        name for kind, name in given if kind == "down_revision"
+    }
+    return str(newest)
+
+
+def _with_lists(statement: str, values: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Write each list out, one name for each of its items."""
+    single: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, list):
+            items = {f"{name}_{place}": item for place, item in enumerate(value)}
+            listed = ", ".join(f":{item}" for item in items) or "NULL"
+            statement = re.sub(rf":{name}\b", f"({listed})", statement)
+            single |= items
+        else:
+            single[name] = value
+    return statement, single
+
+
+def _matches(pattern: str, text: str | None) -> bool:
+    return text is not None and re.search(pattern, text) is not None

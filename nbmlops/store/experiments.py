@@ -1,0 +1,77 @@
+"""Experiments: found by name or by id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nbmlops.errors import NotFoundError
+from nbmlops.store import rest
+from nbmlops.store.connection import Store, answering
+from nbmlops.store.database import connected, has_tables
+
+_PAGE = 1000
+
+
+def by_id(experiment_id: str) -> str:
+    """Return how to name an experiment of which only the id is known."""
+    return f"\0{experiment_id}"  # no name holds a NUL
+
+
+def find_experiment(store: Store, name: str) -> str | None:
+    """Return the id of an experiment, deleted or not; None without it."""
+    if has_tables(store):
+        with connected(store) as connection:
+            found = connection.query(
+                "SELECT e.experiment_id FROM experiments e WHERE e.name = :name",
+                name=name,
+            )
+        return str(found[0][0]) if found else None
+    try:
+        with answering(store):
+            found_item = rest.get(
+                store, "experiments/get-by-name", experiment_name=name
+            )
+    except NotFoundError:
+        return None
+    return str(found_item["experiment"]["experiment_id"])
+
+
+def list_experiments(store: Store) -> Mapping[str, str]:
+    """Return the names of all experiments by id, the newest first."""
+    if has_tables(store):
+        with connected(store) as connection:
+            rows = connection.query(
+                "SELECT e.experiment_id, e.name FROM experiments e "
+                "WHERE e.lifecycle_stage = 'active' ORDER BY e.last_update_time DESC"
+            )
+        return {str(each): name for each, name in rows}
+    found: dict[str, str] = {}
+    token = None
+    while True:
+        with answering(store):
+            page = rest.post(
+                store, "experiments/search", max_results=_PAGE, page_token=token
+            )
+        for item in page.get("experiments", ()):
+            found[item["experiment_id"]] = item["name"]
+        token = page.get("next_page_token")
+        if not token:
+            return found
+
+
+def experiment_name(store: Store, experiment_id: str) -> str:
+    """Return the name of an experiment."""
+    if has_tables(store):
+        with connected(store) as connection:
+            found = connection.query(
+                "SELECT e.name FROM experiments e WHERE e.experiment_id = :id",
+                id=int(experiment_id),
+            )
+        if not found:
+            raise NotFoundError(
+                f"No experiment of id {experiment_id!r}.", fix="See `nbmlops runs`."
+            )
+        return str(found[0][0])
+    with answering(store):
+        item = rest.get(store, "experiments/get", experiment_id=experiment_id)
+    return str(item["experiment"]["name"])

@@ -1,0 +1,48 @@
+"""Tags of runs by name, and the values of MLflow's records as this project has them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+SOURCE = "mlflow.source.name"
+PARENT = "mlflow.parentRunId"
+ENDED_BECAUSE = "nbmlops.ended_because"
+KEY = "nbmlops.key"
+KEY_FORM = r"k[0-9a-f]{31}"
+KERNEL_ID = "nbmlops.kernel_id"
+ATTEMPT_OF = "nbmlops.attempt_of"
+ATTEMPT = "nbmlops.attempt"
+REPLAY_OF = "nbmlops.replay_of"
+"""Tag of the runs of a replay: the run that was replayed."""
+LARGEST = 1.7976931348623157e308  # what SQL stores keep for an infinity
+_HIDDEN = ("mlflow.log-model.", "mlflow.user", "mlflow.runName", SOURCE, PARENT)
+
+
+def ended_at(status: str, ended_ms: int | None) -> datetime | None:
+    """Return when a run ended; one that was reopened keeps its former end in MLflow."""
+    return None if not ended_ms or status == "RUNNING" else to_utc(ended_ms)
+
+
+def to_utc(milliseconds: int) -> datetime:
+    """Return MLflow's milliseconds since 1970 as a time.
+
+    >>> to_utc(0).isoformat()
+    '1970-01-01T00:00:00+00:00'
+    """
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+
+
+def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that are not MLflow's own notes."""
+    return {key: text for key, text in tags.items() if not key.startswith(_HIDDEN)}
+
+
+def as_logged(value: float) -> float:
+    """Return a metric's value with the infinities that a SQL store cannot keep.
+
+    >>> as_logged(-1.7976931348623157e308), as_logged(0.5)
+    (-inf, 0.5)
+    """
+    return math.copysign(math.inf, value) if abs(value) >= LARGEST else value
