@@ -26,18 +26,13 @@ if TYPE_CHECKING:
     )
     from nbmlops.execution.run import run_notebook
     from nbmlops.execution.values import emit
-    from nbmlops.lifecycle import (
-        compare,
-        deploy,
-        doctor,
-        endpoint,
-        endpoints,
-        explain,
-        register,
-        replay,
-        runs,
-        undeploy,
-    )
+    from nbmlops.lifecycle.compare import compare
+    from nbmlops.lifecycle.deploy import deploy, endpoint, endpoints, undeploy
+    from nbmlops.lifecycle.doctor import doctor
+    from nbmlops.lifecycle.explain import explain
+    from nbmlops.lifecycle.register import register
+    from nbmlops.lifecycle.replay import replay
+    from nbmlops.lifecycle.runs import runs
     from nbmlops.pipeline.pipeline import Pipeline
     from nbmlops.pipeline.sweeps.sweep import sweep
     from nbmlops.secrets import secret
@@ -59,18 +54,13 @@ _HOMES = {
         "StoreError",
         "UsageError",
     ),
-    "nbmlops.lifecycle": (
-        "compare",
-        "deploy",
-        "doctor",
-        "endpoint",
-        "endpoints",
-        "explain",
-        "register",
-        "replay",
-        "runs",
-        "undeploy",
-    ),
+    "nbmlops.lifecycle.compare": ("compare",),
+    "nbmlops.lifecycle.deploy": ("deploy", "endpoint", "endpoints", "undeploy"),
+    "nbmlops.lifecycle.doctor": ("doctor",),
+    "nbmlops.lifecycle.explain": ("explain",),
+    "nbmlops.lifecycle.register": ("register",),
+    "nbmlops.lifecycle.replay": ("replay",),
+    "nbmlops.lifecycle.runs": ("runs",),
     "nbmlops.execution.run": ("run_notebook",),
     "nbmlops.execution.values": ("emit",),
     "nbmlops.pipeline.pipeline": ("Pipeline",),

@@ -47,7 +47,7 @@ def demo(lab: bool | None, before_lab: str | None) -> None:
 
 
 def _main_job(wants_lab: bool, wait: Callable[[], None] | None) -> None:
-    from nbmlops import lifecycle
+    from nbmlops.lifecycle.deploy import deploy, undeploy
     from nbmlops.store import connect
 
     began = time.monotonic()
@@ -56,7 +56,7 @@ def _main_job(wants_lab: bool, wait: Callable[[], None] | None) -> None:
     best = _run_quickstart(store, notebook)
     version = _register(store, best)
     with _stage(3, f"deploy credit@champion (version {version})"):
-        handle = lifecycle.deploy("credit@champion", store=store)
+        handle = deploy("credit@champion", store=store)
         _say(f"{handle.url} answered its own input example")
     try:
         _ask(handle, best)
@@ -66,7 +66,7 @@ def _main_job(wants_lab: bool, wait: Callable[[], None] | None) -> None:
                 wait()
             _open_lab(notebook)
     finally:
-        lifecycle.undeploy(handle.name, store=store)
+        undeploy(handle.name, store=store)
         print("endpoint credit stopped")
     if not wants_lab:
         print(f"go on by mouse: {' '.join(map(shlex.quote, _lab_command(notebook)))}")
@@ -139,10 +139,10 @@ def _run_quickstart(store: Store, notebook: Path) -> Run:
 
 
 def _register(store: Store, best: Run) -> int:
-    from nbmlops import lifecycle
+    from nbmlops.lifecycle.register import register
 
     with _stage(2, f"register the best by validation ROC AUC, {best.name}"):
-        version = lifecycle.register("credit", run=best, alias="champion", store=store)
+        version = register("credit", run=best, alias="champion", store=store)
         _say(f"credit/{version.version}, alias champion")
         if version.version > 1:
             _say(f"registered model credit reused: it had {version.version - 1} before")

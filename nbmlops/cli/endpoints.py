@@ -21,11 +21,11 @@ from nbmlops.cli.output import json_option, print_progress, show
 @json_option
 def deploy(target: str, as_json: bool, **options: Any) -> None:
     """Serve a model version on this machine."""
-    from nbmlops import lifecycle
+    from nbmlops.lifecycle.deploy import deploy
     from nbmlops.render.tables import endpoints_table
 
     print_progress(f"deploying {target}")
-    handle = lifecycle.deploy(target, **options)
+    handle = deploy(target, **options)
     show(handle.endpoint, as_json=as_json, text=endpoints_table([handle.endpoint]))
 
 
@@ -33,10 +33,10 @@ def deploy(target: str, as_json: bool, **options: Any) -> None:
 @json_option
 def endpoints(as_json: bool) -> None:
     """List the endpoints, dead ones included."""
-    from nbmlops import lifecycle
+    from nbmlops.lifecycle.deploy import endpoints
     from nbmlops.render.tables import endpoints_table
 
-    found = lifecycle.endpoints()
+    found = endpoints()
     show(found, as_json=as_json, text=endpoints_table(found))
 
 
@@ -46,10 +46,10 @@ def endpoints(as_json: bool) -> None:
 @json_option
 def predict(endpoint: str, file: str, as_json: bool) -> None:
     """Send FILE (.csv, or JSON in MLflow's scoring protocol; - is stdin)."""
-    from nbmlops import lifecycle
     from nbmlops.errors import NotFoundError
+    from nbmlops.lifecycle.deploy import endpoint as get_endpoint
 
-    handle = lifecycle.endpoint(endpoint)
+    handle = get_endpoint(endpoint)
     if file == "-":
         payload = sys.stdin.buffer.read()
         is_csv = not payload.lstrip().startswith(b"{")
@@ -67,7 +67,7 @@ def predict(endpoint: str, file: str, as_json: bool) -> None:
 @json_option
 def undeploy(endpoint: str, as_json: bool) -> None:
     """Stop an endpoint and remove all it left."""
-    from nbmlops import lifecycle
+    from nbmlops.lifecycle.deploy import undeploy
 
-    lifecycle.undeploy(endpoint)
+    undeploy(endpoint)
     show({"undeployed": endpoint}, as_json=as_json, text=f"{endpoint} is gone")

@@ -14,9 +14,9 @@ from nbmlops.cli.output import json_option, show
 @json_option
 def doctor(fix: bool, as_json: bool) -> int:
     """Show each setting and where it is from, and what is wrong."""
-    from nbmlops import lifecycle
+    from nbmlops.lifecycle.doctor import doctor
 
-    found = lifecycle.doctor(fix=fix)
+    found = doctor(fix=fix)
     show(found.diagnosis, as_json=as_json, text=found)
     return 0 if found.is_well else 1
 

@@ -31,11 +31,11 @@ _TIMEOUT = click.option(
 @json_option
 def replay(run: str, as_json: bool, **options: Any) -> int:
     """Run RUN again in a clean kernel and compare; exit code 1 when it differs."""
-    from nbmlops import lifecycle
+    from nbmlops.lifecycle.replay import replay
     from nbmlops.render.tables import replay_table
 
     print_progress(f"replaying {run}")
-    result = lifecycle.replay(run, **options)
+    result = replay(run, **options)
     show(result, as_json=as_json, text=replay_table(result))
     return int(result.verdict == "different")
 
@@ -49,9 +49,9 @@ def replay(run: str, as_json: bool, **options: Any) -> int:
 @json_option
 def explain(a: str, b: str, as_json: bool, **options: Any) -> None:
     """Say which factor changed a metric between the runs A and B."""
-    from nbmlops import lifecycle
+    from nbmlops.lifecycle.explain import explain
     from nbmlops.render.tables import explanation_table
 
     print_progress(f"replaying {a} with what differs in {b}, one factor at a time")
-    why = lifecycle.explain(a, b, **options)
+    why = explain(a, b, **options)
     show(why, as_json=as_json, text=explanation_table(why))

@@ -87,9 +87,9 @@ def run(
 @json_option
 def runs(as_json: bool, **query: Any) -> None:
     """List runs, newest first."""
-    from nbmlops import lifecycle
+    from nbmlops.lifecycle.runs import runs
 
-    table = lifecycle.runs(**query)
+    table = runs(**query)
     show(table.page, as_json=as_json, text=table)
 
 
@@ -105,9 +105,9 @@ def compare(
 
     RUN is an id, its first characters, latest, best:METRIC or best:METRIC:min|max.
     """
-    from nbmlops import lifecycle
+    from nbmlops.lifecycle.compare import compare
 
-    view = lifecycle.compare(*runs, experiment=experiment, all_params=all_params)
+    view = compare(*runs, experiment=experiment, all_params=all_params)
     show(view.comparison, as_json=as_json, text=view)
 
 
@@ -125,8 +125,8 @@ def compare(
 @json_option
 def register(model: str, as_json: bool, **options: Any) -> None:
     """Register the model of a run as a version of MODEL."""
-    from nbmlops import lifecycle
+    from nbmlops.lifecycle.register import register
     from nbmlops.render.tables import version_table
 
-    version = lifecycle.register(model, **options)
+    version = register(model, **options)
     show(version, as_json=as_json, text=version_table(version))

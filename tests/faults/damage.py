@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from uuid import UUID
 
-from nbmlops.lifecycle import doctor
+from nbmlops.lifecycle.doctor import doctor
 from nbmlops.processes.process_id import ProcessId, boot
 from nbmlops.store.backend import backend
 from nbmlops.store.runs.runs import find_by_key

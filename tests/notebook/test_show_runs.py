@@ -69,13 +69,13 @@ def test_a_step_and_an_empty_table_have_nothing_to_click(store, project):
 @pytest.fixture
 def browser(store):
     """Return a function that makes a table to click in, over runs of this store."""
-    from nbmlops import lifecycle
+    import nbmlops as nm
     from nbmlops.notebook.output.runs_grid import RunsBrowser
 
     made = []
 
     def make_browser(compare=None, **query):
-        table = lifecycle.runs(store=store, **query)
+        table = nm.runs(store=store, **query)
         made.append(RunsBrowser(table.listing, compare=compare, keep=table.keep))
         return made[-1]
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from nbmlops import lifecycle
+import nbmlops as nm
 from nbmlops.config import Settings
 from nbmlops.entities import Order
 from nbmlops.store import artifacts, connect, embedded
@@ -106,12 +106,12 @@ def filled(tmp_path_factory):
     """Return a store with two versions, an alias, and a run without a model."""
     store = connect(Settings(project=tmp_path_factory.mktemp("filled")))
     first = add_run(store, "baseline", roc_auc=0.79)
-    lifecycle.register("credit", run=first, store=store)
+    nm.register("credit", run=first, store=store)
     second = add_run(
         store, "boosting", cells=(3, 7), roc_auc=0.83, log_loss=float("inf")
     )
-    lifecycle.register("credit", run=second, alias="champion", store=store)
-    lifecycle.register("Churn", run=first, store=store)
+    nm.register("credit", run=second, alias="champion", store=store)
+    nm.register("Churn", run=first, store=store)
     plain = add_run(store, "no model", with_model=False, roc_auc=float("nan"))
     content = b'{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
     artifacts.log_bytes(store, plain.run_id, content, "nbmlops/notebook.ipynb")

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from jupyter_server.utils import url_path_join
 
-from nbmlops import lifecycle
+from nbmlops.lifecycle.register import register
 from nbmlops.server import watcher
 from nbmlops.store import connect, embedded
 
@@ -76,7 +76,7 @@ async def test_the_stream_says_hello_and_then_what_changed(
         await asyncio.to_thread(record, "new", with_model=False)
         assert await event() == ("changed", {"topics": ["runs"]})
         await asyncio.to_thread(
-            lifecycle.register,
+            register,
             "credit",
             run=recorded.first,
             alias="challenger",

@@ -87,17 +87,17 @@ class NbmlopsMagics(Magics):
     )
     def runs(self, *, frame: bool, **options: Any) -> Any:  # noqa: ANN401 - or a frame
         """List the runs of an experiment."""
-        from nbmlops import lifecycle
+        from nbmlops.lifecycle.runs import runs
 
-        table = lifecycle.runs(**options)
+        table = runs(**options)
         return table.frame() if frame else table
 
     @with_arguments(argument("runs", nargs="*", metavar=_RUN), _EXPERIMENT, _ALL_PARAMS)
     def compare(self, *, runs: list[str], **options: Any) -> Renderable:
         """Show what differs between runs."""
-        from nbmlops import lifecycle
+        from nbmlops.lifecycle.compare import compare
 
-        return lifecycle.compare(*runs, **options)
+        return compare(*runs, **options)
 
     @with_arguments(
         argument("model", metavar="MODEL"),
@@ -107,10 +107,10 @@ class NbmlopsMagics(Magics):
     )
     def register(self, **options: Any) -> Renderable:
         """Register the model of a run."""
-        from nbmlops import lifecycle
+        from nbmlops.lifecycle.register import register
         from nbmlops.render.tables import version_table
 
-        return version_table(lifecycle.register(**options))
+        return version_table(register(**options))
 
     @with_arguments(
         argument("target", metavar="MODEL[@ALIAS|/VERSION]"),
@@ -122,33 +122,33 @@ class NbmlopsMagics(Magics):
     )
     def deploy(self, **options: Any) -> Any:  # noqa: ANN401 - the endpoint's handle
         """Serve a model version."""
-        from nbmlops import lifecycle
+        from nbmlops.lifecycle.deploy import deploy
 
-        return lifecycle.deploy(**options)
+        return deploy(**options)
 
     @with_arguments()
     def endpoints(self) -> Renderable:
         """List the endpoints of the project."""
-        from nbmlops import lifecycle
+        from nbmlops.lifecycle.deploy import endpoints
         from nbmlops.render.tables import endpoints_table
 
-        return endpoints_table(lifecycle.endpoints())
+        return endpoints_table(endpoints())
 
     @with_arguments(_ENDPOINT, argument("frame", metavar="FRAME"))
     def predict(self, *, name: str, frame: str) -> Table:
         """Ask an endpoint."""
-        from nbmlops import lifecycle
+        from nbmlops.lifecycle.deploy import endpoint as get_endpoint
         from nbmlops.render.tables import predictions_table
 
         rows = self._session.evaluate((("rows", frame),))["rows"]
-        return predictions_table(lifecycle.endpoint(name).predict(rows))
+        return predictions_table(get_endpoint(name).predict(rows))
 
     @with_arguments(_ENDPOINT)
     def undeploy(self, *, name: str) -> None:
         """Stop an endpoint and remove all it left."""
-        from nbmlops import lifecycle
+        from nbmlops.lifecycle.deploy import undeploy
 
-        lifecycle.undeploy(name)
+        undeploy(name)
 
     @no_var_expand
     @line_magic
@@ -171,10 +171,10 @@ class NbmlopsMagics(Magics):
     )
     def replay(self, **options: Any) -> Table:
         """Run a run again in a clean kernel, and compare the two."""
-        from nbmlops import lifecycle
+        from nbmlops.lifecycle.replay import replay
         from nbmlops.render.tables import replay_table
 
-        return replay_table(lifecycle.replay(**options))
+        return replay_table(replay(**options))
 
     @with_arguments(
         argument("a", metavar="A"),
@@ -185,7 +185,7 @@ class NbmlopsMagics(Magics):
     )
     def explain(self, **options: Any) -> Table:
         """Attribute the change of a metric between two runs to what differs."""
-        from nbmlops import lifecycle
+        from nbmlops.lifecycle.explain import explain
         from nbmlops.render.tables import explanation_table
 
-        return explanation_table(lifecycle.explain(**options))
+        return explanation_table(explain(**options))

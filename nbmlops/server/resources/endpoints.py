@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from nbmlops import lifecycle
 from nbmlops.config import Settings
 from nbmlops.deployment import local, records
 from nbmlops.entities import Endpoint, Page
 from nbmlops.errors import UsageError
+from nbmlops.lifecycle.deploy import deploy
 from nbmlops.scoring.example import read_example
 from nbmlops.server._request import Request
 from nbmlops.server._route import Answer
@@ -47,7 +47,7 @@ def put_endpoint(request: Request) -> Answer:
     target, moves = (
         (f"{model}@{alias}", None) if version is None else (f"{model}/{version}", alias)
     )
-    handle = lifecycle.deploy(target, name=name, alias=moves, store=request.store)
+    handle = deploy(target, name=name, alias=moves, store=request.store)
     return Answer(
         content=_detail(request.settings, handle.endpoint),
         status=201 if handle.is_new else 200,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nbmlops import lifecycle
 from nbmlops.entities import ModelVersion, Page, RegisteredModel
+from nbmlops.lifecycle.register import register
 from nbmlops.server._request import Request
 from nbmlops.store.registry import registered_models, versions
 from nbmlops.store.runs.queries import get_run
@@ -44,7 +44,7 @@ def create_version(request: Request) -> ModelVersion:
         run = resolve_run(request.store, spec, experiment=experiment, with_model=True)
     else:
         run = get_run(request.store, spec)
-    return lifecycle.register(
+    return register(
         *request.names, run=run, alias=request.body["alias"], store=request.store
     )
 
