@@ -23,21 +23,19 @@ class CellBar(Renderable):
         self._progress, self._elapsed_s = progress, elapsed_s
 
     def _words(self) -> str:
-        told, elapsed_s = self._progress, self._elapsed_s
-        words = [f"{told.n_done} of {told.n_cells} cells", format_duration(elapsed_s)]
-        left_s = (told.expected_s or 0) - elapsed_s
-        if told.n_done < told.n_cells and left_s > 0:
+        cells, elapsed_s = self._progress, self._elapsed_s
+        words = [f"{cells.n_done} of {cells.n_cells} cells", format_duration(elapsed_s)]
+        left_s = (cells.expected_s or 0) - elapsed_s
+        if cells.n_done < cells.n_cells and left_s > 0:
             words[-1] += f", about {format_duration(left_s)} left"
-        return " · ".join([*words, *([told.cell] if told.cell else [])])
+        return " · ".join([*words, *([cells.cell] if cells.cell else [])])
 
     def __repr__(self) -> str:
-        told = self._progress
-        n = round(_WIDTH * told.n_done / max(told.n_cells, 1))
+        cells = self._progress
+        n = round(_WIDTH * cells.n_done / max(cells.n_cells, 1))
         return f"{'█' * n}{'░' * (_WIDTH - n)} {self._words()}"
 
     def _repr_html_(self) -> str:
-        told = self._progress
-        return (
-            f'<progress value="{told.n_done}" max="{max(told.n_cells, 1)}"></progress> '
-            f"{escape(self._words())}"
-        )
+        done, n_cells = self._progress.n_done, max(self._progress.n_cells, 1)
+        bar = f'<progress value="{done}" max="{n_cells}"></progress>'
+        return f"{bar} {escape(self._words())}"

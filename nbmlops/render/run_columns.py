@@ -1,10 +1,11 @@
-"""Which columns a table of runs has, and what stands in its cells."""
+"""The columns of a table of runs, and the values of its cells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
+from typing import Any
 
 from nbmlops.entities import (
     KIND,
@@ -15,7 +16,7 @@ from nbmlops.entities import (
     param_of,
     short_names,
 )
-from nbmlops.render.formats import WIDEST, format_number, format_time
+from nbmlops.render.formats import WIDEST, format_duration, format_number, format_time
 
 MOST_COLUMNS = 16
 RUN = RunColumn(kind="attributes", name="run")
@@ -87,7 +88,7 @@ class RunColumns:
         }
 
     def title(self, column: RunColumn) -> str:
-        """Return a column's title; its kind is said where two share a name."""
+        """Return a column's title; with its kind where two share a name."""
         is_twin = self._names.count(column.name) > 1 and column.kind != "attributes"
         return f"{column.kind}.{column.name}" if is_twin else column.name
 
@@ -99,8 +100,7 @@ class RunColumns:
     def _choose(
         self, runs: Sequence[Run], keep: Sequence[RunColumn], *, all_params: bool
     ) -> list[RunColumn]:
-        metrics = _columns("metrics", _metrics(runs))
-        params = _columns("params", _params(runs, all_params=all_params))
+        metrics, params = _metrics(runs), _params(runs, all_params=all_params)
         candidates = [STATUS, *chain(*metrics), *chain(*params), STARTED, SOURCE]
         differing, same = [], []
         for column in candidates:
@@ -110,115 +110,93 @@ class RunColumns:
             elif texts != {""} and (all_params or column not in params[1]):
                 same.append((column, texts.pop()))
         self.same = tuple(same)
-        seen = [*differing, *(column for column, _ in same)]
-        told = {
+        shown = {
             full
-            for column in seen
+            for column in (*differing, *(column for column, _ in same))
             if column.kind == "params"
             for full in self.sources(column)
         }
-        self.n_quiet = len({name for run in runs for name in run.params} - told)
+        self.n_quiet = len({name for run in runs for name in run.params} - shown)
         # What comes first has its place, also where the table is narrow.
         groups = [
             [column for column in group if column in differing]
             for group in (metrics[0], params[0], metrics[1], params[1])
         ]
-        by_rank = [
-            *keep,
-            STATUS,
-            STARTED,
-            *groups[0][:_FEW],
-            *groups[1][:_FEW],
-            *groups[2][:_FEW],
-            *groups[3][:_FEW],
-            *chain(*(group[_FEW:] for group in groups)),
-            SOURCE,
-        ]
+        few = chain(*(group[:_FEW] for group in groups))
+        others = chain(*(group[_FEW:] for group in groups))
+        by_rank = [*keep, STATUS, STARTED, *few, *others, SOURCE]
         self._order = tuple(dict.fromkeys(c for c in by_rank if c in differing))
         kept = [column for column in keep if column in differing]
         return [*kept, *(column for column in differing if column not in kept)]
 
 
-def _columns(
-    kind: str, names: tuple[list[str], list[str]]
-) -> tuple[list[RunColumn], list[RunColumn]]:
-    named, recorded = (
-        [RunColumn(kind=kind, name=name) for name in group]  # type: ignore[arg-type]
-        for group in names
-    )
-    return named, recorded
+Columns = tuple[list[RunColumn], list[RunColumn]]
+"""Those that the user named, and those that autolog recorded."""
 
 
-def _metrics(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
-    """Return the metrics that the user named, and the others."""
+def _metrics(runs: Sequence[Run]) -> Columns:
     recorded = {name for run in runs for name in run.autologged.metrics}
     names = {name for run in runs for name in run.metrics}
-    return sorted(names - recorded), sorted(names & recorded)
+    named, others = sorted(names - recorded), sorted(names & recorded)
+    return (
+        [RunColumn(kind="metrics", name=name) for name in named],
+        [RunColumn(kind="metrics", name=name) for name in others],
+    )
 
 
-def _params(runs: Sequence[Run], *, all_params: bool) -> tuple[list[str], list[str]]:
-    """Return the params that the user named, and those that autolog has to tell."""
+def _params(runs: Sequence[Run], *, all_params: bool) -> Columns:
     named: set[str] = set()
-    changed: set[str] = set()
+    recorded: set[str] = set()
+    unknown: dict[str, set[str]] = {}  # of which no default is known
     for run in runs:
-        told = run.autologged
-        quiet = {*told.default, *told.unknown}
-        named |= run.params.keys() - told.changed.keys() - quiet
-        changed |= set(told.changed.values())
+        found = run.autologged
+        quiet = {*found.default, *found.unknown}
+        named |= run.params.keys() - found.changed.keys() - quiet
+        recorded |= set(found.changed.values())
         if all_params:
             short = short_names(run.params)
-            changed |= {short[name] for name in quiet}
-    recorded = (changed | set(_of_older_versions(runs))) - named
-    return sorted(named), sorted(recorded, key=lambda name: (name != KIND, name))
+            recorded |= {short[name] for name in quiet}
+        for name in found.unknown:
+            unknown.setdefault(name, set()).add(run.params[name])
+    recorded |= {n for n, texts in unknown.items() if len(texts) > 1 or len(runs) < 2}
+    others = sorted(recorded - named, key=lambda name: (name != KIND, name))
+    return (
+        [RunColumn(kind="params", name=name) for name in sorted(named)],
+        [RunColumn(kind="params", name=name) for name in others],
+    )
 
 
-def _of_older_versions(runs: Sequence[Run]) -> Iterator[str]:
-    """Yield params of which no default is known, and that two runs have otherwise."""
-    values: dict[str, set[str]] = {}
-    for run in runs:
-        for name in run.autologged.unknown:
-            values.setdefault(name, set()).add(run.params[name])
-    return (name for name, texts in values.items() if len(texts) > 1 or len(runs) < 2)
+def value_of(run: Run, column: RunColumn) -> Any:  # noqa: ANN401 - a cell's
+    """Return the value of one cell; None where the run has none."""
+    if column.kind == "params":
+        return param_of(run.params, column.name)
+    if column.kind != "attributes":
+        return getattr(run, column.kind).get(column.name)
+    match column.name:
+        case "run":
+            return run.run_id
+        case "started":
+            return run.started_at
+        case "ended":
+            return run.ended_at
+        case "duration":
+            return run.ended_at and run.ended_at - run.started_at
+        case "model":
+            return run.model_id
+    return getattr(run, column.name)
 
 
 def cell(run: Run, column: RunColumn) -> str:
-    """Return what stands in one cell, as text."""
-    match column.kind:
-        case "metrics":
-            value = run.metrics.get(column.name)
-            return "" if value is None else format_number(value)
-        case "params":
-            return param_of(run.params, column.name) or ""
-        case "tags":
-            return run.tags.get(column.name, "")
-    return _attribute(run, column.name)
-
-
-def _attribute(run: Run, name: str) -> str:
-    match name:
-        case "run":
-            return run.run_id[:8]
-        case "name":
-            return run.name
-        case "status":
-            return run.status
-        case "started":
-            return format_time(run.started_at)
-        case "ended":
-            return format_time(run.ended_at) if run.ended_at else ""
-        case "duration":
-            return _lasted((run.ended_at or datetime.now(UTC)) - run.started_at)
-        case "source":
-            return run.source or ""
-        case "experiment":
-            return run.experiment
-    return run.model_id or ""
-
-
-def _lasted(time: timedelta) -> str:
-    seconds = time.total_seconds()
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
+    """Return the value of one cell as text."""
+    match value_of(run, column):
+        case str() as text:
+            return text[:8] if column == RUN else text
+        case float() | int() as value:
+            return format_number(value)
+        case datetime() as moment:
+            return format_time(moment)
+        case timedelta() as time:
+            return format_duration(time.total_seconds())
+    if column.name == "duration" and column.kind == "attributes":  # it still runs
+        return format_duration((datetime.now(UTC) - run.started_at).total_seconds())
+    return ""

@@ -6,21 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.entities import AskedColumns, Run, param_of
+from nbmlops.entities import AskedColumns, Run
+from nbmlops.render.run_columns import RUN, value_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _USUAL = ("run_id", "name", "status", "started_at", "ended_at", "source")
-_ATTRIBUTES: dict[str, Callable[[Run], Any]] = {
-    "status": lambda run: run.status,
-    "started": lambda run: run.started_at,
-    "ended": lambda run: run.ended_at,
-    "duration": lambda run: run.ended_at and (run.ended_at - run.started_at),
-    "source": lambda run: run.source,
-    "experiment": lambda run: run.experiment,
-    "model": lambda run: run.model_id,
-}
 
 
 def frame(
@@ -34,12 +26,12 @@ def frame(
 
     rows = _usual if columns is None else _asked(columns)
     quiet: set[str] = set()  # params seen as defaults, and as anything else
-    told: set[str] = set()
+    others: set[str] = set()
 
     def read(block: Sequence[Run]) -> pd.DataFrame:
         for run in block if columns is None and not all_params else ():
             quiet.update(run.autologged.default)
-            told.update(run.params.keys() - run.autologged.default)
+            others.update(run.params.keys() - run.autologged.default)
         return pd.DataFrame([rows(run) for run in block])
 
     frames = [read(block) for block in blocks if block]
@@ -47,7 +39,7 @@ def frame(
         return pd.DataFrame(columns=list(_USUAL if columns is None else _USUAL[:2]))
     whole = pd.concat(frames, ignore_index=True)
     del frames
-    whole = whole.drop(columns=[f"params.{name}" for name in quiet - told])
+    whole = whole.drop(columns=[f"params.{name}" for name in quiet - others])
     for name in whole.columns:
         if name.startswith("params."):
             whole[name] = _numbers(whole[name])
@@ -66,15 +58,11 @@ def _asked(columns: AskedColumns) -> Callable[[Run], dict[str, Any]]:
     def row(run: Run) -> dict[str, Any]:
         found = {"run_id": run.run_id, "name": run.name}
         for column in columns.columns:
-            if column.kind == "params":
-                if (text := param_of(run.params, column.name)) is not None:
-                    found[f"params.{column.name}"] = text
-            elif column.kind != "attributes":
-                values = getattr(run, column.kind)
-                if column.name in values:
-                    found[f"{column.kind}.{column.name}"] = values[column.name]
-            elif column.name in _ATTRIBUTES:
-                found[column.name] = _ATTRIBUTES[column.name](run)
+            value = value_of(run, column)
+            if column.kind != "attributes" and value is not None:
+                found[f"{column.kind}.{column.name}"] = value
+            elif column.kind == "attributes" and column != RUN:
+                found[column.name] = value
         return found
 
     return row
@@ -85,9 +73,8 @@ def _numbers(texts: pd.Series[Any]) -> pd.Series[Any]:
     import pandas as pd
 
     known = texts.dropna().unique()
-    if len(known) and all(map(_is_plain_number, known)):
-        return pd.to_numeric(texts)
-    return texts
+    is_plain = len(known) and all(map(_is_plain_number, known))
+    return pd.to_numeric(texts) if is_plain else texts
 
 
 def _is_plain_number(text: str) -> bool:
