@@ -153,19 +153,19 @@ def _ask(handle: EndpointHandle, best: Run) -> None:
     from nbmlops.cli.quickstart import held_out
     from nbmlops.render.tables import table_text
 
-    kept = held_out(best, seed=_SEED, test_share=_TEST_SHARE)
-    n_rows = len(kept.rows)
+    test = held_out(best, seed=_SEED, test_share=_TEST_SHARE)
+    n_rows = len(test.rows)
     with _stage(4, f"ask it over HTTP about {n_rows} applicants it was not fitted on"):
-        predicted = list(handle.predict(kept.rows))
-        truth = list(kept.truth)
+        predicted = list(handle.predict(test.rows))
+        truth = list(test.truth)
         rows = [
-            [index, said, true, "" if said == true else "wrong"]
-            for index, said, true in zip(
-                kept.rows.index[:_SHOWN_ROWS], predicted, truth, strict=False
+            [index, label, true, "" if label == true else "wrong"]
+            for index, label, true in zip(
+                test.rows.index[:_SHOWN_ROWS], predicted, truth, strict=False
             )
         ]
         _say(table_text(["applicant", "predicted", "truth", ""], rows))
-        right = sum(said == true for said, true in zip(predicted, truth, strict=True))
+        right = sum(label == true for label, true in zip(predicted, truth, strict=True))
         _say(f"{right} of {n_rows} right")
 
 

@@ -91,7 +91,7 @@ def invoke(words: Sequence[str]) -> int:
 
 
 def _report(error: NbmlopsError, words: Sequence[str]) -> int:
-    # A message may quote a part of a word, where nothing tells that it is a secret.
+    # A message may quote a part of a word, where nothing marks it as a secret.
     typed = secrets_in("\n".join(words))
     words_of = in_words(error.fix, option_words(cli))
     problem, fix = (in_shell(mask(t, typed)) for t in (error.problem, words_of))

@@ -9,7 +9,7 @@ from nbmlops.cli.output import json_option, show
 
 @click.command()
 @click.option(
-    "--fix", is_flag=True, help="End the runs whose process is gone; send what is kept."
+    "--fix", is_flag=True, help="End the runs of dead processes; send what is pending."
 )
 @json_option
 def doctor(fix: bool, as_json: bool) -> int:
@@ -67,7 +67,7 @@ def status(as_json: bool) -> None:
 @warm.command()
 @json_option
 def stop(as_json: bool) -> None:
-    """Have them leave when what they run has ended."""
+    """Have them exit when their runs have ended."""
     from nbmlops.forkserver.registry import stop_parents
 
     parents = stop_parents()

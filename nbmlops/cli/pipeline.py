@@ -1,4 +1,4 @@
-"""Commands for pipelines of notebooks, and for the results that are kept of them."""
+"""Commands for pipelines of notebooks, and for their cached results."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _force = click.option(
     is_flag=False,
     flag_value=_ALL,
     metavar="[STEP]",
-    help="Run this step, or all, whatever is kept.",
+    help="Run this step, or all, cached or not.",
 )
 _from_step = click.option(
     "--from",
     "from_step",
     metavar="STEP",
-    help="Run this step and those behind it, whatever is kept.",
+    help="Run this step and those after it, cached or not.",
 )
 
 
 @click.group()
 def pipeline() -> None:
-    """Run notebooks that depend on each other, and what has changed alone."""
+    """Run notebooks that depend on each other; only what has changed."""
 
 
 @pipeline.command()
@@ -51,7 +51,9 @@ def pipeline() -> None:
 @_force
 @_from_step
 @click.option("--jobs", type=click.IntRange(1), help="Steps at once; the cores.")
-@click.option("--keep-going", is_flag=True, help="Go on behind a failed step.")
+@click.option(
+    "--keep-going", is_flag=True, help="Run on past a failed step."
+)
 @click.option("--engine", default="local", show_default=True, help="Where steps run.")
 @click.option("--step", metavar="NAME", help="Run this one; those it needs are done.")
 @click.option("--no-retries", is_flag=True, help="Leave with 75 where one is due.")
@@ -64,7 +66,7 @@ def run(
     no_retries: bool,
     **options: Any,
 ) -> None:
-    """Run the steps of FILE whose results are not kept."""
+    """Run the steps of FILE that are not cached."""
     from nbmlops.entities import to_json
     from nbmlops.pipeline.pipeline import Pipeline
 
@@ -100,7 +102,7 @@ def plan(
 
 
 def _apart(file: str | None, force: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """Return FILE, which ``--force`` before it takes for its step."""
+    """Return FILE, also where ``--force`` right before it took it for its step."""
     if file is None and force and force[-1] != _ALL:
         return force[-1], (*force[:-1], _ALL)
     if file is None:
@@ -152,13 +154,13 @@ def status(file: str, as_json: bool) -> None:
 
 @click.group()
 def cache() -> None:
-    """Look after the results of steps that are kept."""
+    """See and remove the cached results of steps."""
 
 
 @cache.command("ls")
 @json_option
 def list_entries(as_json: bool) -> None:
-    """List the results that are kept, the newest first."""
+    """List the cached results, the newest first."""
     from nbmlops.config import load_settings
     from nbmlops.pipeline.cache.step_cache import Cache
     from nbmlops.render.pipelines import cache_table
@@ -172,7 +174,7 @@ def list_entries(as_json: bool) -> None:
 @click.option("--older-than", metavar="AGE", help="What goes, such as 30d.")
 @json_option
 def collect(max_size: str | None, older_than: str | None, as_json: bool) -> None:
-    """Take out results that were not used for longest, and files without one."""
+    """Remove the results unused for longest, and files without a result."""
     from nbmlops.config import load_settings
     from nbmlops.pipeline.cache.gc import collect as collect_entries
     from nbmlops.pipeline.cache.step_cache import Cache

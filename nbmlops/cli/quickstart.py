@@ -1,4 +1,4 @@
-"""What the demonstration needs beside the other compositions."""
+"""The quickstart notebook, and the rows its models never saw."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ Texts = tuple[str, ...]
 @click.option("--metric", help="What runs are compared by.")
 @click.option("--mode", type=click.Choice(["max", "min"]), help="Which is the best.")
 @click.option("--trials", type=click.IntRange(1), help="Runs of a search.")
-@click.option("--time", "time_s", type=float, help="Seconds after which none begins.")
+@click.option("--time", "time_s", type=float, help="Seconds after which no run starts.")
 @click.option("--seed", type=click.IntRange(0), help="Of a search; 0.")
 @click.option("--pruner", help="median, halving, hyperband or none.")
 @click.option("--input", "inputs", multiple=True, metavar="PATH", help="What it reads.")
@@ -46,9 +46,11 @@ Texts = tuple[str, ...]
     "--engine", default="local", show_default=True, help="Where runs are done."
 )
 @click.option("--jobs", type=click.IntRange(1), help="Runs at once; the cores.")
-@click.option("--stop-on-failure", is_flag=True, help="Begin none behind a failed one.")
-@click.option("--force", is_flag=True, help="Run all sets, whatever is kept.")
-@click.option("--no-cache", is_flag=True, help="Let no kept result stand for a run.")
+@click.option(
+    "--stop-on-failure", is_flag=True, help="Start none after a failed one."
+)
+@click.option("--force", is_flag=True, help="Run all sets, cached or not.")
+@click.option("--no-cache", is_flag=True, help="Use no cached result.")
 @json_option
 def sweep(
     notebook: str,

@@ -11,7 +11,7 @@ AUTOLOGGED = "nbmlops.autologged"
 """Tag of a run with params and metrics that autolog recorded: their names, as JSON."""
 
 KIND = "estimator"
-"""Param that autolog records beside the estimator's own: its class."""
+"""Param that autolog records for the class of the estimator."""
 
 _OF_OLDER_VERSIONS = ("nbmlops.cost.fit_s", "estimator_class")  # the latter is MLflow's
 
@@ -27,15 +27,15 @@ class Autologged:
 
     @classmethod
     def of(cls, params: Mapping[str, str], tags: Mapping[str, str]) -> Autologged:
-        """Return what the tags of a run with these params tell."""
+        """Read the tags of a run with these params."""
         text = tags.get(AUTOLOGGED)
         if text is None:
             is_old = any(name in tags for name in _OF_OLDER_VERSIONS)
             return cls(unknown=tuple(params)) if is_old else NOTHING
         try:
-            told = json.loads(text)
-            changed, metrics = dict(told["changed"]), tuple(told["metrics"])
-            names, prefixes = set(told["default"]), tuple(told["prefixes"])
+            found = json.loads(text)
+            changed, metrics = dict(found["changed"]), tuple(found["metrics"])
+            names, prefixes = set(found["default"]), tuple(found["prefixes"])
         except (ValueError, KeyError, TypeError):  # not written by us, or cut
             return cls(unknown=tuple(params))
         return cls(

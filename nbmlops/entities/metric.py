@@ -1,4 +1,4 @@
-"""Which value of a metric is the better one, and how a user says so."""
+"""Whether a small or a large value of a metric is better."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def parse_best(text: str) -> tuple[str, Mode | None]:
 
 
 def unknown_mode(metric: str, *, small: str, large: str) -> UsageError:
-    """Return the error of a metric whose name does not tell its mode."""
+    """Return the error of a metric whose name does not show its mode."""
     return UsageError(
         f"The name {metric!r} does not tell whether a small or a large value is "
         "better.",

@@ -1,4 +1,4 @@
-"""Whether the cells of a run ran in the order in which they stand."""
+"""Whether the cells of a run ran in the order of their notebook."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Order:
 
     @classmethod
     def of(cls, tags: Mapping[str, str]) -> Order:
-        """Return the order that a run's tags tell.
+        """Return the order that a run's tags hold.
 
         >>> Order.of(Order(cells=(4, 5)).tags()).cells
         (4, 5)

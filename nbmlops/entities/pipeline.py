@@ -19,7 +19,7 @@ ActionKind = Literal["register", "deploy"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Select:
-    """Which of the runs of a grid the steps behind it see."""
+    """The run of a grid that later steps get."""
 
     metric: str
     mode: Mode
@@ -88,7 +88,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineSpec:
-    """A pipeline file, found to be right."""
+    """A valid pipeline file."""
 
     name: str
     path: str
@@ -101,7 +101,7 @@ class PipelineSpec:
         """Return a step by its name."""
         return next(step for step in self.steps if step.name == name)
 
-    def before(self, names: set[str]) -> set[str]:
+    def upstream(self, names: set[str]) -> set[str]:
         """Return the steps that these need, directly or not."""
         found: set[str] = set()
         for step in reversed(self.steps):  # in order, so one pass is enough
@@ -109,8 +109,8 @@ class PipelineSpec:
                 found.update(step.needs)
         return found - names
 
-    def behind(self, names: set[str]) -> set[str]:
-        """Return the steps that come somewhere behind these."""
+    def downstream(self, names: set[str]) -> set[str]:
+        """Return the steps that need these, directly or not."""
         found: set[str] = set()
         for step in self.steps:  # in order, so one pass is enough
             if {*step.needs} & (names | found):
@@ -163,7 +163,7 @@ class StepReport:
     outputs : tuple of str
         Files it made, relative to the pipeline file.
     is_selected : bool
-        Whether the steps behind it see this one; True without a grid.
+        Whether later steps get this one; True without a grid.
     """
 
     step: str
@@ -221,7 +221,7 @@ class Exported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
-    """A step's result that is kept."""
+    """A step's cached result."""
 
     key: str
     pipeline: str

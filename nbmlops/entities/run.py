@@ -91,7 +91,7 @@ class FoldedRuns:
 
     @property
     def summary(self) -> tuple[str, ...]:
-        """What is behind the row, in words.
+        """The counts in words.
 
         Examples
         --------
@@ -104,7 +104,7 @@ class FoldedRuns:
 
 
 def check_key(name: str) -> None:
-    """Refuse a name that MLflow takes for no param, metric or tag.
+    """Refuse a name that MLflow allows for no param, metric or tag.
 
     >>> check_key("val/log loss")
     """

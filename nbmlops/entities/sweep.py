@@ -21,7 +21,7 @@ class SweepReport:
         The sweep's own run, above all others; while the store has not made that, the
         run's key.
     status : RunStatus
-        ``FINISHED`` when no run failed and nobody interrupted it.
+        ``FINISHED`` when no run failed and it was not interrupted.
     swept : tuple of str
         Names of the parameters that differ.
     metric, mode : str or None

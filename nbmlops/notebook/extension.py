@@ -31,7 +31,7 @@ def load(shell: InteractiveShell) -> None:
 
 
 def _start_reaper() -> None:
-    """Have a process end the runs that earlier kernels left behind.
+    """Start a process that ends the runs of dead kernels.
 
     This kernel may end at once, so nothing is left to a thread of it.
     """

@@ -352,7 +352,7 @@ class Pipeline:
             force = ("*",) if force else ()
         names = {force} if isinstance(force, str) else set(force)
         if from_step is not None:
-            behind = (spec.step(name) for name in spec.behind({from_step}))
+            behind = (spec.step(name) for name in spec.downstream({from_step}))
             names |= {from_step, *(step.name for step in behind if not step.once)}
         make = partial(
             Planner,

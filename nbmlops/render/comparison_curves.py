@@ -11,8 +11,8 @@ from nbmlops.render.comparison_parts import LETTERS, shortened
 from nbmlops.render.svg import Scale, image
 
 _WIDTH, _HEIGHT = 182, 62
-# Of middling lightness, to be told from white and from black; dashes tell them apart
-# where colours do not.
+# Of middling lightness, visible on white and on black; dashes help where colours do
+# not.
 _COLOURS = (
     *("#1e88e5", "#f4511e", "#43a047", "#8e24aa"),
     *("#00897b", "#c0932b", "#d81b60", "#757575"),

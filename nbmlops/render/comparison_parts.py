@@ -219,7 +219,7 @@ def _cost_row(item: Difference) -> tuple[str, ...]:
 def _float(text: str) -> float:
     try:
         return float(text)
-    except ValueError:  # a tag that somebody else wrote
+    except ValueError:  # another tool's tag
         return math.nan
 
 

@@ -1,4 +1,4 @@
-"""The cells of a table of runs as HTML, and what is said below them."""
+"""The cells of a table of runs as HTML, and the notes below the table."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Listing(Protocol):
         """Return a page."""
 
     def folded(self, runs: Sequence[Run]) -> Mapping[str, FoldedRuns]:
-        """Return what is behind rows."""
+        """Return the attempts and children of rows."""
 
     def curves(
         self, runs: Sequence[Run], metrics: Sequence[str], *, n_points: int
@@ -92,7 +92,7 @@ def cell_html(run: Run, column: RunColumn, curves: Curves) -> str:
 
 
 def folded_html(folded: FoldedRuns, columns: Sequence[RunColumn]) -> str:
-    """Return what is behind a row: a summary, and a line on each of the newest runs."""
+    """Return the runs folded into a row: a summary, and a line on each newest one."""
     metrics = [column for column in columns if column.kind == "metrics"][:4]
     groups = (folded.attempts, folded.children)
     counts = (folded.n_attempts, folded.n_children)

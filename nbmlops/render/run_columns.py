@@ -32,7 +32,7 @@ _FEW = 3  # columns of a kind that come before the others of another
 
 
 class RunColumns:
-    """The columns that tell some runs apart."""
+    """The columns in which some runs differ."""
 
     def __init__(
         self,

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OUT_OF_ORDER = "out of order"
-# Without variables, which viewers of untrusted notebooks drop; the orange stands out
-# from white and from black.
+# Without variables, which viewers of untrusted notebooks drop; the orange is
+# visible on white and on black.
 _BADGE = (
     "border:1px solid #f57c00;border-radius:9px;padding:0 7px;font-size:11px;"
     "white-space:nowrap"

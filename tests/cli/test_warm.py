@@ -59,7 +59,7 @@ def parent(tmp_path, monkeypatch):
         ('{"started_at": "2026-01-02T03:04:05+00:00"}', None),
     ],
 )
-def test_a_parent_that_has_said_half_of_it_is_listed(parent, capfd, wanted, about):
+def test_a_parent_that_has_written_half_of_it_is_listed(parent, capfd, wanted, about):
     for name, text in (("wanted.json", wanted), ("about.json", about)):
         if text is not None:
             (parent / name).write_text(text)

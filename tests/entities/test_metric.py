@@ -32,7 +32,7 @@ UNKNOWN = (
 @pytest.mark.parametrize(
     ("text", "mode"), [(SMALL, "min"), (LARGE, "max"), (UNKNOWN, None)]
 )
-def test_the_usual_names_and_spellings_tell_which_value_is_better(text, mode):
+def test_the_usual_names_and_spellings_show_which_value_is_better(text, mode):
     names = text.split()
     assert {name: mode_of(name) for name in names} == dict.fromkeys(names, mode)
     assert len(f"{SMALL} {LARGE}".split()) > 110
@@ -44,7 +44,7 @@ def test_a_prefix_changes_nothing(prefix):
         assert mode_of(prefix + name) == mode_of(name)
 
 
-def test_what_is_said_wins_over_the_name():
+def test_a_given_mode_wins_over_the_name():
     assert parse_best("auc") == ("auc", "max")
     assert parse_best("auc:min") == ("auc", "min")
     assert parse_best("area:max") == ("area", "max")

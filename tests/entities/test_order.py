@@ -27,7 +27,7 @@ def test_tags_give_back_the_order_they_were_made_of(order):
         {"nbmlops.order": "out-of-order", "nbmlops.order.cells": "<b>" + "9" * 5000},
     ],
 )
-def test_nothing_is_noted_of_an_order_that_is_clean_or_not_told(tags):
+def test_nothing_is_noted_of_an_order_that_is_clean_or_not_known(tags):
     assert Order.of(tags).note is None
 
 

@@ -218,7 +218,7 @@ def test_param_that_the_cell_logged_to_mlflow_stays(cell, runs):
     assert _tree(runs)[0].params["C"] == "theirs"
 
 
-def test_more_fits_than_are_recorded_are_told(cell, runs, capsys):
+def test_more_fits_than_are_recorded_are_noted(cell, runs, capsys):
     cell("%%track it\nfor n in range(23):\n    DummyClassifier().fit(X, y)")
     assert len(_tree(runs)[1]) == 20
     assert "3 more fits were not recorded" in capsys.readouterr().out

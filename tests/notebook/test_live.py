@@ -167,7 +167,7 @@ def test_a_run_over_many_cells_is_shown_where_it_was_opened(k):
         "await asyncio.sleep(0)\ntime.sleep(60)",
     ],
 )
-def test_a_cell_whose_budget_is_used_up_is_interrupted_and_told_so(k, code):
+def test_a_cell_whose_budget_is_used_up_is_interrupted_with_the_reason(k, code):
     began = time.monotonic()
     reply = k.run(f"%%track it --budget 1s\nimport asyncio, time\n{code}")
     assert time.monotonic() - began < 30

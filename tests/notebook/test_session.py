@@ -253,13 +253,13 @@ def test_artifact_is_copied_to_the_open_run(shell, runs, project):
         ("%undeploy credit", "No endpoint"),
     ],
 )
-def test_line_that_cannot_be_done_says_why_and_how_to_mend_it(shell, line, words):
+def test_line_that_cannot_be_done_says_why_and_how_to_fix_it(shell, line, words):
     result = shell.run_cell(line)
     assert words in str(result.error_in_exec)
     assert result.error_in_exec.fix
 
 
-def test_status_tells_the_run_and_the_store(shell, project):
+def test_status_shows_the_run_and_the_store(shell, project):
     shell.run_cell("%track on long")
     status = repr(shell.run_line_magic("track", ""))
     assert "long" in status

@@ -376,7 +376,7 @@ def test_steps_come_behind_what_they_need_in_the_order_of_the_file(notebooks):
         "last": ("b",),
         "c": ("a",),
     }
-    assert spec.behind({"a"}) == {"b", "c", "last"}
+    assert spec.downstream({"a"}) == {"b", "c", "last"}
     assert spec.experiment == spec.name == notebooks.name
 
 

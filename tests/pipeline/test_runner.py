@@ -137,7 +137,7 @@ def test_every_run_of_any_pipeline_is_accounted_for(run, steps, bad, keep_going)
             name="p", path="", experiment="", params={}, steps=tuple(steps)
         )
         left = {n.partition("[")[0] for n, s in states.items() if s == "not run"}
-        assert left == spec.behind({name.partition("[")[0] for name in failed})
+        assert left == spec.downstream({name.partition("[")[0] for name in failed})
     order = [name.partition("[")[0] for name in found.begun]
     for each in steps:
         if each.name in order:

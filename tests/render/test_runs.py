@@ -39,7 +39,7 @@ class Parsed(HTMLParser):
         self.texts.append(data)
 
 
-def test_what_never_differs_is_said_once(store):
+def test_what_never_differs_is_shown_once(store):
     for C in (1, 2, 3):
         make(store, params={"C": C, "solver": "lbfgs", "seed": 7}, auc=C / 10)
     table = nm.runs()
@@ -211,7 +211,7 @@ def test_frame_has_numbers_as_numbers_and_texts_as_they_were(store):
     assert asked["duration"].dt.total_seconds().between(0, 600).all()
 
 
-def test_no_runs_yet_is_said_and_an_empty_frame(store):
+def test_no_runs_yet_is_a_hint_and_an_empty_frame(store):
     table = nm.runs()
     assert "begin with %%track" in repr(table)
     assert "begin with %%track" in table._repr_html_()

@@ -25,7 +25,7 @@ def split_track(cell: str) -> tuple[str, str] | None:
 
 
 def magic_above_track(cell: str) -> str | None:
-    r"""Return the cell magic that stands above ``%%track`` and hides it, or None.
+    r"""Return the cell magic above ``%%track`` that hides it, or None.
 
     >>> magic_above_track("%%time\n%%track fit\nx = 1")
     'time'
@@ -41,7 +41,7 @@ def blank_track_line(lines: list[str]) -> list[str]:
 
     IPython calls this for every cell and for every check whether a cell is complete,
     so it only changes text. The comment keeps the line numbers of the body; above
-    another cell magic the line goes, since that must stand first.
+    another cell magic the line is removed: that magic must come first.
     """
     split = split_track("".join(lines))
     if split is None:

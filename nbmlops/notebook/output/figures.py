@@ -1,4 +1,4 @@
-"""Figures shown while a run is open, kept as they were shown."""
+"""Figures shown while a run is open."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FigureCollector:
             publisher.register_hook(self._keep)
 
     def stop(self) -> None:
-        """Let go of the kernel's publishers."""
+        """Remove the hooks."""
         for publisher in self._publishers:
             publisher.unregister_hook(self._keep)
 

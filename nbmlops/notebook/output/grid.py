@@ -27,7 +27,7 @@ class Row:
 
 
 class RunsGrid:
-    """Columns of runs, drawn anew for each page."""
+    """Columns of runs; each page is drawn into the same widgets."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class RunsGrid:
         self._is_drawing = False
 
     def close(self) -> None:
-        """Let go of every widget, those of rows not shown too."""
+        """Close every widget, those of hidden rows too."""
         close_all(self.widget, self._second, *self._checks, *self._folds, *self._boxes)
 
     def _add_column(self, n: int) -> None:

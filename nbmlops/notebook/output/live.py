@@ -202,7 +202,7 @@ def has_commands(shell: InteractiveShell) -> bool:
 
 
 def waker(shell: InteractiveShell) -> Callable[[], None]:
-    """Return what makes a kernel's event loop look round, without a queue growing.
+    """Return what wakes a kernel's event loop; calls never pile up.
 
     Python runs a signal's handler in the main thread, but a loop that waits for a
     message does not notice what the handler asks of it.

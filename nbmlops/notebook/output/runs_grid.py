@@ -231,7 +231,7 @@ class RunsBrowser:
 
     @contextmanager
     def _showing_errors(self, place: ipw.HTML | None = None) -> Iterator[None]:
-        """Show what goes wrong: an error in a button's thread is seen by nobody."""
+        """Show an error: one in a button's thread has no other place."""
         place = place or self._notes
         try:
             yield

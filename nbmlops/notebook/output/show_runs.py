@@ -1,4 +1,4 @@
-"""How a table of runs is displayed in a kernel: what stays, and what can be clicked."""
+"""How a kernel displays a table of runs: a static table, and one with buttons."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class RunsDisplay:
         self._browsers: deque[RunsBrowser] = deque()
 
     def __call__(self, table: RunsTable) -> None:
-        """Display a table: first what stays, then, where it helps, the buttons."""
+        """Display a table: the static one first, then the one with buttons."""
         name = f"nbmlops-shown-{os.urandom(6).hex()}"
         hide = _HIDE_ERROR.format(name=name)
         html = f'{hide}<div class="{name}">{table._repr_html_()}</div>'
         self._display({"text/html": html, "text/plain": repr(table)})
-        # A kernel that runs a step has nobody to click.
+        # In a kernel that runs a step there is no user to click.
         if len(table) and "MLFLOW_RUN_CONTEXT" not in os.environ:
             self._show_browser(table, name)
 
     def close(self) -> None:
-        """Let go of every widget; what stays is seen again."""
+        """Close every widget; the static table is visible again."""
         while self._browsers:
             self._browsers.popleft().close()
 

@@ -57,7 +57,7 @@ class Outcomes:
         """Return the steps that failed, or were stopped, which a unit needs."""
         return [
             name
-            for name in self._spec.before({unit.step.name})
+            for name in self._spec.upstream({unit.step.name})
             if not self.is_good(self._spec.step(name))
         ]
 

@@ -20,7 +20,7 @@ def single(
             f"No step {only!r} to run.{did_you_mean(only, known)}",
             fix=f"The steps are: {', '.join(known)}.",
         )
-    wanted = {only} | spec.before({only})
+    wanted = {only} | spec.upstream({only})
     steps = tuple(step for step in spec.steps if step.name in wanted)
     spec = replace(spec, steps=steps)
     for planned in make(spec).plan():
