@@ -42,34 +42,24 @@ if TYPE_CHECKING:
 __version__: str
 
 _HOMES = {
-    "nbmlops.errors": (
-        "ConflictError",
-        "DependencyError",
-        "DeployError",
-        "EngineError",
-        "NbmlopsError",
-        "NotFoundError",
-        "NotebookError",
-        "PipelineRunError",
-        "StoreError",
-        "UsageError",
-    ),
-    "nbmlops.lifecycle.compare": ("compare",),
-    "nbmlops.lifecycle.deploy": ("deploy", "endpoint", "endpoints", "undeploy"),
-    "nbmlops.lifecycle.doctor": ("doctor",),
-    "nbmlops.lifecycle.explain": ("explain",),
-    "nbmlops.lifecycle.register": ("register",),
-    "nbmlops.lifecycle.replay": ("replay",),
-    "nbmlops.lifecycle.runs": ("runs",),
-    "nbmlops.execution.run": ("run_notebook",),
-    "nbmlops.execution.values": ("emit",),
-    "nbmlops.pipeline.pipeline": ("Pipeline",),
-    "nbmlops.pipeline.sweeps.sweep": ("sweep",),
-    "nbmlops.secrets": ("secret",),
-    "nbmlops.tracking.run.context": ("track",),
-    "nbmlops.tracking.sync.sync": ("sync",),
+    "nbmlops.errors": "ConflictError DependencyError DeployError EngineError "
+    "NbmlopsError NotFoundError NotebookError PipelineRunError StoreError UsageError",
+    "nbmlops.lifecycle.compare": "compare",
+    "nbmlops.lifecycle.deploy": "deploy endpoint endpoints undeploy",
+    "nbmlops.lifecycle.doctor": "doctor",
+    "nbmlops.lifecycle.explain": "explain",
+    "nbmlops.lifecycle.register": "register",
+    "nbmlops.lifecycle.replay": "replay",
+    "nbmlops.lifecycle.runs": "runs",
+    "nbmlops.execution.run": "run_notebook",
+    "nbmlops.execution.values": "emit",
+    "nbmlops.pipeline.pipeline": "Pipeline",
+    "nbmlops.pipeline.sweeps.sweep": "sweep",
+    "nbmlops.secrets": "secret",
+    "nbmlops.tracking.run.context": "track",
+    "nbmlops.tracking.sync.sync": "sync",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "ConflictError",

@@ -167,7 +167,7 @@ def _report(file: Path, name: str) -> None:
     try:
         with file.open("a", encoding="ascii") as names:
             names.write(f"{name}\n")
-    except OSError:  # whoever wanted to know has gone
+    except OSError:  # its reader has gone
         return
 
 
@@ -178,7 +178,7 @@ class ChildSecrets:
         self._file = file
         self._known: set[str] = set()
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Look up those that it has read since the last time."""
         if not self._file.exists():
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nbmlops._masking.names import MASK, Strength, is_secret, strength_of
@@ -19,7 +19,7 @@ __all__ = [
     "mask",
     "mask_notebook",
     "mask_tree",
-    "recorded",
+    "mask_value",
     "secrets_in",
     "secrets_of",
 ]
@@ -33,7 +33,7 @@ _PLAIN_BASE64 = str.maketrans("-_", "+/")
 
 
 def mask(text: str, known: Iterable[str] = ()) -> str:
-    """Return a text in which every secret that can be told is ``[masked]``.
+    """Return a text in which every secret that can be recognized is ``[masked]``.
 
     These are the values that `nbmlops.secret` gave to this process, keys and tokens of
     known form, private keys, passwords in addresses and headers, and what is given
@@ -47,34 +47,25 @@ def mask(text: str, known: Iterable[str] = ()) -> str:
     return _masked(text, (*known_forms(), *known))
 
 
-def _masked(text: str, known: Iterable[str]) -> str:
-    known = tuple(known)
-    # What stands beside a masked part may read otherwise than it did.
-    while (masked := _masked_once(text, known)) != text:
-        text = masked
+def _masked(text: str, known: Sequence[str]) -> str:
+    before = None
+    while text != before:  # what is next to a masked part may now read otherwise
+        before = text
+        plain = _ANSI.sub("", text) if "\x1b[" in text else text
+        spans = sorted([*spans_of(plain), *_known_spans(plain, known), *_coded(plain)])
+        pieces: list[str] = []
+        at = 0
+        for start, end in spans:
+            if start > at or not pieces:
+                pieces += [plain[at:start], MASK]
+            at = max(at, end)
+        text = "".join([*pieces, plain[at:]]) if spans else text
     return text
 
 
-def _masked_once(text: str, known: Iterable[str]) -> str:
-    plain = _ANSI.sub("", text) if "\x1b[" in text else text
-    spans = sorted([*spans_of(plain), *_known_spans(plain, known), *_coded(plain)])
-    if not spans:
-        return text
-    pieces: list[str] = []
-    at = 0
-    for start, end in spans:
-        if start > at or not pieces:
-            pieces += [plain[at:start], MASK]
-        at = max(at, end)
-    return "".join([*pieces, plain[at:]])
-
-
-def _known_spans(text: str, known: Iterable[str]) -> Iterator[Span]:
+def _known_spans(text: str, known: Sequence[str]) -> Iterator[Span]:
     for form in known:
-        at = text.find(form)
-        while at >= 0:
-            yield at, at + len(form)
-            at = text.find(form, at + len(form))
+        yield from ((at, at + len(form)) for at in find(text, form))
 
 
 def _coded(text: str) -> Iterator[Span]:
@@ -90,49 +81,49 @@ def _coded(text: str) -> Iterator[Span]:
                 yield start, start + len(code)
 
 
-def recorded(value: object, name: str = "") -> str:
+def mask_value(value: object, name: str = "") -> str:
     """Return the text that stands for a param's or a tag's value.
 
-    >>> recorded("hunter2", "password"), recorded(0.5, "alpha")
+    >>> mask_value("hunter2", "password"), mask_value(0.5, "alpha")
     ('[masked]', '0.5')
     """
     if isinstance(value, Secret):
         return value.reference
-    text = str(value)
+    return _masked_value(str(value), name, known_forms())
+
+
+def _masked_value(text: str, name: str, known: Sequence[str]) -> str:
     strength = strength_of(name) if name else Strength.NONE
-    return MASK if strength and is_secret(text, strength) else mask(text)
+    return MASK if is_secret(text, strength) else _masked(text, known)
 
 
-def mask_tree(value: object) -> Any:  # noqa: ANN401 - of the same form
+def mask_tree(value: object, known: Iterable[str] = ()) -> Any:  # noqa: ANN401 - of the same form
     """Return a structure of mappings, lists and scalars with its texts masked.
 
     >>> mask_tree({"user": "ada", "password": "l0velace", "C": [1, 2]})
     {'user': 'ada', 'password': '[masked]', 'C': [1, 2]}
     """
-    return _mask_tree(value, known_forms(), "")
+    known = (*known_forms(), *known)
 
+    def masked(value: Any, name: str) -> Any:  # noqa: ANN401
+        match value:
+            case Secret():
+                return value.reference
+            case str():
+                return _masked_value(value, name, known)
+            case Mapping():
+                return {
+                    _masked(key, known) if isinstance(key, str) else key: item
+                    if isinstance(item, str) and _BINARY.match(str(key))
+                    else masked(item, str(key))
+                    for key, item in value.items()
+                }
+            case tuple() | list():
+                items = [masked(item, name) for item in value]
+                return tuple(items) if isinstance(value, tuple) else items
+        return value
 
-def _mask_tree(value: Any, known: Iterable[str], name: str) -> Any:  # noqa: ANN401
-    match value:
-        case Secret():
-            return value.reference
-        case str():
-            strength = strength_of(name) if name else Strength.NONE
-            if strength and is_secret(value, strength):
-                return MASK
-            return _masked(value, known)
-        case Mapping():
-            return {
-                _masked(key, known) if isinstance(key, str) else key: item
-                if isinstance(item, str) and _BINARY.match(str(key))
-                else _mask_tree(item, known, str(key))
-                for key, item in value.items()
-            }
-        case tuple():
-            return tuple(_mask_tree(item, known, name) for item in value)
-        case list():
-            return [_mask_tree(item, known, name) for item in value]
-    return value
+    return masked(value, "")
 
 
 def mask_notebook(
@@ -144,10 +135,9 @@ def mask_notebook(
     notebook. Outputs of one stream that
     follow each other become one, so that none is cut in two.
     """
-    joined = {**notebook, "cells": [_joined(cell) for cell in notebook["cells"]]}
     found = secrets_of(notebook) if known is None else known
-    known = (*known_forms(), *found)
-    masked: dict[str, Any] = _mask_tree(joined, known, "")
+    cells = [_joined(cell) for cell in notebook["cells"]]
+    masked: dict[str, Any] = mask_tree({**notebook, "cells": cells}, found)
     return masked
 
 

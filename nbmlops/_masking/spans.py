@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 
-from nbmlops._masking.assignments import assigned_spans
-from nbmlops._masking.places import address_spans, header_spans, pem_spans
+from nbmlops._masking.named_values import named_value_spans
+from nbmlops._masking.pem_and_urls import address_spans, header_spans, pem_spans
 from nbmlops._masking.tokens import Span, token_spans
 
 _SHORT = 200
@@ -18,25 +18,25 @@ class SpanCache:
     """Where secrets are in the long texts of a notebook that is masked repeatedly.
 
     Texts are known by their content, and forgotten when they are in the notebook no
-    more: `turn` says that it is masked whole from here on.
+    more: `rotate` says that it is masked whole from here on.
     """
 
     def __init__(self) -> None:
         self._new: dict[str, tuple[Span, ...]] = {}
         self._old: dict[str, tuple[Span, ...]] = {}
 
-    def turn(self) -> None:
-        """Forget the texts that were not asked for since the last turn."""
+    def rotate(self) -> None:
+        """Forget the texts that were not asked for since the last rotation."""
         self._old, self._new = self._new, {}
 
     @contextmanager
     def used(self) -> Iterator[None]:
         """Let the functions that mask look here first."""
-        token = _finds.set(self)
+        token = _cache.set(self)
         try:
             yield
         finally:
-            _finds.reset(token)
+            _cache.reset(token)
 
     def spans(self, text: str) -> tuple[Span, ...]:
         """Return where the secrets of a text are."""
@@ -47,15 +47,15 @@ class SpanCache:
         return found
 
 
-_finds: ContextVar[SpanCache | None] = ContextVar("finds", default=None)
+_cache: ContextVar[SpanCache | None] = ContextVar("span_cache", default=None)
 
 
 def spans_of(text: str) -> Iterable[Span]:
     """Return where the secrets of a text are: starts and ends, in no order."""
     if len(text) <= _SHORT:
         return _spans_of_short(text)
-    finds = _finds.get()
-    return _find_spans(text) if finds is None else finds.spans(text)
+    cache = _cache.get()
+    return _find_spans(text) if cache is None else cache.spans(text)
 
 
 @lru_cache(4096)
@@ -72,4 +72,4 @@ def _find_spans(text: str) -> Iterator[Span]:
     yield from token_spans(text)
     yield from address_spans(text)
     yield from header_spans(text, lowered)
-    yield from assigned_spans(text, lowered)
+    yield from named_value_spans(text, lowered)

@@ -17,7 +17,7 @@ def doctor(fix: bool, as_json: bool) -> int:
     from nbmlops.lifecycle.doctor import doctor
 
     found = doctor(fix=fix)
-    show(found.diagnosis, as_json=as_json, text=found)
+    show(found, as_json=as_json, text=found)
     return 0 if found.is_well else 1
 
 

@@ -113,7 +113,7 @@ class Execution:
             names, values = Path(scratch, "names"), Path(scratch, "values")
             left = {NAMES_FILE: str(names), VALUES_FILE: str(values)}
             journal = self.run.reader.folder / JOURNAL
-            recall_new = ChildSecrets(names).look
+            recall_new = ChildSecrets(names).update
 
             def masked(node: Any) -> Any:  # noqa: ANN401
                 recall_new()

@@ -23,7 +23,7 @@ from nbmlops.entities import (
     param_of,
 )
 from nbmlops.errors import StoreError, UsageError
-from nbmlops.lifecycle.run_files import RecordedFiles, diff_code
+from nbmlops.lifecycle.run_files import RunFiles, diff_code
 from nbmlops.render.comparison_view import ComparisonView
 from nbmlops.store import Store, connect
 from nbmlops.store.datasets import list_datasets
@@ -56,7 +56,7 @@ def compare(
 
     Parameters
     ----------
-    *runs : str, Run or OpenRun
+    *runs : str, Run or ActiveRun
         2 to 8 runs, each a run id, 6 or more of its first characters, ``latest``,
         ``best:METRIC`` or ``best:METRIC:min|max``, or the run itself. The first is what
         the others are held against.
@@ -118,7 +118,7 @@ def _spec(run: Any) -> str:  # noqa: ANN401 - whatever was given for a run
 
 def _comparison(store: Store, runs: Sequence[Run], *, all_params: bool) -> Comparison:
     ids = [run.run_id for run in runs]
-    files = [RecordedFiles(store, run) for run in runs]
+    files = [RunFiles(store, run) for run in runs]
     metrics, equal_metrics = _metrics(list_histories(store, ids))
     datasets, equal_datasets = _datasets([list_datasets(store, each) for each in ids])
     packages, notes = _packages(files)
@@ -156,19 +156,19 @@ def _params(
     named: set[str] = set()
     changed: set[str] = set()
     for run in runs:
-        told = run.autologged
-        named |= run.params.keys() - told.changed.keys() - {*told.default}
-        changed |= set(told.changed.values())
+        logged = run.autologged
+        named |= run.params.keys() - logged.changed.keys() - {*logged.default}
+        changed |= set(logged.changed.values())
     changed -= named
     names = [*sorted(named), *sorted(changed, key=lambda name: (name != KIND, name))]
     shown = [
         _given((name, param_of(run.params, name)) for name in names) for run in runs
     ]
-    told_of = {
+    shown_names = {
         full for run in runs for name in names for full in full_names(run.params, name)
     }
     others = [
-        {name: text for name, text in run.params.items() if name not in told_of}
+        {name: text for name, text in run.params.items() if name not in shown_names}
         for run in runs
     ]
     return _differences(shown, names), _differences(others)
@@ -266,7 +266,7 @@ def _type(column: Column) -> str:
     return column.type if column.is_required else f"{column.type}, may be missing"
 
 
-def _packages(files: Sequence[RecordedFiles]) -> tuple[Differences, tuple[str, ...]]:
+def _packages(files: Sequence[RunFiles]) -> tuple[Differences, tuple[str, ...]]:
     try:
         found = [each.packages() for each in files]
     except (UsageError, StoreError) as error:

@@ -1,4 +1,4 @@
-"""How a project stands: its settings, its store, and what was left behind."""
+"""Examine a project: its settings, its store, and what killed processes left."""
 
 from __future__ import annotations
 
@@ -13,43 +13,39 @@ from nbmlops.store import Store, connect
 from nbmlops.store.runs.queries import list_runs
 from nbmlops.tracking.journal.reader import list_quarantined, list_unreadable
 from nbmlops.tracking.provenance.source import relative
-from nbmlops.tracking.sync.recovery import Reaped, find_dead, reap
+from nbmlops.tracking.sync.recovery import find_dead, reap
 from nbmlops.tracking.sync.sync import journals_of, sync
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis:
-    """What `doctor` found."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class DoctorReport(Renderable):
+    """The state of a project.
+
+    Attributes
+    ----------
+    settings : tuple of (str, str, str)
+        Name, value and origin of each setting.
+    problems : tuple of (str, str)
+        What is wrong, and how to fix it.
+    fixed : tuple of str
+        What was wrong and no longer is.
+    """
 
     settings: tuple[tuple[str, str, str], ...]
     problems: tuple[tuple[str, str], ...]
     fixed: tuple[str, ...]
 
-
-class DoctorReport(Renderable):
-    """A diagnosis that shows itself.
-
-    Parameters
-    ----------
-    diagnosis : Diagnosis
-        What was found.
-    """
-
-    def __init__(self, diagnosis: Diagnosis) -> None:
-        self.diagnosis = diagnosis
-
     @property
     def is_well(self) -> bool:
         """Whether nothing is wrong."""
-        return not self.diagnosis.problems
+        return not self.problems
 
     def __repr__(self) -> str:
-        found = self.diagnosis
         lines = [
-            table_text(["setting", "value", "from"], found.settings),
+            table_text(["setting", "value", "from"], self.settings),
             "",
-            *(f"fixed: {each}" for each in found.fixed),
-            *(f"problem: {what}\n  fix: {fix}" for what, fix in found.problems),
+            *(f"fixed: {each}" for each in self.fixed),
+            *(f"problem: {what}\n  fix: {fix}" for what, fix in self.problems),
             *(["All is well."] if self.is_well else []),
         ]
         return "\n".join(lines)
@@ -68,8 +64,8 @@ def doctor(*, fix: bool = False, store: Store | None = None) -> DoctorReport:
 
     Returns
     -------
-    Doctor
-        Settings with their origins, problems with their remedies, and what was fixed.
+    DoctorReport
+        Settings with their origins, problems with their fixes, and what was fixed.
 
     Raises
     ------
@@ -92,11 +88,14 @@ def doctor(*, fix: bool = False, store: Store | None = None) -> DoctorReport:
                 f"{relative(path, store.settings.project)} has all cells that had ended"
                 for path in sorted(found)
             ]
-            fixed += [
-                f"run {each.name} ({each.run_id[:8]}) is KILLED: {each.reason}"
-                for each in _reap(store, problems)
-                if each.is_ended
-            ]
+            try:
+                fixed += [
+                    f"run {each.name} ({each.run_id[:8]}) is KILLED: {each.reason}"
+                    for each in reap(store)
+                    if each.is_ended
+                ]
+            except NbmlopsError as error:
+                problems.append((error.problem, error.fix))
             fixed += [
                 f"run {each.name} ({each.run_id[:8]}): {each.n_sent} entries sent"
                 for each in sync(store).runs
@@ -109,17 +108,7 @@ def doctor(*, fix: bool = False, store: Store | None = None) -> DoctorReport:
         (name, shown if name == "tracking_uri" else str(value), origin)
         for name, value, origin in rows
     )
-    return DoctorReport(
-        Diagnosis(settings=settings, problems=tuple(problems), fixed=tuple(fixed))
-    )
-
-
-def _reap(store: Store, problems: list[tuple[str, str]]) -> tuple[Reaped, ...]:
-    try:
-        return reap(store)
-    except NbmlopsError as error:
-        problems.append((error.problem, error.fix))
-        return ()
+    return DoctorReport(settings=settings, problems=tuple(problems), fixed=tuple(fixed))
 
 
 def _left_behind(store: Store) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from nbmlops.entities import Explanation, Factor, FactorEffect, Run
 from nbmlops.errors import DependencyError, UsageError, did_you_mean
 from nbmlops.execution.environments import make_environment
 from nbmlops.execution.kernel_environment import KernelEnvironment
-from nbmlops.lifecycle.replay_spec import ReplaySpec, read_recipe
+from nbmlops.lifecycle.replay_spec import ReplaySpec, read_replay_spec
 from nbmlops.lifecycle.rerun import Rerun, rerun
 from nbmlops.store import Store, connect, datasets
 from nbmlops.store.runs.resolve import resolve_run
@@ -23,9 +23,9 @@ from nbmlops.tracking.sync.sender import flush_pending
 class _Swap:
     """One factor of the first run, or none, taken from the second."""
 
-    factor: Factor | None
-    detail: str
-    recipe: ReplaySpec
+    spec: ReplaySpec
+    factor: Factor | None = None
+    detail: str = ""
     files: Mapping[str, str] | None = None
     environment: ReplaySpec | None = None
     why_not: str = ""
@@ -84,7 +84,7 @@ def explain(
         else each
         for each in (a, b)
     )
-    one, two = read_recipe(store, first), read_recipe(store, second)
+    one, two = read_replay_spec(store, first), read_replay_spec(store, second)
     if one.is_step or two.is_step:
         raise UsageError(
             "A whole notebook has no metric of its own to explain.",
@@ -92,26 +92,32 @@ def explain(
         )
     name = _choose(first, second, metric)
 
-    lab = _SwapExperiment(store, first, second, name, timeout_s)
-    repeated, done = lab.measure(_Swap(factor=None, detail="", recipe=one))
+    swapped = _SwapExperiment(store, first, second, name, timeout_s)
+    repeated, done = swapped.measure(_Swap(spec=one))
     notes = list(done.notes)
     if repeated != first.metrics[name] and not _is_here(one):
         try:
-            lab.place = make_environment(
+            swapped.place = make_environment(
                 store.settings.home, one.pins, python=one.python
             )
         except DependencyError as error:
             notes.append(error.problem)
         else:
             notes.append(f"replayed in the environment of {first.name!r}")
-            repeated, done = lab.measure(_Swap(factor=None, detail="", recipe=one))
+            repeated, done = swapped.measure(_Swap(spec=one))
     if repeated is None or not math.isfinite(repeated):
         raise UsageError(
             f"Run {first.name!r}, replayed as it was, has no finite {name!r}: "
             f"{'; '.join(done.notes) or 'it did not set it'}.",
             fix=f"See why with: %replay {first.run_id[:8]}.",
         )
-    effects = [lab.effect(swap, repeated) for swap in _swaps(store, one, two)]
+    swaps = (
+        _code(one, two),
+        _params(one, two),
+        _data(store, one, two),
+        _environment(one, two),
+    )
+    effects = [swapped.effect(swap, repeated) for swap in swaps]
     effects.sort(key=lambda each: -abs(each.change or 0.0))
     whole = second.metrics[name] - first.metrics[name]
     if repeated != first.metrics[name]:
@@ -163,7 +169,7 @@ class _SwapExperiment:
         what = swap.factor or "nothing"
         done = rerun(
             self._store,
-            swap.recipe,
+            swap.spec,
             name=f"{self._first.name} with {what} of {self._second.name}",
             tags={
                 "nbmlops.kind": "replay",
@@ -179,37 +185,32 @@ class _SwapExperiment:
 
     def effect(self, swap: _Swap, repeated: float) -> FactorEffect:
         """Return what a swap does to the metric."""
-        factor = swap.factor or "code"
-        if not swap.detail or swap.why_not:
-            detail = " ".join(filter(None, [swap.detail, swap.why_not]))
-            return FactorEffect(factor=factor, differs=bool(swap.detail), detail=detail)
-        try:
-            value, done = self.measure(swap)
-        except DependencyError as error:
-            detail = f"{swap.detail}; not measured: {error.problem}"
-            return FactorEffect(factor=factor, differs=True, detail=detail)
-        if value is None or not math.isfinite(value):
-            why = "; ".join(done.notes) or "the replay did not set the metric"
-            return FactorEffect(
-                factor=factor,
-                differs=True,
-                run_id=done.run_id,
-                detail=f"{swap.detail}; not measured: {why}",
-            )
+        value = run_id = None
+        detail = " ".join(filter(None, [swap.detail, swap.why_not]))
+        if swap.detail and not swap.why_not:
+            try:
+                value, done = self.measure(swap)
+            except DependencyError as error:
+                why = error.problem
+            else:
+                run_id = done.run_id
+                why = "; ".join(done.notes) or "the replay did not set the metric"
+            if value is None or not math.isfinite(value):
+                value, detail = None, f"{detail}; not measured: {why}"
         return FactorEffect(
-            factor=factor,
-            differs=True,
+            factor=swap.factor or "code",
+            differs=bool(swap.detail),
             value=value,
-            change=value - repeated,
-            run_id=done.run_id,
-            detail=swap.detail,
+            change=None if value is None else value - repeated,
+            run_id=run_id,
+            detail=detail,
         )
 
 
-def _is_here(recipe: ReplaySpec) -> bool:
-    """Return whether kernels run in the recipe's environment anyway."""
-    is_same = recipe.python in ("", platform.python_version())
-    return is_same and set(recipe.pins) == set(installed())
+def _is_here(spec: ReplaySpec) -> bool:
+    """Return whether kernels run in the spec's environment anyway."""
+    is_same = spec.python in ("", platform.python_version())
+    return is_same and set(spec.pins) == set(installed())
 
 
 def _choose(first: Run, second: Run, metric: str | None) -> str:
@@ -236,15 +237,6 @@ def _choose(first: Run, second: Run, metric: str | None) -> str:
     return other[0]
 
 
-def _swaps(store: Store, one: ReplaySpec, two: ReplaySpec) -> tuple[_Swap, ...]:
-    return (
-        _code(one, two),
-        _params(one, two),
-        _data(store, one, two),
-        _environment(one, two),
-    )
-
-
 def _code(one: ReplaySpec, two: ReplaySpec) -> _Swap:
     modules, others = one.digests("code"), two.digests("code")
     changed = sorted(
@@ -258,7 +250,7 @@ def _code(one: ReplaySpec, two: ReplaySpec) -> _Swap:
     return _Swap(
         factor="code",
         detail=", ".join([*parts, *changed]),
-        recipe=two.with_params(values),
+        spec=two.with_params(values),
         files=files,
     )
 
@@ -270,7 +262,7 @@ def _params(one: ReplaySpec, two: ReplaySpec) -> _Swap:
         if name in one.params and one.params[name] != value
     }
     detail = ", ".join(f"{n}: {one.params[n]} -> {v}" for n, v in other.items())
-    return _Swap(factor="params", detail=detail, recipe=one.with_params(other))
+    return _Swap(factor="params", detail=detail, spec=one.with_params(other))
 
 
 def _data(store: Store, one: ReplaySpec, two: ReplaySpec) -> _Swap:
@@ -278,20 +270,20 @@ def _data(store: Store, one: ReplaySpec, two: ReplaySpec) -> _Swap:
     changed = sorted(p for p in before.keys() & after if before[p] != after[p])
     if changed:
         files = before | one.digests("code") | {path: after[path] for path in changed}
-        return _Swap(factor="data", detail=", ".join(changed), recipe=one, files=files)
+        return _Swap(factor="data", detail=", ".join(changed), spec=one, files=files)
     logged, others = (
         {(d.name, d.digest) for d in datasets.list_datasets(store, each.run.run_id)}
         for each in (one, two)
     )
     names = sorted({name for name, _ in logged ^ others})
     if not names:
-        return _Swap(factor="data", detail="", recipe=one)
+        return _Swap(factor="data", spec=one)
     if one.code != two.code or one.params != two.params:
         through = f"logged data differ ({', '.join(names)}), but no file that is named"
-        return _Swap(factor="data", detail="", recipe=one, why_not=through)
+        return _Swap(factor="data", spec=one, why_not=through)
     return _Swap(
         factor="data",
-        recipe=one,
+        spec=one,
         detail=f"logged data differ ({', '.join(names)}),",
         why_not="but no file that the cells read does: it cannot be swapped alone",
     )
@@ -299,7 +291,7 @@ def _data(store: Store, one: ReplaySpec, two: ReplaySpec) -> _Swap:
 
 def _environment(one: ReplaySpec, two: ReplaySpec) -> _Swap:
     if set(one.pins) == set(two.pins) and one.python == two.python:
-        return _Swap(factor="environment", detail="", recipe=one)
+        return _Swap(factor="environment", spec=one)
     other = sorted(set(two.pins) - set(one.pins)) or sorted(
         set(one.pins) ^ set(two.pins)
     )
@@ -307,6 +299,6 @@ def _environment(one: ReplaySpec, two: ReplaySpec) -> _Swap:
     return _Swap(
         factor="environment",
         detail=few or f"Python {one.python} -> {two.python}",
-        recipe=one,
+        spec=one,
         environment=two,
     )

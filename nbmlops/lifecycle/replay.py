@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from nbmlops.entities import Compared, Replay, Run, Verdict, to_json
 from nbmlops.errors import UsageError
 from nbmlops.execution.environments import make_environment
-from nbmlops.lifecycle.replay_spec import ENVIRONMENT, ReplaySpec, read_recipe
+from nbmlops.lifecycle.replay_spec import ENVIRONMENT, ReplaySpec, read_replay_spec
 from nbmlops.lifecycle.rerun import Rerun, rerun
 from nbmlops.store import Store, artifacts, connect, datasets
 from nbmlops.store.models.digest import model_digest
@@ -79,13 +79,13 @@ def replay(
     store = store or connect()
     if isinstance(run, str):
         run = resolve_run(store, run, experiment=experiment)
-    recipe = read_recipe(store, run)
+    spec = read_replay_spec(store, run)
     place = None
     if in_env:
-        place = make_environment(store.settings.home, recipe.pins, python=recipe.python)
+        place = make_environment(store.settings.home, spec.pins, python=spec.python)
     done = rerun(
         store,
-        recipe,
+        spec,
         name=f"replay of {run.name}",
         tags={"nbmlops.kind": "replay", "nbmlops.replay_of": run.run_id},
         place=place,
@@ -100,7 +100,7 @@ def replay(
         run_id=done.run_id,
         verdict=min((c.verdict for c in compared), key=_ORDER.index, default=_ORDER[0]),
         compared=tuple(compared),
-        notes=(*done.notes, *_notes(store, recipe, done, in_env=in_env)),
+        notes=(*done.notes, *_notes(store, spec, done, in_env=in_env)),
     )
     document = json.dumps(to_json(result), indent=2).encode()
     artifacts.log_bytes(store, done.run_id, document, "nbmlops/replay.json")
@@ -178,9 +178,9 @@ def _datasets(store: Store, run: Run) -> dict[str, str]:
 
 
 def _notes(
-    store: Store, recipe: ReplaySpec, done: Rerun, *, in_env: bool
+    store: Store, spec: ReplaySpec, done: Rerun, *, in_env: bool
 ) -> Iterator[str]:
-    if recipe.run.status == "RUNNING":
+    if spec.run.status == "RUNNING":
         yield "the run is still open: it may go on to change"
     if any(run.model_id for run, _ in done.pairs) and not any(
         again and again.model_id and model_digest(store, again.model_id)
@@ -189,11 +189,11 @@ def _notes(
         yield "the model is of a format that cannot be compared"
     endings = [
         cell["metadata"].get("nbmlops", {}).get("ending", "")
-        for cell in recipe.document["cells"]
+        for cell in spec.document["cells"]
     ]
     if "interrupted" in endings:
         yield "a cell was interrupted then; the replay ran it to its end"
-    wanted = set(recipe.pins)
+    wanted = set(spec.pins)
     for _, again in done.pairs[:1]:
         if again is None:
             return

@@ -77,7 +77,7 @@ class ReplaySpec:
         return replace(self, document=document)
 
 
-def read_recipe(store: Store, run: Run) -> ReplaySpec:
+def read_replay_spec(store: Store, run: Run) -> ReplaySpec:
     """Return what a run can be run again from."""
     is_step = run.tags.get("nbmlops.kind") in ("step", "replay")
     try:
@@ -92,7 +92,7 @@ def read_recipe(store: Store, run: Run) -> ReplaySpec:
     document = json.loads(content)
     about = document["metadata"].get("nbmlops", {})
     if is_step:
-        _settle(document)
+        _make_runnable(document)
     folder = PurePosixPath(run.source or "").parent.as_posix() if is_step else "."
     language = document["metadata"].get("language_info", {})
     return ReplaySpec(
@@ -114,7 +114,7 @@ def _read_pins(store: Store, run: Run) -> tuple[str, ...]:
     return tuple(content.decode().split())
 
 
-def _settle(document: dict[str, Any]) -> None:
+def _make_runnable(document: dict[str, Any]) -> None:
     """Make an executed notebook one to run: what was injected becomes its own code."""
     for cell in document["cells"]:
         if cell["cell_type"] == "code":

@@ -1,4 +1,4 @@
-"""A recipe carried out in a clean kernel."""
+"""A run executed again in a clean kernel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nbmlops.tracking.provenance.replaying import REPLAYING
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerun:
-    """What came of a recipe."""
+    """What a rerun gave."""
 
     run_id: str
     pairs: tuple[tuple[Run, Run | None], ...]
@@ -33,7 +33,7 @@ class Rerun:
 
 def rerun(
     store: Store,
-    recipe: ReplaySpec,
+    spec: ReplaySpec,
     *,
     name: str,
     tags: Mapping[str, str],
@@ -41,41 +41,41 @@ def rerun(
     place: KernelEnvironment | None = None,
     timeout_s: float | None = None,
 ) -> Rerun:
-    """Run a recipe's notebook in a clean kernel, on the files it was run on.
+    """Run a notebook in a clean kernel, on the files it was run on.
 
     A file that is another today is not touched: the kernel works in a copy of the
     project's folder, made of links, where the kept copy stands in its place.
     """
     project = store.settings.project
-    if not (project / recipe.folder).is_dir():
+    if not (project / spec.folder).is_dir():
         raise UsageError(
-            f"The folder {recipe.folder!r} that the run worked in is gone.",
+            f"The folder {spec.folder!r} that the run worked in is gone.",
             fix="Make it again, with the files that the run needs.",
         )
     if files is None:
-        files = recipe.digests("data") | recipe.digests("code")
+        files = spec.digests("data") | spec.digests("code")
     other, notes = _changed(store, files)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        _standing_in(project, recipe.folder, other) as folder,
+        _with_copies(project, spec.folder, other) as folder,
     ):
         path = Path(scratch, "replay.ipynb")
-        path.write_text(json.dumps(recipe.document), encoding="utf-8")
+        path.write_text(json.dumps(spec.document), encoding="utf-8")
         place = replace(
             place or KernelEnvironment(),
             folder=folder,
-            source=recipe.run.source,
+            source=spec.run.source,
             context=tags,
             env={
                 **(place.env if place else {}),
-                REPLAYING: recipe.run.run_id,
+                REPLAYING: spec.run.run_id,
             },
         )
         try:
             step = run_notebook(
                 path,
                 name=name,
-                experiment=f"{recipe.run.experiment} replays",
+                experiment=f"{spec.run.experiment} replays",
                 timeout_s=timeout_s,
                 store=store,
                 place=place,
@@ -86,7 +86,7 @@ def rerun(
                 raise
             run_id = error.run_id
             notes.append(error.problem)
-    return Rerun(run_id=run_id, pairs=_pairs(store, recipe, run_id), notes=tuple(notes))
+    return Rerun(run_id=run_id, pairs=_pairs(store, spec, run_id), notes=tuple(notes))
 
 
 def _changed(
@@ -114,7 +114,7 @@ def _changed(
 
 
 @contextmanager
-def _standing_in(
+def _with_copies(
     project: Path, folder: str, files: Mapping[str, Path]
 ) -> Iterator[Path]:
     """Give a working folder in which some files are replaced by others."""
@@ -146,22 +146,22 @@ def _mirror(source: Path, target: Path, real: Collection[tuple[str, ...]]) -> No
 
 
 def _pairs(
-    store: Store, recipe: ReplaySpec, run_id: str
+    store: Store, spec: ReplaySpec, run_id: str
 ) -> tuple[tuple[Run, Run | None], ...]:
     again = list(reversed(list_children(store, run_id)))
-    wanted = [recipe.run]
-    if recipe.is_step:
-        children = list_children(store, recipe.run.run_id)
+    wanted = [spec.run]
+    if spec.is_step:
+        children = list_children(store, spec.run.run_id)
         wanted = list(reversed(children))
     pairs: list[tuple[Run, Run | None]] = []
     for run in wanted:
         named = [each for each in again if each.name == run.name]
         alike = [each for each in named if each.params == run.params]
         likely = alike or named
-        found = likely[0 if recipe.is_step else -1] if likely else None
-        if found is not None and recipe.is_step:
+        found = likely[0 if spec.is_step else -1] if likely else None
+        if found is not None and spec.is_step:
             again.remove(found)
         pairs.append((run, found))
-    if recipe.is_step:
-        pairs.append((recipe.run, queries.get_run(store, run_id)))
+    if spec.is_step:
+        pairs.append((spec.run, queries.get_run(store, run_id)))
     return tuple(pairs)

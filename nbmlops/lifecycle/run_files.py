@@ -18,7 +18,7 @@ _NOTEBOOKS = (f"{_FOLDER}/replay.ipynb", f"{_FOLDER}/notebook.ipynb")
 _MOST_BYTES = 20_000_000
 
 
-class RecordedFiles:
+class RunFiles:
     """The files that nbmlops added to a run."""
 
     def __init__(self, store: Store, run: Run) -> None:
@@ -63,7 +63,7 @@ class RecordedFiles:
         return content.decode("utf-8", "replace")
 
 
-def diff_code(first: RecordedFiles, other: RecordedFiles) -> CodeDifference:
+def diff_code(first: RunFiles, other: RunFiles) -> CodeDifference:
     """Return how the code of a run differs from that of the first one."""
     run_id = other.run.run_id
     for files in (first, other):
@@ -87,9 +87,7 @@ def diff_code(first: RecordedFiles, other: RecordedFiles) -> CodeDifference:
     )
 
 
-def _by_hash(
-    first: RecordedFiles, other: RecordedFiles, *, missing: RecordedFiles
-) -> CodeDifference:
+def _by_hash(first: RunFiles, other: RunFiles, *, missing: RunFiles) -> CodeDifference:
     hashes = [files.run.tags.get("nbmlops.code_hash") for files in (first, other)]
     is_equal = hashes[0] is not None and hashes[0] == hashes[1]
     note = missing.problem or f"No code recorded for run {missing.run.run_id[:8]}."

@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 
 from nbmlops.config import Settings, load_settings
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
-from nbmlops.server._loading import load_gently
+from nbmlops.server._threads import load_gently
 from nbmlops.store import Store, connect, embedded
 from nbmlops.tracking.provenance.source import relative
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -11,9 +13,13 @@ from functools import partial
 from typing import Any
 
 from nbmlops.errors import StoreError
+from nbmlops.store import Store
 
 RETRY_AFTER_S = 5
+_TURN_S = 0.0005
 _FIX = "See that the tracking server and the disk answer, then try again."
+_load_lock = threading.Lock()
+_loaded: set[bool] = set()
 
 
 class BusyError(StoreError):
@@ -73,3 +79,27 @@ class Threads:
                 f"No answer about {lane} came within {timeout_s:g} seconds.",
                 fix=_FIX,
             ) from error
+
+
+def load_gently(store: Store) -> None:
+    """Import what speaks to the store, once; call it in a thread.
+
+    An import of this size keeps other threads waiting: each has to ask for its turn
+    again after every system call, five milliseconds at a time, and the collector walks
+    over all that was imported so far, again and again. Shorter turns and no collection
+    meanwhile let the event loop answer within milliseconds.
+    """
+    with _load_lock:
+        if store.is_served in _loaded:
+            return
+        turn_s, was_enabled = sys.getswitchinterval(), gc.isenabled()
+        sys.setswitchinterval(_TURN_S)
+        gc.disable()
+        try:
+            store.load()
+            gc.freeze()  # modules stay: later collections need not walk over them
+            _loaded.add(store.is_served)
+        finally:
+            sys.setswitchinterval(turn_s)
+            if was_enabled:
+                gc.enable()

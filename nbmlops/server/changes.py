@@ -14,7 +14,7 @@ from nbmlops.entities import to_json
 from nbmlops.errors import NbmlopsError
 from nbmlops.execution.progress import reader
 from nbmlops.processes.process_id import ProcessId
-from nbmlops.server._loading import load_gently
+from nbmlops.server._threads import load_gently
 from nbmlops.store import connect, embedded
 from nbmlops.store.registry.registered_models import list_models
 from nbmlops.store.runs.queries import list_runs

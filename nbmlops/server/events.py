@@ -13,7 +13,7 @@ from tornado.iostream import StreamClosedError
 from nbmlops.config import Settings
 from nbmlops.server._base import Handler
 from nbmlops.server._request import Request
-from nbmlops.server._route import Route
+from nbmlops.server._route import Route, route
 from nbmlops.server._threads import Threads
 from nbmlops.server.watcher import Subscriber, Watchers
 
@@ -21,8 +21,9 @@ _FIRST_LOOK_S = 1.0
 _KEEP_ALIVE_S = 15.0
 
 
+@route("GET", "events", answers=None)
 def locate(request: Request) -> Settings:
-    """Return the settings of the project to watch."""
+    """Tell what changes, as server-sent events."""
     return request.settings
 
 

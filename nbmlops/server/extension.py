@@ -7,11 +7,12 @@ from pathlib import Path
 
 from jupyter_server.extension.application import ExtensionApp
 
+from nbmlops.server import openapi, resources  # noqa: F401 - they add their routes
 from nbmlops.server._base import Handler
+from nbmlops.server._route import ROUTES
 from nbmlops.server._threads import Threads
 from nbmlops.server.events import EventsHandler
 from nbmlops.server.recovery import Reaper
-from nbmlops.server.routes import ROUTES
 from nbmlops.server.watcher import Watchers
 
 PREFIX = "nbmlops/api/"
@@ -42,6 +43,6 @@ class Extension(ExtensionApp):
         self.handlers.append((PREFIX + "(.*)", Handler, nothing))
 
     async def stop_extension(self) -> None:
-        """End the event streams and what works beside them."""
+        """End the event streams and the threads."""
         self.reaper.stop()
         self.watchers.stop()

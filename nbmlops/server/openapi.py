@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -11,8 +11,8 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from nbmlops.entities import Page
-from nbmlops.server._request import DEFAULT_LIMIT, MAX_LIMIT
-from nbmlops.server._route import Route
+from nbmlops.server._request import DEFAULT_LIMIT, MAX_LIMIT, Request
+from nbmlops.server._route import ROUTES, Route, route
 
 _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "limit": {
@@ -45,13 +45,14 @@ _ERROR = {
 }
 
 
-def describe(routes: Iterable[Route]) -> dict[str, object]:
-    """Return the description of the routes."""
+@route("GET", "openapi.json", answers=None)
+def describe(request: Request) -> dict[str, object]:
+    """Describe the routes, as OpenAPI 3.1."""
     schemas: dict[str, Any] = {"Error": _ERROR, "Metric": _METRIC}
     paths: dict[str, dict[str, Any]] = {}
-    for route in routes:
-        operations = paths.setdefault(f"/{route.path}", {})
-        operations[route.method.lower()] = _operation(route, schemas)
+    for each in ROUTES:
+        operations = paths.setdefault(f"/{each.path}", {})
+        operations[each.method.lower()] = _operation(each, schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": "nbmlops", "version": version("nbmlops")},

@@ -67,7 +67,7 @@ def test_what_a_dead_server_did_not_take_is_told_and_kept(project, monkeypatch):
 def test_doctor_says_where_each_setting_is_from(project, monkeypatch):
     (project / "pyproject.toml").write_text("[tool.nbmlops]\ndeploy_timeout_s = 5\n")
     monkeypatch.setenv("NBMLOPS_EXPERIMENT", "churn")
-    rows = {name: rest for name, *rest in nm.doctor().diagnosis.settings}
+    rows = {name: rest for name, *rest in nm.doctor().settings}
     assert rows["deploy_timeout_s"] == ["5.0", "pyproject.toml"]
     assert rows["experiment"] == ["churn", "NBMLOPS_EXPERIMENT"]
     assert rows["max_request_bytes"][1] == "default"

@@ -21,7 +21,7 @@ from nbmlops._masking import (
     mask,
     mask_notebook,
     mask_tree,
-    recorded,
+    mask_value,
     spans,
 )
 from nbmlops.secrets import Secret
@@ -194,12 +194,12 @@ def test_a_tree_is_masked_by_the_names_in_it():
 
 
 def test_a_value_is_recorded_by_reference_or_masked():
-    assert recorded(Secret("never shown", "A_NAME"), "password") == "secret:A_NAME"
-    assert recorded("secret:A_NAME", "password") == "secret:A_NAME"
-    assert recorded("never shown") == MASK
-    assert (recorded(1.5, "C"), recorded(None, "token")) == ("1.5", "None")
-    assert recorded("hunter" + "2", "password") == MASK
-    assert recorded({"api_key": "0123456789abcdef" * 2}) == f"{{'api_key': '{MASK}'}}"
+    assert mask_value(Secret("never shown", "A_NAME"), "password") == "secret:A_NAME"
+    assert mask_value("secret:A_NAME", "password") == "secret:A_NAME"
+    assert mask_value("never shown") == MASK
+    assert (mask_value(1.5, "C"), mask_value(None, "token")) == ("1.5", "None")
+    assert mask_value("hunter" + "2", "password") == MASK
+    assert mask_value({"api_key": "0123456789abcdef" * 2}) == f"{{'api_key': '{MASK}'}}"
 
 
 def test_a_secret_of_a_source_is_masked_in_what_the_notebook_shows():
@@ -273,15 +273,15 @@ def test_a_long_text_is_searched_once_while_it_is_in_the_notebook(monkeypatch):
         return search(text)
 
     monkeypatch.setattr(spans, "_find_spans", counted)
-    finds, said = SpanCache(), "password = 'l0velace'" + " and on" * 100
+    cache, said = SpanCache(), "password = 'l0velace'" + " and on" * 100
     for _ in range(3):
-        finds.turn()
-        with finds.used():
+        cache.rotate()
+        with cache.used():
             assert "l0velace" not in mask(said)
     assert searched.count(said) == 1
-    finds.turn()
-    finds.turn()
-    with finds.used():
+    cache.rotate()
+    cache.rotate()
+    with cache.used():
         mask(said)
     assert searched.count(said) == 2
     mask(said)

@@ -101,7 +101,7 @@ def test_the_doctor_completes_the_notebook_of_a_killed_step(store, killed, execu
     assert notebook.metadata.papermill.exception is True
     assert notebook.metadata.papermill.duration > 0
     assert "AKIA" not in out.read_text()
-    assert doctor(fix=True, store=store).diagnosis.fixed == ()
+    assert doctor(fix=True, store=store).fixed == ()
 
 
 @pytest.mark.kernel

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from jupyter_server.auth.authorizer import Authorizer
 
-from nbmlops.server.routes import ROUTES
+from nbmlops.server._route import ROUTES
 
 from .conftest import nbmlops_rules
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from nbmlops.server.routes import ROUTES
+from nbmlops.server._route import ROUTES
 
 from .conftest import SAMPLES, nbmlops_rules
 

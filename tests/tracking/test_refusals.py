@@ -78,7 +78,7 @@ def test_run_ends_with_all_but_what_is_refused(store, what):
     assert [d.name for d in datasets.list_datasets(store, run.run_id)] == ["good"]
     assert list_journals(store.settings.home) == ()
     assert nm.sync().runs == ()
-    (problem,) = nm.doctor().diagnosis.problems
+    (problem,) = nm.doctor().problems
     assert what in problem[0]
 
 

@@ -23,7 +23,7 @@ class OutputMasker:
 
     def __init__(self) -> None:
         self.secrets: frozenset[str] = frozenset()
-        self._finds = SpanCache()
+        self._cache = SpanCache()
 
     def masked(self, node: Any) -> Any:  # noqa: ANN401
         """Return a notebook, or a cell of one, without the secrets known by now."""
@@ -34,8 +34,8 @@ class OutputMasker:
         told = [_without(cell, found) for cell, found in zip(cells, times, strict=True)]
         whole = {"cells": told} if is_cell else {**node, "cells": told}
         if not is_cell:
-            self._finds.turn()
-        with self._finds.used():
+            self._cache.rotate()
+        with self._cache.used():
             self.secrets |= secrets_of(whole)
             masked = mask_notebook(whole, self.secrets)
         for cell, found in zip(masked["cells"], times, strict=True):

@@ -13,7 +13,7 @@ from nbmlops.errors import UsageError
 from nbmlops.lifecycle.deploy import deploy
 from nbmlops.scoring.example import read_example
 from nbmlops.server._request import Request
-from nbmlops.server._route import Answer
+from nbmlops.server._route import Answer, route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,20 +23,30 @@ class EndpointDetail(Endpoint):
     example: Mapping[str, Any] | None
 
 
+@route("GET", "endpoints")
 def list_endpoints(request: Request) -> Page[Endpoint]:
-    """Return the project's endpoints, dead ones included."""
+    """List the project's endpoints."""
     return Page(items=local.list_endpoints(request.settings))
 
 
+@route("GET", "endpoints/{name}")
 def get_endpoint(request: Request) -> EndpointDetail:
-    """Return one endpoint."""
+    """Return one endpoint, and rows to try it with."""
     (name,) = request.names
     settings = request.settings
     return _detail(settings, local.get_endpoint(settings, name))
 
 
+@route(
+    "PUT",
+    "endpoints/{name}",
+    action="execute",
+    body={"model": str, "alias": str | None, "version": int | None},
+    status=201,
+    answers=EndpointDetail,
+)
 def put_endpoint(request: Request) -> Answer:
-    """Deploy a version; the answer comes when the endpoint has answered."""
+    """Deploy a version: 201 when made, 200 when it was there."""
     (name,) = request.names
     model, alias, version = (request.body[n] for n in ("model", "alias", "version"))
     if alias is None and version is None:
@@ -54,13 +64,15 @@ def put_endpoint(request: Request) -> Answer:
     )
 
 
+@route("DELETE", "endpoints/{name}", status=204)
 def delete_endpoint(request: Request) -> None:
-    """Stop an endpoint; nothing is left of it."""
+    """Stop an endpoint and remove its files."""
     local.undeploy(request.settings, *request.names)
 
 
+@route("POST", "endpoints/{name}/predict", action="execute")
 def predict(request: Request) -> Answer:
-    """Send rows to an endpoint with its token; return what it answers."""
+    """Predict rows in MLflow's scoring protocol."""
     (name,) = request.names
     answer = local.request(
         request.settings, name, request.content, request.content_type

@@ -5,13 +5,15 @@ from __future__ import annotations
 from nbmlops.entities import ModelVersion, Page, RegisteredModel
 from nbmlops.lifecycle.register import register
 from nbmlops.server._request import Request
+from nbmlops.server._route import PAGE, route
 from nbmlops.store.registry import registered_models, versions
 from nbmlops.store.runs.queries import get_run
 from nbmlops.store.runs.resolve import resolve_run
 
 
+@route("GET", "models", query=("search", *PAGE))
 def list_models(request: Request) -> Page[RegisteredModel]:
-    """Return a page of registered models."""
+    """List registered models by name; `search` is a part of the name."""
     if request.found_store is None:
         return Page(items=())
     return registered_models.list_models(
@@ -22,13 +24,15 @@ def list_models(request: Request) -> Page[RegisteredModel]:
     )
 
 
+@route("GET", "models/{name}")
 def get_model(request: Request) -> RegisteredModel:
     """Return one registered model."""
     return registered_models.get_model(request.store, *request.names)
 
 
+@route("GET", "models/{name}/versions", query=PAGE)
 def list_versions(request: Request) -> Page[ModelVersion]:
-    """Return a page of a model's versions."""
+    """List a model's versions, newest first."""
     return versions.list_versions(
         request.store,
         *request.names,
@@ -37,8 +41,14 @@ def list_versions(request: Request) -> Page[ModelVersion]:
     )
 
 
+@route(
+    "POST",
+    "models/{name}/versions",
+    body={"run_id": str, "alias": str | None, "experiment": str | None},
+    status=201,
+)
 def create_version(request: Request) -> ModelVersion:
-    """Register the model of a run, and set an alias on the version."""
+    """Register the model of a run."""
     spec, experiment = request.body["run_id"], request.body["experiment"]
     if spec == "latest" or spec.startswith("best:"):
         run = resolve_run(request.store, spec, experiment=experiment, with_model=True)
@@ -49,6 +59,7 @@ def create_version(request: Request) -> ModelVersion:
     )
 
 
+@route("PUT", "models/{name}/aliases/{alias}", body={"version": int})
 def set_alias(request: Request) -> ModelVersion:
     """Move an alias to a version."""
     model, alias = request.names

@@ -26,7 +26,7 @@ from nbmlops.pipeline.pipeline import Pipeline
 from nbmlops.pipeline.spec.problems import PipelineFileError
 from nbmlops.render.pipelines import lay_out
 from nbmlops.server._request import Request
-from nbmlops.server._route import Answer
+from nbmlops.server._route import Answer, route
 from nbmlops.server.resources.runs import read_notebook_of
 from nbmlops.store import Store, embedded
 
@@ -65,8 +65,9 @@ class StepForm:
     run: LiveRun | None
 
 
+@route("GET", "pipelines")
 def get_pipeline(request: Request) -> PipelineView:
-    """Return a pipeline with its plan; nothing of MLflow is loaded."""
+    """Return the pipeline in the file `path`: its steps, plan and newest run."""
     loaded = _load(request, request.file)
     cells = lay_out(loaded.spec)
     return PipelineView(
@@ -90,8 +91,21 @@ def get_pipeline(request: Request) -> PipelineView:
     )
 
 
+@route(
+    "POST",
+    "pipelines/runs",
+    action="execute",
+    body={
+        "path": str,
+        "params": dict[str, Any] | None,
+        "force": list[str] | None,
+        "from_step": str | None,
+        "jobs": int | None,
+    },
+    status=201,
+)
 def start_pipeline(request: Request) -> LiveRun:
-    """Start a run when all that it is given is right."""
+    """Start a run of a pipeline."""
     body = request.body
     request = request.at(body["path"])
     loaded = _load(request, request.file)
@@ -105,18 +119,21 @@ def start_pipeline(request: Request) -> LiveRun:
     return launch(request.settings, "pipeline", request.file, {**options, "jobs": jobs})
 
 
+@route("GET", "pipelines/runs/{id}")
 def get_run(request: Request) -> LiveRun:
-    """Return a run as far as it has come."""
+    """Return a run of a pipeline or of a step, as far as it has come."""
     return reader.get_live(request.settings.home, *request.names)
 
 
+@route("DELETE", "pipelines/runs/{id}", action="execute")
 def stop_run(request: Request) -> LiveRun:
-    """Tell a run to finish the steps that run; told again, to stop them."""
+    """Let a run end with the steps that run; said again, stop them."""
     return stop(request.settings, *request.names)
 
 
+@route("GET", "pipelines/runs/{id}/notebook", query=("step",))
 def read_notebook_of_step(request: Request) -> Answer:
-    """Return the executed notebook of a step, as far as it has come."""
+    """Return the executed notebook of a step, which grows, as .ipynb."""
     name = request.query.get("step", "")
     home = request.settings.home
     live = reader.get_live(home, *request.names)
@@ -142,8 +159,9 @@ def read_notebook_of_step(request: Request) -> Answer:
     return read_notebook_of(request, step.run_id)
 
 
+@route("GET", "steps")
 def get_form(request: Request) -> StepForm:
-    """Return the typed parameters of a notebook."""
+    """Return the typed parameters of the notebook `path`, and its newest run."""
     declared = parameters(read_notebook(find_notebook(request.file)))
     name = request.source_of(request.query["path"])
     return StepForm(
@@ -153,8 +171,20 @@ def get_form(request: Request) -> StepForm:
     )
 
 
+@route(
+    "POST",
+    "steps/runs",
+    action="execute",
+    body={
+        "path": str,
+        "params": dict[str, Any] | None,
+        "texts": dict[str, str] | None,
+        "experiment": str | None,
+    },
+    status=201,
+)
 def start_step(request: Request) -> LiveRun:
-    """Start a notebook as a tracked step when its parameters are right."""
+    """Start a notebook as a tracked step."""
     body = request.body
     request = request.at(body["path"])
     path = find_notebook(request.file)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nbmlops.errors import UsageError
 from nbmlops.server._request import Request
+from nbmlops.server._route import route
 from nbmlops.store import Store, embedded
 
 
@@ -20,8 +21,9 @@ class Project:
     hint: str | None
 
 
+@route("GET", "project")
 def get(request: Request) -> Project:
-    """Return the project; its store is not asked."""
+    """Return the project around `path`."""
     settings = request.settings
     store = Store(
         settings=settings,

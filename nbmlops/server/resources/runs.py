@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nbmlops.entities import Page, Run, parse_columns
 from nbmlops.server._request import Request
-from nbmlops.server._route import Answer
+from nbmlops.server._route import PAGE, Answer, route
 from nbmlops.store import artifacts
 from nbmlops.store.runs import listing, queries
 from nbmlops.store.runs.fields import SOURCE
@@ -16,8 +16,23 @@ from nbmlops.store.runs.search_language import quoted
 _NOTEBOOK = "nbmlops/notebook.ipynb"
 
 
+@route(
+    "GET",
+    "runs",
+    query=(
+        "experiment",
+        "filter",
+        "order_by",
+        *PAGE,
+        "columns",
+        "all",
+        "notebook",
+        "kernel",
+        "with_model",
+    ),
+)
 def list_runs(request: Request) -> Page[Run]:
-    """Return a page of runs; of those of a notebook, or with a model, when asked."""
+    """List runs, newest first; of a notebook, with a model, when asked."""
     columns = parse_columns(request.query.get("columns") or None)
     query, limit, with_model = request.query, request.limit, request.flag("with_model")
     source = request.source_of(query["notebook"]) if query.get("notebook") else None
@@ -53,13 +68,15 @@ def list_runs(request: Request) -> Page[Run]:
     )
 
 
+@route("GET", "runs/{id}")
 def get_run(request: Request) -> Run:
     """Return one run."""
     return queries.get_run(request.store, *request.names)
 
 
+@route("GET", "runs/{id}/notebook")
 def read_notebook(request: Request) -> Answer:
-    """Return the executed notebook of a step."""
+    """Return the executed notebook of a step, as .ipynb."""
     return read_notebook_of(request, *request.names)
 
 

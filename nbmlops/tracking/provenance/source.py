@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from nbmlops._masking import recorded
+from nbmlops._masking import mask_value
 from nbmlops.errors import UsageError
 from nbmlops.tracking.provenance.notebook_path import NOTEBOOK
 
@@ -80,7 +80,7 @@ def _script(project: Path) -> str:
 def _context(environ: Mapping[str, str]) -> dict[str, str]:
     text = environ.get("MLFLOW_RUN_CONTEXT", "{}")
     try:
-        return {key: recorded(value, key) for key, value in json.loads(text).items()}
+        return {key: mask_value(value, key) for key, value in json.loads(text).items()}
     except (ValueError, AttributeError) as error:
         raise UsageError(
             "MLFLOW_RUN_CONTEXT is not a JSON object.",

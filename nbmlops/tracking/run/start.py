@@ -9,7 +9,7 @@ from typing import Literal
 from uuid import uuid4
 
 from nbmlops._hashing import set_hash
-from nbmlops._masking import mask, recorded
+from nbmlops._masking import mask, mask_value
 from nbmlops.entities import check_key
 from nbmlops.errors import StoreError
 from nbmlops.processes.process_id import ProcessId
@@ -109,7 +109,7 @@ def make_header(
     owned = {"nbmlops.kernel": owner.kernel, "nbmlops.boot": owner.boot}
     if (session := kernel_id()) is not None:
         owned[KERNEL_ID] = session
-    tags = {key: recorded(value, key) for key, value in (owned | {**carried}).items()}
+    tags = {key: mask_value(value, key) for key, value in (owned | {**carried}).items()}
     source = tags["mlflow.source.name"]
     if source == UNKNOWN:  # notebooks that nothing tells apart are not one
         source = f"{source} {owner.kernel}"

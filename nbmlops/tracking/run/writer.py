@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 from uuid import uuid4
 
-from nbmlops._masking import recorded
+from nbmlops._masking import mask_value
 from nbmlops.entities import DatasetVersion, check_key
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import datasets, embedded
@@ -159,7 +159,7 @@ class RunWriter:
             A param has another value already, or the run is closed.
         """
         self._check_open()
-        texts = {name: recorded(value, name) for name, value in params.items()}
+        texts = {name: mask_value(value, name) for name, value in params.items()}
         for name, text in texts.items():
             check_key(name)
             if self.params.get(name, text) != text:
@@ -191,7 +191,7 @@ class RunWriter:
         for name in tags:
             check_key(name)
         for name, value in tags.items():
-            short = self._fit("tags", name, recorded(value, name), LONGEST_TAG)
+            short = self._fit("tags", name, mask_value(value, name), LONGEST_TAG)
             self._journal.add("t", name, short)
             self._tags[name] = short
 

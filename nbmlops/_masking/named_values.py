@@ -62,7 +62,7 @@ _EXPRESSION = re.compile(
 _DIGIT_OR_SIGN = re.compile(r"[^A-Za-z_.]")
 
 
-def assigned_spans(text: str, lowered: str) -> Iterator[Span]:
+def named_value_spans(text: str, lowered: str) -> Iterator[Span]:
     """Yield where a text gives a literal to the name of a secret.
 
     ``lowered`` is the text in lower case, of the same length. The literal's quotes are
