@@ -57,7 +57,7 @@ def array_digest(array: Any) -> str:  # noqa: ANN401 - an ndarray
 
 
 def sparse_digest(matrix: Any) -> str:  # noqa: ANN401 - a sparse matrix of scipy
-    """Return a hash over a sparse matrix; equal matrices of one type have equal ones."""
+    """Return a hash over a sparse matrix, whatever its layout."""
     rows = matrix.tocsr(copy=True)  # what follows changes it in place
     rows.sum_duplicates()
     rows.eliminate_zeros()
