@@ -51,9 +51,7 @@ def pipeline() -> None:
 @_force
 @_from_step
 @click.option("--jobs", type=click.IntRange(1), help="Steps at once; the cores.")
-@click.option(
-    "--keep-going", is_flag=True, help="Run on past a failed step."
-)
+@click.option("--keep-going", is_flag=True, help="Run on past a failed step.")
 @click.option("--engine", default="local", show_default=True, help="Where steps run.")
 @click.option("--step", metavar="NAME", help="Run this one; those it needs are done.")
 @click.option("--no-retries", is_flag=True, help="Leave with 75 where one is due.")

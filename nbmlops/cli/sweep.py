@@ -46,9 +46,7 @@ Texts = tuple[str, ...]
     "--engine", default="local", show_default=True, help="Where runs are done."
 )
 @click.option("--jobs", type=click.IntRange(1), help="Runs at once; the cores.")
-@click.option(
-    "--stop-on-failure", is_flag=True, help="Start none after a failed one."
-)
+@click.option("--stop-on-failure", is_flag=True, help="Start none after a failed one.")
 @click.option("--force", is_flag=True, help="Run all sets, cached or not.")
 @click.option("--no-cache", is_flag=True, help="Use no cached result.")
 @json_option
