@@ -32,7 +32,7 @@ def format_duration(seconds: float) -> str:
     """Return a duration in its two largest units.
 
     >>> [format_duration(each) for each in (0.21, 42.4, 125, 4000)]
-    ['0.2 s', '42 s', '2 min 5 s', '1 h 7 min']
+    ['0.2 s', '42 s', '2 min 5 s', '1 h 6 min']
     """
     whole = round(seconds)
     if whole < 60:
@@ -40,6 +40,19 @@ def format_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def format_bytes(n_bytes: int) -> str:
+    """Return a number of bytes in the largest fitting unit.
+
+    >>> [format_bytes(each) for each in (2_140_000_000, 500_000_000, 900)]
+    ['2.1 GB', '500 MB', '1 kB']
+    """
+    for unit, worth in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
+        if n_bytes >= worth:
+            digits = 2 if n_bytes < 10 * worth else 3
+            return f"{float(f'{n_bytes / worth:.{digits}g}'):g} {unit}"
+    return f"{max(round(n_bytes / 1000), 1)} kB"
 
 
 def format_time(moment: datetime, *, is_short: bool = False) -> str:

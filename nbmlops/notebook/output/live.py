@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.notebook.output.panel import MAX_METRICS, Panel
 from nbmlops.notebook.output.progress import tqdm_progress
-from nbmlops.render.formats import format_duration
-from nbmlops.tracking.resources.budget import size
+from nbmlops.render.formats import format_bytes, format_duration
 from nbmlops.tracking.resources.watchdog import stack
 
 if TYPE_CHECKING:
@@ -154,7 +153,7 @@ class LivePanel:
         usage = tracked.usage
         facts = [reason] if reason else []
         facts += [format_duration(usage.wall_s), f"cpu {format_duration(usage.cpu_s)}"]
-        facts.append(size(usage.peak_bytes))
+        facts.append(format_bytes(usage.peak_bytes))
         if usage.usd is not None:
             facts.append(f"${usage.usd:.2g}")
         if usage.energy_wh is not None:

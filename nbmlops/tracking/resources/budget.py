@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nbmlops.errors import UsageError
+from nbmlops.render.formats import format_bytes
 from nbmlops.tracking.resources.memory import MemoryUsage
 
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
@@ -35,7 +36,8 @@ class Budget:
         if self.wall_s is not None and wall_s >= self.wall_s:
             return f"budget of {self.wall_s:g} s used up"
         if self.memory_bytes is not None and held_bytes > self.memory_bytes:
-            return f"budget of {size(self.memory_bytes)}: {size(held_bytes)} used"
+            budget = format_bytes(self.memory_bytes)
+            return f"budget of {budget}: {format_bytes(held_bytes)} used"
         return None
 
     def check_memory(self) -> None:
@@ -45,8 +47,8 @@ class Budget:
         held = MemoryUsage().measure()
         if held > self.memory_bytes:
             raise UsageError(
-                f"This process holds {size(held)} already, more than the budget of "
-                f"{size(self.memory_bytes)}.",
+                f"This process holds {format_bytes(held)} already, more than the "
+                f"budget of {format_bytes(self.memory_bytes)}.",
                 fix="Give a larger budget, or restart the kernel.",
             )
 
@@ -78,16 +80,3 @@ def parse_budget(words: str | Iterable[str]) -> Budget | None:
                 "or one of each.",
             )
     return Budget(wall_s=wall_s, memory_bytes=memory_bytes) if words else None
-
-
-def size(n_bytes: int) -> str:
-    """Return a number of bytes in the unit it is read best in.
-
-    >>> size(2_140_000_000), size(500_000_000), size(900)
-    ('2.1 GB', '500 MB', '1 kB')
-    """
-    for unit, worth in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
-        if n_bytes >= worth:
-            digits = 2 if n_bytes < 10 * worth else 3
-            return f"{float(f'{n_bytes / worth:.{digits}g}'):g} {unit}"
-    return f"{max(round(n_bytes / 1000), 1)} kB"
