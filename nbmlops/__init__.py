@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from nbmlops.lifecycle.deploy import deploy, endpoint, endpoints, undeploy
     from nbmlops.lifecycle.doctor import doctor
     from nbmlops.lifecycle.explain import explain
+    from nbmlops.lifecycle.pipelines import Pipeline
     from nbmlops.lifecycle.register import register
     from nbmlops.lifecycle.replay import replay
     from nbmlops.lifecycle.runs import runs
-    from nbmlops.pipeline.pipeline import Pipeline
     from nbmlops.pipeline.sweeps.sweep import sweep
     from nbmlops.secrets import secret
     from nbmlops.tracking.run.context import track
@@ -48,12 +48,12 @@ _HOMES = {
     "nbmlops.lifecycle.deploy": "deploy endpoint endpoints undeploy",
     "nbmlops.lifecycle.doctor": "doctor",
     "nbmlops.lifecycle.explain": "explain",
+    "nbmlops.lifecycle.pipelines": "Pipeline",
     "nbmlops.lifecycle.register": "register",
     "nbmlops.lifecycle.replay": "replay",
     "nbmlops.lifecycle.runs": "runs",
     "nbmlops.execution.run": "run_notebook",
     "nbmlops.execution.values": "emit",
-    "nbmlops.pipeline.pipeline": "Pipeline",
     "nbmlops.pipeline.sweeps.sweep": "sweep",
     "nbmlops.secrets": "secret",
     "nbmlops.tracking.run.context": "track",

@@ -66,7 +66,7 @@ def run(
 ) -> None:
     """Run the steps of FILE that are not cached."""
     from nbmlops.entities import to_json
-    from nbmlops.pipeline.pipeline import Pipeline
+    from nbmlops.lifecycle.pipelines import Pipeline
 
     file, force = _apart(file, force)
     loaded = Pipeline.load(file)
@@ -91,7 +91,7 @@ def plan(
     **options: Any,
 ) -> None:
     """Say for each step of FILE whether it would run, and why."""
-    from nbmlops.pipeline.pipeline import Pipeline
+    from nbmlops.lifecycle.pipelines import Pipeline
 
     file, force = _apart(file, force)
     loaded = Pipeline.load(file)
@@ -113,7 +113,7 @@ def _apart(file: str | None, force: tuple[str, ...]) -> tuple[str, tuple[str, ..
 @json_option
 def graph(file: str, as_json: bool) -> None:
     """Draw the steps of FILE."""
-    from nbmlops.pipeline.pipeline import Pipeline
+    from nbmlops.lifecycle.pipelines import Pipeline
 
     loaded = Pipeline.load(file)
     show(loaded.spec, as_json=as_json, text=loaded.graph())
@@ -130,7 +130,7 @@ def export(
     to: str, file: str, params: Pairs, as_json: bool, path: str | None, force: bool
 ) -> None:
     """Write an Airflow DAG, or a GitHub workflow, that runs the steps of FILE."""
-    from nbmlops.pipeline.pipeline import Pipeline
+    from nbmlops.lifecycle.pipelines import Pipeline
 
     loaded = Pipeline.load(file)
     made = loaded.export(to, params=loaded.parse(params), path=path, force=force)
@@ -144,7 +144,7 @@ def export(
 @json_option
 def status(file: str, as_json: bool) -> None:
     """Show the last run of FILE and its steps."""
-    from nbmlops.pipeline.pipeline import Pipeline
+    from nbmlops.lifecycle.pipelines import Pipeline
 
     view = Pipeline.load(file).status()
     show(view.report, as_json=as_json, text=view)

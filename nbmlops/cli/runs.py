@@ -50,7 +50,7 @@ def run(
     from nbmlops.execution.notebooks.notebook import find_notebook, parameters
     from nbmlops.execution.parameters.parameters import parse_text
     from nbmlops.execution.subprocess_run import run_in_subprocess
-    from nbmlops.pipeline.runner.messages import WORKER
+    from nbmlops.pipeline.runner import worker_process
     from nbmlops.pipeline.spec.parameters_file import read_parameters
 
     declared = parameters(glance(find_notebook(notebook)))
@@ -60,7 +60,7 @@ def run(
     with CellLine() as line:
         result = run_in_subprocess(
             notebook,
-            worker=WORKER,
+            worker=worker_process.__name__,
             params=given,
             output=output,
             on_progress=line,

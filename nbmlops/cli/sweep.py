@@ -63,7 +63,7 @@ def sweep(
     """Run NOTEBOOK with many sets of parameters: a grid, a list or a search."""
     from nbmlops.entities import to_json
     from nbmlops.execution.parameters.parameters import parse_text
-    from nbmlops.pipeline.sweeps.parse import declared_by, parse_grid, parse_space
+    from nbmlops.pipeline.sweeps.grid import declared_by, parse_grid, parse_space
     from nbmlops.pipeline.sweeps.sweep import sweep as run_sweep
 
     declared = declared_by(notebook)

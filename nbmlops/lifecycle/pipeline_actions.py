@@ -1,28 +1,28 @@
-"""What steps that register and deploy do, and whether it still stands."""
+"""What steps that register and deploy do, and whether it is still so.
+
+It is light to import, since a plan needs it: what acts is imported when it acts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from nbmlops.config import Settings
-from nbmlops.deployment.local import get_endpoint
 from nbmlops.entities import Action, StepReport
 from nbmlops.errors import NotFoundError, StoreError, UsageError
-from nbmlops.lifecycle.deploy import deploy
-from nbmlops.lifecycle.register import register
-from nbmlops.pipeline.runner.messages import Task
+from nbmlops.pipeline.runner.step_runs import Task
 from nbmlops.store import Store, connect
-from nbmlops.store.registry.registered_models import get_model
-from nbmlops.store.registry.versions import find_version, resolve_version
-from nbmlops.store.runs.queries import get_run
 
 
-def act(task: Task, store: Store) -> Mapping[str, object]:
+def run_action(task: Task, store: Store) -> Mapping[str, object]:
     """Do what a step without a notebook is for."""
-    action, source = task.step.action, task.source
+    action, source = task.step.action, task.action_source
     assert action is not None  # noqa: S101
     options = dict(action.options)
     if action.kind == "register":
+        from nbmlops.lifecycle.register import register
+        from nbmlops.store.runs.queries import get_run
+
         if source is None or source.model_run_id is None:
             raise UsageError(
                 f"Step {action.source!r} logged no model to register.",
@@ -37,6 +37,8 @@ def act(task: Task, store: Store) -> Mapping[str, object]:
             store=store,
         )
         return {"model": version.model, "version": version.version}
+    from nbmlops.lifecycle.deploy import deploy
+
     target = options.get("model")
     if source is not None:
         target = f"{source.values['model']}/{source.values['version']}"
@@ -50,7 +52,7 @@ def act(task: Task, store: Store) -> Mapping[str, object]:
     return {"model": str(target), "url": handle.url}
 
 
-def gap(
+def find_gap(
     action: Action,
     source: StepReport | None,
     values: Mapping[str, object],
@@ -72,6 +74,9 @@ def _registry_gap(
     values: Mapping[str, object],
     store: Store,
 ) -> str:
+    from nbmlops.store.registry.registered_models import get_model
+    from nbmlops.store.registry.versions import find_version
+
     name, number = str(values.get("model")), values.get("version")
     alias = action.options.get("alias")
     found = find_version(store, name, number) if isinstance(number, int) else None
@@ -92,12 +97,15 @@ def _endpoint_gap(
     settings: Settings,
     store: Store | None,
 ) -> str:
+    from nbmlops.deployment.local import get_endpoint
+    from nbmlops.store.registry.versions import resolve_version
+
     name = str(action.options["endpoint"])
     try:
         endpoint = get_endpoint(settings, name)
     except NotFoundError:
-        return f"endpoint {name!r} does not answer"
-    if endpoint.state != "ready":
+        endpoint = None
+    if endpoint is None or endpoint.state != "ready":
         return f"endpoint {name!r} does not answer"
     if source is not None:
         wanted = f"{source.values.get('model')}/{source.values.get('version')}"

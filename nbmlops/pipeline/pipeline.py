@@ -1,23 +1,21 @@
-"""A pipeline file: planned, drawn, run and looked at."""
+"""A pipeline file: planned, drawn, run and shown."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from nbmlops.config import Settings
 from nbmlops.engines import get_engine
 from nbmlops.entities import Exported, PipelineReport, PipelineSpec
 from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
 from nbmlops.execution.parameters.parameters import parse_text
-from nbmlops.pipeline.runner.messages import WORKER
-from nbmlops.pipeline.runner.planning import Planner
+from nbmlops.pipeline.runner.planner import Planner
 from nbmlops.pipeline.runner.runner import Runner
-from nbmlops.pipeline.runner.single import single
+from nbmlops.pipeline.runner.step_runs import Actions
 from nbmlops.pipeline.spec.file import read_pipeline, settings_of
 from nbmlops.pipeline.spec.overrides import override, takers_of
 from nbmlops.pipeline.spec.validation_context import NotebookSignature
@@ -36,7 +34,7 @@ class Pipeline:
     ----------
     spec : PipelineSpec
         The pipeline.
-    looks : Mapping of str to Look
+    signatures : Mapping of str to NotebookSignature
         What its notebooks declare.
     settings : Settings
         The project's.
@@ -49,19 +47,21 @@ class Pipeline:
         The pipeline.
     """
 
+    actions: ClassVar[Actions | None] = None
+
     def __init__(
         self,
         spec: PipelineSpec,
-        looks: Mapping[str, NotebookSignature],
+        signatures: Mapping[str, NotebookSignature],
         settings: Settings,
         *,
         store: Store | None = None,
     ) -> None:
         self.spec = spec
-        self._looks, self._settings, self._store = looks, settings, store
+        self._signatures, self._settings, self._store = signatures, settings, store
 
     @classmethod
-    def load(cls, path: str | Path, *, store: Store | None = None) -> Pipeline:
+    def load(cls, path: str | Path, *, store: Store | None = None) -> Self:
         """Return the pipeline in a file.
 
         Parameters
@@ -85,8 +85,8 @@ class Pipeline:
             that is wrong is said at once, each with its line.
         """
         settings = store.settings if store else settings_of(Path(path))
-        spec, looks = read_pipeline(path, settings=settings)
-        return cls(spec, looks, settings, store=store)
+        spec, signatures = read_pipeline(path, settings=settings)
+        return cls(spec, signatures, settings, store=store)
 
     def __repr__(self) -> str:
         return repr(self.graph())
@@ -126,10 +126,16 @@ class Pipeline:
         for name, text in params:
             step, dot, param = name.partition(".")
             takers = (
-                [step] if dot else list(takers_of(name, self.spec.steps, self._looks))
+                [step]
+                if dot
+                else list(takers_of(name, self.spec.steps, self._signatures))
             )
-            looks = [self._looks[each] for each in takers if each in self._looks]
-            read = [parse_text(each.declared, param or step, text) for each in looks]
+            known = [self._signatures.get(each) for each in takers]
+            read = [
+                parse_text(each.declared, param or step, text)
+                for each in known
+                if each is not None
+            ]
             # Of what each step would read, the first that all of them can take.
             found[name] = next(
                 (value for value in read if self._is_fit(name, value)),
@@ -139,7 +145,7 @@ class Pipeline:
 
     def _is_fit(self, name: str, value: object) -> bool:
         try:
-            override(self.spec, self._looks, {name: value})
+            override(self.spec, self._signatures, {name: value})
         except UsageError:
             return False
         return True
@@ -187,9 +193,9 @@ class Pipeline:
         step: str | None = None,
         retries: bool = True,
         say: Callable[[str], None] | None = None,
-        live: ProgressWriter | None = None,
+        progress: ProgressWriter | None = None,
     ) -> ReportView:
-        """Run what has changed, and return what became of each step.
+        """Run what has changed, and return how each step ended.
 
         Parameters
         ----------
@@ -215,8 +221,8 @@ class Pipeline:
             Whether steps are begun again as the file says, or that is for the caller.
         say : callable, optional
             Given a line whenever something happens.
-        live : Live, optional
-            Where those who watch look; a new one by default.
+        progress : ProgressWriter, optional
+            Where the progress is written; a new one by default.
 
         Returns
         -------
@@ -234,7 +240,7 @@ class Pipeline:
         EngineError
             The cluster does not answer.
         PipelineRunError
-            A step failed; its ``report`` tells of all of them.
+            A step failed; its ``report`` has all of them.
         KeyboardInterrupt
             Someone interrupted it: once to let running steps finish, twice to stop.
         """
@@ -250,12 +256,11 @@ class Pipeline:
                 planner,
                 RunRecorder(store, planner.spec, params or {}),
                 engine=found,
-                worker=WORKER,
                 jobs=jobs,
                 keep_going=keep_going,
-                retries=retries,
+                may_retry=retries,
                 say=say or (lambda _line: None),
-                live=live,
+                progress=progress,
             )
             report = runner.run()
         if runner.was_interrupted:
@@ -299,7 +304,7 @@ class Pipeline:
         from nbmlops.pipeline.exports import export
 
         return export(
-            override(self.spec, self._looks, params or {}),
+            override(self.spec, self._signatures, params or {}),
             to,
             params=params or {},
             settings=self._settings,
@@ -347,34 +352,34 @@ class Pipeline:
         only: str | None = None,
         from_step: str | None = None,
     ) -> Planner:
-        spec = override(self.spec, self._looks, params)
+        spec = override(self.spec, self._signatures, params)
         if isinstance(force, bool):
             force = ("*",) if force else ()
         names = {force} if isinstance(force, str) else set(force)
         if from_step is not None:
             behind = (spec.step(name) for name in spec.downstream({from_step}))
             names |= {from_step, *(step.name for step in behind if not step.once)}
-        make = partial(
-            Planner,
-            looks=self._looks,
-            settings=self._settings,
+        return Planner(
+            spec,
+            self._signatures,
+            self._settings,
             force=names,
             only=only,
             store=self._store,
+            actions=self.actions,
         )
-        return make(spec) if only is None else single(spec, only, make)
 
     def _raise_failed(self, report: PipelineReport, may_pass: bool) -> None:
         failed = [each for each in report.steps if each.state == "failed"]
         if not failed:
             return
-        told = " ".join(f"Step {each.step!r}: {each.why}" for each in failed)
+        problems = " ".join(f"Step {each.step!r}: {each.why}" for each in failed)
         left = sum(each.state == "not run" for each in report.steps)
         more = (
             f" {left} step{'s were' if left > 1 else ' was'} not run." if left else ""
         )
         raise PipelineRunError(
-            f"{told}{more}",
+            f"{problems}{more}",
             fix="Fix it and run it again: it continues from what is done.",
             report=report,
             may_pass=may_pass,

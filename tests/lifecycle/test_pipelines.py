@@ -11,7 +11,7 @@ import pytest
 import nbmlops as nm
 from nbmlops.entities import Action, StepReport
 from nbmlops.errors import PipelineRunError
-from nbmlops.lifecycle.pipeline_actions import gap
+from nbmlops.lifecycle.pipeline_actions import find_gap
 from nbmlops.store.registry import versions
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import ROOT, states, wait_for_senders, write_pipeline
@@ -143,10 +143,10 @@ def test_a_version_that_is_not_what_was_registered_does_not_stand(store, values,
     store.client.create_model_version("churn", "/a", tags={versions.MODEL_ID: "m-1"})
     register = Action(kind="register", source="train", options={"model": "churn"})
     train = StepReport(step="train", state="done", model_id="m-1")
-    assert gap(register, train, values, store.settings, store) == found
+    assert find_gap(register, train, values, store.settings, store) == found
     if not found:  # another registry, with the same numbers
         other = replace(train, model_id="m-2")
-        told = gap(register, other, values, store.settings, store)
+        told = find_gap(register, other, values, store.settings, store)
         assert told == "version 1 of 'churn' is another model"
 
 
@@ -156,5 +156,7 @@ def test_a_store_that_does_not_answer_is_no_reason_to_stop_a_plan(store):
         uri = f"http://127.0.0.1:{held.getsockname()[1]}"
         settings = replace(store.settings, tracking_uri=uri)
         register = Action(kind="register", source=None, options={"model": "churn"})
-        told = gap(register, None, {"model": "churn", "version": 1}, settings, None)
+        told = find_gap(
+            register, None, {"model": "churn", "version": 1}, settings, None
+        )
     assert told.startswith("whether it still holds is not known: The tracking server")

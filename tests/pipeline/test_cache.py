@@ -385,9 +385,9 @@ def rewrite(change):
     """Return what changes the body of an entry, and seals it again."""
 
     def spoil(cache, path):
-        entry = cache._seal.open(path.read_bytes())
+        entry = cache._signer.verify(path.read_bytes())
         change(entry)
-        path.write_bytes(cache._seal.close(entry))
+        path.write_bytes(cache._signer.sign(entry))
 
     return spoil
 
@@ -414,7 +414,7 @@ def test_an_entry_of_another_form_is_a_miss(cache, project, change):
     assert cache.refused[key(1)] == "is damaged"
 
 
-def test_an_entry_sealed_with_another_key_is_a_miss_and_not_lost(
+def test_an_entry_signed_with_another_key_is_a_miss_and_not_lost(
     cache, project, monkeypatch
 ):
     files = make(project, "a.txt", "x")
@@ -422,7 +422,7 @@ def test_an_entry_sealed_with_another_key_is_a_miss_and_not_lost(
     assert (project / ".nbmlops" / "cache" / "key").stat().st_mode & 0o777 == 0o600
     given = Cache(project / ".nbmlops", shared=Shared(key=KEY))
     assert find(given, project, key(1), "a.txt") is None
-    assert "sealed with a key of another project" in given.refused[key(1)]
+    assert "signed with a key of another project" in given.refused[key(1)]
     collect(given)
     assert find(cache, project, key(1), "a.txt") == kept
     monkeypatch.setenv("CACHE_TEST_KEY", "short")

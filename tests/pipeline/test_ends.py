@@ -13,7 +13,7 @@ import nbmlops as nm
 from nbmlops.entities import Step
 from nbmlops.errors import NotebookError, PipelineRunError
 from nbmlops.pipeline.runner import worker
-from nbmlops.pipeline.runner.once_record import Intent
+from nbmlops.pipeline.runner.once_record import OnceRecord
 from nbmlops.store.runs import queries
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import (
@@ -181,25 +181,25 @@ def test_a_cell_is_not_given_any_more_when_an_interrupt_came_first(
     ],
 )
 @pytest.mark.parametrize("is_raised_itself", [False, True])
-def test_an_intent_goes_when_it_is_known_that_nothing_took_place(
+def test_an_record_goes_when_it_is_known_that_nothing_took_place(
     tmp_path, monkeypatch, how, cell_index, is_left, is_raised_itself
 ):
     error = NotebookError(
         "so", fix="", notebook="a.ipynb", how=how, cell_index=cell_index
     )
 
-    def run(task, store, act, declare):
-        declare()
+    def run(task, store, on_begin):
+        on_begin()
         if is_raised_itself:
             raise error
         raise KeyboardInterrupt from error
 
     monkeypatch.setattr(worker, "_run", run)
-    intent = Intent(tmp_path, "ab" * 32)
+    record = OnceRecord(tmp_path, "ab" * 32)
     step = Step(name="a", line=1, notebook="a.ipynb")
     with pytest.raises((NotebookError, KeyboardInterrupt)):
-        worker._execute(SimpleNamespace(step=step), None, None, intent)
-    assert intent.is_under_way() == is_left
+        worker._run_once(SimpleNamespace(step=step), None, record)
+    assert record.is_under_way() == is_left
 
 
 def test_an_effect_without_a_receipt_is_refused_until_it_is_named(store, project):
@@ -230,16 +230,16 @@ def test_an_effect_whose_code_failed_may_be_tried_again(store, project):
     assert states(nm.Pipeline.load(path, store=store).run().report) == {"send": "done"}
 
 
-def test_an_intent_that_cannot_be_read_counts(project):
-    intent = Intent(project / ".nbmlops", "ab" * 32)
-    intent.declare()
+def test_an_record_that_cannot_be_read_counts(project):
+    record = OnceRecord(project / ".nbmlops", "ab" * 32)
+    record.begin()
     (path,) = (project / ".nbmlops" / "pipelines" / "once").glob("??/*")
     path.write_bytes(b"")
     spec = nm.Pipeline.load(write_chain(project)).spec
     with pytest.raises(nm.ConflictError, match="is to be done once"):
-        intent.effect(spec.steps[1], project)
-    intent.withdraw()
-    assert intent.effect(spec.steps[1], project) is None
+        record.find_completed(spec.steps[1], project)
+    record.remove()
+    assert record.find_completed(spec.steps[1], project) is None
 
 
 SEND = "print('send', file=open('ledger.txt', 'a', buffering=1))\n"

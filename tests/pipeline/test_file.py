@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nbmlops.config import load_settings
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.pipeline.runner.planning import Planner
+from nbmlops.pipeline.runner.planner import Planner
 from nbmlops.pipeline.runner.step_runs import StepRun
 from nbmlops.pipeline.spec.file import read_pipeline
 from nbmlops.pipeline.spec.problems import PipelineFileError
@@ -26,18 +26,18 @@ def notebooks(project):
     return project
 
 
-def faults_of(folder, text):
+def problems_of(folder, text):
     path = write_pipeline(folder, text)
     with pytest.raises(PipelineFileError) as caught:
         read_pipeline(path)
-    return [(fault.line, fault.problem) for fault in caught.value.faults]
+    return [(problem.line, problem.message) for problem in caught.value.problems]
 
 
-def read_or_faults(path):
+def read_or_problems(path):
     try:
         read_pipeline(path)
     except PipelineFileError as error:
-        return error.faults
+        return error.problems
     return ()
 
 
@@ -258,12 +258,12 @@ def test_bad_input_is_refused_with_its_line_and_reason(notebooks, case):
             "  b: {notebook: prepare.ipynb}"
         )
         line, problem = 2, "'prepare.ipynb' is not to be written"
-    faults = faults_of(notebooks, text)
-    assert any(at == line and problem in told for at, told in faults), faults
+    problems = problems_of(notebooks, text)
+    assert any(at == line and problem in told for at, told in problems), problems
 
 
 def test_all_faults_are_told_at_once(notebooks):
-    faults = faults_of(
+    problems = problems_of(
         notebooks,
         """\
         nmae: churn
@@ -278,14 +278,14 @@ def test_all_faults_are_told_at_once(notebooks):
             inputs: [nothing.csv, ../x]
         """,
     )
-    assert [line for line, _ in faults] == [1, 4, 5, 8, 9, 9, 10, 10]
+    assert [line for line, _ in problems] == [1, 4, 5, 8, 9, 9, 10, 10]
 
 
 def test_the_error_names_the_file_and_nothing_was_run(notebooks):
     path = write_pipeline(notebooks, "steps: {a: {notebook: x.ipynb}}")
     with pytest.raises(UsageError) as caught:
         read_pipeline("pipeline.yaml")
-    assert str(caught.value).startswith("pipeline.yaml has 1 fault:\n  line 1: No ")
+    assert str(caught.value).startswith("pipeline.yaml has 1 problem:\n  line 1: No ")
     assert path.exists()
     assert not (notebooks / ".nbmlops" / "mlflow.db").exists()
 
@@ -298,16 +298,16 @@ def test_a_missing_file_names_the_nearest(notebooks):
 def test_a_link_out_of_the_project_is_outside_and_told_where_to(notebooks, tmp_path):
     (tmp_path / "secret.csv").write_text("x", encoding="utf-8")
     (notebooks / "link.csv").symlink_to(tmp_path / "secret.csv")
-    ((_, problem),) = faults_of(notebooks, STEP % "inputs: link.csv")
+    ((_, problem),) = problems_of(notebooks, STEP % "inputs: link.csv")
     target = str(tmp_path / "secret.csv")
     assert f"'link.csv' is a link to {target!r}, outside of the project" in problem
     assert "data_folders of [tool.nbmlops]" in problem
     (notebooks / "linked").symlink_to(tmp_path)
-    ((_, problem),) = faults_of(notebooks, STEP % "outputs: linked/new.csv")
+    ((_, problem),) = problems_of(notebooks, STEP % "outputs: linked/new.csv")
     behind = f"is behind the link 'linked' to {str(tmp_path)!r}, outside"
     assert behind in problem
     assert "data_folders" not in problem  # what is written stays inside
-    ((_, problem),) = faults_of(notebooks, STEP % "inputs: linked/*.csv")
+    ((_, problem),) = problems_of(notebooks, STEP % "inputs: linked/*.csv")
     assert f"is a link to {str(tmp_path)!r}, outside" in problem
 
 
@@ -331,13 +331,13 @@ def test_inputs_may_be_in_data_folders_and_their_content_counts(
         seen = []
         for content in ("1", "2", "1"):
             (shared / "x.csv").write_text(content, encoding="utf-8")
-            spec, looks = read_pipeline(path)
-            planner = Planner(spec, looks, load_settings())
+            spec, signatures = read_pipeline(path)
+            planner = Planner(spec, signatures, load_settings())
             seen.append(planner.decide(StepRun(step=spec.steps[0])).parts["inputs"])
         assert len(seen[0]) == 1
         assert seen[0] == seen[2] != seen[1]
     for text in ("outputs: ../shared/y", "inputs: ../other", "outputs: linked/y"):
-        ((_, problem),) = faults_of(notebooks, STEP % text)
+        ((_, problem),) = problems_of(notebooks, STEP % text)
         assert "outside of the project" in problem
 
 
@@ -450,7 +450,7 @@ def test_any_document_is_read_or_refused_with_lines(notebooks, document):
     path = notebooks / "any.yaml"
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
     n_lines = len(path.read_text(encoding="utf-8").splitlines()) + 1
-    assert all(1 <= fault.line <= n_lines for fault in read_or_faults(path))
+    assert all(1 <= problem.line <= n_lines for problem in read_or_problems(path))
 
 
 @settings(
@@ -462,4 +462,4 @@ def test_any_document_is_read_or_refused_with_lines(notebooks, document):
 def test_any_text_is_read_or_refused(notebooks, text):
     path = notebooks / "any.yaml"
     path.write_text(textwrap.dedent(text), encoding="utf-8")
-    read_or_faults(path)
+    read_or_problems(path)

@@ -233,12 +233,12 @@ def test_corrupt_and_missing_entries_are_misses(store, project):
     path = write_chain(project)
     nm.Pipeline.load(path, store=store).run()
     cache = project / ".nbmlops" / "cache"
-    sealed = "is damaged, or sealed with a key of another project"
+    unsigned = "is damaged, or signed with a key of another project"
     for n, (why, spoil) in enumerate(
         (
             ("is damaged", lambda each: each.write_bytes(b"not JSON")),
             (
-                sealed,
+                unsigned,
                 lambda each: each.write_bytes(
                     each.read_bytes().replace(b"train", b"trian")
                 ),

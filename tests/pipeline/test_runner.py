@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from nbmlops.config import load_settings
 from nbmlops.entities import PipelineSpec, Step, StepReport
 from nbmlops.execution.parameters.parameters import Parameter
-from nbmlops.pipeline.runner.messages import Reply
-from nbmlops.pipeline.runner.planning import Planner
+from nbmlops.pipeline.runner.planner import Planner
 from nbmlops.pipeline.runner.runner import Runner
-from nbmlops.pipeline.runner.step_runs import StepRun, units_of
+from nbmlops.pipeline.runner.step_runs import Reply, StepRun, step_runs_of
 from nbmlops.pipeline.spec.validation_context import NotebookSignature
 from tests.notebooks import write_notebook
 
@@ -50,9 +49,9 @@ class Records:
         self.settings, self.told = load_settings(folder), []
 
     def __getattr__(self, name):
-        return lambda *_: {} if name in ("environment", "context") else ()
+        return lambda *_: {} if name in ("environment", "tags_of") else ()
 
-    def tell(self, unit, problem):
+    def log_failure(self, unit, problem):
         self.told.append(unit)
 
 
@@ -75,19 +74,17 @@ def run(project):
         spec = PipelineSpec(
             name="p", path=path, experiment="p", params={}, steps=tuple(steps)
         )
-        looks = {
+        signatures = {
             s.name: NotebookSignature(declared=declared, emitted=frozenset())
             for s in steps
         }
         records = Records(project)
         runner = Runner(
-            Planner(spec, looks, records.settings),
+            Planner(spec, signatures, records.settings),
             records,
             engine=Answering(end),
-            worker="",
             jobs=None,
             keep_going=keep_going,
-            retries=True,
             say=lambda _: None,
         )
         return SimpleNamespace(report=runner.run(), begun=begun, told=records.told)
@@ -120,7 +117,7 @@ def pipelines(draw):
 )
 @given(steps=pipelines(), bad=st.sets(st.integers(0, 20)), keep_going=st.booleans())
 def test_every_run_of_any_pipeline_is_accounted_for(run, steps, bad, keep_going):
-    units = [unit.name for each in steps for unit in units_of(each)]
+    units = [unit.name for each in steps for unit in step_runs_of(each)]
     assert len(set(units)) == len(units)
     fails = {name for n, name in enumerate(units) if n in bad}
     found = run(steps, fails, keep_going=keep_going)

@@ -14,12 +14,14 @@ from nbmlops.entities import Step, StepReport, SweepReport, ranked
 from nbmlops.errors import DependencyError, NotFoundError, UsageError
 from nbmlops.execution.notebooks.notebook import Parameter
 from nbmlops.pipeline.sweeps.checking import Checker
-from nbmlops.pipeline.sweeps.grid import of_grid, of_list
-from nbmlops.pipeline.sweeps.history import SearchHistory
-from nbmlops.pipeline.sweeps.parse import parse_grid, parse_space
-from nbmlops.pipeline.sweeps.progress import Tally
-from nbmlops.pipeline.sweeps.search import Plan, Search
+from nbmlops.pipeline.sweeps.grid import of_grid, of_list, parse_grid, parse_space
+from nbmlops.pipeline.sweeps.sources import (
+    SearchHistory,
+    SearchSource,
+    SweepProgress,
+)
 from nbmlops.pipeline.sweeps.space import Space, read_space
+from nbmlops.pipeline.sweeps.spec import SweepSpec
 from nbmlops.render.sweeps import SweepView, sweep_csv
 from nbmlops.store.runs import queries as runs
 from nbmlops.tracking.run.pruning import PruningReporter, read_steps
@@ -139,7 +141,7 @@ def test_a_grid_takes_arrays_and_ranges_and_its_last_axis_changes_fastest(checke
         {"C": 1.0, "n": 2},
     ]
     assert type(found[0]["C"]) is float
-    assert not checker.faults
+    assert not checker.problems
 
 
 SETS = [{"C": 0.1, "kind": "b"}, {"C": 1, "layers": [1, 2]}]
@@ -154,7 +156,7 @@ FILES = {
 def test_a_file_holds_the_same_sets_in_each_form(project, checker, name):
     (project / name).write_text(FILES[name])
     assert of_list(project / name, [], checker) == SETS
-    assert not checker.faults
+    assert not checker.problems
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,7 @@ def test_faults_of_a_file_are_said_with_their_lines(
 ):
     (project / name).write_text(text)
     of_list(project / name, [], checker)
-    told = "\n".join(checker.faults)
+    told = "\n".join(checker.problems)
     for fault in faults:
         assert fault in told, told
 
@@ -217,7 +219,7 @@ def test_ranges_are_of_the_declared_type(checker):
         "any": (0.0, 1.0, 0.25),
     }
     space = read_space(given, [], checker)
-    assert not checker.faults
+    assert not checker.problems
     of = optuna.distributions
     assert space.distributions == {
         "C": of.FloatDistribution(1, 10),
@@ -255,7 +257,7 @@ def test_ranges_are_of_the_declared_type(checker):
 )
 def test_a_range_that_does_not_fit_is_refused(checker, name, given, part):
     read_space({name: given}, [], checker)
-    assert part in "\n".join(checker.faults)
+    assert part in "\n".join(checker.problems)
 
 
 def test_without_optuna_a_search_names_the_extra(train, store, monkeypatch):
@@ -333,7 +335,7 @@ def test_what_is_not_finite_or_not_done_is_never_the_best():
     assert [run.step for run in ranked(found, "auc", "max")] == ["g", "h", "c"]
     assert [run.step for run in ranked(found, "auc", "min")] == ["c", "g", "h"]
     said = []
-    tally = Tally(None, "auc", "max", said.append)
+    tally = SweepProgress(None, "auc", "max", said.append)
     for each in found:
         tally.add(each)
     assert tally.best.step == "g"
@@ -394,35 +396,29 @@ class Sweeper:
     def __init__(self, folder, *, trials=6, seed=0, metric="auc", pruner="none"):
         checker = Checker(DECLARED)
         space = read_space({"C": (0.01, 10, "log"), "kind": ["a", "b"]}, [], checker)
-        plan = Plan(
-            metric=metric,
-            mode="max",
-            trials=trials,
-            time_s=None,
-            seed=seed,
-            jobs=1,
-            sampler=None,
-            pruner=pruner,
-        )
+        spec = SweepSpec(metric=metric, trials=trials, seed=seed, jobs=1, pruner=pruner)
         self.said = []
-        self.search = Search(
+        self.search = SearchSource(
             Step(name="t", line=1, notebook="t.ipynb"),
             space if isinstance(space, Space) else None,
-            plan,
-            memory=SearchHistory(folder / "memory"),
+            spec,
+            "max",
+            history=SearchHistory(folder / "memory"),
             folder=folder / "watched",
-            tally=Tally(trials, metric, "max", self.said.append),
+            progress=SweepProgress(trials, metric, "max", self.said.append),
         )
 
     def run(self, runs=100, state="done", value=lambda combo: 1 / combo["C"]):
         """Run the next sets, and return all that were asked for."""
         combos = []
         for _ in range(runs):
-            unit = self.search.next()
-            if unit is None:
+            step_run = self.search.next()
+            if step_run is None:
                 break
-            combos.append((unit.name, dict(unit.combo)))
-            self.search.told(unit, done(unit.name, state, auc=value(unit.combo)))
+            combos.append((step_run.name, dict(step_run.combo)))
+            self.search.report(
+                step_run, done(step_run.name, state, auc=value(step_run.combo))
+            )
         return combos
 
 
@@ -451,10 +447,12 @@ def test_a_search_goes_on_with_what_it_has_asked_for(tmp_path):
 def test_what_failed_is_asked_for_again_and_what_was_pruned_is_not(tmp_path):
     first = Sweeper(tmp_path)
     names = first.run(2) + first.run(1, state="failed")
-    unit = first.search.next()
-    PruningReporter(str(unit.watch.folder / "steps"), "auc").note({"auc": 0.25}, 7)
-    first.search.look()
-    first.search.told(unit, done(unit.name, "pruned", auc=0.25))
+    step_run = first.search.next()
+    PruningReporter(str(step_run.pruning.folder / "steps"), "auc").note(
+        {"auc": 0.25}, 7
+    )
+    first.search.poll()
+    first.search.report(step_run, done(step_run.name, "pruned", auc=0.25))
     again = Sweeper(tmp_path)
     (before,) = again.search.pruned_before
     assert (before.step, before.state, before.metrics) == (
@@ -462,7 +460,7 @@ def test_what_failed_is_asked_for_again_and_what_was_pruned_is_not(tmp_path):
         "pruned",
         {"auc": 0.25},
     )
-    assert before.params == unit.combo
+    assert before.params == step_run.combo
     ran = again.run()
     assert ran[:3] == names
     assert [name for name, _ in ran] == ["t[0]", "t[1]", "t[2]", "t[4]", "t[5]"]
@@ -471,27 +469,29 @@ def test_what_failed_is_asked_for_again_and_what_was_pruned_is_not(tmp_path):
 def test_what_is_not_worth_going_on_gets_a_verdict_but_not_at_step_0(tmp_path):
     pruner = optuna.pruners.ThresholdPruner(lower=0.5)
     sweeper = Sweeper(tmp_path, pruner=pruner)
-    unit = sweeper.search.next()
-    verdict = unit.watch.folder / "verdict"
-    watched = PruningReporter(str(unit.watch.folder / "steps"), "auc")
+    step_run = sweeper.search.next()
+    verdict = step_run.pruning.folder / "verdict"
+    watched = PruningReporter(str(step_run.pruning.folder / "steps"), "auc")
     for step, value in ((0, 0.1), (1, 0.9), (-1, 0.0)):
         watched.note({"auc": value}, step)
-        sweeper.search.look()
+        sweeper.search.poll()
         assert not verdict.exists()
     watched.note({"auc": 0.25}, 2)
-    sweeper.search.look()
+    sweeper.search.poll()
     assert verdict.read_text() == "pruned at step 2, auc=0.25"
 
 
 def test_the_median_pruner_gives_up_what_is_behind_the_others(tmp_path):
     sweeper = Sweeper(tmp_path, pruner="median", trials=7)
     for n in range(6):
-        unit = sweeper.search.next()
+        step_run = sweeper.search.next()
         value = 0.1 if n == 5 else 0.9
-        PruningReporter(str(unit.watch.folder / "steps"), "auc").note({"auc": value}, 1)
-        sweeper.search.look()
-        assert (unit.watch.folder / "verdict").exists() == (n == 5)
-        sweeper.search.told(unit, done(unit.name, auc=value))
+        PruningReporter(str(step_run.pruning.folder / "steps"), "auc").note(
+            {"auc": value}, 1
+        )
+        sweeper.search.poll()
+        assert (step_run.pruning.folder / "verdict").exists() == (n == 5)
+        sweeper.search.report(step_run, done(step_run.name, auc=value))
 
 
 def test_a_search_by_a_metric_that_no_run_has_ends_at_once(tmp_path):

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nbmlops.deployment import process
 from nbmlops.errors import PipelineRunError
 from nbmlops.execution.progress.reader import list_ids, owner_of
-from nbmlops.pipeline.pipeline import Pipeline
+from nbmlops.lifecycle.pipelines import Pipeline
 from nbmlops.store import connect
 from nbmlops.store.runs.queries import get_run
 

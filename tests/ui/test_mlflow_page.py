@@ -5,7 +5,7 @@ import os
 import pytest
 from playwright.sync_api import expect
 
-from nbmlops.pipeline.pipeline import Pipeline
+from nbmlops.lifecycle.pipelines import Pipeline
 from tests.notebooks import write_notebook
 from tests.ui.conftest import PICTURES, serving
 from tests.ui.lab import WORK_S

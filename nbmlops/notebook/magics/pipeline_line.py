@@ -19,7 +19,7 @@ def pipeline(line: str) -> Renderable:
             f"%pipeline knows no word {word!r}.{did_you_mean(word, _WORDS)}",
             fix=f"Write %pipeline {'|'.join(_WORDS)} FILE.",
         )
-    from nbmlops.pipeline.pipeline import Pipeline
+    from nbmlops.lifecycle.pipelines import Pipeline
 
     parser = LineParser(f"%pipeline {word}")
     parser.add_argument("file", metavar="FILE", nargs="?")

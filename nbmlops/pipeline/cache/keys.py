@@ -55,16 +55,16 @@ class Keys:
         upstream: Mapping[str, str],
         made: Mapping[str, str] | None = None,
         gone: Collection[Path] = (),
-        slot: str = "",
+        step_id: str = "",
     ) -> Parts:
         """Return the parts of a step's key."""
         if step.action is not None:
-            told = {
+            options = {
                 name: _canonical(each) for name, each in step.action.options.items()
             }
-            told |= {"kind": step.action.kind, "source": step.action.source or ""}
-            told |= {f"the {name} of it": str(each) for name, each in params.items()}
-            return {"action": told, "upstream": dict(upstream)}
+            options |= {"kind": step.action.kind, "source": step.action.source or ""}
+            options |= {f"the {name} of it": str(each) for name, each in params.items()}
+            return {"action": options, "upstream": dict(upstream)}
         path = self._folder / str(step.notebook)
         try:
             return {
@@ -73,7 +73,7 @@ class Keys:
                 "inputs": dict(sorted(self._inputs(step, made or {}, gone))),
                 "outputs": dict.fromkeys(sorted(step.outputs), ""),
                 "upstream": dict(upstream),
-                **({"once": {"": slot}} if step.once else {}),
+                **({"once": {"": step_id}} if step.once else {}),
             }
         except FileNotFoundError as error:
             raise NotFoundError(
@@ -148,7 +148,7 @@ def changes(before: Parts, after: Parts) -> str:
     >>> changes({"params": {"C": "1"}}, {"params": {"C": "2"}})
     'param C changed'
     """
-    told = []
+    found = []
     for kind, form in _WORDS.items():
         old, new = before.get(kind, {}), after.get(kind, {})
         for name in sorted({*old, *new}):
@@ -156,12 +156,12 @@ def changes(before: Parts, after: Parts) -> str:
                 continue
             if kind == "environment" and name != "kernel":
                 versions = f"{name} {old.get(name, 'none')} -> {new.get(name, 'none')}"
-                told.append(form.format(versions))
+                found.append(form.format(versions))
                 continue
             verb = "is new" if name not in old else "is gone"
             verb = "changed" if name in old and name in new else verb
-            told.append(f"{form.format(name)} {verb}")
-    shown = list(dict.fromkeys(told))
+            found.append(f"{form.format(name)} {verb}")
+    shown = list(dict.fromkeys(found))
     rest = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
     return ", ".join(shown[:3]) + rest
 

@@ -22,14 +22,14 @@ from nbmlops._files import write_atomically
 from nbmlops.entities import Step
 from nbmlops.errors import ConflictError
 from nbmlops.execution.file_hashes import Digests, sharded
-from nbmlops.pipeline.cache.seal import Seal, SealError
+from nbmlops.pipeline.cache.signer import EntryError, Signer
 from nbmlops.pipeline.spec.globs import DRAFT, TOOL_FOLDERS
 
 Stamp = tuple[int, int, int]
 """Time, inode and size: another one when a file was written."""
 Known = dict[Path, list[str]]
-_MOST_NAMES = 5
-_MOST_DIGESTS = 50
+_MAX_NAMES = 5
+_MAX_DIGESTS = 50
 """So many results of a step are known for each of its files."""
 
 
@@ -55,7 +55,7 @@ def lock_outputs(
 
 @dataclass(slots=True)
 class Changes:
-    """What putting a kept result back takes."""
+    """What restoring a cached result takes."""
 
     write: dict[Path, Mapping[str, Any]] = field(default_factory=dict)
     modes: dict[Path, int] = field(default_factory=dict)
@@ -67,10 +67,10 @@ class Outputs:
     """The outputs of one step."""
 
     def __init__(
-        self, step: Step, folder: Path, *, home: Path, digests: Digests, seal: Seal
+        self, step: Step, folder: Path, *, home: Path, digests: Digests, signer: Signer
     ) -> None:
         self._step, self._folder, self._home = step, folder, home
-        self._digests, self._seal = digests, seal
+        self._digests, self._signer = digests, signer
         self._declared = {each: self.path(each) for each in step.outputs}
 
     def path(self, name: str) -> Path:
@@ -84,9 +84,9 @@ class Outputs:
     def named(self, paths: Iterable[Path]) -> str:
         """Return some files in words."""
         names = [repr(self.name(path)) for path in sorted(paths)]
-        more = len(names) - _MOST_NAMES
+        more = len(names) - _MAX_NAMES
         rest = f" and {more} more" if more > 0 else ""
-        return ", ".join(names[:_MOST_NAMES]) + rest
+        return ", ".join(names[:_MAX_NAMES]) + rest
 
     def left_alone(self, others: Collection[Path]) -> tuple[str, ...]:
         """Return a note of what is in the outputs and not the step's, if anything."""
@@ -111,16 +111,18 @@ class Outputs:
 
     def missing(self, before: Mapping[Path, Stamp]) -> list[str]:
         """Return in words which outputs the step has not made since ``before``."""
-        told = []
+        found_missing = []
         for output, declared in self._declared.items():
             found = dict(self._scan([declared]))
             if (link := find_link(declared, self._folder)) is not None:
-                told.append(f"{output!r} is behind the link {self.name(link)!r}")
+                found_missing.append(
+                    f"{output!r} is behind the link {self.name(link)!r}"
+                )
             elif not found:
-                told.append(f"{output!r} is not there")
+                found_missing.append(f"{output!r} is not there")
             elif all(before.get(path) == _stamp(at) for path, at in found.items()):
-                told.append(f"{output!r} was there before and was not written")
-        return told
+                found_missing.append(f"{output!r} was there before and was not written")
+        return found_missing
 
     def record(self, before: Mapping[Path, Stamp]) -> dict[Path, str]:
         """Record what the step has made since ``before``, and return it."""
@@ -141,7 +143,7 @@ class Outputs:
         return [p for p, _ in self._scan(self._declared.values()) if p not in mine]
 
     def compare(self, wanted: Mapping[str, Mapping[str, Any]]) -> Changes:
-        """Return what putting a result back takes."""
+        """Return what restoring a result takes."""
         known, found = self._recorded(), Changes()
         there = dict(self._scan(self._declared.values()))
         files = {self.path(name): kept for name, kept in wanted.items()}
@@ -170,8 +172,8 @@ class Outputs:
             )
         return found
 
-    def expect(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
-        """Record that a result is about to be put back."""
+    def record_restored(self, wanted: Mapping[str, Mapping[str, Any]]) -> None:
+        """Record that a result is about to be restored."""
         new = {self.path(name): kept["sha256"] for name, kept in wanted.items()}
         self._add(new, self._recorded())
 
@@ -216,8 +218,8 @@ class Outputs:
         known: Known = {}
         for declared in self._declared.values():
             try:
-                body = self._seal.open(self._record_file(declared).read_bytes())
-            except (OSError, SealError):
+                body = self._signer.verify(self._record_file(declared).read_bytes())
+            except (OSError, EntryError):
                 continue
             known |= {
                 Path(os.path.normpath(declared / name)): digests
@@ -230,7 +232,7 @@ class Outputs:
         files = {path: known[path] for path in known if os.path.lexists(path)}
         for path, digest in new.items():
             old = [each for each in files.get(path, ()) if each != digest]
-            files[path] = [digest, *old][:_MOST_DIGESTS]
+            files[path] = [digest, *old][:_MAX_DIGESTS]
         if files == known:
             return
         for declared in self._declared.values():
@@ -240,7 +242,7 @@ class Outputs:
                 if path.is_relative_to(declared)
             }
             record = self._record_file(declared)
-            write_atomically(record, self._seal.close({"files": body}))
+            write_atomically(record, self._signer.sign({"files": body}))
 
 
 def files_at(path: Path) -> Iterator[tuple[Path, os.stat_result]]:

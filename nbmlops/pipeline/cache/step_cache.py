@@ -2,7 +2,7 @@
 
 ::
 
-    cache/key                what entries are sealed with, where no key is given
+    cache/key                what entries are signed with, where no key is given
     cache/entries/ab/<key>   what a step came to, and the digests of its outputs
     cache/blobs/ab/<sha256>  what they hold, once whoever shares it
     cache/last/ab/<slot>     the newest key of each step, to say what changed since
@@ -11,8 +11,8 @@
     cache/lock               held while blobs and the entry that names them are written
 
 Every file is written aside and renamed, so any number of processes may share it, and be
-killed. What is missing or not what it says it is counts as not there. Entries and blobs
-that are not here are looked for in the depot of the project, where there is one.
+killed. What is missing or damaged counts as not there. Entries and blobs
+that are not here are looked for in the remote cache of the project, where there is one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from nbmlops.execution.file_hashes import (
 )
 from nbmlops.pipeline.cache.outputs import Changes, Outputs
 from nbmlops.pipeline.cache.remote_cache import RemoteCache
-from nbmlops.pipeline.cache.seal import Seal, SealError, read_sealed
+from nbmlops.pipeline.cache.signer import EntryError, Signer, read_unverified
 from nbmlops.pipeline.spec.globs import DRAFT
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -70,8 +70,8 @@ class Cache:
         self._entries = self.home / "entries"
         self.refused: dict[str, str] = {}
         self._digests = digests or Digests(self.home / "digests")
-        self._seal = Seal(self.home / "key", shared.key)
-        self._depot = RemoteCache(shared.url) if shared.url else None
+        self._signer = Signer(self.home / "key", shared.key)
+        self._remote = RemoteCache(shared.url) if shared.url else None
 
     def outputs(self, step: Step, folder: Path) -> Outputs:
         """Return the outputs of a step of a pipeline in a folder."""
@@ -80,7 +80,7 @@ class Cache:
             folder,
             home=self._project_home,
             digests=self._digests,
-            seal=self._seal,
+            signer=self._signer,
         )
 
     def find(self, key: str, outputs: Outputs) -> dict[str, Any] | None:
@@ -91,7 +91,7 @@ class Cache:
             if (body := self._open(key, path.read_bytes(), outputs)) is not None:
                 os.utime(path)  # it was used
                 return body
-        content = self._depot and self._depot.read(f"entries/{key[:2]}/{key}")
+        content = self._remote and self._remote.read(f"entries/{key[:2]}/{key}")
         body = self._open(key, content, outputs) if content else None
         if content and body is not None:
             self.refused.pop(key, None)
@@ -103,13 +103,13 @@ class Cache:
         self, key: str, content: bytes, outputs: Outputs
     ) -> dict[str, Any] | None:
         try:
-            body = self._seal.open(content)
+            body = self._signer.verify(content)
             if not is_entry(body) or body["key"] != key:
-                raise SealError("is damaged")
+                raise EntryError("is damaged")
             strange = [name for name in body["outputs"] if not outputs.holds(name)]
             if strange:
-                raise SealError(f"has {strange[0]!r}, which is none of its outputs")
-        except SealError as error:
+                raise EntryError(f"has {strange[0]!r}, which is none of its outputs")
+        except EntryError as error:
             self.refused[key] = str(error)
             return None
         return body
@@ -121,13 +121,13 @@ class Cache:
         with self.lock(fcntl.LOCK_SH):
             kept = {name: self._keep_file(path) for name, path in outputs.items()}
             found = {**body, "key": key, "outputs": kept, "made_at": time.time()}
-            sealed = self._seal.close(found)
-            write_atomically(self.entry_path(key), sealed)
-        if self._depot is not None:
+            signed = self._signer.sign(found)
+            write_atomically(self.entry_path(key), signed)
+        if self._remote is not None:
             for path, each in zip(outputs.values(), kept.values(), strict=True):
-                self._depot.put(_blob(each["sha256"]), path)
-            self._depot.write(f"entries/{key[:2]}/{key}", sealed)
-        return self._seal.open(sealed)
+                self._remote.put(_blob(each["sha256"]), path)
+            self._remote.write(f"entries/{key[:2]}/{key}", signed)
+        return self._signer.verify(signed)
 
     def restore(
         self, entry: Mapping[str, Any], outputs: Outputs
@@ -140,7 +140,7 @@ class Cache:
         with self.lock(fcntl.LOCK_SH) if todo.write else nullcontext():
             if not all(self._has_blob(kept["sha256"]) for kept in todo.write.values()):
                 return None
-            outputs.expect(wanted)
+            outputs.record_restored(wanted)
             for path in todo.stale:
                 outputs.remove(path)
             if not all(self._put_back(path, kept) for path, kept in todo.write.items()):
@@ -151,7 +151,7 @@ class Cache:
 
     def has_all(self, changes: Changes) -> bool:
         """Return whether what is to be written is here, as far as that can be told."""
-        return self._depot is not None or all(
+        return self._remote is not None or all(
             sharded(self.home / "blobs", kept["sha256"]).is_file()
             for kept in changes.write.values()
         )
@@ -169,9 +169,9 @@ class Cache:
             os.close(fd)
 
     def read(self, path: Path) -> dict[str, Any] | None:
-        """Return what a file of an entry says, whoever has sealed it, or None."""
-        with suppress(OSError, SealError):
-            body = read_sealed(path.read_bytes())
+        """Return what a file of an entry says, whoever has signed it, or None."""
+        with suppress(OSError, EntryError):
+            body = read_unverified(path.read_bytes())
             return body if is_entry(body) and body["key"] == path.name else None
         return None
 
@@ -193,7 +193,7 @@ class Cache:
             write_record(self._last(slot), record)
 
     def list_entries(self) -> Iterator[CacheEntry]:
-        """Yield the results that are whole, whoever has sealed them, in no order."""
+        """Yield the results that are whole, whoever has signed them, in no order."""
         for path in (self.home / "entries").glob("??/*"):
             with suppress(OSError):
                 at = path.stat()
@@ -234,18 +234,18 @@ class Cache:
     def _has_blob(self, digest: str) -> bool:
         """Return whether a file is here, now."""
         blob = sharded(self.home / "blobs", digest)
-        if blob.is_file() or self._depot is None:
+        if blob.is_file() or self._remote is None:
             return blob.is_file()
         draft = _aside(blob)
         draft.parent.mkdir(parents=True, exist_ok=True)
         try:
-            if not self._depot.fetch(_blob(digest), draft):
+            if not self._remote.fetch(_blob(digest), draft):
                 return False
             if _copy(draft, blob, _aside(blob), expected=digest, mode=0o600):
                 return True
         finally:
             draft.unlink(missing_ok=True)
-        self._depot.remove(_blob(digest))
+        self._remote.remove(_blob(digest))
         return False
 
     def _put_back(self, path: Path, kept: Mapping[str, Any]) -> bool:

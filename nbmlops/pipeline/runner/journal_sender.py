@@ -1,7 +1,6 @@
-"""Journals brought into the store by a process that has loaded what that takes.
+"""Journals sent to the store by a forked process, which has MLflow loaded.
 
-A pipeline that has one step to run is not to wait for MLflow to load, which takes
-longer than most steps. The processes that its workers are forked from have loaded it.
+To load MLflow takes longer than most steps.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from nbmlops.config import Settings
 from nbmlops.engines.local import Process
 from nbmlops.errors import NbmlopsError
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
-from nbmlops.pipeline.runner.messages import WORKER
+from nbmlops.pipeline.runner import worker_process
 from nbmlops.store import Store, connect
 from nbmlops.tracking.run.deferred import DeferredRun
 
@@ -32,11 +31,7 @@ class SendTask:
 
 
 class JournalSender:
-    """Has what runs are given sent by a process beside this one.
-
-    There is none where this process has loaded MLflow itself, or cannot have another
-    forked.
-    """
+    """Sends journals in a forked process; in none if this one has loaded MLflow."""
 
     def __init__(
         self, store: Store, environment: Callable[[], Mapping[str, str]]
@@ -46,7 +41,7 @@ class JournalSender:
         self._is_given_up = False
 
     def send(self, run: DeferredRun) -> bool:
-        """Have all sent that a run was given so far, and wait for it."""
+        """Send what a run has so far; return whether it is in the store."""
         process = self._process or self._begin()
         if process is None:
             return False
@@ -64,30 +59,32 @@ class JournalSender:
     def _begin(self) -> Process | None:
         if "mlflow" not in sys.modules and not self._is_given_up:
             with suppress(ForkUnavailable):
-                self._process = Process(WORKER, self._environment(), must_fork=True)
+                self._process = Process(
+                    worker_process.__name__, self._environment(), must_fork=True
+                )
         return self._process
 
     def close(self) -> None:
-        """Let that process end; there is no other."""
+        """End the process; there is no other."""
         self._is_given_up = True
         if self._process is not None:
             self._process.close()
             self._process = None
 
 
-def deliver(letter: SendTask) -> str:
+def send_journal_of(task: SendTask) -> str:
     """Send a journal, in the process that was forked for it."""
     from nbmlops.tracking.journal.dirs import journal_dirs
     from nbmlops.tracking.journal.reader import JournalReader
     from nbmlops.tracking.sync.sync import send_journal
 
     try:
-        store = connect(letter.settings, must_answer=False)
+        store = connect(task.settings, must_answer=False)
         sent = send_journal(
-            store, JournalReader(letter.key, journal_dirs(letter.settings.home))
+            store, JournalReader(task.key, journal_dirs(task.settings.home))
         )
     except NbmlopsError:
         return ""
     if sent is None:
-        return letter.key
+        return task.key
     return "" if sent.state == "kept" or sent.n_kept else sent.run_id

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 from nbmlops.entities import Step
-from nbmlops.pipeline.runner.planning import Decision
+from nbmlops.pipeline.runner.step_runs import Decision
 
 _LONGEST_WAIT_S = 60.0
 
 
 class Retries:
-    """Counts how often units are begun, and keeps those that wait for another time."""
+    """Counts attempts, and keeps the step runs that wait for another one."""
 
     def __init__(self) -> None:
         self._attempts: Counter[str] = Counter()
@@ -32,16 +32,16 @@ class Retries:
             return float("inf")
         return max(0.0, self._later[0][0] - time.monotonic())
 
-    def begin(self, name: str) -> None:
-        """Count an attempt of a unit."""
+    def count(self, name: str) -> None:
+        """Count an attempt of a step run."""
         self._attempts[name] += 1
 
     def n_attempts(self, name: str) -> int:
-        """Return how often a unit was begun."""
+        """Return how often a step run was begun."""
         return self._attempts[name]
 
     def pause_s(self, step: Step, name: str, failure: str) -> float | None:
-        """Return the seconds before a unit may be begun again, or None."""
+        """Return the seconds before a step run may be begun again, or None."""
         n = self._attempts[name]
         known = {"error"} if step.once else {*step.retry_on}
         if n > step.retries or failure not in known.intersection(step.retry_on):
@@ -49,11 +49,11 @@ class Retries:
         return min(step.retry_wait_s * 2.0 ** (n - 1), _LONGEST_WAIT_S)
 
     def put(self, decision: Decision, pause_s: float) -> None:
-        """Keep a unit until it may be begun again."""
+        """Keep a step run until it may be begun again."""
         at = time.monotonic() + pause_s
         heapq.heappush(self._later, (at, next(self._numbers), decision))
 
-    def take_due(self) -> Iterator[Decision]:
+    def pop_due(self) -> Iterator[Decision]:
         """Yield those that may be begun now, and keep them no longer."""
         while self._later and self._later[0][0] <= time.monotonic():
             yield heapq.heappop(self._later)[2]

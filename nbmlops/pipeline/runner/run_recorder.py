@@ -20,7 +20,7 @@ from nbmlops.entities import PipelineReport, PipelineSpec, StepReport, to_json
 from nbmlops.errors import NbmlopsError, StoreError
 from nbmlops.execution.file_hashes import read_record, write_record
 from nbmlops.pipeline.runner.journal_sender import JournalSender
-from nbmlops.pipeline.runner.messages import KEY
+from nbmlops.pipeline.runner.step_runs import KEY
 from nbmlops.processes.process_id import ProcessId
 from nbmlops.store import Store, fluent
 from nbmlops.store.runs.fields import PARENT
@@ -34,13 +34,13 @@ PIPELINE = "nbmlops.pipeline"
 STEP = "nbmlops.step"
 CACHED_RUN = "nbmlops.cached_run"
 SELECTED = "nbmlops.selected."
-TOLD = "nbmlops.failed."
+FAILED_STEP = "nbmlops.failed."
 """Tags of a pipeline's run: the selected run of a grid; what failed with no run."""
 _GRACE_S = 2.0  # in which workers end what they do when their runner was killed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class RunSummary:
     """What the run of a pipeline, or of a sweep, is given at its end."""
 
     files: Mapping[str, bytes]
@@ -48,10 +48,10 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
-def outcome_of(report: PipelineReport) -> Outcome:
-    """Return what became of the steps, as an artifact."""
+def summary_of(report: PipelineReport) -> RunSummary:
+    """Return how the steps ended, as an artifact."""
     document = json.dumps(mask_tree(to_json(report)), indent=2)
-    return Outcome(files={"nbmlops/pipeline.json": document.encode()})
+    return RunSummary(files={"nbmlops/pipeline.json": document.encode()})
 
 
 class RunRecorder:
@@ -67,18 +67,18 @@ class RunRecorder:
         given: Mapping[str, object],
         *,
         kind: Literal["pipeline", "sweep"] = "pipeline",
-        outcome: Callable[[PipelineReport], Outcome] = outcome_of,
+        summarize: Callable[[PipelineReport], RunSummary] = summary_of,
     ) -> None:
         self._store, self._spec = store, spec
-        self._outcome, self._file_tag = outcome, f"nbmlops.{kind}"
+        self._summarize, self._file_tag = summarize, f"nbmlops.{kind}"
         self.settings: Settings = store.settings
         self._file = relative(Path(spec.path), self.settings.project)
         self._tags = source_tags(self.settings.project, environ=os.environ) | {
             "mlflow.source.type": "PROJECT" if kind == "pipeline" else "NOTEBOOK",
             self._file_tag: self._file,
         }
-        self._hits: list[DeferredRun] = []  # that are not on their way yet
-        self._courier = JournalSender(store, self.environment)
+        self._cached: list[DeferredRun] = []  # that are not on their way yet
+        self._sender = JournalSender(store, self.environment)
         self._is_open = False
         self._state: Path | None = None
         self.has_orphans = _clear_up(self.settings.home)
@@ -110,23 +110,23 @@ class RunRecorder:
         if self._is_open:
             return
         self._is_open = True
-        if not self._courier.send(self._run):
+        if not self._sender.send(self._run):
             self._run.send()
-            self._ship_hits()
+            self._ship_cached()
 
-    def _ship_hits(self) -> None:
-        while self._hits:
-            self._hits.pop(0).submit()
+    def _ship_cached(self) -> None:
+        while self._cached:
+            self._cached.pop(0).submit()
 
-    def tend(self) -> None:
-        """Do what is to be done now and then while steps run."""
+    def heartbeat(self) -> None:
+        """Write a heartbeat, and send a cached step's run; called while steps run."""
         if self._is_open and not self._run.is_sent:
             self._run.heartbeat()
-            if self._hits and self._courier.send(self._hits[0]):
-                self._hits.pop(0)
+            if self._cached and self._sender.send(self._cached[0]):
+                self._cached.pop(0)
 
     def environment(self) -> dict[str, str]:
-        """Return what the processes of this run are told from others by."""
+        """Return the variable that marks the processes of this run."""
         if self._state is None:
             owner = ProcessId.me()
             self._state = _state_folder(self.settings.home) / self._run.key
@@ -134,18 +134,18 @@ class RunRecorder:
             write_record(self._state, {"kernel": owner.kernel, "boot": owner.boot})
         return {OF_RUN: self._run.key}
 
-    def context(self, unit: str, cache: str) -> dict[str, str]:
-        """Return the tags of a unit's run."""
+    def tags_of(self, step_run: str, cache: str) -> dict[str, str]:
+        """Return the tags of a step's MLflow run."""
         commit = self._tags.get(COMMIT)
         return ({COMMIT: commit} if commit else {}) | {
             PARENT: self.run_id,
             self._file_tag: self._file,
-            STEP: unit,
+            STEP: step_run,
             "nbmlops.cache": cache[:500],
         }
 
-    def hit(self, report: StepReport, notebook: str | None, key: str) -> None:
-        """Record a unit whose result was kept, or that was given up before."""
+    def log_cached(self, report: StepReport, notebook: str | None, key: str) -> None:
+        """Record a step run whose result is cached, or that was pruned before."""
         folder = Path(self._spec.path).parent
         source = relative(folder / notebook, self.settings.project) if notebook else ""
         tags = {k: v for k, v in self._tags.items() if k != "mlflow.source.name"}
@@ -156,7 +156,7 @@ class RunRecorder:
             kind="step",
             source=source or self._file,
             tags=tags
-            | self.context(report.step, "hit")
+            | self.tags_of(report.step, "hit")
             | {CACHED_RUN: str(report.run_id), KEY: key},
             params=report.params,
         )
@@ -164,35 +164,37 @@ class RunRecorder:
             run.end("KILLED", because=report.why)
         else:
             run.end("FINISHED")
-        self._hits.append(run)
+        self._cached.append(run)
         if self._run.is_sent:
-            self._ship_hits()
+            self._ship_cached()
 
-    def select(self, step: str, report: StepReport) -> None:
+    def log_selected(self, step: str, report: StepReport) -> None:
         """Record which run of a grid the steps behind it see."""
         self._run.log_tags({f"{SELECTED}{step}": f"{report.step} {report.run_id}"})
 
-    def tell(self, unit: str, problem: str) -> None:
-        """Record a failure that no run of its own tells of."""
-        name = sha256(unit.encode()).hexdigest()[:8]
-        self._run.log_tags({f"{TOLD}{name}": json.dumps([unit, problem[:5000]])})
+    def log_failure(self, step_run: str, problem: str) -> None:
+        """Record a failure of a step run that has no MLflow run."""
+        name = sha256(step_run.encode()).hexdigest()[:8]
+        self._run.log_tags(
+            {f"{FAILED_STEP}{name}": json.dumps([step_run, problem[:5000]])}
+        )
 
     def abandon(self, error: BaseException) -> None:
         """End the run when the runner itself cannot go on."""
         with suppress(NbmlopsError):
             self._run.end(status_of(error), because=f"{type(error).__name__}: {error}")
         self._clear()
-        self._courier.close()
+        self._sender.close()
         if not self._run.is_sent:
             send_in_background(self.settings)
 
     def end(self, report: PipelineReport) -> tuple[str, ...]:
         """End the run, and return what the user should know."""
-        outcome = self._outcome(report)
-        for path, content in outcome.files.items():
+        summary = self._summarize(report)
+        for path, content in summary.files.items():
             self._run.log_bytes(content, path)
-        self._run.log_tags(outcome.tags)
-        self._run.log_metrics(outcome.metrics)
+        self._run.log_tags(summary.tags)
+        self._run.log_metrics(summary.metrics)
         failed = [each for each in report.steps if each.state == "failed"]
         because = failed[0].why if failed else ""
         if report.status == "KILLED":
@@ -202,10 +204,10 @@ class RunRecorder:
         if not self._is_open:
             send_in_background(self.settings)
             return ()
-        if not self._run.is_sent and not all(map(self._courier.send, self._left())):
-            self._ship_hits()
+        if not self._run.is_sent and not all(map(self._sender.send, self._left())):
+            self._ship_cached()
             kept = self._run.send()
-        self._courier.close()
+        self._sender.close()
         sender().flush_all()
         if self.has_orphans:
             from nbmlops.execution.recovery import reap
@@ -216,9 +218,9 @@ class RunRecorder:
 
     def _left(self) -> Iterator[DeferredRun]:
         """Yield the runs that are not on their way yet, the pipeline's last."""
-        while self._hits:
-            yield self._hits[0]
-            self._hits.pop(0)
+        while self._cached:
+            yield self._cached[0]
+            self._cached.pop(0)
         yield self._run
 
     def _clear(self) -> None:

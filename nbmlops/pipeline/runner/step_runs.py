@@ -1,28 +1,45 @@
-"""The runs that a step fans out to, and the one that goes on."""
+"""One run of a step: what it is, where it comes from, its task and its reply."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from nbmlops.entities import Step, StepReport
+from nbmlops.config import Settings
+from nbmlops.entities import Action, Step, StepReport
 from nbmlops.errors import UsageError, did_you_mean
-from nbmlops.pipeline.runner.messages import Watch
+from nbmlops.pipeline.cache.keys import Parts
 
+if TYPE_CHECKING:
+    from nbmlops.store import Store
+
+KEY = "nbmlops.cache_key"
+"""Tag of a step's run: the key of its result."""
+Failure = Literal["died", "outage", "timeout", "error", "usage"]
 _WORD = re.compile(r"[^\s'\"=,()\[\]{}\\]+(?: [^\s'\"=,()\[\]{}\\]+)*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pruning:
+    """Where a notebook reports a metric while it runs, and hears that it is pruned."""
+
+    folder: Path
+    metric: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepRun:
-    """One run of a step."""
+    """One run of a step; ``combo`` are the values of its grid."""
 
     step: Step
     combo: Mapping[str, object] = field(default_factory=dict)
     label: str = ""
-    watch: Watch | None = None
+    pruning: Pruning | None = None
 
     @property
     def name(self) -> str:
@@ -31,11 +48,100 @@ class StepRun:
         No two combinations of values have the same name.
         """
         values = (f"{name}={printed(value)}" for name, value in self.combo.items())
-        told = self.label or ",".join(values)
-        if not told:
+        label = self.label or ",".join(values)
+        if not label:
             return self.step.name
-        short = told if len(told) < 120 else sha256(told.encode()).hexdigest()[:12]
+        short = label if len(label) < 120 else sha256(label.encode()).hexdigest()[:12]
         return f"{self.step.name}[{short}]"
+
+
+class StepRunSource(Protocol):
+    """Yields the runs of a sweep one by one, and learns how they end."""
+
+    @property
+    def step_runs(self) -> Sequence[StepRun]:
+        """Those to report on, in order; each has a name of its own."""
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is up, so that no more begin."""
+
+    def next(self) -> StepRun | None:
+        """Return what is to begin now that there is room; None when nothing is."""
+
+    def report(self, step_run: StepRun, report: StepReport) -> None:
+        """Take note of how a run ended."""
+
+    def poll(self) -> None:
+        """Look at what runs; called several times a second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Whether a step run has to run: its result in the cache is ``entry``, if any."""
+
+    step_run: StepRun
+    step_id: str
+    params: Mapping[str, object]
+    key: str
+    parts: Parts
+    why: str
+    entry: dict[str, Any] | None
+    is_forced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a worker does."""
+
+    settings: Settings
+    folder: Path
+    pipeline: str
+    experiment: str
+    decision: Decision
+    tags: Mapping[str, str]
+    jobs: int
+    action_source: StepReport | None = None
+    run_action: Callable[[Task, Store], Mapping[str, object]] | None = None
+    progress: Path | None = None
+    keeps_notebook: bool = False
+
+    @property
+    def step(self) -> Step:
+        """The step that it is a run of."""
+        return self.decision.step_run.step
+
+    @property
+    def name(self) -> str:
+        """The name of the step run."""
+        return self.decision.step_run.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """How a task ended."""
+
+    report: StepReport
+    entry: dict[str, Any] | None = None
+    failure: Failure | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Actions(Protocol):
+    """What steps without a notebook do; a module of functions that can be pickled."""
+
+    def run_action(self, task: Task, store: Store) -> Mapping[str, object]:
+        """Register or deploy, and return the step's values."""
+
+    def find_gap(
+        self,
+        action: Action,
+        source: StepReport | None,
+        values: Mapping[str, object],
+        settings: Settings,
+        store: Store | None,
+    ) -> str:
+        """Return what changed since the action was run, or ""."""
 
 
 def printed(value: object) -> str:
@@ -45,12 +151,11 @@ def printed(value: object) -> str:
     ['1', "'1'", '1.0', 'True', "'true'", 'None', 'a', "'a,b=1'"]
     """
     if isinstance(value, str) and value.isprintable() and _WORD.fullmatch(value):
-        return repr(value) if _is_other(value) else value
+        return repr(value) if _reads_as_other(value) else value
     return repr(value)
 
 
-def _is_other(word: str) -> bool:
-    """Return whether a word reads like a value that is no text."""
+def _reads_as_other(word: str) -> bool:
     try:
         float(word)
     except ValueError:
@@ -58,15 +163,14 @@ def _is_other(word: str) -> bool:
     return True
 
 
-def units_of(step: Step) -> Iterator[StepRun]:
+def step_runs_of(step: Step) -> Iterator[StepRun]:
     """Yield the runs of a step, the last axis of its grid changing fastest."""
     for values in product(*step.grid.values()):
-        combo = dict(zip(step.grid, values, strict=True))
-        yield StepRun(step=step, combo=combo)
+        yield StepRun(step=step, combo=dict(zip(step.grid, values, strict=True)))
 
 
 def choose(step: Step, reports: list[StepReport]) -> int:
-    """Return which of a step's reports those behind it see."""
+    """Return which of a step's reports the steps behind it see."""
     if step.select is None:
         return 0
     metric, sign = step.select.metric, -1 if step.select.mode == "min" else 1
@@ -76,16 +180,16 @@ def choose(step: Step, reports: list[StepReport]) -> int:
         for n, score in enumerate(scores)
         if score is not None and score == score  # NaN is no best
     ]
-    if not ranked:
-        seen = {name for report in reports for name in report.metrics}
-        if metric in seen:
-            raise UsageError(
-                f"Metric {metric!r} is not a number in any run of step {step.name!r}.",
-                fix="Log a number, or select by another metric.",
-            )
+    if ranked:
+        return -max(ranked)[1]
+    seen = {name for report in reports for name in report.metrics}
+    if metric in seen:
         raise UsageError(
-            f"No run of step {step.name!r} has metric {metric!r} to select by."
-            f"{did_you_mean(metric, seen)}",
-            fix=f"Log it, or select by one of: {', '.join(sorted(seen)) or 'none'}.",
+            f"Metric {metric!r} is not a number in any run of step {step.name!r}.",
+            fix="Log a number, or select by another metric.",
         )
-    return -max(ranked)[1]
+    raise UsageError(
+        f"No run of step {step.name!r} has metric {metric!r} to select by."
+        f"{did_you_mean(metric, seen)}",
+        fix=f"Log it, or select by one of: {', '.join(sorted(seen)) or 'none'}.",
+    )

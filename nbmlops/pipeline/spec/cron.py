@@ -4,20 +4,7 @@ from __future__ import annotations
 
 import re
 
-_MONTHS = [
-    "jan",
-    "feb",
-    "mar",
-    "apr",
-    "may",
-    "jun",
-    "jul",
-    "aug",
-    "sep",
-    "oct",
-    "nov",
-    "dec",
-]
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()  # noqa: SIM905
 _DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 _FIELDS: tuple[tuple[str, int, int, list[str]], ...] = (
     ("minute", 0, 59, []),
@@ -29,12 +16,12 @@ _FIELDS: tuple[tuple[str, int, int, list[str]], ...] = (
 _PART = re.compile(r"(?:\*|(\w+)(?:-(\w+))?)(?:/(\d+))?")
 
 
-def cron_fault(text: str) -> str | None:
+def cron_problem(text: str) -> str | None:
     """Return what is wrong with a cron expression, or None.
 
-    >>> cron_fault("0 3 * * mon-fri") is None
+    >>> cron_problem("0 3 * * mon-fri") is None
     True
-    >>> cron_fault("61 3 * * *")
+    >>> cron_problem("61 3 * * *")
     "The minute '61' is not from 0 to 59."
     """
     fields = text.split()

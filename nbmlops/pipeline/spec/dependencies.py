@@ -20,14 +20,14 @@ from nbmlops.pipeline.spec.validation_context import (
 )
 
 
-class Edges:
+class DependencyResolver:
     """Finds the needs of steps."""
 
     def __init__(
-        self, ground: ValidationContext, looks: Mapping[str, NotebookSignature]
+        self, context: ValidationContext, signatures: Mapping[str, NotebookSignature]
     ) -> None:
-        self._ground, self._looks = ground, looks
-        self._steps = ground.draft.steps
+        self._context, self._signatures = context, signatures
+        self._steps, self._fail = context.draft.steps, context.fail
         self._folders: set[Path] = set()  # outputs that say so by a slash at the end
 
     def order(self) -> tuple[Step, ...]:
@@ -42,44 +42,40 @@ class Edges:
     def _outputs(self) -> dict[Path, str]:
         made_by: dict[Path, str] = {}
         notebooks = {
-            Path(os.path.normpath(self._ground.folder / step.notebook))
+            Path(os.path.normpath(self._context.folder / step.notebook))
             for step in self._steps.values()
             if step.notebook
         }
         for step in self._steps.values():
             for output in step.outputs:
-                line = self._ground.draft.paths_of[step.name][output]
-                path = self._ground.inside(output, line)
+                line = self._context.draft.paths_of[step.name][output]
+                path = self._context.inside(output, line)
                 if path is None:
                     continue
                 kept = (
-                    self._ground.project / ".nbmlops",
-                    self._ground.project / ".git",
+                    self._context.project / ".nbmlops",
+                    self._context.project / ".git",
                 )
-                is_source = path in notebooks or path == self._ground.path
+                is_source = path in notebooks or path == self._context.path
                 if is_source or any(path.is_relative_to(each) for each in kept):
-                    self._ground.fault(
-                        line, f"{output!r} is not to be written by a step."
-                    )
+                    self._fail(line, f"{output!r} is not to be written by a step.")
                 if GLOB.search(output):
-                    self._ground.fault(
-                        line, f"Output {output!r} is a pattern, not a file."
-                    )
+                    self._fail(line, f"Output {output!r} is a pattern, not a file.")
                 if path in (
-                    self._ground.folder,
-                    self._ground.project,
-                ) or self._ground.path.is_relative_to(path):
-                    self._ground.fault(line, f"{output!r} holds the pipeline itself.")
-                if (link := find_link(path, self._ground.folder)) is not None:
-                    shown = os.path.relpath(link, self._ground.folder)
-                    self._ground.fault(
+                    self._context.folder,
+                    self._context.project,
+                ) or self._context.path.is_relative_to(path):
+                    self._fail(line, f"{output!r} holds the pipeline itself.")
+                if (link := find_link(path, self._context.folder)) is not None:
+                    shown = os.path.relpath(link, self._context.folder)
+                    self._fail(
                         line,
                         f"Output {output!r} is behind the link {shown!r}: name where "
                         "that leads.",
                     )
                 other = _overlap(path, made_by)
                 if other is not None and other != step.name:
-                    self._ground.fault(
+                    self._fail(
                         line,
                         f"Steps {other!r} and {step.name!r} both write {output!r}.",
                     )
@@ -90,13 +86,13 @@ class Edges:
 
     def _needs(self, step: Step, made_by: Mapping[Path, str]) -> list[str]:
         needs: dict[str, None] = {}
-        line = self._ground.line(step, "needs")
+        line = self._context.line(step, "needs")
         for name in step.needs:
             if self._is_step(name, line, f"Step {step.name!r} needs"):
                 needs[name] = None
         for text in step.inputs:
             needs |= dict.fromkeys(self._makers(step, text, made_by))
-        for located in self._ground.draft.params_of[step.name].values():
+        for located in self._context.draft.params_of[step.name].values():
             for scalar in located.scalars():
                 if has_template(scalar.value):
                     for name in self._template(step, scalar.value, scalar.line):
@@ -110,18 +106,18 @@ class Edges:
     def _is_step(self, name: str, line: int, what: str) -> bool:
         if name in self._steps:
             return True
-        self._ground.fault(
+        self._fail(
             line, f"{what} {name!r}, which is no step.{did_you_mean(name, self._steps)}"
         )
         return False
 
     def _makers(self, step: Step, text: str, made_by: Mapping[Path, str]) -> list[str]:
-        """Return the steps that make an input; a fault when nothing is there."""
-        line = self._ground.draft.paths_of[step.name][text]
-        path = self._ground.inside(text, line, is_input=True)
+        """Return the steps that make an input; a problem when nothing is there."""
+        line = self._context.draft.paths_of[step.name][text]
+        path = self._context.inside(text, line, is_input=True)
         if path is None:
             return []
-        pattern = PathPattern(self._ground.folder, text)
+        pattern = PathPattern(self._context.folder, text)
         makers: dict[str, None] = {}
         possible: dict[str, None] = {}
         for made, maker in made_by.items():
@@ -132,18 +128,16 @@ class Edges:
             elif is_near and not made.suffix:  # a folder, as far as its name says
                 possible[maker] = None
             elif is_near and made.is_dir():
-                self._ground.fault(
+                self._fail(
                     line,
                     f"{text!r} may fit files below {made.name!r}, a folder with a "
                     f"suffix that {maker!r} writes: end that output with a slash.",
                 )
         if step.name in makers:
-            self._ground.fault(
-                line, f"Step {step.name!r} reads {text!r}, which it writes."
-            )
+            self._fail(line, f"Step {step.name!r} reads {text!r}, which it writes.")
         for other in map(self._steps.__getitem__, makers):
             if other.grid and other.select is None and other.name != step.name:
-                self._ground.fault(
+                self._fail(
                     line,
                     f"{text!r} is written by each run of the grid of {other.name!r}: "
                     "it needs a select.",
@@ -154,13 +148,13 @@ class Edges:
                 [p.name for p in (*_siblings(path), *made_by)],
             )
             what = "No file fits" if pattern.is_glob else "No file"
-            self._ground.fault(line, f"{what} {text!r}.{near}")
+            self._fail(line, f"{what} {text!r}.{near}")
         return [name for name in makers | possible if name != step.name]
 
     def _action_source(self, step: Step) -> str | None:
         action = step.action
         assert action is not None  # noqa: S101
-        line = self._ground.line(step, action.kind)
+        line = self._context.line(step, action.kind)
         name = action.source
         if name is None and action.kind == "deploy" and "model" not in action.options:
             found = [
@@ -169,7 +163,7 @@ class Edges:
                 if other.action is not None and other.action.kind == "register"
             ]
             if len(found) != 1:
-                self._ground.fault(
+                self._fail(
                     line, "The deploy does not say what: give `from` or `model`."
                 )
                 return None
@@ -181,21 +175,21 @@ class Edges:
         wanted = "register" if action.kind == "deploy" else None
         if (other.action.kind if other.action else None) != wanted:
             what = "a step that registers" if wanted else "a notebook"
-            self._ground.fault(
+            self._fail(
                 line, f"The {action.kind} is from {name!r}, which is not {what}."
             )
         elif other.grid and other.select is None:
-            self._ground.fault(line, f"Step {name!r} has a grid: it needs a select.")
+            self._fail(line, f"Step {name!r} has a grid: it needs a select.")
         return name
 
     def _template(self, step: Step, text: str, line: int) -> Iterator[str]:
         """Yield the steps that the templates of a text name."""
         found = list(references(text))
         if text.count("${{") != len(found):
-            self._ground.fault(line, f"A template in {text[:60]!r} has no end.")
+            self._fail(line, f"A template in {text[:60]!r} has no end.")
         for reference in found:
-            if (problem := reference.fault()) is not None:
-                self._ground.fault(line, problem)
+            if (problem := reference.problem()) is not None:
+                self._fail(line, problem)
                 continue
             name = reference.step
             if not self._is_step(name, line, "The template names"):
@@ -203,27 +197,25 @@ class Edges:
             yield name
             other = self._steps[name]
             if other.grid and other.select is None:
-                self._ground.fault(
-                    line, f"Step {name!r} has a grid: it needs a select."
-                )
+                self._fail(line, f"Step {name!r} has a grid: it needs a select.")
             known: Iterable[str] | None = None
             first = reference.name.partition(".")[0]
-            look = self._looks.get(name)
-            if reference.kind == "params" and look is not None:
-                known = look.declared or {}
+            signature = self._signatures.get(name)
+            if reference.kind == "params" and signature is not None:
+                known = signature.declared or {}
             elif reference.kind == "values":
                 if other.action is not None:
                     known = {"register": ("version", "model"), "deploy": ("url",)}[
                         other.action.kind
                     ]
-                elif look is not None and "*" not in look.emitted:
-                    known = look.emitted
+                elif signature is not None and "*" not in signature.emitted:
+                    known = signature.emitted
             if known is not None and first not in known:
                 near = did_you_mean(first, known)
                 says = f"emits no {first!r}" if reference.kind == "values" else (
                     f"has no param {first!r}"
                 )  # fmt: skip
-                self._ground.fault(line, f"Step {name!r} {says}.{near}")
+                self._fail(line, f"Step {name!r} {says}.{near}")
 
     def _order(self, needs: Mapping[str, list[str]]) -> list[str]:
         left = {name: set(before) for name, before in needs.items()}
@@ -236,7 +228,7 @@ class Edges:
                 turned = [*around[:-1], *around[:-1]]
                 at = turned.index(first)
                 shown = [*reversed(turned[at + 1 : at + len(around) - 1]), first]
-                self._ground.fault(
+                self._fail(
                     self._steps[first].line,
                     f"The steps go round in a circle: {' -> '.join([first, *shown])}.",
                 )

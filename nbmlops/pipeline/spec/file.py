@@ -10,9 +10,9 @@ from nbmlops.config import Settings, load_settings
 from nbmlops.entities import PipelineSpec
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.execution.file_hashes import Digests
-from nbmlops.pipeline.spec.parser import Shape
-from nbmlops.pipeline.spec.problems import Fault, PipelineFileError
-from nbmlops.pipeline.spec.resolver import Wiring
+from nbmlops.pipeline.spec.parser import Parser
+from nbmlops.pipeline.spec.problems import PipelineFileError, Problem
+from nbmlops.pipeline.spec.resolver import Resolver
 from nbmlops.pipeline.spec.validation_context import (
     NotebookSignature,
     ValidationContext,
@@ -32,19 +32,19 @@ def read_pipeline(
     settings = settings or settings_of(found)
     with suppress(OSError):
         make_home(settings.home)  # what is remembered there is in no repository
-    faults: list[Fault] = []
-    document = read_located(text, faults)
-    if document is None and faults:
-        raise PipelineFileError(str(path), faults)
-    draft = Shape(faults).read(document)
+    problems: list[Problem] = []
+    document = read_located(text, problems)
+    if document is None and problems:
+        raise PipelineFileError(str(path), problems)
+    draft = Parser(problems).read(document)
     digests = Digests(settings.home / "cache" / "digests")
-    ground = ValidationContext(
-        path=found, readable=settings.readable, draft=draft, faults=faults
+    context = ValidationContext(
+        path=found, readable=settings.readable, draft=draft, problems=problems
     )
-    wiring = Wiring(ground, digests)
-    steps = wiring.check()
-    if faults:
-        raise PipelineFileError(str(path), faults)
+    resolver = Resolver(context, digests)
+    steps = resolver.check()
+    if problems:
+        raise PipelineFileError(str(path), problems)
     name = draft.name or _default_name(found)
     spec = PipelineSpec(
         name=name,
@@ -54,7 +54,7 @@ def read_pipeline(
         steps=steps,
         triggers=tuple(draft.triggers),
     )
-    return spec, wiring.looks
+    return spec, resolver.signatures
 
 
 def settings_of(path: Path) -> Settings:

@@ -7,14 +7,18 @@ from dataclasses import replace
 
 from nbmlops.entities import PipelineSpec, Step
 from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
-from nbmlops.execution.parameters.parameters import check_parameters, refuse_other
+from nbmlops.execution.parameters.parameters import (
+    Parameter,
+    check_parameters,
+    refuse_other,
+)
 from nbmlops.pipeline.spec.templates import has_template
 from nbmlops.pipeline.spec.validation_context import NotebookSignature
 
 
 def override(
     spec: PipelineSpec,
-    looks: Mapping[str, NotebookSignature],
+    signatures: Mapping[str, NotebookSignature],
     params: Mapping[str, object],
 ) -> PipelineSpec:
     """Return the pipeline with some of its params set to other values."""
@@ -30,16 +34,19 @@ def override(
             continue
         if not dot and name in shared:
             shared[name] = value
-            for taker in takers_of(name, steps.values(), looks):
-                problems += _faults(looks, taker, name, value)
+            for taker in takers_of(name, steps.values(), signatures):
+                problems += _problems_of(signatures, taker, name, value)
             continue
         if not dot or step_name not in steps:
-            known = [*shared, *(f"{s}.{p}" for s in steps for p in _names(looks, s))]
+            known = [
+                *shared,
+                *(f"{s}.{p}" for s in steps for p in _names(signatures, s)),
+            ]
             near = did_you_mean(str(name), known)
             problems.append(f"No parameter {name!r}: write STEP.NAME.{near}")
             continue
-        if faults := _faults(looks, step_name, param, value):
-            problems += faults
+        if found := _problems_of(signatures, step_name, param, value):
+            problems += found
             continue
         step = steps[step_name]
         grid = {axis: values for axis, values in step.grid.items() if axis != param}
@@ -52,31 +59,40 @@ def override(
 
 
 def takers_of(
-    name: str, steps: Iterable[Step], looks: Mapping[str, NotebookSignature]
+    name: str, steps: Iterable[Step], signatures: Mapping[str, NotebookSignature]
 ) -> Iterator[str]:
     """Yield the steps that a param of the whole file is given to."""
     for step in steps:
         is_own = name in step.params or name in step.grid
-        if name in _names(looks, step.name) and not is_own:
+        if name in _names(signatures, step.name) and not is_own:
             yield step.name
 
 
-def _faults(
-    looks: Mapping[str, NotebookSignature], step: str, param: str, value: object
+def _problems_of(
+    signatures: Mapping[str, NotebookSignature], step: str, param: str, value: object
 ) -> list[str]:
     """Return why a step's notebook cannot take a value, at most one sentence."""
-    look = looks.get(step)
-    optional = {
-        each.name: replace(each, default_source=each.default_source or "...")
-        for each in ((look.declared if look else None) or {}).values()
-    }
+    signature = signatures.get(step)
+    declared = optional(signature.declared if signature else None) or {}
     try:
-        check_parameters(optional, {param: value})
+        check_parameters(declared, {param: value})
     except NbmlopsError as error:
         return [f"Step {step!r}: {error.problem}"]
     return []
 
 
-def _names(looks: Mapping[str, NotebookSignature], step: str) -> list[str]:
-    look = looks.get(step)
-    return list((look.declared if look else None) or ())
+def _names(signatures: Mapping[str, NotebookSignature], step: str) -> list[str]:
+    signature = signatures.get(step)
+    return list((signature.declared if signature else None) or ())
+
+
+def optional(
+    declared: Mapping[str, Parameter] | None,
+) -> dict[str, Parameter] | None:
+    """Return the same parameters, none of which has to be given."""
+    if declared is None:
+        return None
+    return {
+        name: replace(each, default_source=each.default_source or "...")
+        for name, each in declared.items()
+    }

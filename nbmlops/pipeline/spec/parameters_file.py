@@ -5,22 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
-from nbmlops.pipeline.spec.problems import Fault
-from nbmlops.pipeline.spec.value_readers import said
+from nbmlops.pipeline.spec.problems import Problem
+from nbmlops.pipeline.spec.value_readers import describe
 from nbmlops.pipeline.spec.yaml_lines import read_located
 
 
 def read_parameters(path: Path) -> dict[str, object]:
     """Return what a file of parameters gives."""
     text = read_text(path, "parameter file")
-    faults: list[Fault] = []
-    found = read_located(text, faults)
-    if not faults and (found is None or not isinstance(found.value, dict)):
-        what = said(None if found is None else found.value)
-        faults = [Fault(1, f"The file is {what}, not a mapping of names to values.")]
-    if faults or found is None:
-        told = " ".join(map(str, sorted(faults)))
-        raise UsageError(f"{path}, {told}", fix=f"Fix {path}; nothing was run.")
+    problems: list[Problem] = []
+    found = read_located(text, problems)
+    if not problems and (found is None or not isinstance(found.value, dict)):
+        what = describe(None if found is None else found.value)
+        message = f"The file is {what}, not a mapping of names to values."
+        problems = [Problem(1, message)]
+    if problems or found is None:
+        all_problems = " ".join(map(str, sorted(problems)))
+        raise UsageError(f"{path}, {all_problems}", fix=f"Fix {path}; nothing was run.")
     return {name: each.plain() for name, each in found.value.items()}
 
 

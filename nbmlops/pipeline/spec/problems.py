@@ -9,24 +9,24 @@ from nbmlops.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Fault:
+class Problem:
     """One thing that is wrong."""
 
     line: int
-    problem: str
+    message: str
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.problem}"
+        return f"line {self.line}: {self.message}"
 
 
 class PipelineFileError(UsageError):
     """A pipeline file that cannot be run."""
 
-    def __init__(self, path: str, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(sorted(set(faults)))
-        n = len(self.faults)
-        head = f"{path} has {n} fault{'s' * (n > 1)}:"
+    def __init__(self, path: str, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        n = len(self.problems)
+        head = f"{path} has {n} problem{'s' * (n > 1)}:"
         super().__init__(
-            "\n".join([head, *(f"  {fault}" for fault in self.faults)]),
+            "\n".join([head, *(f"  {each}" for each in self.problems)]),
             fix=f"Fix {'them' if n > 1 else 'it'} in {path}; nothing was run.",
         )

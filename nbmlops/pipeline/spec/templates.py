@@ -26,7 +26,7 @@ class Reference:
     kind: str = ""
     name: str = ""
 
-    def fault(self) -> str | None:
+    def problem(self) -> str | None:
         """Return what is wrong with its form, or None."""
         known = f"{', '.join(NAMED)} or {' or '.join(PLAIN)}"
         if not self.step:

@@ -1,4 +1,4 @@
-"""What a pipeline file's checks of notebooks, files and steps stand on."""
+"""What the checks of a pipeline file share."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nbmlops.entities import Step
 from nbmlops.execution.parameters.parameters import Parameter
 from nbmlops.pipeline.spec.globs import PathPattern
 from nbmlops.pipeline.spec.parser import Draft
-from nbmlops.pipeline.spec.problems import Fault
+from nbmlops.pipeline.spec.problems import Problem
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookSignature:
-    """What is known of a step's notebook."""
+    """The parameters that a notebook declares, and the names that it emits."""
 
     declared: Mapping[str, Parameter] | None
     emitted: frozenset[str]
@@ -26,12 +26,12 @@ class NotebookSignature:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationContext:
-    """A draft, where its file is, and the faults found so far."""
+    """A draft, where its file is, and the problems found so far."""
 
     path: Path
     readable: tuple[Path, ...]
     draft: Draft
-    faults: list[Fault]
+    problems: list[Problem]
 
     @property
     def project(self) -> Path:
@@ -43,21 +43,21 @@ class ValidationContext:
         """The folder that paths in the file are relative to."""
         return self.path.parent
 
-    def fault(self, line: int, problem: str) -> None:
+    def fail(self, line: int, message: str) -> None:
         """Note what is wrong."""
-        self.faults.append(Fault(line, problem))
+        self.problems.append(Problem(line, message))
 
     def line(self, step: Step, key: str) -> int:
-        """Return where a key of a step stands."""
+        """Return the line of a step's key."""
         return self.draft.lines_of[step.name].get(key, step.line)
 
     def inside(self, path: str, line: int, *, is_input: bool = False) -> Path | None:
-        """Return the path, which is inside of the project, or None with a fault.
+        """Return the path, which is inside of the project, or None with a problem.
 
         An input may be in one of the other folders, too.
         """
         if _URL.match(path):
-            self.fault(line, f"{path!r} is a URL, not a file of the project.")
+            self.fail(line, f"{path!r} is a URL, not a file of the project.")
             return None
         pattern = PathPattern(self.folder, path)
         folders = self.readable if is_input else self.readable[:1]
@@ -65,12 +65,12 @@ class ValidationContext:
         for seen in (pattern.path, pattern.base.resolve()):
             if not any(map(seen.is_relative_to, roots)):
                 link = "" if seen == pattern.path else self._link_on(pattern.base)
-                told = f"{path!r} is {link}outside of the project"
+                problem = f"{path!r} is {link}outside of the project"
                 more = (
                     ": inputs may be in a folder that data_folders of [tool.nbmlops] "
                     "in pyproject.toml names"
                 )
-                self.fault(line, f"{told}{more if is_input else ''}.")
+                self.fail(line, f"{problem}{more if is_input else ''}.")
                 return None
         return pattern.path
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from nbmlops.pipeline.spec.problems import Fault
+from nbmlops.pipeline.spec.problems import Problem
 
 _DEEPEST = 40
 _MOST = 50_000
@@ -67,7 +67,7 @@ class Located:
                 yield self
 
 
-def read_located(text: str, faults: list[Fault]) -> Located | None:
+def read_located(text: str, problems: list[Problem]) -> Located | None:
     """Return the one document in a text.
 
     >>> read_located("on: 1e-3", []).plain()
@@ -79,17 +79,19 @@ def read_located(text: str, faults: list[Fault]) -> Located | None:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         line = mark.line + 1 if mark else 1
-        faults.append(Fault(line, f"This is not YAML: {' '.join(problem.split())}."))
+        problems.append(
+            Problem(line, f"This is not YAML: {' '.join(problem.split())}.")
+        )
         return None
     except RecursionError:
-        faults.append(Fault(1, "This is nested too deep."))
+        problems.append(Problem(1, "This is nested too deep."))
         return None
-    return None if node is None else _Walk(faults).located(node)
+    return None if node is None else _Walk(problems).located(node)
 
 
 class _Walk:
-    def __init__(self, faults: list[Fault]) -> None:
-        self._faults = faults
+    def __init__(self, problems: list[Problem]) -> None:
+        self._problems = problems
         self._n = 0
 
     def located(self, node: Any, line: int = 0, depth: int = 0) -> Located:  # noqa: ANN401
@@ -97,7 +99,9 @@ class _Walk:
         self._n += 1
         if depth > _DEEPEST or self._n > _MOST:
             if self._n != -1:
-                self._faults.append(Fault(line, "This is nested too deep or too long."))
+                self._problems.append(
+                    Problem(line, "This is nested too deep or too long.")
+                )
             self._n = _MOST
             return Located(None, line)
         match node:
@@ -113,7 +117,7 @@ class _Walk:
         for key, value in pairs:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
-                self._faults.append(Fault(line, "A key is not a plain word."))
+                self._problems.append(Problem(line, "A key is not a plain word."))
             elif key.value == "<<" and key.style is None:
                 merged = self._merged(value, line, depth) | merged
             elif key.value in found:
@@ -121,7 +125,7 @@ class _Walk:
                 problem = (
                     f"The key {key.value!r} is there twice, first on line {first}."
                 )
-                self._faults.append(Fault(line, problem))
+                self._problems.append(Problem(line, problem))
             else:
                 found[key.value] = self.located(value, line, depth + 1)
         return merged | found
@@ -135,7 +139,7 @@ class _Walk:
                 found = each.value | found
             else:
                 problem = "`<<` is not a mapping, nor a list of mappings."
-                self._faults.append(Fault(line, problem))
+                self._problems.append(Problem(line, problem))
         return found
 
     def _scalar(self, node: Any, line: int) -> object:  # noqa: ANN401
@@ -152,9 +156,9 @@ class _Walk:
                     plain = text.lower().replace(".inf", "inf").replace(".nan", "nan")
                     return float(plain)
                 except ValueError:  # an explicit tag on what is none, or 5000 digits
-                    self._faults.append(Fault(line, f"{text[:40]!r} is no number."))
+                    self._problems.append(Problem(line, f"{text[:40]!r} is no number."))
                     return None
             case "str":
                 return text
-        self._faults.append(Fault(line, f"The tag {node.tag!r} is not known."))
+        self._problems.append(Problem(line, f"The tag {node.tag!r} is not known."))
         return None

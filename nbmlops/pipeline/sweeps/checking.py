@@ -1,16 +1,16 @@
-"""Whether what a sweep gives a notebook is what the notebook declares."""
+"""Whether a sweep gives a notebook what the notebook declares."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.execution.parameters.annotations import parse, wants_float
 from nbmlops.execution.parameters.parameters import Parameter, check_parameters, told
+from nbmlops.pipeline.spec.overrides import optional
 from nbmlops.pipeline.spec.templates import has_template
 
-_MOST_TOLD = 20
+_MAX_PROBLEMS = 20
 
 
 class Checker:
@@ -18,15 +18,11 @@ class Checker:
 
     def __init__(self, declared: Mapping[str, Parameter] | None) -> None:
         self.declared = declared
-        self.faults: list[str] = []
-        self._optional = declared and {
-            name: replace(each, default_source=each.default_source or "...")
-            for name, each in declared.items()
-        }
+        self.problems: list[str] = []
 
-    def fault(self, problem: str, where: str = "") -> None:
-        """Note what is wrong, and where it stands."""
-        self.faults.append(f"{where}: {problem}" if where else problem)
+    def fail(self, problem: str, where: str = "") -> None:
+        """Note what is wrong, and where."""
+        self.problems.append(f"{where}: {problem}" if where else problem)
 
     def fit(self, name: str, value: object, where: str = "") -> object:
         """Return a value as the notebook will see it, a secret as its reference.
@@ -34,12 +30,12 @@ class Checker:
         A whole number for a float is one, as it is where it was typed.
         """
         if has_template(value):
-            self.fault(f"Parameter {name!r} has a template; pipelines can.", where)
+            self.fail(f"Parameter {name!r} has a template; pipelines can.", where)
             return value
         try:
-            fit = told(check_parameters(self._optional, {name: value})[name])
+            fit = told(check_parameters(optional(self.declared), {name: value})[name])
         except NbmlopsError as error:
-            self.fault(error.problem, where)
+            self.fail(error.problem, where)
             return value
         declared = (self.declared or {}).get(name)
         if type(fit) is int and declared and wants_float(parse(declared.type)):
@@ -51,21 +47,21 @@ class Checker:
         fixed, swept = list(fixed), list(swept)
         for name in swept:
             if name in fixed:
-                self.fault(f"Parameter {name!r} is fixed, and swept too.", where)
+                self.fail(f"Parameter {name!r} is fixed, and swept too.", where)
         for name, each in (self.declared or {}).items():
             if not each.default_source and name not in (*fixed, *swept):
                 problem = f"Parameter {name!r} has no default and is not given."
-                self.fault(problem, where)
+                self.fail(problem, where)
 
     def refuse(self, notebook: str) -> None:
         """Raise what was gathered."""
-        faults = list(dict.fromkeys(self.faults))
-        if not faults:
+        problems = list(dict.fromkeys(self.problems))
+        if not problems:
             return
         known = ", ".join(map(str, (self.declared or {}).values())) or "none"
-        lines = [f"  {fault}" for fault in faults[:_MOST_TOLD]]
-        if len(faults) > _MOST_TOLD:
-            lines.append(f"  and {len(faults) - _MOST_TOLD} more")
+        lines = [f"  {problem}" for problem in problems[:_MAX_PROBLEMS]]
+        if len(problems) > _MAX_PROBLEMS:
+            lines.append(f"  and {len(problems) - _MAX_PROBLEMS} more")
         raise UsageError(
             "\n".join([f"The sweep of {notebook} cannot be run:", *lines]),
             fix=f"The notebook's parameters are: {known}. Nothing was run.",

@@ -72,7 +72,7 @@ def read_space(
 
     space = Space()
     if not given:
-        checker.fault("The space names no parameter.")
+        checker.fail("The space names no parameter.")
     checker.complete(fixed, given, "")
     for name, each in given.items():
         match each:
@@ -82,20 +82,16 @@ def read_space(
                 _ends(name, each.low, each.high, checker)
                 space.distributions[name] = each
             case BaseDistribution():
-                checker.fault(f"Space {name!r} is a {type(each).__name__}.")
+                checker.fail(f"Space {name!r} is a {type(each).__name__}.")
             case list() if each:
                 _choose(space, name, each, checker)
-            case (int() | float(), int() | float()) | (
-                int() | float(),
-                int() | float(),
-                _,
-            ):
+            case (int() | float(), int() | float(), *rest) if len(rest) < 2:
                 found = _range(name, each, checker)
                 if found is not None:
                     space.distributions[name] = found
             case _:
                 problem = f"Space {name!r} is {each!r:.60}, not {_FORMS}."
-                checker.fault(problem)
+                checker.fail(problem)
     return space
 
 
@@ -107,7 +103,7 @@ def _choose(
     values = [checker.fit(name, value) for value in choices]
     for n, value in enumerate(values):
         if value in values[:n]:  # as Optuna compares them: True is 1
-            checker.fault(f"Space {name!r} has {value!r:.60} twice.")
+            checker.fail(f"Space {name!r} has {value!r:.60} twice.")
             return
     if not all(type(value) in _PLAIN for value in values):
         space.choices[name] = {json.dumps(value): value for value in values}
@@ -116,10 +112,10 @@ def _choose(
 
 
 def _ends(name: str, low: object, high: object, checker: Checker) -> bool:
-    n_before = len(checker.faults)
+    n_before = len(checker.problems)
     checker.fit(name, low)
     checker.fit(name, high)
-    return len(checker.faults) == n_before
+    return len(checker.problems) == n_before
 
 
 def _range(name: str, each: Any, checker: Checker) -> BaseDistribution | None:  # noqa: ANN401
@@ -130,12 +126,12 @@ def _range(name: str, each: Any, checker: Checker) -> BaseDistribution | None:  
     how = rest[0] if rest else None
     is_step = type(how) in (int, float)
     if bool in map(type, each) or not (how is None or how == "log" or is_step):
-        checker.fault(f"Space {name!r} is {each!r:.60}, not {_FORMS}.")
+        checker.fail(f"Space {name!r} is {each!r:.60}, not {_FORMS}.")
         return None
     if not _ends(name, low, high, checker):
         return None
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
-        checker.fault(f"Space {name!r} goes from {low!r} to {high!r}.")
+        checker.fail(f"Space {name!r} goes from {low!r} to {high!r}.")
         return None
     declared = (checker.declared or {}).get(name)
     whole = all(type(end) is int for end in (low, high)) and type(how) is not float
@@ -147,5 +143,5 @@ def _range(name: str, each: Any, checker: Checker) -> BaseDistribution | None:  
         checker.fit(name, float(low))
         return FloatDistribution(low, high, log=how == "log", step=step)
     except ValueError as error:
-        checker.fault(f"Space {name!r}: {' '.join(str(error).split())}")
+        checker.fail(f"Space {name!r}: {' '.join(str(error).split())}")
         return None

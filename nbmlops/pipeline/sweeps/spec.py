@@ -1,11 +1,11 @@
-"""What a sweep is asked to be, found to be right before anything runs."""
+"""What a sweep is asked to be, checked before anything runs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbmlops.config import Settings
 from nbmlops.entities import Mode, Step, mode_of, unknown_mode
@@ -22,130 +22,116 @@ from nbmlops.pipeline.spec.validation_context import (
 )
 from nbmlops.pipeline.sweeps.checking import Checker
 from nbmlops.pipeline.sweeps.grid import Combo, Given, of_grid, of_list
-from nbmlops.pipeline.sweeps.search import PRUNERS, Plan
 from nbmlops.pipeline.sweeps.space import Space, read_space
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
     from optuna.samplers import BaseSampler
 
+PRUNERS = {
+    "median": "MedianPruner",
+    "halving": "SuccessiveHalvingPruner",
+    "hyperband": "HyperbandPruner",
+    "none": "NopPruner",
+}
 _OF_SPACE = ("trials", "seed", "sampler", "pruner")
+_LOWEST: dict[str, tuple[tuple[type, ...], int]] = {
+    "jobs": ((int,), 1),
+    "retries": ((int,), 0),
+    "trials": ((int,), 1),
+    "seed": ((int,), 0),
+    "time_s": ((int, float), 0),
+    "timeout_s": ((int, float), 0),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepSpec:
     """A sweep as `nbmlops.sweep` is asked for it."""
 
-    grid: Mapping[str, Iterable[object]] | None
-    sets: Given | None
-    space: Mapping[str, object] | None
-    params: Mapping[str, object]
-    metric: str | None
-    mode: str | None
-    trials: int | None
-    time_s: float | None
-    seed: int | None
-    sampler: BaseSampler | None
-    pruner: str | BasePruner | None
-    inputs: tuple[str, ...]
-    kernel_name: str | None
-    timeout_s: float | None
-    retries: int
-    jobs: int | None
-    cache: bool
+    grid: Mapping[str, Iterable[object]] | None = None
+    sets: Given | None = None
+    space: Mapping[str, object] | None = None
+    params: Mapping[str, object] = field(default_factory=dict)
+    metric: str | None = None
+    mode: str | None = None
+    trials: int | None = None
+    time_s: float | None = None
+    seed: int | None = None
+    sampler: BaseSampler | None = None
+    pruner: str | BasePruner | None = None
+    inputs: tuple[str, ...] = ()
+    kernel_name: str | None = None
+    timeout_s: float | None = None
+    retries: int = 0
+    jobs: int | None = None
+    cache: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A sweep that can be run."""
+class CheckedSweep:
+    """A sweep that can be run: of ``combos``, or a search of ``space``."""
 
-    source: Path
+    spec: SweepSpec
+    notebook: Path
     step: Step
-    look: NotebookSignature
+    signature: NotebookSignature
     swept: Mapping[str, str]
-    metric: str | None
     mode: Mode | None
-    time_s: float | None
-    combos: list[Combo] = field(default_factory=list)
-    space: Space | None = None
-    plan: Plan | None = None
+    combos: list[Combo]
+    space: Space | None
 
 
-def ask(path: str | Path, request: SweepSpec, settings: Settings) -> Asked:
+def check_sweep(path: str | Path, spec: SweepSpec, settings: Settings) -> CheckedSweep:
     """Return a sweep that can be run."""
     source = find_notebook(path)
-    kinds = [k for k in ("grid", "sets", "space") if getattr(request, k) is not None]
+    kinds = [k for k in ("grid", "sets", "space") if getattr(spec, k) is not None]
     if len(kinds) != 1:
         raise UsageError(
             f"The sweep has {' and '.join(kinds) or 'no grid, sets or space'}.",
             fix="Give one of grid=, sets= and space=.",
         )
-    refuse_other(request.params)
+    refuse_other(spec.params)
     notebook = glance(source)
     checker = Checker(parameters(notebook))
-    _check_numbers(request, checker)
-    _check_metric(request, checker)
+    _check_numbers(spec, checker)
+    mode = _check_metric(spec, checker)
     try:
-        read_kernel(kernel_of(notebook, request.kernel_name))
+        read_kernel(kernel_of(notebook, spec.kernel_name))
     except NbmlopsError as error:
-        checker.fault(error.problem)
-    _check_inputs(source, request.inputs, settings, checker)
-    params = {name: checker.fit(name, each) for name, each in request.params.items()}
-    found: dict[str, Any] = {}
-    swept: dict[str, str] = {}
-    if request.space is not None:
-        found["space"] = read_space(request.space, params, checker)
-        swept = found["space"].described()
-    elif request.grid is not None:
-        found["combos"] = of_grid(request.grid, params, checker)
-    elif request.sets is not None:
-        found["combos"] = of_list(request.sets, params, checker)
+        checker.fail(error.problem)
+    _check_inputs(source, spec.inputs, settings, checker)
+    params = {name: checker.fit(name, each) for name, each in spec.params.items()}
+    combos: list[Combo] = []
+    space = None
+    if spec.space is not None:
+        space = read_space(spec.space, params, checker)
+    elif spec.grid is not None:
+        combos = of_grid(spec.grid, params, checker)
+    elif spec.sets is not None:
+        combos = of_list(spec.sets, params, checker)
     checker.refuse(source.name)
-    if not swept:
-        swept = _described(found["combos"])
-    mode = _mode(request)
-    if request.space is not None:
-        found["plan"] = _plan(request, mode)
-    return Asked(
-        source=source,
+    return CheckedSweep(
+        spec=spec,
+        notebook=source,
         step=Step(
             name=source.stem,
             line=1,
             notebook=source.name,
-            inputs=request.inputs,
+            inputs=spec.inputs,
             params=params,
-            kernel=request.kernel_name,
-            timeout_s=request.timeout_s,
-            retries=request.retries,
-            cache=request.cache,
+            kernel=spec.kernel_name,
+            timeout_s=spec.timeout_s,
+            retries=spec.retries,
+            cache=spec.cache,
         ),
-        look=NotebookSignature(declared=checker.declared, emitted=frozenset({"*"})),
-        swept=swept,
-        metric=request.metric,
+        signature=NotebookSignature(
+            declared=checker.declared, emitted=frozenset({"*"})
+        ),
+        swept=_described(combos) if space is None else space.described(),
         mode=mode,
-        time_s=request.time_s,
-        **found,
-    )
-
-
-def _mode(request: SweepSpec) -> Mode | None:
-    if request.mode is not None:
-        return "min" if request.mode == "min" else "max"
-    return None if request.metric is None else mode_of(request.metric)
-
-
-def _plan(request: SweepSpec, mode: Mode | None) -> Plan:
-    assert request.metric is not None  # noqa: S101 - it was checked
-    assert mode is not None  # noqa: S101
-    return Plan(
-        metric=request.metric,
-        mode=mode,
-        trials=request.trials,
-        time_s=request.time_s,
-        seed=request.seed or 0,
-        jobs=request.jobs,
-        sampler=request.sampler,
-        pruner=request.pruner or "median",
+        combos=combos,
+        space=space,
     )
 
 
@@ -158,64 +144,58 @@ def _described(combos: Iterable[Combo]) -> dict[str, str]:
     return {name: ", ".join(seen) for name, seen in values.items()}
 
 
-def _check_numbers(request: SweepSpec, checker: Checker) -> None:
-    lowest: dict[str, tuple[tuple[type, ...], int]] = {
-        "jobs": ((int,), 1),
-        "retries": ((int,), 0),
-        "trials": ((int,), 1),
-        "seed": ((int,), 0),
-        "time_s": ((int, float), 0),
-        "timeout_s": ((int, float), 0),
-    }
-    for name, (types, low) in lowest.items():
-        value = getattr(request, name)
+def _check_numbers(spec: SweepSpec, checker: Checker) -> None:
+    for name, (types, low) in _LOWEST.items():
+        value = getattr(spec, name)
         if value is None:
             continue
-        is_enough = type(value) in types and (
-            value > low if float in types else value >= low
-        )
-        if not is_enough:
-            words = f"above {low}" if float in types else f"{low} or more"
-            checker.fault(f"{name.removesuffix('_s')} is {value!r}, not {words}.")
-    if request.space is None:
+        is_float = float in types
+        if type(value) not in types or value < low or (is_float and value == low):
+            words = f"above {low}" if is_float else f"{low} or more"
+            checker.fail(f"{name.removesuffix('_s')} is {value!r}, not {words}.")
+    if spec.space is None:
         for name in _OF_SPACE:
-            if getattr(request, name) is not None:
-                checker.fault(f"{name} is given, but no space to search.")
-    elif request.trials is None and request.time_s is None:
-        checker.fault("The search has no end: give a number of trials or a time.")
+            if getattr(spec, name) is not None:
+                checker.fail(f"{name} is given, but no space to search.")
+    elif spec.trials is None and spec.time_s is None:
+        checker.fail("The search has no end: give a number of trials or a time.")
 
 
-def _check_metric(request: SweepSpec, checker: Checker) -> None:
-    metric, mode, pruner = request.metric, request.mode, request.pruner
-    if metric is None and request.space is not None:
-        checker.fault("The search names no metric to search by.")
+def _check_metric(spec: SweepSpec, checker: Checker) -> Mode | None:
+    """Return which values of the metric are best; None when it is not given."""
+    metric, mode, pruner = spec.metric, spec.mode, spec.pruner
+    if metric is None and spec.space is not None:
+        checker.fail("The search names no metric to search by.")
     if mode not in (None, "max", "min"):
         near = did_you_mean(str(mode), ("max", "min"))
-        checker.fault(f"The mode is {mode!r}, not max or min.{near}")
+        checker.fail(f"The mode is {mode!r}, not max or min.{near}")
     elif mode is not None and metric is None:
-        checker.fault("A mode is given, but no metric.")
+        checker.fail("A mode is given, but no metric.")
     elif mode is None and metric is not None and mode_of(metric) is None:
-        checker.fault(str(unknown_mode(metric, small="mode min", large="mode max")))
+        checker.fail(str(unknown_mode(metric, small="mode min", large="mode max")))
     if isinstance(pruner, str) and pruner not in PRUNERS:
         near = did_you_mean(pruner, PRUNERS)
-        checker.fault(f"No pruner {pruner!r}: there is {', '.join(PRUNERS)}.{near}")
+        checker.fail(f"No pruner {pruner!r}: there is {', '.join(PRUNERS)}.{near}")
     for name, method in (("sampler", "sample_relative"), ("pruner", "prune")):
-        value = getattr(request, name)
+        value = getattr(spec, name)
         if not isinstance(value, str | None) and not hasattr(value, method):
-            checker.fault(f"The {name} is {value!r:.60}, not one of Optuna's.")
+            checker.fail(f"The {name} is {value!r:.60}, not one of Optuna's.")
+    if mode is not None:
+        return "min" if mode == "min" else "max"
+    return None if metric is None else mode_of(metric)
 
 
 def _check_inputs(
     source: Path, inputs: tuple[str, ...], settings: Settings, checker: Checker
 ) -> None:
-    ground = ValidationContext(
-        path=source, readable=settings.readable, draft=Draft(), faults=[]
+    context = ValidationContext(
+        path=source, readable=settings.readable, draft=Draft(), problems=[]
     )
     for text in inputs:
-        is_inside = ground.inside(text, 1, is_input=True) is not None
+        is_inside = context.inside(text, 1, is_input=True) is not None
         if is_inside and not any(PathPattern(source.parent, text).files()):
-            checker.fault(
+            checker.fail(
                 f"Input {text!r} is not there; it is relative to the notebook."
             )
-    for fault in ground.faults:
-        checker.fault(fault.problem)
+    for each in context.problems:
+        checker.fail(each.message)

@@ -10,22 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nbmlops.engines import get_engine
-from nbmlops.entities import PipelineReport, PipelineSpec, SweepReport
+from nbmlops.entities import PipelineReport, PipelineSpec
 from nbmlops.errors import PipelineRunError
 from nbmlops.execution.file_hashes import sharded
 from nbmlops.execution.parameters.parameters import check_parameters
 from nbmlops.pipeline.cache.keys import key_of
-from nbmlops.pipeline.runner.messages import WORKER
-from nbmlops.pipeline.runner.planning import Planner
-from nbmlops.pipeline.runner.run_recorder import Outcome, RunRecorder
+from nbmlops.pipeline.runner.planner import Planner
+from nbmlops.pipeline.runner.run_recorder import RunRecorder, RunSummary
 from nbmlops.pipeline.runner.runner import Runner
 from nbmlops.pipeline.spec.file import settings_of
-from nbmlops.pipeline.sweeps.grid import Given, Listed
-from nbmlops.pipeline.sweeps.history import SearchHistory
-from nbmlops.pipeline.sweeps.progress import Tally
-from nbmlops.pipeline.sweeps.report import closed, reported
-from nbmlops.pipeline.sweeps.search import Search
-from nbmlops.pipeline.sweeps.spec import Asked, SweepSpec, ask
+from nbmlops.pipeline.sweeps.grid import Given
+from nbmlops.pipeline.sweeps.report import sweep_report, sweep_summary
+from nbmlops.pipeline.sweeps.sources import (
+    GridSource,
+    SearchHistory,
+    SearchSource,
+    SweepProgress,
+)
+from nbmlops.pipeline.sweeps.spec import CheckedSweep, SweepSpec, check_sweep
 from nbmlops.render.sweeps import SweepView
 from nbmlops.tracking.live_output import LiveOutput
 from nbmlops.tracking.provenance.replaying import refuse_in_replay
@@ -99,7 +101,7 @@ def sweep(
     sampler : optuna.samplers.BaseSampler, optional
         Draws the sets of a search; TPE by default.
     pruner : str or optuna.pruners.BasePruner, default="median"
-        Says which runs of a search are given up, from what ``run.log(step=...)`` told
+        Says which runs of a search are pruned, by what ``run.log(step=...)`` reports
         of the metric: ``median``, ``halving``, ``hyperband`` or ``none``.
     inputs : iterable of str, optional
         Files, folders and globs that the notebook reads, relative to it: their content
@@ -151,7 +153,7 @@ def sweep(
     """
     refuse_in_replay("run sweeps")
     settings = store.settings if store else settings_of(Path(path))
-    request = SweepSpec(
+    spec = SweepSpec(
         grid=grid,
         sets=sets,
         space=space,
@@ -170,122 +172,124 @@ def sweep(
         jobs=jobs,
         cache=cache,
     )
-    asked = ask(path, request, settings)
+    checked = check_sweep(path, spec, settings)
     for what, given in (("a run", name), ("an experiment", experiment)):
         if given is not None:
             check_name(what, given)
     from nbmlops.store import connect, fluent
 
     store = store or connect(settings, must_answer=False)
-    spec = PipelineSpec(
-        name=name or asked.source.stem,
-        path=str(asked.source),
+    pipeline = PipelineSpec(
+        name=name or checked.notebook.stem,
+        path=str(checked.notebook),
         experiment=experiment or fluent.default_experiment(store),
         params={},
-        steps=(asked.step,),
+        steps=(checked.step,),
     )
-    looks = {asked.step.name: asked.look}
-    planner = Planner(spec, looks, settings, force=("*",) if force else ())
-    below = LiveOutput(f"sweeping {asked.source.name}")
+    planner = Planner(
+        pipeline,
+        {checked.step.name: checked.signature},
+        settings,
+        force=("*",) if force else (),
+    )
+    file = _history_file(checked, planner) if cache else None
+    output = LiveOutput(f"sweeping {checked.notebook.name}")
     return _run(
-        asked,
+        checked,
         planner,
         store,
         engine=engine,
-        jobs=jobs,
         keep_going=keep_going,
-        memory=SearchHistory(
-            _searched(asked, planner) if cache else None, is_new=force
-        ),
-        say=say or below.add,
-        below=below,
+        history=SearchHistory(file, is_new=force),
+        say=say or output.add,
+        output=output,
     )
 
 
-def _searched(asked: Asked, planner: Planner) -> Path | None:
-    """Return where a search is remembered: what it is of, and what decides on it."""
-    if asked.plan is None or asked.space is None:
+def _history_file(sweep: CheckedSweep, planner: Planner) -> Path | None:
+    """Return where the history of a search is: by all that decides on the search."""
+    if sweep.space is None:
         return None
-    step, plan = asked.step, asked.plan
-    params = check_parameters(asked.look.declared, step.params)
-    who = [
-        each if isinstance(each, str) else type(each).__name__
-        for each in (plan.sampler, plan.pruner)
+    step, spec = sweep.step, sweep.spec
+    params = check_parameters(sweep.signature.declared, step.params)
+    methods = [
+        each if isinstance(each, str | None) else type(each).__name__
+        for each in (spec.sampler, spec.pruner or "median")
     ]
     parts = planner.keys.parts(step, params, upstream={})
-    how = [asked.space.described(), plan.metric, plan.mode, plan.seed, who]
-    told = json.dumps([str(asked.source), key_of(parts), how])
-    digest = sha256(told.encode("utf-8", "surrogateescape")).hexdigest()
+    how = [sweep.space.described(), spec.metric, sweep.mode, spec.seed or 0, methods]
+    text = json.dumps([str(sweep.notebook), key_of(parts), how])
+    digest = sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
     return sharded(planner.cache.home / "searches", digest)
 
 
 def _run(
-    asked: Asked,
+    sweep: CheckedSweep,
     planner: Planner,
     store: Store,
     *,
     engine: str,
-    jobs: int | None,
     keep_going: bool,
-    memory: SearchHistory,
+    history: SearchHistory,
     say: Callable[[str], None],
-    below: LiveOutput,
+    output: LiveOutput,
 ) -> SweepView:
-    feed: Listed | Search
+    spec, step = sweep.spec, sweep.step
+    source: GridSource | SearchSource
 
-    def outcome(report: PipelineReport) -> Outcome:
-        return closed(reported(report, asked, feed))
+    def summarize(report: PipelineReport) -> RunSummary:
+        return sweep_summary(sweep_report(report, sweep, source))
 
-    given = {**asked.step.params, **asked.swept}
-    recording = RunRecorder(store, planner.spec, given, kind="sweep", outcome=outcome)
-    n_runs = asked.plan.trials if asked.plan else len(asked.combos)
-    tally = Tally(n_runs, asked.metric, asked.mode or "max", say)
+    recorder = RunRecorder(
+        store,
+        planner.spec,
+        {**step.params, **sweep.swept},
+        kind="sweep",
+        summarize=summarize,
+    )
+    mode = sweep.mode or "max"
+    n_runs = len(sweep.combos) if sweep.space is None else spec.trials
+    progress = SweepProgress(n_runs, spec.metric, mode, say)
     try:
-        if asked.space is not None and asked.plan is not None:
-            feed = Search(
-                asked.step,
-                asked.space,
-                asked.plan,
-                memory=memory,
-                folder=recording.folder,
-                tally=tally,
-            )
+        if sweep.space is None:
+            source = GridSource(step, sweep.combos, progress, spec.time_s)
         else:
-            feed = Listed(asked.step, asked.combos, tally, asked.time_s)
-        for each in feed.pruned_before:
-            recording.hit(each, asked.step.notebook, "")
+            source = SearchSource(
+                step,
+                sweep.space,
+                spec,
+                mode,
+                history=history,
+                folder=recorder.folder,
+                progress=progress,
+            )
+        for each in source.pruned_before:
+            recorder.log_cached(each, step.notebook, "")
     except BaseException as error:
-        recording.abandon(error)
+        recorder.abandon(error)
         raise
     with closing(get_engine(engine, store.settings)) as found:
         runner = Runner(
             planner,
-            recording,
+            recorder,
             engine=found,
-            worker=WORKER,
-            jobs=jobs,
+            jobs=spec.jobs,
             keep_going=keep_going,
-            retries=True,
             say=say,
-            feed=feed,
+            source=source,
         )
-        report = reported(runner.run(), asked, feed)
+        report = sweep_report(runner.run(), sweep, source)
     view = SweepView(report)
-    below.show()
+    output.show()
     if runner.was_interrupted:
-        below.show(view)
+        output.show(view)
         raise KeyboardInterrupt
-    _raise_failed(report, keep_going=keep_going)
-    return view
-
-
-def _raise_failed(report: SweepReport, *, keep_going: bool) -> None:
     failed = [run for run in report.runs if run.state == "failed"]
-    if not failed or (keep_going and len(failed) < len(report.runs)):
-        return
-    n, more = len(failed), f"{len(failed)} of {len(report.runs)} runs failed. "
-    raise PipelineRunError(
-        f"{more if n > 1 else ''}{failed[0].step}: {failed[0].why}",
-        fix="Fix it and run it again: it continues from what is done.",
-        report=report,
-    )
+    if failed and not (keep_going and len(failed) < len(report.runs)):
+        n, more = len(failed), f"{len(failed)} of {len(report.runs)} runs failed. "
+        raise PipelineRunError(
+            f"{more if n > 1 else ''}{failed[0].step}: {failed[0].why}",
+            fix="Fix it and run it again: it continues from what is done.",
+            report=report,
+        )
+    return view

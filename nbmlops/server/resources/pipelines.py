@@ -21,8 +21,8 @@ from nbmlops.execution.parameters.fields import ParameterField, fields_of
 from nbmlops.execution.progress import reader
 from nbmlops.execution.progress.writer import folder_of, notebook_file
 from nbmlops.execution.recovery import read_growing
+from nbmlops.lifecycle.pipelines import Pipeline
 from nbmlops.pipeline.background import launch, stop
-from nbmlops.pipeline.pipeline import Pipeline
 from nbmlops.pipeline.spec.problems import PipelineFileError
 from nbmlops.render.pipelines import lay_out
 from nbmlops.server._request import Request
@@ -116,7 +116,10 @@ def start_pipeline(request: Request) -> LiveRun:
     }
     loaded.plan(**options)  # refuses what cannot be done
     jobs = body["jobs"]
-    return launch(request.settings, "pipeline", request.file, {**options, "jobs": jobs})
+    options = {**options, "jobs": jobs}
+    return launch(
+        request.settings, "pipeline", request.file, options, pipeline=Pipeline
+    )
 
 
 @route("GET", "pipelines/runs/{id}")
@@ -205,7 +208,7 @@ def _load(request: Request, path: Path) -> Pipeline:
     try:
         return Pipeline.load(path, store=Store(settings=settings, uri=uri))
     except PipelineFileError as error:
-        raise PipelineFileError(path.name, error.faults) from error
+        raise PipelineFileError(path.name, error.problems) from error
 
 
 def _text(value: object) -> str:

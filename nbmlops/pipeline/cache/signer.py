@@ -1,4 +1,4 @@
-"""Records that only who has the project's key can have written."""
+"""Records signed with the project's key."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _HEAD = b"nbmlops-sealed-2 "
 _SHORTEST = 16  # characters of a key that is given
 
 
-class SealError(Exception):
-    """What was read is not to be used; says why in words that follow *its result*."""
+class EntryError(Exception):
+    """A record that cannot be used; its message follows *its result*."""
 
 
-class Seal:
-    """Seals records, and opens those that have the seal."""
+class Signer:
+    """Signs records, and verifies them."""
 
     def __init__(self, file: Path, reference: str | None = None) -> None:
         self._file = file
@@ -41,21 +41,21 @@ class Seal:
                 )
             self._key = sha256(given.encode()).digest()
 
-    def close(self, body: Mapping[str, Any]) -> bytes:
-        """Return a record as sealed bytes."""
+    def sign(self, body: Mapping[str, Any]) -> bytes:
+        """Return a record as signed bytes; the key is made when there is none."""
         self._key = self._key or self._read() or self._make()
         content = json.dumps(body).encode()
         return b"%s%s\n%s" % (_HEAD, self._mac(content), content)
 
-    def open(self, sealed: bytes) -> dict[str, Any]:
-        """Return a record."""
-        head, _, content = sealed.partition(b"\n")
+    def verify(self, signed: bytes) -> dict[str, Any]:
+        """Return a record that this key has signed."""
+        head, _, content = signed.partition(b"\n")
         self._key = self._key or self._read()
         if head.startswith(_HEAD):
             mac = head.removeprefix(_HEAD)
             if not self._key or not hmac.compare_digest(mac, self._mac(content)):
-                raise SealError("is damaged, or sealed with a key of another project")
-        return read_sealed(sealed)
+                raise EntryError("is damaged, or signed with a key of another project")
+        return read_unverified(signed)
 
     def _mac(self, content: bytes) -> bytes:
         return blake2b(content, key=self._key, digest_size=32).hexdigest().encode()
@@ -80,13 +80,13 @@ class Seal:
             return self._read()
 
 
-def read_sealed(sealed: bytes) -> dict[str, Any]:
-    """Return a record without a look at its seal: good to list it, never to use it."""
-    head, _, content = sealed.partition(b"\n")
-    if sealed.startswith(b'{"body"'):
-        raise SealError("is of an earlier format; such go with: nbmlops cache gc")
+def read_unverified(signed: bytes) -> dict[str, Any]:
+    """Return a record, its signature unchecked: to list it, never to use it."""
+    head, _, content = signed.partition(b"\n")
+    if signed.startswith(b'{"body"'):
+        raise EntryError("is of an earlier format; such go with: nbmlops cache gc")
     with suppress(ValueError, RecursionError):
         body = json.loads(content) if head.startswith(_HEAD) else None
         if isinstance(body, dict):
             return body
-    raise SealError("is damaged")
+    raise EntryError("is damaged")
