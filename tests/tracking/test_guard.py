@@ -74,12 +74,12 @@ def test_memory_of_a_child_counts_and_the_child_is_interrupted_too(store):
 def test_pages_shared_with_a_forked_child_count_once():
     code = (
         "import os, time\n"
-        "from nbmlops.tracking.resources.memory import Memory\n"
+        "from nbmlops.tracking.resources.memory import MemoryUsage\n"
         "x = b'1' * 300_000_000\n"
-        "alone = Memory().measure()\n"
+        "alone = MemoryUsage().measure()\n"
         "if os.fork() == 0: time.sleep(30)\n"
         "time.sleep(0.3)\n"
-        "print((Memory().measure() - alone) // 10**6, flush=True)\n"
+        "print((MemoryUsage().measure() - alone) // 10**6, flush=True)\n"
         "os.killpg(0, 9)"
     )
     done = subprocess.run(
