@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
@@ -67,6 +66,8 @@ class NotebookPath:
 
 def _of_session(server_pid: str) -> str | None:
     """Ask the Jupyter server that started this kernel for the path of its session."""
+    import http.client
+
     from jupyter_core.paths import jupyter_runtime_dir
 
     own = kernel_id()

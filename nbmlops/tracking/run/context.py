@@ -12,14 +12,12 @@ import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from types import FrameType, TracebackType
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from nbmlops._hashing import code_hash
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.store import Store
-from nbmlops.tracking.autolog import Recorder, log_fits, model_of
 from nbmlops.tracking.provenance.opened_files import enter_block, leave_block
-from nbmlops.tracking.provenance.provenance import keep_running_code
 from nbmlops.tracking.resources.budget import parse_budget
 from nbmlops.tracking.resources.watchdog import (
     BudgetWatchdog,
@@ -31,6 +29,9 @@ from nbmlops.tracking.run.active import ActiveRun
 from nbmlops.tracking.run.capture import DataNames, data_names, find_example
 from nbmlops.tracking.run.failures import Failures
 from nbmlops.tracking.run.start import open_run
+
+if TYPE_CHECKING:
+    from nbmlops.tracking.autolog import Recorder
 
 _log = logging.getLogger(__name__)
 
@@ -59,10 +60,13 @@ class TrackContext:
         given = {**self._options, "tags": tags | dict(self._options["tags"] or {})}
         given.pop("budget")
         run = open_run(name=self._name or "run", **given)
-        recorder = Recorder() if self._has_autolog else None
-        self._open.append((run, guard, recorder))
-        if recorder:
+        recorder = None
+        if self._has_autolog:
+            from nbmlops.tracking.autolog import Recorder
+
+            recorder = Recorder()
             recorder.start()
+        self._open.append((run, guard, recorder))
         if guard:
             guard.enter(run.usage.memory)
         enter_block()
@@ -89,6 +93,8 @@ class TrackContext:
                 frame = sys._getframe(1)
                 with failures.caught("what was fitted"):
                     _log_fits(run, recorder, frame, has_models=error is None)
+            from nbmlops.tracking.provenance.provenance import keep_running_code
+
             with failures.caught("the code"):
                 keep_running_code(run, params=self._options["params"] or ())
             failures.log(run)
@@ -170,6 +176,8 @@ class TrackContext:
 def _log_fits(
     run: ActiveRun, recorder: Recorder, frame: FrameType, *, has_models: bool
 ) -> None:
+    from nbmlops.tracking.autolog import log_fits, model_of
+
     namespace = {**frame.f_globals, **frame.f_locals}
     data = DataNames(
         given=data_names(_code_of(frame)).given,

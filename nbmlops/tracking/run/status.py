@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 from nbmlops.entities import RunStatus
@@ -16,7 +15,9 @@ def status_of(error: BaseException | None) -> RunStatus:
     """
     if error is None:
         return "FINISHED"
-    is_interrupt = isinstance(error, KeyboardInterrupt | asyncio.CancelledError)
+    asyncio = sys.modules.get("asyncio")  # else nothing was cancelled
+    cancelled = asyncio.CancelledError if asyncio else KeyboardInterrupt
+    is_interrupt = isinstance(error, (KeyboardInterrupt, cancelled))
     return "KILLED" if is_interrupt else "FAILED"
 
 
