@@ -1,27 +1,28 @@
-"""The state of each cell of a notebook that runs, in papermill's metadata."""
+"""The status of each cell of a notebook that runs, in papermill's metadata."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from nbmlops.execution.outcome import is_skipped
 
 
-class ExecutionObserver(Protocol):
-    """What keeps a notebook that is being executed."""
+class ExecutionObserver:
+    """Is called while a notebook is executed; does nothing by itself."""
 
-    def begin(self) -> None:
-        """Keep the notebook as it is before its first cell."""
+    def on_start(self) -> None:
+        """Take note that its process is to be started."""
 
-    def begin_cell(self, index: int) -> None:
+    def on_cell_start(self, index: int) -> None:
         """Take note of a cell that is given to its process next."""
 
-    def keep_cell(self, index: int) -> None:
-        """Keep a cell that has ended."""
+    def on_cell_end(self, index: int) -> None:
+        """Take note of a cell that has ended."""
 
-    def keep(self) -> None:
-        """Keep the whole, if it is time."""
+    def on_output(self) -> None:
+        """Take note that a cell has said something."""
 
 
 class CellStatus:
@@ -30,20 +31,21 @@ class CellStatus:
     It has those methods of papermill's ``NotebookExecutionManager`` that are called.
     """
 
-    def __init__(self, notebook: Any, keeper: ExecutionObserver | None = None) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        notebook: Any,  # noqa: ANN401
+        observers: Sequence[ExecutionObserver] = (),
+    ) -> None:
         self.nb = notebook
-        self._keeper = keeper
-        self._started_at = datetime.now(UTC)
-        self._cell_started_at = self._started_at
+        self._observers = observers
+        self._started_at = self._cell_started_at = datetime.now(UTC)
 
     def notebook_start(self) -> None:
         """Take the outputs and states of an earlier run out of the notebook."""
         self._started_at = datetime.now(UTC)
+        unknown = {"start_time": None, "end_time": None, "duration": None}
         self.nb.metadata.papermill.update(
-            start_time=self._started_at.isoformat(),
-            end_time=None,
-            duration=None,
-            exception=None,
+            {**unknown, "start_time": self._started_at.isoformat(), "exception": None}
         )
         for cell in self.nb.cells:
             if cell.cell_type == "code":
@@ -51,13 +53,11 @@ class CellStatus:
                 cell.outputs = []
             cell.metadata["papermill"] = {
                 "exception": None,
-                "start_time": None,
-                "end_time": None,
-                "duration": None,
+                **unknown,
                 "status": "pending",
             }
-        if self._keeper is not None:
-            self._keeper.begin()
+        for observer in self._observers:
+            observer.on_start()
 
     def cell_passed(self, cell: Any, index: int) -> None:  # noqa: ANN401
         """Note that there is nothing to run in a cell, unless it was to be skipped."""
@@ -73,8 +73,8 @@ class CellStatus:
             status="running",
             exception=False,
         )
-        if self._keeper is not None:
-            self._keeper.begin_cell(index)
+        for observer in self._observers:
+            observer.on_cell_start(index)
 
     def cell_exception(self, cell: Any, _index: int | None = None) -> None:  # noqa: ANN401
         """Note that the notebook ends in a cell."""
@@ -89,13 +89,13 @@ class CellStatus:
         record["duration"] = (ended_at - self._cell_started_at).total_seconds()
         if record["status"] != "failed":
             record["status"] = "completed"
-        if self._keeper is not None:
-            self._keeper.keep_cell(index)
+        for observer in self._observers:
+            observer.on_cell_end(index)
 
     def autosave_cell(self) -> None:
         """Note that a cell has said something."""
-        if self._keeper is not None:
-            self._keeper.keep()
+        for observer in self._observers:
+            observer.on_output()
 
     def notebook_complete(self) -> None:
         """Note that the notebook has ended; what has not run stays ``pending``."""

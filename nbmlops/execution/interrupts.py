@@ -9,15 +9,23 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from nbmlops.execution.clients.fork_support import Client
-    from nbmlops.execution.outcome import ExecutionOutcome
+from nbmlops.execution.outcome import ExecutionOutcome
 
-_LOOK_S = 0.2
+_POLL_S = 0.2
 GiveUp = Callable[[], str]
 """Says why what runs is not to go on; nothing while it may."""
+
+
+class NotebookClient(Protocol):
+    """What runs a notebook once."""
+
+    def run(self) -> ExecutionOutcome:
+        """Run it to its end."""
+
+    def stop(self) -> None:
+        """Interrupt it, from any thread."""
 
 
 class Interrupts:
@@ -47,19 +55,19 @@ class Interrupts:
 
 
 def run_interruptibly(
-    client: Client, give_up: GiveUp | None = None
+    client: NotebookClient, give_up: GiveUp | None = None
 ) -> tuple[ExecutionOutcome, KeyboardInterrupt | None]:
     """Run a notebook in a thread, so that this one can be interrupted meanwhile."""
-    ending: ExecutionOutcome | None = None
+    outcome: ExecutionOutcome | None = None
     interrupt: KeyboardInterrupt | None = None
     why = ""
     with ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool:
         try:
             future = pool.submit(client.run)
-            while ending is None:
+            while outcome is None:
                 try:
-                    if wait([future], _LOOK_S if give_up else None).done:
-                        ending = future.result()
+                    if wait([future], _POLL_S if give_up else None).done:
+                        outcome = future.result()
                     elif give_up and not why and (why := give_up()):
                         client.stop()
                 except KeyboardInterrupt as error:
@@ -67,17 +75,17 @@ def run_interruptibly(
                     client.stop()
         finally:
             client.stop()
-    if why and interrupt is None and ending.how != "finished":
-        ending = replace(ending, how="given up", reason=why)
-    return ending, interrupt
+    if why and interrupt is None and outcome.how != "finished":
+        outcome = replace(outcome, how="given up", reason=why)
+    return outcome, interrupt
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
     """Have SIGTERM and SIGHUP interrupt the block first, and then do what they do.
 
-    Without it a step that is told to go away would leave its kernel to itself and its
-    run open. Only the main thread can set this up.
+    So a step that is terminated ends its kernel and its run. Only the main thread can
+    set this up.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -6,30 +6,28 @@ import json
 import logging
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from nbmlops._masking import mask
 from nbmlops.entities import Run, RunStatus
-from nbmlops.errors import NbmlopsError
-from nbmlops.execution.cell_status import ExecutionObserver
-from nbmlops.execution.clients.fork_support import Client, fork_client, why_no_fork
-from nbmlops.execution.failure import FailureMessage
-from nbmlops.execution.interrupts import GiveUp, run_interruptibly
+from nbmlops.errors import NbmlopsError, NotebookError
+from nbmlops.execution.clients.choice import run_cells
+from nbmlops.execution.failure import failure_message, source_index
+from nbmlops.execution.interrupts import GiveUp
 from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.execution.notebooks.autosave import Autosave
 from nbmlops.execution.notebooks.html import to_html
 from nbmlops.execution.notebooks.masking import OutputMasker
 from nbmlops.execution.notebooks.output_file import rescue, write_whole
 from nbmlops.execution.outcome import ExecutionOutcome
-from nbmlops.execution.progress.observer import Follower
+from nbmlops.execution.progress.observer import ProgressObserver
 from nbmlops.execution.progress.writer import OnProgress
 from nbmlops.execution.recovery import JOURNAL
 from nbmlops.execution.values import VALUES_FILE, read_values, record_values
-from nbmlops.forkserver.runtime_dir import ForkUnavailable
 from nbmlops.secrets import NAMES_FILE, ChildSecrets
 from nbmlops.store.runs import queries, runs
 from nbmlops.store.runs.queries import list_children
@@ -38,150 +36,99 @@ from nbmlops.tracking.run.active import ActiveRun
 
 _log = logging.getLogger(__name__)
 
-# What the step itself says of its runs, and what would say otherwise.
-_STEP_SAYS = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "NBMLOPS_EXPERIMENT")
+_SET_BY_STEP = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "NBMLOPS_EXPERIMENT")
 
 
+@dataclass(kw_only=True)
 class Execution:
     """One execution of a notebook, from the first cell to the files that are kept."""
 
-    def __init__(
-        self,
-        run: ActiveRun,
-        source: Path,
-        notebook: Any,  # noqa: ANN401
-        source_name: str,
-    ) -> None:
-        self.run = run
-        self._source_name = source_name
-        self.interrupt: KeyboardInterrupt | None = None
-        self.children: tuple[str, ...] = ()
-        self.values: dict[str, Any] = {}
-        self._source = source
-        self._notebook = notebook
-        self._executed = notebook
-        self._ending: ExecutionOutcome | None = None
-        self._timeout_s: float | None = None
-        self._cell_timeout_s: float | None = None
-        self._open_at_failure: tuple[str, ...] = ()
-        self._cover = OutputMasker()
-        self._saver: Autosave | None = None
-
-    @property
-    def ending(self) -> ExecutionOutcome:
-        """How it ended."""
-        assert self._ending is not None, "not executed yet"  # noqa: S101
-        return self._ending
-
-    @property
-    def _account(self) -> FailureMessage:
-        return FailureMessage(
-            ending=self.ending,
-            source=self._source,
-            notebook=self._notebook,
-            executed=self._executed,
-            timeout_s=self._timeout_s,
-            cell_timeout_s=self._cell_timeout_s,
-        )
+    run: ActiveRun
+    source: Path
+    source_name: str
+    notebook: Any
+    executed: Any
+    kernel_name: str
+    environment: KernelEnvironment
+    experiment: str
+    target: Path | None
+    timeout_s: float | None
+    cell_timeout_s: float | None
+    outcome: ExecutionOutcome = field(init=False)
+    interrupt: KeyboardInterrupt | None = None
+    children: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    _open_at_failure: tuple[str, ...] = ()
+    _masker: OutputMasker = field(default_factory=OutputMasker)
 
     @property
     def _was_killed(self) -> bool:
-        return self.ending.how in ("died", "interrupted", "given up")
+        return self.outcome.how in ("died", "interrupted", "given up")
 
     def execute(
-        self,
-        ready: Any,  # noqa: ANN401
-        *,
-        kernel_name: str,
-        experiment: str,
-        timeout_s: float | None,
-        cell_timeout_s: float | None,
-        place: KernelEnvironment,
-        cold: bool = False,
-        jobs: int = 1,
-        target: Path | None = None,
-        give_up: GiveUp | None = None,
-        on_progress: OnProgress | None = None,
+        self, on_progress: OnProgress, *, cold: bool, jobs: int, give_up: GiveUp | None
     ) -> None:
         """Run the cells, in a thread so that this one can be interrupted."""
-        self._executed = ready
-        self._timeout_s, self._cell_timeout_s = timeout_s, cell_timeout_s
-        with (
-            tempfile.TemporaryDirectory() as scratch,
-            ExitStack() as closing,
-        ):
+        ready = self.executed
+        with tempfile.TemporaryDirectory() as scratch, ExitStack() as closing:
             names, values = Path(scratch, "names"), Path(scratch, "values")
-            left = {NAMES_FILE: str(names), VALUES_FILE: str(values)}
-            journal = self.run.reader.folder / JOURNAL
-            recall_new = ChildSecrets(names).update
+            read_new_secrets = ChildSecrets(names).update
+            closing.callback(read_new_secrets)
 
             def masked(node: Any) -> Any:  # noqa: ANN401
-                recall_new()
-                return self._cover.masked(node)
+                read_new_secrets()
+                return self._masker.masked(node)
 
-            self._saver = Autosave(ready, target, journal=journal, masked=masked)
-            closing.callback(recall_new)
-            keeper: ExecutionObserver = self._saver
-            if on_progress is not None:
-                expected_s = self.run.expected_s
-                keeper = Follower(
-                    ready, on_progress, self._saver, expected_s=expected_s
-                )
-            common: dict[str, Any] = {
-                "folder": place.folder or self._source.parent,
-                "env": self._environment(experiment, place) | left,
-                "timeout_s": timeout_s,
-                "cell_timeout_s": cell_timeout_s,
-                "on_failure": self._note_open_children,
-                "observer": keeper,
-            }
-            specs = place.kernel_specs()
-            why = "it was asked for" if cold else why_no_fork(ready, kernel_name, place)
-            if not why:
-                settings = self.run.store.settings.warm
-                try:
-                    client = fork_client(ready, settings, jobs=jobs, **common)
-                    self._run(client, give_up)
-                except ForkUnavailable as reason:
-                    why = str(reason)
-            if why:
-                _log.info("%s runs in a kernel: %s.", self._source.name, why)
-                self.run.log_tags({"nbmlops.kernel_because": why[:500]})
-                from nbmlops.execution.clients.kernel import KernelClient
-
-                cold_client = KernelClient(
-                    ready, kernel_name=kernel_name, specs=specs, **common
-                )
-                self._run(cold_client, give_up)
+            journal = self.run.reader.folder / JOURNAL
+            self._autosave = Autosave(
+                ready, self.target, journal=journal, masked=masked
+            )
+            progress = ProgressObserver(
+                ready, on_progress, expected_s=self.run.expected_s
+            )
+            files = {NAMES_FILE: str(names), VALUES_FILE: str(values)}
+            self.outcome, self.interrupt = run_cells(
+                ready,
+                self.kernel_name,
+                self.environment,
+                self.run.store.settings.warm,
+                cold=cold,
+                jobs=jobs,
+                give_up=give_up,
+                on_kernel=self._note_kernel,
+                folder=self.environment.folder or self.source.parent,
+                env=self._env() | files,
+                timeout_s=self.timeout_s,
+                cell_timeout_s=self.cell_timeout_s,
+                on_failure=self._note_open_children,
+                observers=(self._autosave, progress),
+            )
             self.values = read_values(values)
 
-    def _run(self, client: Client, give_up: GiveUp | None) -> None:
-        self._ending, interrupt = run_interruptibly(client, give_up)
-        self.interrupt = self.interrupt or interrupt
+    def _note_kernel(self, why: str) -> None:
+        _log.info("%s runs in a kernel: %s.", self.source.name, why)
+        self.run.log_tags({"nbmlops.kernel_because": why[:500]})
 
-    def _environment(self, experiment: str, place: KernelEnvironment) -> dict[str, str]:
+    def _env(self) -> dict[str, str]:
         context = {
             "mlflow.parentRunId": self.run.run_id,
-            "mlflow.source.name": self._source_name,
+            "mlflow.source.name": self.source_name,
             "mlflow.source.type": "NOTEBOOK",
-            **place.context,
+            **self.environment.context,
         }
-        commit = self.run.tags.get(COMMIT)
-        if commit:
+        if commit := self.run.tags.get(COMMIT):
             context[COMMIT] = commit
-        inherited = {
-            name: value for name, value in os.environ.items() if name not in _STEP_SAYS
-        }
+        inherited = {k: v for k, v in os.environ.items() if k not in _SET_BY_STEP}
         return inherited | {
-            "JPY_SESSION_NAME": str(self._source),
-            "MLFLOW_EXPERIMENT_NAME": experiment,
+            "JPY_SESSION_NAME": str(self.source),
+            "MLFLOW_EXPERIMENT_NAME": self.experiment,
             "MLFLOW_RUN_CONTEXT": json.dumps(context),
             "MLFLOW_TRACKING_URI": self.run.store.uri,
-            **place.env,
+            **self.environment.env,
         }
 
     def _note_open_children(self) -> None:
-        with suppress(NbmlopsError):  # a store that is gone is told of at the end
+        with suppress(NbmlopsError):  # `finish` reports a store that is gone
             self._open_at_failure = tuple(self._open_children())
 
     def _open_children(self, children: Iterable[Run] | None = None) -> Iterator[str]:
@@ -196,20 +143,19 @@ class Execution:
     def _children(self) -> tuple[Run, ...]:
         return list_children(self.run.store, self.run.run_id)
 
-    def finish(self, target: Path | None) -> NbmlopsError | None:
+    def finish(self) -> NbmlopsError | None:
         """Keep the executed notebook, end the runs of its cells, and end its own."""
         self._mask()
-        problem = self._keep(target)
-        if self._saver is not None:
-            self._saver.close()
+        problem = self._keep()
+        self._autosave.close()
         try:
             record_values(self.run, self.values)
             self._end_children()
         except NbmlopsError as error:
             problem = problem or error
         try:
-            if self.ending.how == "given up":
-                self.run.log_tags({"nbmlops.ended_because": self.ending.reason})
+            if self.outcome.how == "given up":
+                self.run.log_tags({"nbmlops.ended_because": self.outcome.reason})
                 self.run.close(status="KILLED")
             else:
                 self.run.close(problem, status="KILLED" if self._was_killed else None)
@@ -218,53 +164,80 @@ class Execution:
         return problem
 
     def _mask(self) -> None:
-        """Take the secrets out of all that is told of the execution from now on."""
+        """Take the secrets out of the notebook and of the outcome."""
         import nbformat
 
-        masked = self._cover.masked(self._executed)
-        known = self._cover.secrets
-        self._executed = nbformat.from_dict(masked)  # type: ignore[no-untyped-call]
-        self._ending = replace(
-            self.ending,
-            reason=mask(self.ending.reason, known),
-            traceback=mask(self.ending.traceback, known),
+        masked = self._masker.masked(self.executed)
+        known = self._masker.secrets
+        self.executed = nbformat.from_dict(masked)  # type: ignore[no-untyped-call]
+        self.outcome = replace(
+            self.outcome,
+            reason=mask(self.outcome.reason, known),
+            traceback=mask(self.outcome.traceback, known),
         )
 
-    def _keep(self, target: Path | None) -> NbmlopsError | None:
+    def _keep(self) -> NbmlopsError | None:
         """Write the executed notebook to all places it belongs to."""
         import nbformat
 
-        text = nbformat.writes(self._executed)  # type: ignore[no-untyped-call]
+        text = nbformat.writes(self.executed)  # type: ignore[no-untyped-call]
         content = text.encode("utf-8", "backslashreplace")
         kept, failure = "", None
         try:
-            if target is not None:
-                write_whole(target, content)
-                kept = str(target)
+            if self.target is not None:
+                write_whole(self.target, content)
+                kept = str(self.target)
         except NbmlopsError as error:
             failure = error
         try:
             self.run.log_bytes(content, "nbmlops/notebook.ipynb")
             kept = kept or f"nbmlops/notebook.ipynb of run {self.run.run_id}"
-            title, folder = self._source.stem, self._source.parent
-            page = to_html(self._executed, folder=folder, title=title)
+            title, folder = self.source.stem, self.source.parent
+            page = to_html(self.executed, folder=folder, title=title)
             self.run.log_bytes(
                 page.encode("utf-8", "backslashreplace"), "nbmlops/notebook.html"
             )
         except NbmlopsError as error:
             failure = failure or error
-        kept = kept or str(rescue(self._source.name, content) or "nowhere: disks full")
-        if self.ending.how != "finished":
-            return self._account.error(kept, run_id=self.run.run_id)
+        kept = kept or str(rescue(self.source.name, content) or "nowhere: disks full")
+        if self.outcome.how != "finished":
+            return self._error(kept)
         if failure is not None:
             failure.fix += f" The executed notebook is kept in {kept}."
         return failure
+
+    def _error(self, kept: str) -> NotebookError:
+        index = self.outcome.cell_index
+        return NotebookError(
+            self._failure,
+            fix=f"See the executed notebook: {kept}.",
+            notebook=str(self.source),
+            cell_index=source_index(index, self.executed, self.notebook),
+            source="" if index is None else self.executed.cells[index].source,
+            traceback=self.outcome.traceback,
+            run_id=self.run.run_id,
+            how=self.outcome.how,
+        )
+
+    @property
+    def _failure(self) -> str:
+        index, limit_s = self.outcome.cell_index, self.cell_timeout_s
+        if index is not None and limit_s is not None:
+            took_s = self.executed.cells[index].metadata.papermill.duration
+            limit_s = limit_s if took_s and took_s >= limit_s else None
+        return failure_message(
+            self.outcome,
+            self.source.name,
+            source_index(index, self.executed, self.notebook),
+            timeout_s=self.timeout_s,
+            cell_timeout_s=None if index is None else limit_s,
+        )
 
     def _end_children(self) -> None:
         """End what the cells left open when their kernel went."""
         store = self.run.store
         status: RunStatus = "KILLED" if self._was_killed else "FAILED"
-        because = {"nbmlops.ended_because": self._account.problem[:500]}
+        because = {"nbmlops.ended_because": self._failure[:500]}
         for run_id in self._open_at_failure:
             # Left to itself, MLflow ends an open run as FINISHED when Python exits.
             if queries.get_run(store, run_id).status in ("RUNNING", "FINISHED"):

@@ -42,7 +42,7 @@ def run_notebook(
     cell_timeout_s: float | None = None,
     kernel_name: str | None = None,
     store: Store | None = None,
-    place: KernelEnvironment | None = None,
+    environment: KernelEnvironment | None = None,
     cold: bool = False,
     jobs: int = 1,
     give_up: GiveUp | None = None,
@@ -76,7 +76,7 @@ def run_notebook(
         Kernel to use instead of the one the notebook names.
     store : Store, optional
         Where to record it; the project's store by default.
-    place : Place, optional
+    environment : KernelEnvironment, optional
         Where else its kernel is to run, and what else the runs are to say.
     cold : bool, default=False
         Whether to start a kernel. By default the notebook runs in a fork of a process
@@ -126,8 +126,8 @@ def run_notebook(
                 f"The limit is {given_s!r} seconds.",
                 fix=f"Give {limit}= a number above 0.",
             )
-    place = place or KernelEnvironment()
-    kernel = _kernel(notebook, kernel_name, place)
+    environment = environment or KernelEnvironment()
+    kernel = _kernel(notebook, kernel_name, environment)
 
     from nbmlops.execution.parameters.parameterize import inject
 
@@ -136,7 +136,7 @@ def run_notebook(
     store = store or connect()
     recover_steps(store.settings)
     experiment = experiment or fluent.default_experiment(store)
-    source_name = place.source or relative(source, store.settings.project)
+    source_name = environment.source or relative(source, store.settings.project)
     ready.metadata.papermill.update(
         input_path=source_name, parameters=to_json(mask_tree(values)), output_path=None
     )
@@ -156,26 +156,31 @@ def run_notebook(
                 "mlflow.source.name": source_name,
                 "mlflow.source.type": "NOTEBOOK",
                 "nbmlops.code_hash": code_hash(code_sources(notebook)),
-                **place.context,
+                **environment.context,
             },
             notebook=str(source),
         )
-        execution = Execution(run, source, notebook, source_name)
+        execution = Execution(
+            run=run,
+            source=source,
+            source_name=source_name,
+            notebook=notebook,
+            executed=ready,
+            kernel_name=kernel,
+            environment=environment,
+            experiment=experiment,
+            target=target,
+            timeout_s=timeout_s,
+            cell_timeout_s=cell_timeout_s,
+        )
         try:
             execution.execute(
-                ready,
-                kernel_name=kernel,
-                experiment=experiment,
-                timeout_s=timeout_s,
-                cell_timeout_s=cell_timeout_s,
-                place=place,
+                on_progress or CellsBelow(source.name),
                 cold=cold,
                 jobs=jobs,
-                target=target,
                 give_up=give_up,
-                on_progress=on_progress or CellsBelow(source.name),
             )
-            problem = execution.finish(target)
+            problem = execution.finish()
         except BaseException as error:
             run.close(error)
             raise
@@ -195,12 +200,16 @@ def run_notebook(
     )
 
 
-def _kernel(notebook: Any, kernel_name: str | None, place: KernelEnvironment) -> str:  # noqa: ANN401
+def _kernel(
+    notebook: Any,  # noqa: ANN401
+    kernel_name: str | None,
+    environment: KernelEnvironment,
+) -> str:
     """Return the name of the kernel to use, which is installed."""
     from jupyter_client.kernelspec import NoSuchKernel
 
     name = kernel_name or notebook.metadata.get("kernelspec", {}).get("name", "python3")
-    manager = place.kernel_specs()
+    manager = environment.kernel_specs()
     try:
         manager.get_kernel_spec(name)
     except NoSuchKernel as error:

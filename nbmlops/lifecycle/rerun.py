@@ -78,7 +78,7 @@ def rerun(
                 experiment=f"{spec.run.experiment} replays",
                 timeout_s=timeout_s,
                 store=store,
-                place=place,
+                environment=place,
             )
             run_id = step.run_id
         except NotebookError as error:

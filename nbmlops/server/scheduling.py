@@ -55,7 +55,7 @@ class ExecutionManager(_Base):  # type: ignore[misc]
                 params=given,
                 name=job.name,
                 store=store,
-                place=KernelEnvironment(source=job.input_filename),
+                environment=KernelEnvironment(source=job.input_filename),
             ).run_id
         except NotebookError as error:
             run_id = error.run_id

@@ -158,12 +158,12 @@ def saved_by_another_process(folder, n_cells, *, whole_after):
         )
         for cell in notebook.cells:
             cell.metadata["papermill"] = {"status": "pending"}
-        saver.begin()
+        saver.on_start()
         for index in range(n_cells):
             cell = notebook.cells[index]
             cell.outputs = [nbformat.v4.new_output("stream", text=f"{index}\n")]
             cell.metadata.papermill["status"] = "completed"
-            saver.keep_cell(index)
+            saver.on_cell_end(index)
             if index == whole_after:
                 saver.write()
         os._exit(9)

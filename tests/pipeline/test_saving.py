@@ -17,7 +17,7 @@ def notebook_of(n_cells):
 def end(notebook, index, saver):
     output = new_output("stream", text=f"{index}\n")
     notebook.cells[index].outputs = [output]
-    saver.keep_cell(index)
+    saver.on_cell_end(index)
 
 
 def lines(journal):
@@ -28,7 +28,7 @@ def test_a_finished_cell_is_on_disk_at_once_and_the_rest_when_it_is_time(tmp_pat
     path, journal = tmp_path / "out.ipynb", tmp_path / "journal"
     notebook = notebook_of(3)
     saver = Autosave(notebook, path, journal=journal, masked=lambda node: node)
-    saver.begin()
+    saver.on_start()
     whole = path.read_bytes()
     for index in range(2):
         end(notebook, index, saver)
@@ -54,10 +54,10 @@ def test_the_whole_is_written_no_more_often_than_it_should_be(tmp_path):
 
     journal = tmp_path / "journal"
     saver = Autosave(notebook, path, journal=journal, masked=masked, every_s=3600)
-    saver.begin()
+    saver.on_start()
     for index in range(50):
         end(notebook, index, saver)
-        saver.keep()
+        saver.on_output()
     assert written == [True] + [False] * 50
     assert len(lines(journal)) == 52
     saver.close()
@@ -74,8 +74,8 @@ def test_without_an_output_file_the_journal_is_all(tmp_path):
     saver = Autosave(
         notebook_of(2), None, journal=journal, masked=lambda node: node, every_s=0.0
     )
-    saver.begin()
-    saver.keep()
+    saver.on_start()
+    saver.on_output()
     assert [*tmp_path.iterdir()] == [journal]
 
 

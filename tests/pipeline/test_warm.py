@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from nbmlops.config import Warm
-from nbmlops.execution.clients.fork_support import why_no_fork
+from nbmlops.execution.clients.choice import why_no_fork
 from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.forkserver import fork_server
 from nbmlops.forkserver.registry import list_parents, make_room, stop_parents

@@ -44,7 +44,7 @@ class ForkClient:
         chosen: bool = False,
         idle_s: float = 600.0,
         jobs: int = 1,
-        observer: ExecutionObserver | None = None,
+        observers: Sequence[ExecutionObserver] = (),
     ) -> None:
         self.nb = notebook
         self._env = dict(env) | {"JPY_PARENT_PID": str(os.getpid())}
@@ -57,7 +57,7 @@ class ForkClient:
             **self._threads(jobs),
         }
         self._idle_s = idle_s
-        self._status = CellStatus(notebook, observer)
+        self._status = CellStatus(notebook, observers)
         self._outputs = CellOutputs(notebook)
         self._has_begun = False
         self._fork: Fork | None = None

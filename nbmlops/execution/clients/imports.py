@@ -17,7 +17,7 @@ _PATH = re.compile(r"\bsys\.path(?:\.insert\b|\[.*\]\s*=|\s*=(?!=))")
 _OURS = ("nbmlops.notebook.extension", "nbmlops.tracking", "mlflow")
 
 
-def why_a_kernel(cells: Iterable[Any]) -> str:
+def why_front_end(cells: Iterable[Any]) -> str:
     """Return what in a notebook's cells needs a kernel with a front end, or ""."""
     for code in _codes(cells):
         for magic, line in _magics(code):
@@ -31,7 +31,7 @@ def why_a_kernel(cells: Iterable[Any]) -> str:
     return ""
 
 
-def imports(cells: Iterable[Any]) -> list[str]:
+def find_imports(cells: Iterable[Any]) -> list[str]:
     """Return the modules that a notebook imports outside of functions."""
     found: dict[str, None] = {}
     for code in _codes(cells):

@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,10 @@ class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
         cell_timeout_s: float | None = None,
         specs: KernelSpecManager,
         on_failure: Callable[[], None],
-        observer: ExecutionObserver | None = None,
+        observers: Sequence[ExecutionObserver] = (),
     ) -> None:
         super().__init__(
-            CellStatus(notebook, observer),
+            CellStatus(notebook, observers),
             kernel_name=kernel_name,
             iopub_timeout=_OUTPUT_S,
             startup_timeout=_START_S,

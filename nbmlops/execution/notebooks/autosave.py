@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from nbmlops.errors import NbmlopsError
+from nbmlops.execution.cell_status import ExecutionObserver
 from nbmlops.execution.notebooks.output_file import write_draft
 from nbmlops.processes.process_id import ProcessId
 
@@ -17,7 +18,7 @@ _EVERY_S = 5.0
 _LONGEST_SHARE = 0.1
 
 
-class Autosave:
+class Autosave(ExecutionObserver):
     """Keeps a notebook that runs: each finished cell at once, the whole now and then.
 
     The journal begins with the notebook as it is before its first cell; a cell that has
@@ -36,14 +37,14 @@ class Autosave:
         every_s: float = _EVERY_S,
     ) -> None:
         self._notebook = notebook
-        self._path = path
+        self.path = path
         self._journal_path = journal
         self._masked = masked
         self._every_s = every_s
         self._journal: IO[str] | None = None
         self._written_at = time.monotonic()
 
-    def begin(self) -> None:
+    def on_start(self) -> None:
         """Keep the notebook as it is before its first cell."""
         self.close()
         with suppress(NbmlopsError, OSError):  # the end will tell of a full disk
@@ -52,32 +53,29 @@ class Autosave:
             head = {
                 "kernel": owner.kernel,
                 "boot": owner.boot,
-                "path": self._path and str(self._path),
+                "path": self.path and str(self.path),
                 "notebook": whole,
             }
             self._journal = self._journal_path.open("w", encoding="utf-8")
             self._note(head)
-            if self._path is not None:
+            if self.path is not None:
                 self._write(whole)
 
-    def begin_cell(self, index: int) -> None:
-        """Keep nothing: what a cell was before it began is kept."""
-
-    def keep_cell(self, index: int) -> None:
+    def on_cell_end(self, index: int) -> None:
         """Keep a cell that has ended."""
-        if self._keep_all() or self._journal is None:
+        if self._write_if_due() or self._journal is None:
             return
         with suppress(OSError):  # as above
             cell = self._masked(self._notebook.cells[index])
             self._note({"index": index, "cell": cell})
 
-    def keep(self) -> None:
+    def on_output(self) -> None:
         """Write the whole, when the last time is long ago."""
-        self._keep_all()
+        self._write_if_due()
 
-    def _keep_all(self) -> bool:
+    def _write_if_due(self) -> bool:
         began = time.monotonic()
-        if self._path is None or began - self._written_at < self._every_s:
+        if self.path is None or began - self._written_at < self._every_s:
             return False
         with suppress(NbmlopsError, OSError):  # as above
             self.write()
@@ -91,13 +89,13 @@ class Autosave:
         self._write(self._masked(self._notebook))
 
     def _write(self, whole: Any) -> None:  # noqa: ANN401
-        assert self._path is not None  # noqa: S101
+        assert self.path is not None  # noqa: S101
         text = json.dumps(whole, indent=1, ensure_ascii=False)
         content = f"{text}\n".encode("utf-8", "backslashreplace")
-        draft = write_draft(self._path, content, is_durable=False)
+        draft = write_draft(self.path, content, is_durable=False)
         try:
             self._note({"written": version_of(draft)})
-            draft.replace(self._path)
+            draft.replace(self.path)
         except BaseException:
             draft.unlink(missing_ok=True)
             raise

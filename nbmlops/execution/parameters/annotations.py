@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "None": (type(None),),
@@ -44,6 +45,35 @@ def parse(annotation: str) -> ast.expr | None:
         return None
 
 
+def _members(kind: ast.expr | None) -> list[ast.expr | None]:
+    """Return the types that a union is of, or the type itself; None is any type."""
+    match kind:
+        case ast.Constant(value=str(text)):
+            return _members(parse(text))
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return [*_members(left), *_members(right)]
+        case ast.Subscript(value=base, slice=inside):
+            match _last_name(base):
+                case "Optional":
+                    return [*_members(inside), ast.Constant(value=None)]
+                case "Union":
+                    return [m for each in _arguments(inside) for m in _members(each)]
+                case "Annotated" | "Final":
+                    return _members(_arguments(inside)[0])
+    return [kind]
+
+
+def _arguments(inside: ast.expr) -> list[ast.expr]:
+    return inside.elts if isinstance(inside, ast.Tuple) else [inside]
+
+
+def _items(base: str, inner: list[ast.expr], value: Sequence[object]) -> list[ast.expr]:
+    """Return the type of each item of a value; of other length when it cannot be."""
+    if base in ("tuple", "Tuple") and _last_name(inner[-1]) != "...":
+        return inner
+    return [inner[0]] * len(value)
+
+
 def fits(kind: ast.expr | None, value: object) -> bool:
     """Return whether ``value`` is of the annotated type.
 
@@ -52,43 +82,31 @@ def fits(kind: ast.expr | None, value: object) -> bool:
     >>> fits(parse("Literal['gini', 'entropy']"), "ginni")
     False
     """
+    return any(_fits_member(each, value) for each in _members(kind))
+
+
+def _fits_member(kind: ast.expr | None, value: object) -> bool:
+    plain = str if isinstance(value, str) else type(value)  # a Secret is a str
     match kind:
         case ast.Constant(value=None):
             return value is None
-        case ast.Constant(value=str(text)):
-            return fits(parse(text), value)
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return fits(left, value) or fits(right, value)
         case ast.Subscript(value=base, slice=inside):
-            return _fits_generic(_last_name(base), inside, value)
-    allowed = _TYPES.get(_last_name(kind))
-    plain = str if isinstance(value, str) else type(value)  # a Secret is a str
-    return allowed is None or plain in allowed
-
-
-def _fits_generic(base: str, inside: ast.expr, value: object) -> bool:
-    inner = inside.elts if isinstance(inside, ast.Tuple) else [inside]
-    match base:
-        case "Optional":
-            return value is None or fits(inside, value)
-        case "Union":
-            return any(fits(kind, value) for kind in inner)
-        case "Annotated" | "Final":
-            return fits(inner[0], value)
-        case "Literal":
-            choices = [literal(choice) for choice in inner]
-            return any(type(value) is type(item) and value == item for item in choices)
-    if base not in _TYPES:
-        return True
-    if type(value) not in _TYPES[base]:
+            name, inner = _last_name(base), _arguments(inside)
+        case _:
+            return plain in _TYPES.get(_last_name(kind), (plain,))
+    if name == "Literal":
+        allowed = map(literal, inner)
+        return any(type(value) is type(item) and value == item for item in allowed)
+    if plain not in _TYPES.get(name, (plain,)):
         return False
+    if name not in _TYPES or isinstance(value, str):
+        return True
     if isinstance(value, dict):
         return len(inner) != 2 or all(fits(inner[1], v) for v in value.values())
     if not isinstance(value, list | tuple):
         return True
-    if base in ("tuple", "Tuple") and _last_name(inner[-1]) != "...":
-        return len(inner) == len(value) and all(map(fits, inner, value))
-    return all(fits(inner[0], item) for item in value)
+    kinds = _items(name, inner, value)
+    return len(kinds) == len(value) and all(map(fits, kinds, value))
 
 
 def tupled(kind: ast.expr | None, value: object) -> object:
@@ -101,39 +119,24 @@ def tupled(kind: ast.expr | None, value: object) -> object:
     """
     if not isinstance(value, list | tuple | dict) or fits(kind, value):
         return value
-    match kind:
-        case ast.Constant(value=str(text)):
-            found = tupled(parse(text), value)
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            found = _tupled_as_one_of([left, right], value)
-        case ast.Subscript(value=base, slice=inside):
-            found = _tupled_generic(_last_name(base), inside, value)
-        case _:
-            found = tuple(value) if isinstance(value, list) else value
-    return found if fits(kind, found) else value
+    found = ((each, _tupled_member(each, value)) for each in _members(kind))
+    return next((v for each, v in found if _fits_member(each, v)), value)
 
 
-def _tupled_as_one_of(kinds: list[ast.expr], value: object) -> object:
-    found = [tupled(kind, value) for kind in kinds]
-    return next((v for k, v in zip(kinds, found, strict=True) if fits(k, v)), value)
-
-
-def _tupled_generic(
-    base: str,
-    inside: ast.expr,
+def _tupled_member(
+    kind: ast.expr | None,
     value: list[object] | tuple[object, ...] | dict[str, object],
 ) -> object:
-    inner = inside.elts if isinstance(inside, ast.Tuple) else [inside]
-    if base in ("Optional", "Union", "Annotated", "Final"):
-        return _tupled_as_one_of(inner, value)
+    if not isinstance(kind, ast.Subscript):
+        return tuple(value) if isinstance(value, list) else value
+    name, inner = _last_name(kind.value), _arguments(kind.slice)
     if isinstance(value, dict):
         return {key: tupled(inner[-1], item) for key, item in value.items()}
-    is_row = base in ("tuple", "Tuple") and _last_name(inner[-1]) != "..."
-    kinds = inner if is_row else [inner[0]] * len(value)
+    kinds = _items(name, inner, value)
     if len(kinds) != len(value):
         return value
-    items = [tupled(each, item) for each, item in zip(kinds, value, strict=True)]
-    return tuple(items) if base in ("tuple", "Tuple") else items
+    items = map(tupled, kinds, value)
+    return tuple(items) if name in ("tuple", "Tuple") else list(items)
 
 
 def choices(kind: ast.expr | None) -> list[object] | None:
@@ -142,32 +145,18 @@ def choices(kind: ast.expr | None) -> list[object] | None:
     >>> choices(parse("Literal['gini', 'entropy'] | None"))
     ['gini', 'entropy', None]
     """
-    match kind:
-        case ast.Constant(value=None):
-            return [None]
-        case ast.Constant(value=str(text)):
-            return choices(parse(text))
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return _all_choices([left, right])
-        case ast.Subscript(value=base, slice=inside):
-            inner = inside.elts if isinstance(inside, ast.Tuple) else [inside]
-            match _last_name(base):
-                case "Literal":
-                    return [literal(choice) for choice in inner]
-                case "Optional":
-                    return _all_choices([inside, ast.Constant(value=None)])
-                case "Union":
-                    return _all_choices(inner)
-                case "Annotated" | "Final":
-                    return choices(inner[0])
-    return None
-
-
-def _all_choices(kinds: list[ast.expr]) -> list[object] | None:
-    found = [choices(kind) for kind in kinds]
-    if any(each is None for each in found):
-        return None
-    return [value for each in found for value in each or ()]
+    found: list[object] = []
+    for each in _members(kind):
+        match each:
+            case ast.Constant(value=None):
+                found.append(None)
+            case ast.Subscript(value=base, slice=inside) if (
+                _last_name(base) == "Literal"
+            ):
+                found += map(literal, _arguments(inside))
+            case _:
+                return None
+    return found
 
 
 def _last_name(kind: ast.AST | None) -> str:

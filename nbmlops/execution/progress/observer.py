@@ -13,14 +13,13 @@ from nbmlops.execution.progress.writer import OnProgress
 _LONGEST = 80
 
 
-class Follower:
-    """Reports each cell that begins and forwards to the notebook's observer."""
+class ProgressObserver(ExecutionObserver):
+    """Reports each cell that begins."""
 
     def __init__(
         self,
         notebook: Any,  # noqa: ANN401
-        tell: OnProgress,
-        keeper: ExecutionObserver | None = None,
+        report: OnProgress,
         *,
         expected_s: float | None = None,
     ) -> None:
@@ -29,42 +28,32 @@ class Follower:
             for index, cell in enumerate(notebook.cells)
             if is_to_run(cell)
         ]
-        self._tell, self._keeper = tell, keeper
+        self._report = report
         self._n_done = 0
         self._expected_s = expected_s
 
-    def begin(self) -> None:
-        """Tell that there is a process to come, for the first cell."""
-        if self._keeper is not None:
-            self._keeper.begin()
-        self._say("")
+    def on_start(self) -> None:
+        """Report that there is a process to come, for the first cell."""
+        self._report_cell("")
 
-    def begin_cell(self, index: int) -> None:
-        """Tell that the first cell begins; of the others was told by then."""
-        if self._keeper is not None:
-            self._keeper.begin_cell(index)
+    def on_cell_start(self, index: int) -> None:
+        """Report that the first cell begins; the others are reported by then."""
         if self._cells and index == self._cells[0][0]:
-            self._say(self._cells[0][1].source)
+            self._report_cell(self._cells[0][1].source)
 
-    def keep_cell(self, index: int) -> None:
-        """Tell that the cell behind this one is next."""
+    def on_cell_end(self, index: int) -> None:
+        """Report that the cell behind this one is next."""
         self._n_done = sum(at <= index for at, _ in self._cells)
-        if self._keeper is not None:
-            self._keeper.keep_cell(index)
         is_last = self._n_done == len(self._cells)
-        self._say("" if is_last else self._cells[self._n_done][1].source)
+        self._report_cell("" if is_last else self._cells[self._n_done][1].source)
 
-    def keep(self) -> None:
-        """Pass on that a cell has said something."""
-        if self._keeper is not None:
-            self._keeper.keep()
-
-    def _say(self, source: str) -> None:
-        n = len(self._cells)
+    def _report_cell(self, source: str) -> None:
         line = next((x for x in source.splitlines() if x.strip()), "")
-        cell = mask(line.strip())[:_LONGEST]
-        self._tell(
+        self._report(
             CellProgress(
-                n_done=self._n_done, n_cells=n, cell=cell, expected_s=self._expected_s
+                n_done=self._n_done,
+                n_cells=len(self._cells),
+                cell=mask(line.strip())[:_LONGEST],
+                expected_s=self._expected_s,
             )
         )
