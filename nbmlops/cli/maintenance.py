@@ -41,11 +41,11 @@ def warm() -> None:
 @json_option
 def status(as_json: bool) -> None:
     """List them, with what they have imported."""
-    from nbmlops.forkserver.registry import list_parents
+    from nbmlops.forkserver.registry import list_servers
     from nbmlops.render.formats import format_time
     from nbmlops.render.tables import Table
 
-    parents = list_parents()
+    parents = list_servers()
     rows = [
         (
             parent.pid,
@@ -68,9 +68,9 @@ def status(as_json: bool) -> None:
 @json_option
 def stop(as_json: bool) -> None:
     """Have them exit when their runs have ended."""
-    from nbmlops.forkserver.registry import stop_parents
+    from nbmlops.forkserver.registry import stop_servers
 
-    parents = stop_parents()
+    parents = stop_servers()
     named = ", ".join(str(parent.pid) for parent in parents)
     text = f"asked to exit: {named}" if parents else "No process is warm."
     show(parents, as_json=as_json, text=text)

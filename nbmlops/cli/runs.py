@@ -46,14 +46,14 @@ def run(
     **options: Any,
 ) -> None:
     """Run NOTEBOOK as one tracked step; write it, executed, to OUTPUT."""
-    from nbmlops.execution.notebooks.kernelspecs import glance
+    from nbmlops.execution.notebooks.kernelspecs import read_quickly
     from nbmlops.execution.notebooks.notebook import find_notebook, parameters
     from nbmlops.execution.parameters.parameters import parse_text
     from nbmlops.execution.subprocess_run import run_in_subprocess
     from nbmlops.pipeline.runner import worker_process
     from nbmlops.pipeline.spec.parameters_file import read_parameters
 
-    declared = parameters(glance(find_notebook(notebook)))
+    declared = parameters(read_quickly(find_notebook(notebook)))
     given = read_parameters(Path(file)) if file else {}
     given |= {name: parse_text(declared, name, text) for name, text in params}
     print_progress(f"running {notebook}")

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 OF_RUN = "NBMLOPS_PIPELINE_RUN"
 OF_WORKER = "NBMLOPS_PIPELINE_WORKER"
-"""Variables by which the processes of a run, and of a worker, are told from others."""
+"""Variables by which the processes of a run, and of a worker, are known from others."""
 _STOP_S = 15.0
 TICK_S = 0.5
 _MOST = 1000

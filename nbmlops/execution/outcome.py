@@ -81,7 +81,7 @@ def traceback_of(cell: Any) -> str:  # noqa: ANN401
 
 
 def last_words(file: Any) -> str:  # noqa: ANN401
-    """Return the end of what a kernel wrote beside its messages."""
+    """Return the end of what a kernel wrote to its streams."""
     size = file.seek(0, 2)
     file.seek(max(0, size - 100_000))
     lines = _ANSI.sub("", file.read().decode(errors="replace")).splitlines()

@@ -35,40 +35,39 @@ def reap(store: Store) -> tuple[recovery.Reaped, ...]:
 
 
 def recover_steps(settings: Settings) -> tuple[Path, ...]:
-    """Mend the output files of killed steps, and give their runs the notebooks.
+    """Complete the output files of killed steps, and log the notebooks to their runs.
 
-    Doing it twice changes nothing. What the store is to get is sent to it with the
-    rest of the run's journal.
+    Idempotent. The store gets them with the rest of the run's journal.
     """
-    mended = []
+    recovered = []
     for reader in recovery.find_dead(settings):
         journal = reader.folder / JOURNAL
-        with _whatever_it_holds(), reader.locked() as is_mine:
+        with _skipping_unreadable(), reader.locked() as is_mine:
             is_gone = recovery.is_gone(reader, time.time())
             if is_mine and is_gone and journal.exists():
                 notebook, path = _recover(journal)
                 # A cell may hold what only a later one made known as a secret.
                 notebook = mask_notebook(notebook)
-                _give(reader, notebook)
-                mended += _put(journal, notebook, path)
-    return tuple(mended)
+                _log_notebook(reader, notebook)
+                recovered += _put(journal, notebook, path)
+    return tuple(recovered)
 
 
 def recover_beside(folder: Path) -> tuple[Path, ...]:
-    """Mend the output files in a folder that belong to no run."""
-    mended = []
+    """Complete the output files in a folder that belong to no run."""
+    recovered = []
     for journal in folder.glob(".*.cells.jsonl"):
-        with _whatever_it_holds():
+        with _skipping_unreadable():
             if _is_left(journal):
                 notebook, path = _recover(journal)
-                mended += _put(journal, notebook, path)
-    return tuple(mended)
+                recovered += _put(journal, notebook, path)
+    return tuple(recovered)
 
 
 def read_growing(home: Path, path: Path) -> dict[str, Any] | None:
     """Return a notebook that is being executed, with the cells that have ended."""
     for reader in list_journals(home):
-        with _whatever_it_holds():
+        with _skipping_unreadable():
             journal = reader.folder / JOURNAL
             if next(_entries(journal), {}).get("path") == str(path):
                 return _replayed(journal)[0]
@@ -76,8 +75,8 @@ def read_growing(home: Path, path: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _whatever_it_holds() -> Iterator[None]:
-    """Pass over a journal that cannot be read: it is not to hold up the others."""
+def _skipping_unreadable() -> Iterator[None]:
+    """Pass over a journal that cannot be read: the others are still recovered."""
     try:
         yield
     except Exception as error:
@@ -86,7 +85,7 @@ def _whatever_it_holds() -> Iterator[None]:
 
 def _is_left(journal: Path) -> bool:
     head = next(_entries(journal), {})
-    owner = ProcessId.parse(str(head.get("kernel")), str(head.get("boot")))
+    owner = ProcessId.from_record(head)
     last_heartbeat = journal.stat().st_mtime
     return owner is not None and owner.is_dead(
         last_heartbeat=last_heartbeat, now=time.time()
@@ -104,7 +103,7 @@ def _entries(journal: Path) -> Iterator[dict[str, Any]]:
 
 def _recover(journal: Path) -> tuple[dict[str, Any], Path | None]:
     notebook, target = _replayed(journal)
-    _tell_end(notebook, journal.stat().st_mtime)
+    _mark_killed(notebook, journal.stat().st_mtime)
     return notebook, target
 
 
@@ -129,25 +128,25 @@ def _replayed(journal: Path) -> tuple[dict[str, Any], Path | None]:
     return notebook, target if is_ours else None
 
 
-def _tell_end(notebook: dict[str, Any], ended_at: float) -> None:
-    """Have the states of the cells tell that the runner was killed, and where."""
+def _mark_killed(notebook: dict[str, Any], ended_at: float) -> None:
+    """Mark in the cells' metadata that the runner was killed, and where."""
     states = [cell["metadata"].get("papermill", {}) for cell in notebook["cells"]]
-    told = notebook.setdefault("metadata", {}).setdefault("papermill", {})
+    record = notebook.setdefault("metadata", {}).setdefault("papermill", {})
     ended = datetime.fromtimestamp(ended_at, UTC)
     if not any(state.get("status") == "failed" for state in states):
         for cell, state in zip(notebook["cells"], states, strict=True):
             if is_to_run(cell) and state.get("status") in ("running", "pending"):
                 state |= {"status": "failed", "exception": True}
-                told["exception"] = True
+                record["exception"] = True
                 break
-    if not told.get("end_time"):
-        told["end_time"] = ended.isoformat()
+    if not record.get("end_time"):
+        record["end_time"] = ended.isoformat()
         with suppress(KeyError, TypeError, ValueError):
-            began = datetime.fromisoformat(told["start_time"])
-            told["duration"] = (ended - began).total_seconds()
+            began = datetime.fromisoformat(record["start_time"])
+            record["duration"] = (ended - began).total_seconds()
 
 
-def _give(reader: JournalReader, notebook: dict[str, Any]) -> None:
+def _log_notebook(reader: JournalReader, notebook: dict[str, Any]) -> None:
     """Have the run's journal bring the notebook into the store."""
     import nbformat
 

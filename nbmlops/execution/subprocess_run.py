@@ -50,12 +50,12 @@ def run_in_subprocess(
             process.submit(NotebookTask(path=str(path), options=options))
             answer = _wait(process, on_progress)
         finally:
-            words = process.close()
+            how = process.close()
     if isinstance(answer, NbmlopsError):
         raise answer
     if not isinstance(answer, StepResult):
         raise NotebookError(
-            f"The process that ran {str(path)!r} ended: {words}.",
+            f"The process that ran {str(path)!r} ended: {how}.",
             fix="Run it again; `nbmlops doctor --fix` ends the run it has left.",
             notebook=str(path),
             how="died",
@@ -91,14 +91,14 @@ def _wait(process: Process, on_progress: OnProgress) -> object:
 
 
 def run_notebook_task(
-    errand: NotebookTask, tell: Callable[[object], None]
+    task: NotebookTask, report: Callable[[object], None]
 ) -> StepResult | NbmlopsError | None:
-    """Do an errand, in the process that was forked for it."""
+    """Run a notebook, in the process that was forked for it."""
     from nbmlops.execution.run import run_notebook
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return run_notebook(errand.path, on_progress=tell, **errand.options)
+        return run_notebook(task.path, on_progress=report, **task.options)
     except NbmlopsError as error:
         error.add_note("".join(traceback.format_exception(error)))
         return error

@@ -1,6 +1,5 @@
-"""Processes forked from one that has imported: runs of notebooks, and workers.
+"""Fork servers: processes that have imported, and the processes forked from them.
 
-`parents` finds or starts the parent of an environment, `workers` has it fork a worker,
-`nbmlops.pipeline.warm` a run of a notebook. ``host`` is what runs in the parent and its
-forks.
+`fork_server` finds or starts the server of an environment, `fork` has it fork a worker
+or a run of a notebook; ``host`` is what runs in the server and its forks.
 """

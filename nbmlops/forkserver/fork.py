@@ -35,7 +35,7 @@ class Fork:
     """A forked process in a session of its own, killed with its group when closed.
 
     Its folder has a named pipe for each stream: ``go`` to it, ``out`` and those of its
-    file descriptors from it, ``life`` and ``end`` to and from its parent.
+    file descriptors from it, ``life`` and ``end`` to and from its fork server.
     """
 
     def __init__(
@@ -92,13 +92,13 @@ class Fork:
                     case "refused":
                         raise ForkUnavailable(str(document["why"]))
                     case "ended" if document["code"] is None:
-                        return "its parent died"
+                        return "its fork server died"
                     case "ended":
                         self.log.seek(0)
                         words = self.log.read().decode(errors="replace")
                         raise ForkUnavailable(f"it died at its start: {words[-500:]}")
             if not is_alive(server.folder):
-                return "its parent died"
+                return "its fork server died"
 
     def close(self) -> None:
         """Let go of the process, which ends it, and remove the folder."""
@@ -185,7 +185,7 @@ class Fork:
                 yield document
         if is_over and events & select.POLLHUP:
             self._forget(name, fd)
-            if name == "end":  # its parent is gone, and it with that
+            if name == "end":  # its fork server is gone, and it with that
                 if self._group is not None:
                     with suppress(ProcessLookupError):
                         os.killpg(self._group, signal.SIGKILL)
@@ -267,12 +267,12 @@ def start_fork(
                 raise
             fork.discard()
     except OSError as error:
-        raise ForkUnavailable(f"its parent cannot be reached: {error}") from error
-    raise ForkUnavailable(f"its parent took no run: {ready}")
+        raise ForkUnavailable(f"its fork server cannot be reached: {error}") from error
+    raise ForkUnavailable(f"its fork server took no run: {ready}")
 
 
 def prestart(module: str, env: Mapping[str, str]) -> None:
-    """Have the parent of a module's processes begin, without waiting for it."""
+    """Have the fork server of a module's processes begin, without waiting for it."""
     if sys.platform == "linux":
         with suppress(OSError, ForkUnavailable):
             ForkServer(env, idle_s=_IDLE_S, module=module).begin()
@@ -296,6 +296,6 @@ def fork(
 
     def check() -> None:
         if time.monotonic() > until:
-            raise ForkUnavailable("its parent does not answer")
+            raise ForkUnavailable("its fork server does not answer")
 
     return ForkedProcess(start_fork(env, wanted, module=module, check=check)[0])

@@ -1,4 +1,4 @@
-"""The parent of warm runs for an environment, started when it is wanted."""
+"""The fork server of an environment, started when it is wanted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from nbmlops.forkserver.runtime_dir import (
     is_alive,
     locked,
     make_private,
-    say,
+    send_request,
 )
 from nbmlops.processes import python_environ
 
@@ -45,7 +45,7 @@ _PRELOAD = {
 
 
 class ForkServer:
-    """The parent for an environment, started when it is wanted."""
+    """A process that has imported what an environment's runs import, and forks them."""
 
     def __init__(
         self, environ: Mapping[str, str], *, idle_s: float, module: str = ""
@@ -62,16 +62,18 @@ class ForkServer:
             self._start()
 
     def ask(self, run: Path) -> None:
-        """Have the parent look at the folder of a run; start it where there is none."""
+        """Have the server fork for the folder of a run; start it if there is none."""
         request = f"run {run.name}\n".encode()
         until = time.monotonic() + START_S
         while time.monotonic() < until:
-            if say(self.folder, request):
+            if send_request(self.folder, request):
                 return
             if not is_alive(self.folder):
                 self._start()
             time.sleep(POLL_S)
-        raise ForkUnavailable(f"its parent did not start: see {self.folder / 'log'}")
+        raise ForkUnavailable(
+            f"its fork server did not start: see {self.folder / 'log'}"
+        )
 
     def runs(self) -> Path:
         """Return the folder in which the folders of runs are."""
@@ -118,7 +120,7 @@ def _key(environ: Mapping[str, str], module: str = "") -> str:
     ]
     with suppress(OSError):
         spaces.append(Path("/proc/self/cgroup").read_text())
-    told = [
+    parts = [
         module,
         sys.executable,
         sys.prefix,
@@ -129,7 +131,7 @@ def _key(environ: Mapping[str, str], module: str = "") -> str:
         spaces,
         sorted(_relevant(environ).items()),
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _changed_at(path: str | Path) -> int:
@@ -154,7 +156,7 @@ def _of_parent(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a parent: the runs' less what differs between them."""
     of_a_run = ("NBMLOPS_", "MLFLOW_", "JPY_", "MPLBACKEND")
     kept = {k: v for k, v in environ.items() if not k.startswith(of_a_run)}
-    kept["MLFLOW_DISABLE_TELEMETRY"] = "true"  # a thread; each run decides anew
+    kept["MLFLOW_DISABLE_TELEMETRY"] = "true"  # a thread; each run decides again
     kept = python_environ(kept, Path.cwd())
     backend = environ.get("MPLBACKEND") or _PRELOAD["MPLBACKEND"]
     return kept | _PRELOAD | {"MPLBACKEND": backend}

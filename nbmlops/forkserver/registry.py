@@ -1,4 +1,4 @@
-"""The parents that live: listed, stopped, and kept to a few."""
+"""The fork servers that live: listed, stopped, and kept to a few."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from nbmlops.forkserver.runtime_dir import (
     folders,
     is_alive,
     locked,
-    say,
+    send_request,
 )
 
 MOST = 4
-"""Parents that live at once; those that have runs stay, however many they are."""
+"""Fork servers that live at once; those that have runs stay, however many they are."""
 _FORGOTTEN_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParentState:
-    """What `nbmlops warm status` says of a parent."""
+class ForkServerState:
+    """What `nbmlops warm status` says of a server."""
 
     pid: int
     state: str
@@ -41,10 +41,10 @@ class ParentState:
     modules: tuple[str, ...]
 
 
-def list_parents() -> tuple[ParentState, ...]:
-    """Return the parents of this user that live here."""
+def list_servers() -> tuple[ForkServerState, ...]:
+    """Return the fork servers of this user that live here."""
     found = [_state_of(folder) for folder in _folders() if is_alive(folder)]
-    return tuple(sorted(found, key=lambda parent: parent.started_at.timestamp()))
+    return tuple(sorted(found, key=lambda server: server.started_at.timestamp()))
 
 
 def _folders() -> tuple[Path, ...]:
@@ -57,14 +57,14 @@ def _folders() -> tuple[Path, ...]:
         ) from error
 
 
-def _state_of(folder: Path) -> ParentState:
-    """Return what a parent that lives says of itself, as far as it has said it."""
+def _state_of(folder: Path) -> ForkServerState:
+    """Return what a server that lives says of itself, as far as it has said it."""
     wanted, about = _read(folder / "wanted.json"), _read(folder / "about.json")
     try:
         started_at = datetime.fromisoformat(str(wanted.get("started_at")))
     except ValueError:
         started_at = datetime.now(UTC)  # its folder is being made, or removed
-    return ParentState(
+    return ForkServerState(
         pid=int(about.get("pid", 0)),
         state=str(about.get("state", "starting")),
         python=str(about.get("python", sys.executable)),
@@ -76,7 +76,7 @@ def _state_of(folder: Path) -> ParentState:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return what a parent has written; nothing while it is not whole."""
+    """Return what a server has written; nothing while it is not whole."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -84,21 +84,21 @@ def _read(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def stop_parents() -> tuple[ParentState, ...]:
-    """Have every parent leave when what it runs has ended."""
-    told = list_parents()
+def stop_servers() -> tuple[ForkServerState, ...]:
+    """Have every server leave when what it runs has ended."""
+    found = list_servers()
     until = time.monotonic() + START_S
     for folder in _folders():
         while is_alive(folder) and time.monotonic() < until:
-            say(folder, b"stop\n")
+            send_request(folder, b"stop\n")
             time.sleep(POLL_S)
         if not is_alive(folder):
             _forget(folder)
-    return told
+    return found
 
 
 def _forget(folder: Path) -> None:
-    """Remove the folder of a parent that has gone, unless one of its runs goes on."""
+    """Remove the folder of a server that has gone, unless one of its runs goes on."""
     with suppress(OSError):
         runs = folder / "runs"
         if not runs.exists() or not any(runs.iterdir()):
@@ -106,7 +106,7 @@ def _forget(folder: Path) -> None:
 
 
 def make_room(home: Path, coming: Path, *, most: int = MOST) -> None:
-    """Have the parents leave that were used the longest ago, before another starts.
+    """Have the servers leave that were used the longest ago, before another starts.
 
     One that runs something stays. Of those that went a day ago the folder is removed.
     """
@@ -115,14 +115,14 @@ def make_room(home: Path, coming: Path, *, most: int = MOST) -> None:
         alive = [each for each in others if is_alive(each)]
         idle = sorted((at, each) for each in alive if (at := _idle_since(each)))
         for _, folder in idle[: max(0, len(alive) + 1 - most)]:
-            say(folder, b"stop\n")
+            send_request(folder, b"stop\n")
         for folder in set(others) - set(alive):
             if time.time() - folder.stat().st_mtime > _FORGOTTEN_S:
                 _forget(folder)
 
 
 def _idle_since(folder: Path) -> float:
-    """Return when a parent had its last run; 0 while it has one, or starts."""
+    """Return when a server had its last run; 0 while it has one, or starts."""
     about = _read(folder / "about.json")
     if about.get("state") != "ready" or about.get("n_running"):
         return 0.0

@@ -1,4 +1,4 @@
-"""The folder of a parent: whose it is, whether one lives in it, a word to it."""
+"""The folder of a fork server: its owner, its lock, requests to it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _CONTROL_BYTES = 512  # below PIPE_BUF: requests of several clients do not mix
 
 
 class ForkUnavailable(Exception):  # noqa: N818 - a cold kernel will do
-    """A notebook is not to run in a fork; the reason is for the log."""
+    """There is no fork; the text says why, for the log."""
 
 
 def home_of(environ: Mapping[str, str]) -> Path:
-    """Return the user's folder of parents, which nobody else can write to."""
+    """Return the user's folder of fork servers, which nobody else can write to."""
     runtime = environ.get("XDG_RUNTIME_DIR")
     if runtime and os.access(runtime, os.W_OK):
         return make_private(Path(runtime, "nbmlops", "warm"))
@@ -40,7 +40,7 @@ def make_private(folder: Path) -> Path:
 
 
 def is_alive(folder: Path) -> bool:
-    """Return whether a parent holds the lock of a folder."""
+    """Return whether a fork server holds the lock of a folder."""
     try:
         lock = os.open(folder / "lock", os.O_RDWR)
     except OSError:
@@ -54,8 +54,8 @@ def is_alive(folder: Path) -> bool:
     return False
 
 
-def say(folder: Path, line: bytes) -> bool:
-    """Write a line to a parent, where one listens."""
+def send_request(folder: Path, line: bytes) -> bool:
+    """Write a line to a fork server, where one listens."""
     assert len(line) < _CONTROL_BYTES  # noqa: S101
     try:
         control = os.open(folder / "control", os.O_WRONLY | os.O_NONBLOCK)
@@ -81,6 +81,6 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def folders() -> tuple[Path, ...]:
-    """Return the folders of the parents of this user, also of those that have gone."""
+    """Return the folders of this user's fork servers, also of those that ended."""
     home = home_of(os.environ)
     return tuple(sorted(each for each in home.iterdir() if each.is_dir()))

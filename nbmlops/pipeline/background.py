@@ -142,7 +142,7 @@ def _run_step(file: Path, progress: ProgressWriter, options: dict[str, Any]) -> 
     progress.start(name, "")
 
     def settle(state: StepState, why: str, run_id: str | None) -> None:
-        progress.settle(StepReport(step=name, state=state, why=why, run_id=run_id))
+        progress.set_report(StepReport(step=name, state=state, why=why, run_id=run_id))
 
     try:
         done = run_in_subprocess(

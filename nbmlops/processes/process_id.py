@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ SILENT_S = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessId:
-    """A process, told apart from all others that ever had its number."""
+    """A process, distinct from all others that ever had its number."""
 
     host: str
     pid: int
@@ -48,6 +49,16 @@ class ProcessId:
             return None
         return cls(host=found[1], pid=int(found[2]), started=found[3], boot=boot)
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, object]) -> ProcessId | None:
+        """Return the process that `record` describes, or None when it is not whole."""
+        return cls.parse(str(record.get("kernel")), str(record.get("boot")))
+
+    @property
+    def record(self) -> dict[str, str]:
+        """The process as JSON takes it; see `from_record`."""
+        return {"kernel": self.kernel, "boot": self.boot}
+
     @property
     def kernel(self) -> str:
         """Value of the tag ``nbmlops.kernel``: ``host:pid:start-time``."""
@@ -55,7 +66,7 @@ class ProcessId:
 
     @property
     def is_here(self) -> bool:
-        """Whether the process table of this system tells of it."""
+        """Whether the process table of this system has it."""
         return self.host == socket.gethostname() and self.boot == boot()
 
     def is_dead(self, *, last_heartbeat: float | None, now: float) -> bool:
@@ -76,16 +87,16 @@ class ProcessId:
 
 
 def start_of(pid: int) -> str | None:
-    """Return what tells a process from others of its number; None when it is gone.
+    """Return when a process started, as text; None when it is gone.
 
     On Linux that is its start in clock ticks since the start of the system, which no
     correction of the clock moves. A process that ended and was not waited for is gone.
     """
     try:
-        told = Path(f"/proc/{pid}/stat").read_bytes()
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None if Path("/proc/self/stat").exists() else _created_at(pid)
-    state, *rest = told.rpartition(b")")[2].split()  # its name may hold anything
+    state, *rest = stat.rpartition(b")")[2].split()  # its name may hold anything
     return None if state in b"ZX" else rest[18].decode()
 
 

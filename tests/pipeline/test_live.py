@@ -23,7 +23,7 @@ def begin(home, path="pipeline.yaml"):
 
 def test_a_run_is_read_as_it_was_told(home):
     live = begin(home)
-    live.expect(["prepare", "train[C=1]"])
+    live.set_waiting(["prepare", "train[C=1]"])
     live.start("prepare", "not run before", 2.0)
     report_to(live.folder, "prepare")(CellProgress(n_done=1, n_cells=3, cell="fit()"))
     live.write()
@@ -36,8 +36,10 @@ def test_a_run_is_read_as_it_was_told(home):
     first, second = found.steps
     assert first.cells == CellProgress(n_done=1, n_cells=3, cell="fit()")
     assert (first.state, first.expected_s, second.state) == ("running", 2.0, "waiting")
-    live.settle(StepReport(step="prepare", state="done", run_id="a", duration_s=1.5))
-    live.settle(StepReport(step="train[C=1]", state="failed", why="it raised"))
+    live.set_report(
+        StepReport(step="prepare", state="done", run_id="a", duration_s=1.5)
+    )
+    live.set_report(StepReport(step="train[C=1]", state="failed", why="it raised"))
     live.end("FAILED", run_id="b", problem="it raised", fix="Fix it.")
     found = get_live(home, live.folder.name)
     assert (found.status, found.run_id, found.problem) == ("FAILED", "b", "it raised")
@@ -101,12 +103,12 @@ def test_only_the_newest_runs_are_kept_and_none_that_goes_on(home):
 def test_a_thousand_steps_are_told_of_in_little_time(home):
     live = begin(home)
     names = [f"train[C={n}]" for n in range(1000)]
-    live.expect(names)
+    live.set_waiting(names)
     n_written = 0
     before = live._written_at
     for name in names:
         live.start(name, "not run before")
-        live.settle(StepReport(step=name, state="done", run_id="a", duration_s=1.0))
+        live.set_report(StepReport(step=name, state="done", run_id="a", duration_s=1.0))
         live.flush()
         n_written += live._written_at != before
         before = live._written_at

@@ -21,7 +21,7 @@ from nbmlops.config import Warm
 from nbmlops.execution.clients.choice import why_no_fork
 from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.forkserver import fork_server
-from nbmlops.forkserver.registry import list_parents, make_room, stop_parents
+from nbmlops.forkserver.registry import list_servers, make_room, stop_servers
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
 from tests.pipeline.warm_runs import (
     assert_same,
@@ -425,12 +425,12 @@ def test_what_a_run_began_dies_with_it_when_its_parent_is_killed(tmp_path):
 
 
 def test_two_callers_at_once_get_one_parent(tmp_path):
-    stop_parents()
-    wait_until(lambda: not list_parents())
+    stop_servers()
+    wait_until(lambda: not list_servers())
     with ThreadPoolExecutor(4) as pool:
         found = set(pool.map(parent_of, [tmp_path] * 4))
     assert len(found) == 1
-    assert [parent.pid for parent in list_parents()] == [*found]
+    assert [parent.pid for parent in list_servers()] == [*found]
 
 
 def test_a_module_edited_on_disk_is_the_new_one(tmp_path, monkeypatch):
@@ -580,8 +580,8 @@ def test_a_full_disk_is_a_reason_for_a_kernel_and_leaves_nothing(
 
 def test_many_runs_leave_no_file_and_no_process(tmp_path, own_parents):
     run("1", folder=tmp_path)
-    wait_until(lambda: any(p.n_running == 0 for p in list_parents()))
-    (parent,) = [p for p in list_parents() if p.n_running == 0][:1]
+    wait_until(lambda: any(p.n_running == 0 for p in list_servers()))
+    (parent,) = [p for p in list_servers() if p.n_running == 0][:1]
     before = n_open_files()
     threads = [
         threading.Thread(target=run, args=("1",), kwargs={"folder": tmp_path})
@@ -598,7 +598,7 @@ def test_many_runs_leave_no_file_and_no_process(tmp_path, own_parents):
 
 def test_a_parent_has_one_thread_and_no_socket(tmp_path):
     run("import pandas, sklearn.ensemble, mlflow", folder=tmp_path)
-    for parent in list_parents():
+    for parent in list_servers():
         process = psutil.Process(parent.pid)
         assert process.num_threads() == 1
         assert process.net_connections(kind="all") == []
@@ -615,7 +615,7 @@ def test_the_parent_that_was_used_the_longest_ago_makes_room(
     def parent_of(name):
         source = "import os\nos.getppid()"
         pid = int(text(run(source, folder=tmp_path, env={f"OMP_{name}": "1"})))
-        wait_until(lambda: all(not p.n_running for p in list_parents() if p.pid == pid))
+        wait_until(lambda: all(not p.n_running for p in list_servers() if p.pid == pid))
         return pid
 
     try:
@@ -624,7 +624,7 @@ def test_the_parent_that_was_used_the_longest_ago_makes_room(
         assert parent_of("A") == first
         third = parent_of("C")  # B's was used longer ago than A's
         wait_until(lambda: not psutil.pid_exists(second))
-        assert sorted(p.pid for p in list_parents()) == sorted([first, third])
+        assert sorted(p.pid for p in list_servers()) == sorted([first, third])
         with ThreadPoolExecutor(1) as pool:
             client = warm(busy, tmp_path, **of)
             future = pool.submit(client.run)
@@ -638,8 +638,8 @@ def test_the_parent_that_was_used_the_longest_ago_makes_room(
                 client.stop()
             assert future.result(30).how == "interrupted"
     finally:
-        stop_parents()
-        wait_until(lambda: not list_parents())
+        stop_servers()
+        wait_until(lambda: not list_servers())
 
 
 def memory(pid):
@@ -659,7 +659,7 @@ def test_two_hundred_runs_leave_the_memory_of_parent_and_caller_as_it_is(tmp_pat
     wait_until(lambda: not psutil.Process(parent).children())
     gc.collect()
     after = memory(parent), memory(os.getpid())
-    assert [p.pid for p in list_parents() if p.pid == parent] == [parent]
+    assert [p.pid for p in list_servers() if p.pid == parent] == [parent]
     grown = [(b - a) / 200 for a, b in zip(before, after, strict=True)]
     assert max(grown) < 20_000, grown  # bytes a run
 

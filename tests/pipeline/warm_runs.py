@@ -16,7 +16,7 @@ from nbmlops.config import Warm
 from nbmlops.execution.clients.choice import fork_client
 from nbmlops.execution.clients.kernel import KernelClient
 from nbmlops.execution.kernel_environment import KernelEnvironment
-from nbmlops.forkserver.registry import list_parents, stop_parents
+from nbmlops.forkserver.registry import list_servers, stop_servers
 
 pytestmark = [
     pytest.mark.kernel,
@@ -32,8 +32,8 @@ def own_parents(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("XDG_RUNTIME_DIR", str(runtime))
     yield runtime
-    stop_parents()
-    wait_until(lambda: not list_parents())
+    stop_servers()
+    wait_until(lambda: not list_servers())
     patch.undo()
 
 

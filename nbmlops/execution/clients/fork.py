@@ -173,7 +173,7 @@ class ForkClient:
                     self._status.autosave_cell()
 
     def _interrupt(self, fork: Fork) -> None:
-        """Have the traceback tell where it hung; kill what does not listen."""
+        """Have the traceback say where it hung; kill what does not end."""
         fork.send_signal(signal.SIGINT)
         until = time.monotonic() + _GRACE_S
         with suppress(ExecutionStopped):

@@ -93,11 +93,11 @@ class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
         self._limit.start()
         index: int | None = None
         self.nb_man.notebook_start()
-        with tempfile.TemporaryFile() as words:
+        with tempfile.TemporaryFile() as log:
             try:
                 self.km = self.create_kernel_manager()
                 self.km.kernel_spec_manager = self._specs
-                await self._within(self._start(words.fileno()))
+                await self._within(self._start(log.fileno()))
                 for index, cell in enumerate(self.nb.cells):
                     await self._run_cell(index, cell)
                 self.set_widgets_metadata()
@@ -108,17 +108,17 @@ class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
                 RuntimeError,
                 OSError,
             ) as e:
-                outcome = self._outcome(e, index if self._has_begun else None, words)
+                outcome = self._outcome(e, index if self._has_begun else None, log)
                 self._on_failure()
             finally:
                 await self._end_kernel()
                 self.nb_man.notebook_complete()
         return outcome
 
-    async def _start(self, words: int) -> None:
-        """Start the kernel; what it says beside its messages goes to a file."""
+    async def _start(self, log: int) -> None:
+        """Start the kernel; what it writes to its streams goes to a file."""
         try:
-            await self.async_start_new_kernel(env=self._env, stdout=words, stderr=words)
+            await self.async_start_new_kernel(env=self._env, stdout=log, stderr=log)
         finally:
             provisioner = self.km and self.km.provisioner
             group, pid = (getattr(provisioner, name, None) for name in ("pgid", "pid"))
@@ -165,7 +165,7 @@ class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
                 task.result()
                 return
             self._is_answering = False
-            if interrupt:  # the traceback then tells where it hung
+            if interrupt:  # the traceback then says where it hung
                 with suppress(RuntimeError):
                     await ensure_async(self.km.interrupt_kernel())
                 await asyncio.wait({task}, timeout=_GRACE_S)
@@ -190,7 +190,7 @@ class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
         self,
         error: Exception,
         index: int | None,
-        words: Any,  # noqa: ANN401
+        log: Any,  # noqa: ANN401
     ) -> ExecutionOutcome:
         traceback = "" if index is None else traceback_of(self.nb.cells[index])
         how: How = "raised"
@@ -207,7 +207,7 @@ class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
                 how = "not started"
         if how in ("died", "not started"):
             self._is_answering = False
-            traceback = traceback or last_words(words)
+            traceback = traceback or last_words(log)
         return ExecutionOutcome(
             how=how,
             cell_index=index,

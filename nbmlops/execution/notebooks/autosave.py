@@ -47,12 +47,10 @@ class Autosave(ExecutionObserver):
     def on_start(self) -> None:
         """Keep the notebook as it is before its first cell."""
         self.close()
-        with suppress(NbmlopsError, OSError):  # the end will tell of a full disk
+        with suppress(NbmlopsError, OSError):  # the end reports a full disk
             whole = self._masked(self._notebook)
-            owner = ProcessId.me()
             head = {
-                "kernel": owner.kernel,
-                "boot": owner.boot,
+                **ProcessId.me().record,
                 "path": self.path and str(self.path),
                 "notebook": whole,
             }

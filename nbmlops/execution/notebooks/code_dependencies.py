@@ -31,7 +31,7 @@ class CodeDependencies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What a notebook depends on beside its own cells."""
+    """What a notebook depends on besides its own cells."""
 
     files: tuple[Path, ...]
     packages: tuple[str, ...]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from nbmlops.entities import CellDifference
 
 _ALIKE, _NEARLY_SAME = 0.5, 0.8
-_MOST_PAIRS = 10_000  # beyond, cells that differ are told as removed and added
+_MOST_PAIRS = 10_000  # beyond, cells that differ are shown as removed and added
 _CONTEXT = 2
 
 
@@ -67,7 +67,7 @@ def _pairs(
     from nbdime.diffing.config import DiffConfig
 
     # A configuration of our own: nbdime's is one for the process, and the notebook's
-    # user may have told it to look at outputs alone.
+    # user may have set it to compare outputs alone.
     config = DiffConfig(
         predicates={
             "/cells": [
@@ -82,7 +82,7 @@ def _pairs(
     ]
     operations = nbdime.diff(*cells, path="/cells", config=config)
     left = right = 0
-    # What went is told before what came in its place.
+    # Removed cells come before those added in their place.
     for operation in sorted(operations, key=lambda o: (o.key, o.op != "removerange")):
         while left < operation.key:
             yield left, right

@@ -60,8 +60,8 @@ def _exporter() -> Any:  # noqa: ANN401
             **options: Any,
         ) -> Any:  # noqa: ANN401
             """Return the page and its resources."""
-            told = nb.metadata.get("language_info", {})
-            lexer = told.get("pygments_lexer", told.get("name"))
+            info = nb.metadata.get("language_info", {})
+            lexer = info.get("pygments_lexer", info.get("name"))
             resources = self._init_resources(resources)
             shown = filter_of(
                 notebook_metadata=self._nb_metadata, parent=self, resources=resources

@@ -1,4 +1,4 @@
-"""A notebook and its kernel at a glance: what a plan needs, without nbformat's second.
+"""A notebook and its kernel, read without nbformat, which takes a second to import.
 
 What looks otherwise than a plain notebook of format 4 is left to `read_notebook`, so
 both say the same of what is none.
@@ -28,7 +28,7 @@ class _Node(dict[str, Any]):
             raise AttributeError(name) from error
 
 
-def glance(path: Path) -> Any:  # noqa: ANN401 - as nbformat's
+def read_quickly(path: Path) -> Any:  # noqa: ANN401 - as nbformat's
     """Return the notebook in a file, for its code, parameters and metadata."""
     try:
         document = json.loads(path.read_bytes(), object_hook=_Node)

@@ -31,8 +31,10 @@ class OutputMasker:
         cells = [node] if is_cell else node["cells"]
         # The times in it are ours, each of them new, and hide nothing.
         times = [_times_of(cell) for cell in cells]
-        told = [_without(cell, found) for cell, found in zip(cells, times, strict=True)]
-        whole = {"cells": told} if is_cell else {**node, "cells": told}
+        plain = [
+            _without(cell, found) for cell, found in zip(cells, times, strict=True)
+        ]
+        whole = {"cells": plain} if is_cell else {**node, "cells": plain}
         if not is_cell:
             self._cache.rotate()
         with self._cache.used():

@@ -60,7 +60,7 @@ def rescue(name: str, content: bytes) -> Path | None:
 
 
 def write_draft(path: Path, content: bytes, *, is_durable: bool = True) -> Path:
-    """Write content beside the file that it is to replace."""
+    """Write content next to the file that it is to replace."""
     draft = path.with_name(f".nbmlops-{uuid4().hex}.tmp")
     try:
         with draft.open("xb") as file:

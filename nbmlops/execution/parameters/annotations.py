@@ -169,6 +169,6 @@ def _last_name(kind: ast.AST | None) -> str:
 
 
 def wants_float(kind: ast.expr | None) -> bool:
-    """Return whether a whole number that was typed stands for a float."""
+    """Return whether a whole number that was typed means a float."""
     names = {_last_name(part) for part in ast.walk(kind)} if kind else set()
     return "float" in names and "int" not in names

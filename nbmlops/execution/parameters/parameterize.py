@@ -22,7 +22,7 @@ _LOOK_UP = "nbmlops.secret("
 
 
 class _Python(PythonTranslator):  # type: ignore[misc]
-    """Papermill's, except that a tuple stays one and a secret is named, not told."""
+    """Papermill's, except that a tuple stays one and a secret is named, not shown."""
 
     @classmethod
     def translate(cls, val: object) -> str:

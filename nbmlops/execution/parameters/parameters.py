@@ -157,15 +157,15 @@ def plain(value: object, depth: int = 0) -> object:
     )
 
 
-def told(value: object) -> object:
+def secrets_by_name(value: object) -> object:
     """Return a value in which a secret is its reference."""
     match value:
         case Secret():
             return value.reference
         case list() | tuple():
-            return type(value)(map(told, value))
+            return type(value)(map(secrets_by_name, value))
         case dict():
-            return {name: told(each) for name, each in value.items()}
+            return {name: secrets_by_name(each) for name, each in value.items()}
     return value
 
 

@@ -1,4 +1,4 @@
-"""The runs that are told of on disk, found and read by those who watch."""
+"""Reads the progress of runs that is on disk."""
 
 from __future__ import annotations
 
@@ -106,11 +106,11 @@ def owner_of(home: Path, live_id: str) -> ProcessId | None:
     record = _read(home, live_id)
     if record is None or record.get("ended_at") or _is_dead(record):
         return None
-    return ProcessId.parse(record["kernel"], record["boot"])
+    return ProcessId.from_record(record)
 
 
 def note_stopping(home: Path, live_id: str) -> None:
-    """Note that a run was told to stop."""
+    """Note that somebody stops a run."""
     (folder_of(home, live_id) / _STOPPING).touch()
 
 
@@ -143,7 +143,7 @@ def _step(folder: Path, record: dict[str, Any], is_dead: bool) -> LiveStep:
 
 
 def _is_dead(record: dict[str, Any]) -> bool:
-    owner = ProcessId.parse(record["kernel"], record["boot"])
+    owner = ProcessId.from_record(record)
     return owner is None or owner.is_dead(last_heartbeat=None, now=time.time())
 
 

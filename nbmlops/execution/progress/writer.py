@@ -1,7 +1,7 @@
-"""What runs now, on disk for those who watch: any door's runs, seen from any other.
+"""Writes the progress of a run to disk, where every door reads it.
 
 A folder a run holds its state, the progress of each of its notebooks, and, where they
-are asked for, the notebooks as they grow. Its time of change tells that there is news.
+are asked for, the notebooks as they grow. Its time of change says when it was written.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OnProgress = Callable[[CellProgress], None]
 
 
 def folder_of(home: Path, live_id: str) -> Path:
-    """Return where what is told of a run is."""
+    """Return the folder of a run's progress."""
     return home / "pipelines" / "live" / live_id
 
 
@@ -48,8 +48,7 @@ class ProgressWriter:
         self._state: dict[str, Any] = {
             "kind": kind,
             "path": path,
-            "kernel": owner.kernel,
-            "boot": owner.boot,
+            **owner.record,
             "status": "RUNNING",
             "run_id": None,
             "started_at": time.time(),
@@ -60,7 +59,7 @@ class ProgressWriter:
         self._written_at, self._every_s = 0.0, _EVERY_S
         self._is_new = True
 
-    def expect(self, steps: Iterable[str]) -> None:
+    def set_waiting(self, steps: Iterable[str]) -> None:
         """Take the names of all steps, in order."""
         for name in steps:
             self.set(name, state="waiting")
@@ -84,7 +83,7 @@ class ProgressWriter:
             progress_file(self.folder, step).unlink(missing_ok=True)
         self.flush()
 
-    def settle(self, report: StepReport) -> None:
+    def set_report(self, report: StepReport) -> None:
         """Note what became of a step."""
         known = self._steps.get(report.step, {})
         took_s = report.duration_s
@@ -124,7 +123,7 @@ class ProgressWriter:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it was told how it ended."""
+        """Whether its end is written."""
         return self._state["ended_at"] is not None
 
     def write(self) -> None:
@@ -139,7 +138,7 @@ class ProgressWriter:
 
 
 def report_to(folder: Path, step: str) -> OnProgress:
-    """Return what writes the progress of a step's notebook beside its run's state."""
+    """Return what writes the progress of a step's notebook into its run's folder."""
     path = progress_file(folder, step)
 
     def write(progress: CellProgress) -> None:

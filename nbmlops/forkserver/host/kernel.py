@@ -94,7 +94,7 @@ class App(IPKernelApp):
         self.init_gui_pylab()  # type: ignore[no-untyped-call]
         if self._asks_for_extensions:
             self.init_extensions()  # type: ignore[no-untyped-call]
-        # `init_code`, less a look at the names of all modules, each of which the fork
+        # `init_code`, less reading the names of all modules, each of which the fork
         # would have to copy: they are as they were in the parent.
         self._run_startup_files()  # type: ignore[no-untyped-call]
         self._run_exec_lines()  # type: ignore[no-untyped-call]

@@ -37,7 +37,7 @@ class MessagePipe:
         os.register_at_fork(after_in_child=self._renew)
 
     def _renew(self) -> None:
-        """Begin anew in a fork."""
+        """Begin afresh in a fork."""
         self.lock, self.is_sending = threading.RLock(), False
         self._flushing: set[int] = set()
 
@@ -168,7 +168,7 @@ class OutStream(io.TextIOBase):
     errors = "strict"
 
     def _renew(self) -> None:
-        """Begin anew in a fork."""
+        """Begin afresh in a fork."""
         self._text: list[str] = []
         self._is_held = False
 
@@ -209,7 +209,7 @@ class OutStream(io.TextIOBase):
 
     def send_held(self) -> None:
         """Send what is held back, in the pipe's thread."""
-        self._is_held = False  # what is written from now on is held anew
+        self._is_held = False  # what is written from now on is held again
         self._send()
 
     def flush(self) -> None:

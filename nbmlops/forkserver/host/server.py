@@ -1,4 +1,4 @@
-"""The parent: one thread that waits for requests, forks, and tells how forks ended."""
+"""The fork server: one thread that waits for requests and forks."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Server:
         self._serve()
 
     def _is_only(self) -> bool:
-        """Take the lock; clients that look at it hold it for a moment, too."""
+        """Take the lock; clients that test it hold it for a moment, too."""
         assert self._lock is not None  # noqa: S101
         for _ in range(100):
             with suppress(BlockingIOError):
@@ -289,5 +289,5 @@ def _kill(run: _Fork, number: int) -> None:
 
 
 def main(folder: Path) -> None:
-    """Be the parent that keeps its things in ``folder``."""
+    """Run the server of ``folder``."""
     Server(folder).main()

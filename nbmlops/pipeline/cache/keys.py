@@ -16,7 +16,7 @@ from nbmlops.entities import Step
 from nbmlops.errors import NotFoundError
 from nbmlops.execution.file_hashes import Digests
 from nbmlops.execution.notebooks.code_dependencies import read_imports
-from nbmlops.execution.notebooks.kernelspecs import glance, kernel_of, read_kernel
+from nbmlops.execution.notebooks.kernelspecs import kernel_of, read_kernel, read_quickly
 from nbmlops.execution.notebooks.notebook import code_sources, language
 from nbmlops.pipeline.cache.packages import Packages
 from nbmlops.pipeline.spec.globs import PathPattern
@@ -82,7 +82,7 @@ class Keys:
             ) from error
 
     def _of_notebook(self, path: Path, kernel_name: str | None) -> Parts:
-        notebook = glance(path)
+        notebook = read_quickly(path)
         sources = code_sources(notebook)
         kernel, packages = self._kernel(kernel_of(notebook, kernel_name))
         environment = {

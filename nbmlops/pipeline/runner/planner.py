@@ -13,7 +13,7 @@ from nbmlops.config import Settings
 from nbmlops.entities import PipelineSpec, PlannedStep, Step, StepReport
 from nbmlops.entities.pipeline import PlanState
 from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
-from nbmlops.execution.parameters.parameters import check_parameters, told
+from nbmlops.execution.parameters.parameters import check_parameters, secrets_by_name
 from nbmlops.pipeline.cache.keys import Keys, Parts, changes, key_of
 from nbmlops.pipeline.cache.outputs import Outputs
 from nbmlops.pipeline.cache.step_cache import Cache
@@ -97,7 +97,10 @@ class Planner:
         """Return the same with literal defaults, and secrets by their names."""
         declared = self._declared(decision.step_run.step) or {}
         defaults = {p.name: p.default for p in declared.values() if p.is_literal}
-        return {name: told(v) for name, v in {**defaults, **decision.params}.items()}
+        return {
+            name: secrets_by_name(v)
+            for name, v in {**defaults, **decision.params}.items()
+        }
 
     def decide(self, step_run: StepRun) -> Decision:
         """Return whether it has to run; the steps before its step are done."""

@@ -128,10 +128,9 @@ class RunRecorder:
     def environment(self) -> dict[str, str]:
         """Return the variable that marks the processes of this run."""
         if self._state is None:
-            owner = ProcessId.me()
             self._state = _state_folder(self.settings.home) / self._run.key
             self._state.parent.mkdir(parents=True, exist_ok=True)
-            write_record(self._state, {"kernel": owner.kernel, "boot": owner.boot})
+            write_record(self._state, ProcessId.me().record)
         return {OF_RUN: self._run.key}
 
     def tags_of(self, step_run: str, cache: str) -> dict[str, str]:
@@ -243,7 +242,7 @@ def _clear_up(home: Path) -> bool:
         record = read_record(path)
         owner = None
         if isinstance(record, dict):
-            owner = ProcessId.parse(str(record.get("kernel")), str(record.get("boot")))
+            owner = ProcessId.from_record(record)
         if owner is None or owner.is_dead(
             last_heartbeat=path.stat().st_mtime, now=time.time()
         ):

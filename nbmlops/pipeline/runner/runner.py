@@ -84,7 +84,7 @@ class Runner:
     def run(self) -> PipelineReport:
         """Run all that has to run, and return how each step ended."""
         if self._source is None:
-            self._progress.expect(each.name for each in self._step_runs())
+            self._progress.set_waiting(each.name for each in self._step_runs())
         with self._pool:
             try:
                 self._loop()
@@ -304,7 +304,7 @@ class Runner:
 
     def _add(self, step_run: StepRun, report: StepReport) -> None:
         is_whole = self._reports.add(step_run, report)
-        self._progress.settle(report)
+        self._progress.set_report(report)
         if self._source is not None:
             self._source.report(step_run, report)
         elif is_whole:
@@ -359,7 +359,7 @@ class Runner:
         )
         notes = self._recorder.end(report)
         for each in steps:
-            self._progress.settle(each)
+            self._progress.set_report(each)
         failed = " ".join(f"{s.step}: {s.why}" for s in steps if s.state == "failed")
         self._progress.end(
             status,

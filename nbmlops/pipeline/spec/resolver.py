@@ -6,7 +6,7 @@ from nbmlops.entities import Step
 from nbmlops.errors import NbmlopsError, did_you_mean
 from nbmlops.execution.file_hashes import Digests
 from nbmlops.execution.notebooks.code_dependencies import read_imports
-from nbmlops.execution.notebooks.kernelspecs import glance, kernel_of, read_kernel
+from nbmlops.execution.notebooks.kernelspecs import kernel_of, read_kernel, read_quickly
 from nbmlops.execution.notebooks.notebook import (
     check_parameters,
     code_sources,
@@ -53,7 +53,7 @@ class Resolver:
         if path is None:
             return
         try:
-            notebook = glance(find_notebook(path))
+            notebook = read_quickly(find_notebook(path))
         except NbmlopsError as error:
             problem = error.problem.replace(str(path), str(step.notebook))
             self._fail(line, problem)

@@ -6,7 +6,11 @@ from collections.abc import Iterable, Mapping
 
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.execution.parameters.annotations import parse, wants_float
-from nbmlops.execution.parameters.parameters import Parameter, check_parameters, told
+from nbmlops.execution.parameters.parameters import (
+    Parameter,
+    check_parameters,
+    secrets_by_name,
+)
 from nbmlops.pipeline.spec.overrides import optional
 from nbmlops.pipeline.spec.templates import has_template
 
@@ -33,7 +37,9 @@ class Checker:
             self.fail(f"Parameter {name!r} has a template; pipelines can.", where)
             return value
         try:
-            fit = told(check_parameters(optional(self.declared), {name: value})[name])
+            fit = secrets_by_name(
+                check_parameters(optional(self.declared), {name: value})[name]
+            )
         except NbmlopsError as error:
             self.fail(error.problem, where)
             return value

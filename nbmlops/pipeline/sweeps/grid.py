@@ -11,7 +11,7 @@ from itertools import product
 from pathlib import Path
 
 from nbmlops.errors import UsageError, did_you_mean
-from nbmlops.execution.notebooks.kernelspecs import glance
+from nbmlops.execution.notebooks.kernelspecs import read_quickly
 from nbmlops.execution.notebooks.notebook import find_notebook, parameters
 from nbmlops.execution.parameters.parameters import Parameter, parse_text
 from nbmlops.pipeline.spec.parameters_file import read_text
@@ -161,7 +161,7 @@ def _twice(values: Sequence[object]) -> list[object]:
 
 def declared_by(path: str | Path) -> Declared:
     """Return what a notebook declares."""
-    return parameters(glance(find_notebook(path)))
+    return parameters(read_quickly(find_notebook(path)))
 
 
 def parse_grid(declared: Declared, texts: Iterable[str]) -> dict[str, list[object]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from nbmlops.config import Settings
 from nbmlops.entities import Mode, Step, mode_of, unknown_mode
 from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
-from nbmlops.execution.notebooks.kernelspecs import glance, kernel_of, read_kernel
+from nbmlops.execution.notebooks.kernelspecs import kernel_of, read_kernel, read_quickly
 from nbmlops.execution.notebooks.notebook import find_notebook, parameters
 from nbmlops.execution.parameters.parameters import refuse_other
 from nbmlops.pipeline.runner.step_runs import printed
@@ -92,7 +92,7 @@ def check_sweep(path: str | Path, spec: SweepSpec, settings: Settings) -> Checke
             fix="Give one of grid=, sets= and space=.",
         )
     refuse_other(spec.params)
-    notebook = glance(source)
+    notebook = read_quickly(source)
     checker = Checker(parameters(notebook))
     _check_numbers(spec, checker)
     mode = _check_metric(spec, checker)
