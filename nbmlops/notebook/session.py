@@ -262,6 +262,7 @@ class Session:
         from nbmlops.notebook.cell_run import CellRun
         from nbmlops.tracking.run.start import open_run
 
+        watchdog = self._watchdog(options.budget)  # refuses a budget that is used up
         parent = {}
         if self.lasting:
             parent = {"mlflow.parentRunId": self.lasting.run.run_id}
@@ -278,7 +279,7 @@ class Session:
             self._shell,
             self.history,
             source=self._source,
-            watchdog=self._watchdog(options.budget),
+            watchdog=watchdog,
             is_lasting=kind == "session",
         )
 
