@@ -64,7 +64,7 @@ def _to_frame(table: Table, spec: InputSpec) -> pd.DataFrame:
 
 
 def _gap(spec: InputSpec, column: Column) -> object:
-    """Return what a gap is among objects: NaN or None, which encoders tell apart."""
+    """Return what a gap is among objects: NaN or None, which encoders distinguish."""
     return None if "gap" in spec.dtypes.get(column.name, {}) else math.nan
 
 
@@ -174,7 +174,7 @@ def _to_dicts(table: Table, spec: InputSpec) -> list[dict[str, Any]]:
                 )
         for name, value in record.items():
             if name in columns:
-                _look(value, row, replace(columns[name], is_required=False))
+                _check(value, row, replace(columns[name], is_required=False))
             elif not spec.has_open_keys:
                 raise refusal(
                     f"Row {row}: unknown key {name[:60]!r}."
@@ -182,7 +182,7 @@ def _to_dicts(table: Table, spec: InputSpec) -> list[dict[str, Any]]:
                     fix=f"Send these keys: {_listing(list(columns))}.",
                 )
             else:
-                _look(value, row, Column(name=name, type="any", is_required=False))
+                _check(value, row, Column(name=name, type="any", is_required=False))
     return [dict(record) for record in records]
 
 
@@ -241,14 +241,14 @@ def _convert(values: Sequence[Any], column: Column, is_text: bool, gap: object) 
             built = None
         if built is not None and (kind.plain is not float or np.isfinite(built).all()):
             return built
-    looked = [_look(value, row, column) for row, value in enumerate(values)]
-    built = kind.build(looked, gap)
+    checked = [_check(value, row, column) for row, value in enumerate(values)]
+    built = kind.build(checked, gap)
     if column.type in _N_BITS and built.dtype.kind == "f":
-        _refuse_inexact(looked, column)
+        _refuse_inexact(checked, column)
     return built
 
 
-def _look(value: object, row: int, column: Column) -> object:
+def _check(value: object, row: int, column: Column) -> object:
     kind = _KINDS[column.type]
     if value is None or (isinstance(value, float) and math.isnan(value)):
         if not column.is_required:

@@ -32,7 +32,7 @@ def backend(store: Store) -> AbstractStore:
     return direct
 
 
-def registry(store: Store) -> AbstractRegistry:
+def registry_store(store: Store) -> AbstractRegistry:
     """Return MLflow's registry of models for a store; see `backend`."""
     client = store.client
     if urlsplit(client._registry_uri).scheme in ("http", "https"):

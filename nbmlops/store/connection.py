@@ -69,7 +69,7 @@ class Store:
 
     @property
     def is_served(self) -> bool:
-        """Whether an MLflow server stands between us and the database."""
+        """Whether an MLflow server answers for the database."""
         return urlsplit(self.uri).scheme in ("http", "https")
 
     @property
@@ -224,7 +224,7 @@ class ApiError(Exception):
 
     @classmethod
     def of(cls, status: int, content: bytes) -> ApiError:
-        """Return the error that an answer with this status tells of."""
+        """Return the error of an answer with this status."""
         text = content.decode("utf-8", "replace")
         try:
             answer = json.loads(text)

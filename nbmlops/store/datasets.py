@@ -52,11 +52,11 @@ def describe(
         )
     try:
         # MLflow's own digest reads 10,000 rows of some types.
-        digest, schema, shape = _facts(data, name)
+        digest, schema, shape = _digest_of(data, name)
     except NoDigestError as error:
         raise UsageError(
-            f"Dataset {name!r} holds objects of type {error}, which cannot be told "
-            "from one another.",
+            f"Dataset {name!r} holds objects of type {error}, which cannot be "
+            "compared.",
             fix="Give numbers, texts, times, or lists and dicts of them.",
         ) from error
     except RecursionError as error:
@@ -81,7 +81,7 @@ def describe(
     return described, shape
 
 
-def _facts(data: Any, name: str) -> tuple[str, str, tuple[int, ...]]:  # noqa: ANN401
+def _digest_of(data: Any, name: str) -> tuple[str, str, tuple[int, ...]]:  # noqa: ANN401
     """Return the digest of data, its schema and its shape, by its own kind."""
     import numpy as np
 
@@ -90,7 +90,7 @@ def _facts(data: Any, name: str) -> tuple[str, str, tuple[int, ...]]:  # noqa: A
         schema = _tensor(data.dtype.name, shape)
         return sparse_digest(data), json.dumps(schema), shape
     if isinstance(data, list | tuple):
-        return list_digest(data), *_list_facts(data)
+        return list_digest(data), *_list_schema(data)
     if isinstance(data, np.ndarray) and data.ndim > 2:
         schema = _tensor(data.dtype.name, data.shape)
         return array_digest(data), json.dumps(schema), data.shape
@@ -126,7 +126,7 @@ def _as_frame(data: Any, name: str) -> pd.DataFrame:  # noqa: ANN401
     return frame
 
 
-def _list_facts(rows: Sequence[Any]) -> tuple[str, tuple[int, ...]]:
+def _list_schema(rows: Sequence[Any]) -> tuple[str, tuple[int, ...]]:
     if rows and all(isinstance(row, Mapping) for row in rows):
         names = list(dict.fromkeys(str(key) for row in rows for key in row))
         head = rows[:_SCHEMA_ROWS]

@@ -73,8 +73,8 @@ def follow_rename(home: Path) -> None:
         connection,
     ):
         first = "SELECT artifact_location FROM experiments WHERE experiment_id = 0"
-        (told,) = connection.execute(first).fetchone() or ("",)
-        before = Path(unquote(urlsplit(told).path)).parent
+        (location,) = connection.execute(first).fetchone() or ("",)
+        before = Path(unquote(urlsplit(location).path)).parent
         if before == root or before.parts[-2:] != root.parts[-2:]:
             return
         # By another way to the same folder, or a copy of the database alone.
@@ -110,7 +110,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def disk_error(error: Exception, path: Path) -> StoreError:
-    """Return the StoreError that tells what the disk refused, and where."""
+    """Return the StoreError of what the disk refused, and where."""
     number = getattr(error, "errno", None)
     text = str(error).lower()
     if number in (errno.ENOSPC, errno.EDQUOT) or "disk is full" in text:

@@ -158,7 +158,7 @@ def _in_process(
     names = {"query_string": urlencode(asked, doseq=True)}
     with _lock:
         handlers._tracking_store = backend.backend(store)  # type: ignore[assignment]
-        registry = backend.registry(store)
+        registry = backend.registry_store(store)
         handlers._model_registry_store = registry  # type: ignore[assignment]
         answer = app.test_client().open(
             path, method=method, **(names if method == "GET" else {"json": asked})

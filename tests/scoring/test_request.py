@@ -59,7 +59,7 @@ def test_a_blank_line_in_a_csv_of_one_column_is_a_row():
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
         (b"", "not JSON"),
         (b'{"inputs": [1, 2', "not JSON"),
@@ -96,15 +96,15 @@ def test_a_blank_line_in_a_csv_of_one_column_is_a_row():
         (b'{"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}', "Row 0"),
     ],
 )
-def test_a_broken_body_is_refused_with_what_is_wrong(body, told):
-    with pytest.raises(UsageError, match="(?s)" + told) as refused:
+def test_a_broken_body_is_refused_with_what_is_wrong(body, expected):
+    with pytest.raises(UsageError, match="(?s)" + expected) as refused:
         read_request(body, JSON)
     assert refused.value.status == 400
     assert len(str(refused.value)) < 300
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
         (b"", "empty"),
         (b"a,b\n", "no rows"),
@@ -113,8 +113,8 @@ def test_a_broken_body_is_refused_with_what_is_wrong(body, told):
         (b",a\n0,1\n", "index=False"),
     ],
 )
-def test_a_broken_csv_is_refused_with_what_is_wrong(body, told):
-    with pytest.raises(UsageError, match=told):
+def test_a_broken_csv_is_refused_with_what_is_wrong(body, expected):
+    with pytest.raises(UsageError, match=expected):
         read_request(body, "text/csv")
 
 

@@ -179,7 +179,7 @@ def _times(rows):
 
 
 @pytest.mark.parametrize(
-    ("model", "rows", "told"),
+    ("model", "rows", "expected"),
     [
         (Picky(_types), pd.DataFrame({"t": pd.to_timedelta([1, 2], "D")}),
          "becomes a DataFrame of str, which the model predicts otherwise"),
@@ -203,9 +203,9 @@ def _times(rows):
         (Picky(lambda rows: [0] * len(rows)), "text", "Rows in a str cannot be sent"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_served_is_said_when_the_model_is_stored(model, rows, told):
+def test_what_cannot_be_served_is_said_when_the_model_is_stored(model, rows, expected):
     record = record_example(model, rows)
-    assert re.search(told, record.not_served), record.not_served
+    assert re.search(expected, record.not_served), record.not_served
     assert record.not_served.endswith(".")
     assert record.fields["metadata"]["nbmlops.not_served"] == record.not_served
 
@@ -265,7 +265,7 @@ def test_where_training_rows_had_varied_keys_any_key_is_taken(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"shape": [2, 50]}, "do not fit"),
         ({"shape": [1, 51]}, r"shape \[1, 51\], the model takes 50"),
@@ -280,7 +280,7 @@ def test_where_training_rows_had_varied_keys_any_key_is_taken(tmp_path):
         ({"shape": [0, 50], "indptr": [0], "data": [], "indices": []}, "no rows"),
     ],
 )
-def test_sparse_rows_that_do_not_hold_together_are_refused(tmp_path, change, told):
+def test_sparse_rows_that_do_not_hold_together_are_refused(tmp_path, change, expected):
     served = served_by(Ridge(), SPARSE, tmp_path)
     good = {"data": [1.0, 2], "indices": [3, 1], "indptr": [0, 2], "shape": [1, 50]}
     row = np.zeros((1, 50))
@@ -288,7 +288,7 @@ def test_sparse_rows_that_do_not_hold_together_are_refused(tmp_path, change, tol
     for request in ({"inputs": good}, {"inputs": row.tolist()}):
         answer = json.loads(served.answer(encode(request), JSON))["predictions"]
         np.testing.assert_allclose(answer, served.predict(row))
-    assert re.search(told, refusal(served, {"inputs": {**good, **change}}))
+    assert re.search(expected, refusal(served, {"inputs": {**good, **change}}))
 
 
 def test_a_gap_among_texts_is_refused_where_the_model_takes_none(tmp_path):

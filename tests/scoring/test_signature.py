@@ -114,12 +114,12 @@ def test_why_a_model_is_not_served_is_said_again():
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "expected"),
     [(None, "is missing"), (b"\xff\xfe: [", "cannot be read"), (b"- a\n", "no table")],
 )
-def test_a_model_file_that_is_no_table_is_refused(tmp_path, content, told):
+def test_a_model_file_that_is_no_table_is_refused(tmp_path, content, expected):
     if content is not None:
         (tmp_path / "MLmodel").write_bytes(content)
     with pytest.raises((NotFoundError, UsageError), match="MLmodel") as refused:
         read_mlmodel(tmp_path)
-    assert told.replace("no table", "not a table") in refused.value.problem
+    assert expected.replace("no table", "not a table") in refused.value.problem

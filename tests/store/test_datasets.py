@@ -131,7 +131,7 @@ def holding_itself():
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
         (Lazy(), "a Lazy, not a table"),
         ("text", "a str, not a table"),
@@ -145,8 +145,8 @@ def holding_itself():
         (holding_itself(), "holds itself"),
     ],
 )
-def test_what_has_no_digest_is_refused_by_name(data, told):
-    with pytest.raises(UsageError, match=f"Dataset 'd'.* {told}"):
+def test_what_has_no_digest_is_refused_by_name(data, expected):
+    with pytest.raises(UsageError, match=f"Dataset 'd'.* {expected}"):
         describe(data, name="d")
 
 

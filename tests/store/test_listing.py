@@ -81,7 +81,7 @@ def test_the_newest_attempt_stands_for_its_group_and_plain_runs_for_themselves(
         ["a2", "a1"],
     ]
     assert {run.name for run in page if run.run_id in behind} == {"a3", "b3"}
-    assert behind[page.items[1].run_id].told == ("3 attempts",)
+    assert behind[page.items[1].run_id].summary == ("3 attempts",)
     everything = pages(listing(store, is_folded=False))
     assert everything == [["once", "b3", "a3", "b2", "a2", "b1", "a1", "plain"]]
 
@@ -138,7 +138,7 @@ def test_children_are_behind_their_parent_unless_filtered_or_ordered(store, read
     page = found.page()
     assert names(page) == ["of gone", "orphan", "parent"]
     (behind,) = found.folded(page.items).values()
-    assert behind.told == ("7 child runs",)
+    assert behind.summary == ("7 child runs",)
     assert names(behind.children) == [f"child{n}" for n in (6, 5, 4, 3, 2)]
     best = listing(store, order_by="metrics.auc DESC").page()
     assert names(best)[:2] == ["child6", "child5"]

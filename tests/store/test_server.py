@@ -29,7 +29,7 @@ def test_runs_on_a_server_are_compared_as_those_in_a_database(
         "long": [math.sin(step / 100) for step in range(4000)],
         "once": [0.5],
     }
-    told = []
+    expected = []
     for url in (mlflow_server.url, f"sqlite:///{project}/other.db"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         ids = []
@@ -49,11 +49,11 @@ def test_runs_on_a_server_are_compared_as_those_in_a_database(
         assert page is None or page.startswith(f"{mlflow_server.url}/#/experiments/")
         assert (page is None) == (not connect().is_served)
         found = nm.compare(*ids).comparison
-        told.append((found.params, found.datasets, repr(found.metrics)))
-    assert told[0] == told[1]
+        expected.append((found.params, found.datasets, repr(found.metrics)))
+    assert expected[0] == expected[1]
     assert {metric.name for metric in found.metrics} == set(curves)
-    assert "is_whole=False" not in told[0][2]
-    assert "nan" in told[0][2]
+    assert "is_whole=False" not in expected[0][2]
+    assert "nan" in expected[0][2]
 
 
 @pytest.mark.server
@@ -136,5 +136,5 @@ def test_server_that_answers_with_errors_is_not_called_silent(project, monkeypat
         finally:
             server.shutdown()
             thread.join()
-    told = f"The tracking server {host} answers with errors (HTTP 500)."
-    assert caught.value.problem == told
+    expected = f"The tracking server {host} answers with errors (HTTP 500)."
+    assert caught.value.problem == expected

@@ -121,7 +121,7 @@ class RunsBrowser:
         with self._showing_errors():
             typed = condition_of(self._field.value)
             given = self._start.query
-            self._listing = self._start.turned(
+            self._listing = self._start.with_query(
                 size=self._n_rows,
                 filter=" AND ".join(filter(None, (given.filter, typed))),
                 order_by=self._order() or given.order_by,

@@ -148,7 +148,7 @@ def signature_at(store: Store, location: str) -> Signature | None:
 
 
 def download_files(store: Store, location: str, path: str, folder: Path) -> None:
-    """Copy what lies at an artifact location of the store into a folder."""
+    """Copy what is at an artifact location of the store into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     repository = artifacts.repository_at(store, location)
     repository.download_artifacts(path, dst_path=str(folder))

@@ -79,7 +79,7 @@ def save(model: Any, folder: Path, pins: list[str], trust: Trust) -> OwnCode:  #
 
 
 def distributions(flavor: str) -> list[str]:
-    """Return what a network needs beside MLflow."""
+    """Return what a network needs besides MLflow."""
     if flavor == "pytorch":
         return ["torch"]
     return ["keras", import_module("keras").backend.backend()]

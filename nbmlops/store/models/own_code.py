@@ -234,7 +234,7 @@ def _holds_packages(folder: Path) -> bool:
 
 
 def _imported(source: str, package: str) -> Iterator[str]:
-    """Yield the modules that code may import, wherever in it that stands."""
+    """Yield the modules that code may import, at any depth."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError):  # a file that nothing has imported yet

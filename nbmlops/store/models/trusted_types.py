@@ -1,4 +1,4 @@
-"""The types a stored model may hold beside those that skops itself trusts.
+"""The types a stored model may hold besides those that skops itself trusts.
 
 A crafted file can call any name on this list with arguments of its choosing, and can
 fill an instance of any class on it with any state. So a name is here only when calling

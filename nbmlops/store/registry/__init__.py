@@ -1,4 +1,4 @@
 """Registered models, their versions and aliases.
 
-Read and written through MLflow; nothing is kept beside it.
+Read by SQL or REST, written through MLflow; nothing is kept elsewhere.
 """

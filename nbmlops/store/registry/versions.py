@@ -18,7 +18,7 @@ from nbmlops.entities import (
 )
 from nbmlops.errors import NotFoundError, StoreError, UsageError, did_you_mean
 from nbmlops.store import rest
-from nbmlops.store.backend import registry as mlflow_registry
+from nbmlops.store.backend import registry_store
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.database import connected, has_tables
 from nbmlops.store.registry.registered_models import (
@@ -164,7 +164,7 @@ def create_version(store: Store, name: str, run: Run) -> ModelVersion:
         try:
             number = _find_version(store, name, run) or _create_once(store, name, run)
         except StoreError as error:
-            # Whether it got through only the next look can tell.
+            # It may have got through: look again.
             if is_last or not error.is_outage:
                 raise
         else:
@@ -198,7 +198,7 @@ def _create_once(store: Store, name: str, run: Run) -> int:
         text = _write_signature(signature) if signature is not None else ""
         if 0 < len(text) <= _LONGEST_TAG:  # kept here too: listings need no file
             tags[_SIGNATURE] = text
-        created = mlflow_registry(store).create_model_version(
+        created = registry_store(store).create_model_version(
             name,
             # A server knows its own models. A database would ask the store that this
             # process happens to have as MLflow's default for one.

@@ -19,9 +19,9 @@ _BLOCK = 2000
 class RunListing:
     """Rows of a table of runs, read when they are asked for.
 
-    The newest attempt of a group that the query finds stands for the group. Without a
+    Of a group of attempts that the query finds, the newest gets a row. Without a
     filter and an order, child runs are behind their parent; with one, each run that is
-    found stands for itself, so that the best is the best.
+    found has a row, so that the best is the best.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RunListing:
         self._rows = Rows(self._reader, query)
         self._pages: list[tuple[Head, ...]] = []
 
-    def turned(self, *, size: int, **changes: Any) -> RunListing:
+    def with_query(self, *, size: int, **changes: Any) -> RunListing:
         """Return a listing of the same store and columns."""
         query = replace(self.query, **changes)
         return RunListing(self._store, query, size=size, columns=self.columns)
