@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,19 +14,28 @@ if TYPE_CHECKING:
 
 
 class NoDigestError(Exception):
-    """A value cannot be told from others of its type; the message names the type."""
+    """No digest can be made of a value; the message names its type."""
 
 
 def frame_digest(frame: pd.DataFrame) -> str:
     """Return a hash over all of a frame: every value, its order, names and types."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr((frame.shape, [str(name) for name in frame.columns])).encode())
+    return _digest(_parts_of(frame))
+
+
+def _parts_of(frame: pd.DataFrame) -> Iterator[bytes]:
+    yield repr((frame.shape, [str(name) for name in frame.columns])).encode()
     for position in range(frame.shape[1]):
         column = frame.iloc[:, position]
-        digest.update(str(column.dtype).encode())
-        digest.update(_values(column))
+        yield str(column.dtype).encode()
+        yield _values(column)
     index = frame.index
-    digest.update(_values(index if index.nlevels > 1 else index.to_series()))
+    yield _values(index if index.nlevels > 1 else index.to_series())
+
+
+def _digest(parts: Iterable[bytes | memoryview]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
     return digest.hexdigest()
 
 
@@ -47,13 +56,10 @@ def array_digest(array: Any) -> str:  # noqa: ANN401 - an ndarray
     """Return a hash over an array of any number of dimensions."""
     import numpy as np
 
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr((array.shape, array.dtype.str)).encode())
+    kind = repr((array.shape, array.dtype.str)).encode()
     if array.dtype.kind == "O":
-        digest.update(json.dumps(_plain(array.tolist())).encode())
-    else:
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
+        return _digest([kind, json.dumps(_plain(array.tolist())).encode()])
+    return _digest([kind, np.ascontiguousarray(array).reshape(-1).view(np.uint8).data])
 
 
 def sparse_digest(matrix: Any) -> str:  # noqa: ANN401 - a sparse matrix of scipy
@@ -61,17 +67,14 @@ def sparse_digest(matrix: Any) -> str:  # noqa: ANN401 - a sparse matrix of scip
     rows = matrix.tocsr(copy=True)  # what follows changes it in place
     rows.sum_duplicates()
     rows.eliminate_zeros()
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr(("sparse", rows.shape, rows.dtype.str)).encode())
-    for part in (rows.indptr.astype("int64"), rows.indices.astype("int64"), rows.data):
-        digest.update(part.tobytes())
-    return digest.hexdigest()
+    kind = repr(("sparse", rows.shape, rows.dtype.str)).encode()
+    parts = (rows.indptr.astype("int64"), rows.indices.astype("int64"), rows.data)
+    return _digest([kind, *(part.tobytes() for part in parts)])
 
 
 def list_digest(rows: Iterable[Any]) -> str:
     """Return a hash over a list: over its values and their types as canonical JSON."""
-    text = json.dumps(_plain(list(rows)), sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return _digest([json.dumps(_plain(list(rows)), sort_keys=True).encode()])
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401

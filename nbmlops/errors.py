@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import re
 from ast import literal_eval
 from collections.abc import Iterable, Mapping
@@ -56,7 +57,8 @@ class NbmlopsError(Exception):
         return f"{self.problem} {in_words(self.fix)}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.args, self.__dict__.copy())
+        state = self.__dict__.copy()
+        return copyreg.__newobj__, (type(self), *self.args), state  # type: ignore[attr-defined]
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython prints instead of a stack of frames."""
@@ -65,15 +67,6 @@ class NbmlopsError(Exception):
             cause = self.__cause__
             lines.append(f"Caused by {type(cause).__name__}: {cause}")
         return lines
-
-
-def _rebuild(
-    cls: type[NbmlopsError], args: tuple[str, str], state: dict[str, object]
-) -> NbmlopsError:
-    error = cls.__new__(cls)
-    error.args = args
-    error.__dict__.update(state)
-    return error
 
 
 class UsageError(NbmlopsError, ValueError):
@@ -201,22 +194,7 @@ class DeployError(NbmlopsError):
 
 
 def in_words(fix: str, options: Mapping[str, str] | None = None) -> str:
-    """Return a fix with the options as a door has them, which are written as in Python.
-
-    Parameters
-    ----------
-    fix : str
-        Such as ``Give port=, or no_auth=True.``
-    options : Mapping of str to str, optional
-        By their names in Python; by default all have these as they are.
-
-    Examples
-    --------
-    >>> in_words("Run it with step='a b' or force=True.", {"step": "--step"})
-    "Run it with --step 'a b' or force=True."
-    >>> in_words("Choose another with port=, or leave it out.")
-    'Choose another with port, or leave it out.'
-    """
+    """Return a fix with options as a door names them; by default as in Python."""
 
     def said(found: re.Match[str]) -> str:
         name, value = found["name"], found["value"] or ""
@@ -231,19 +209,7 @@ def in_words(fix: str, options: Mapping[str, str] | None = None) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the nearest other known name, else "".
-
-    Examples
-    --------
-    >>> did_you_mean("alhpa", ["alpha", "beta"])
-    " Did you mean 'alpha'?"
-    >>> did_you_mean("zzz", ["alpha"])
-    ''
-    >>> did_you_mean("c", ["n", "C"])
-    " Did you mean 'C'?"
-    >>> did_you_mean("score", ["score"])
-    ''
-    """
+    """Return ``" Did you mean 'x'?"`` for the nearest other known name, else ``""``."""
     import difflib
 
     names = [each for each in known if each != name]

@@ -1,7 +1,9 @@
 import pickle
 
+import pytest
+
 from nbmlops import errors
-from nbmlops.errors import NbmlopsError, NotebookError
+from nbmlops.errors import NbmlopsError, NotebookError, did_you_mean
 
 
 def test_every_error_has_a_status_and_stands_in_the_tree():
@@ -31,3 +33,16 @@ def test_errors_survive_pickling():
         "x",
         "a.ipynb",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "hint"),
+    [
+        ("alhpa", ["alpha", "beta"], " Did you mean 'alpha'?"),
+        ("zzz", ["alpha"], ""),
+        ("c", ["n", "C"], " Did you mean 'C'?"),
+        ("score", ["score"], ""),
+    ],
+)
+def test_the_nearest_other_name_is_offered(name, known, hint):
+    assert did_you_mean(name, known) == hint

@@ -146,3 +146,10 @@ def test_what_is_recorded_and_what_goes_over_the_wire_is_in_plain_words():
     error = UsageError("Port 80 is in use.", fix="Choose another with port=.")
     assert error.summary == "Port 80 is in use. Choose another with port."
     assert str(error) == "Port 80 is in use. Choose another with port=."
+
+
+def test_a_value_stays_with_its_option():
+    fix = in_words("Run it with step='a b' or force=True.", {"step": "--step"})
+    assert (
+        in_words(fix, {"step": "--step"}) == "Run it with --step 'a b' or force=True."
+    )

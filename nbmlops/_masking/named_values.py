@@ -28,7 +28,6 @@ _HINTS = (
 )
 _WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
 _LONGEST_NAME = 80
-_LONG = 16
 
 _QUOTE = r"""\\?["'`]|&quot;|&\#39;|&\#x27;"""
 _SIGN = re.compile(
@@ -104,14 +103,13 @@ def _value_after(text: str, start: int, end: int, strength: Strength) -> Span | 
     before = text[max(0, start - _LONGEST_NAME) : start].replace("\\n", "\n")
     setter = _SETTER.search(before)
     is_set = is_option or setter is not None
-    # Without a sign, a command has to begin here: else it is prose.
-    is_command = is_option or bool(setter and setter["is_first"] is not None)
+    if sign == " " and not is_set:
+        return None  # prose
     opening = _OPENING.match(text, found.end())
     if opening is not None:
         if sign == ",":  # the name is a key: getenv("TOKEN", "...")
             return _quoted(text, opening, Strength.TOKEN) if found["key_end"] else None
-        is_given = sign != " " or is_command
-        return _quoted(text, opening, strength) if is_given else None
+        return _quoted(text, opening, strength)
     if sign == "," or (len(sign) > 1 and sign[0] in "=!"):
         return None
     if sign == ":" and found.end() == end + 1 and text[start:end] == "secret":
@@ -129,11 +127,13 @@ def _value_after(text: str, start: int, end: int, strength: Strength) -> Span | 
         return None
     if text[stop : stop + 1] in ("(", "[", "{") or stands_for(shown):
         return None
-    if is_random(shown) and (sign != " " or len(shown) >= _LONG):
+    if is_random(shown):
         return at, stop
     is_pair = is_tight and bool(
         _PAIR_AFTER.match(text, stop) or _PAIR_BEFORE.search(before)
     )
+    # Where no command begins, a blank is still prose.
+    is_command = is_option or bool(setter and setter["is_first"] is not None)
     is_sure = is_variable or is_pair or sign == ">" or (sign == " " and is_command)
     if _EXPRESSION.fullmatch(shown) and ("(" in shown or not is_sure):
         return None

@@ -13,8 +13,8 @@ UNANSWERED = (OSError, http.client.HTTPException)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came back."""
+class Response:
+    """The response of an endpoint."""
 
     status: int
     headers: Mapping[str, str]
@@ -37,7 +37,7 @@ def ask(
     timeout_s: float,
     body: bytes | None = None,
     content_type: str = "application/json",
-) -> Answer:
+) -> Response:
     """Return the answer to a POST of ``body``, or to a GET without one."""
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     if body is not None:
@@ -50,7 +50,7 @@ def ask(
                 "GET" if body is None else "POST", path, body=body, headers=headers
             )
         response = connection.getresponse()
-        return Answer(
+        return Response(
             status=response.status,
             headers={name.lower(): value for name, value in response.getheaders()},
             body=response.read(),

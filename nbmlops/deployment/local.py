@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from nbmlops.config import Settings
 from nbmlops.deployment import process, records
-from nbmlops.deployment.client import UNANSWERED, Answer, ask
+from nbmlops.deployment.client import UNANSWERED, Response, ask
 from nbmlops.deployment.launch import launch
 from nbmlops.deployment.records import Record
 from nbmlops.entities import Endpoint, EndpointState, ModelVersion
@@ -110,39 +110,32 @@ def request(
     name: str,
     payload: bytes,
     content_type: str = "application/json",
-) -> Answer:
+) -> Response:
     """Return an endpoint's answer to a request."""
     record = records.get_record(settings, name)
-    try:
-        answer = _send(settings, record, payload, content_type)
-    except UNANSWERED as error:
-        # A new version may have taken over since the record was read.
-        again = records.get_record(settings, name)
-        if again.process == record.process:
-            raise _unanswered(settings, record, error) from error
+    while True:
         try:
-            answer = _send(settings, again, payload, content_type)
-        except UNANSWERED as error_again:
-            raise _unanswered(settings, again, error_again) from error_again
+            answer = ask(
+                record.port,
+                f"/endpoints/{name}/invocations",
+                token=records.read_token(settings, name),
+                timeout_s=_PREDICT_S,
+                body=payload,
+                content_type=content_type,
+            )
+        except UNANSWERED as error:
+            asked, record = record, records.get_record(settings, name)
+            if asked.process == record.process:
+                raise _unanswered(settings, record, error) from error
+            # A new version has taken over since the record was read.
+        else:
+            break
     if answer.status == 200:
         return answer
     problem, fix = answer.error()
     if 400 <= answer.status < 500:
         raise UsageError(problem, fix=fix)
     raise DeployError(problem, fix=fix)
-
-
-def _send(
-    settings: Settings, record: Record, payload: bytes, content_type: str
-) -> Answer:
-    return ask(
-        record.port,
-        f"/endpoints/{record.name}/invocations",
-        token=records.read_token(settings, record.name),
-        timeout_s=_PREDICT_S,
-        body=payload,
-        content_type=content_type,
-    )
 
 
 def _unanswered(settings: Settings, record: Record, error: Exception) -> DeployError:

@@ -9,7 +9,7 @@ from nbmlops.entities import Endpoint
 from nbmlops.store import Store, connect
 from nbmlops.store.models.own_code import ANY
 from nbmlops.store.registry.registered_models import check_names
-from nbmlops.store.registry.versions import resolve_version, set_alias
+from nbmlops.store.registry.versions import move_alias, resolve_version
 from nbmlops.tracking.provenance.replaying import refuse_in_replay
 
 
@@ -74,7 +74,7 @@ def deploy(
         trust=ANY if trust else store.settings.models.trust,
     )
     if alias is not None:
-        set_alias(store, version.model, alias, version.version)
+        move_alias(store, version, alias)
     return EndpointHandle(store.settings, made, is_new=is_new)
 
 

@@ -63,5 +63,5 @@ def register(
         run = resolve_run(store, run, experiment=experiment, with_model=True)
     version = versions.create_version(store, model, run)
     if alias is not None:
-        version = versions.set_alias(store, model, alias, version.version)
+        version = versions.move_alias(store, version, alias)
     return version

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from typing import Literal
 
 from nbmlops.entities import Compared, Replay, Run, Verdict, to_json
 from nbmlops.errors import UsageError
@@ -115,35 +116,24 @@ def _compare(
     store: Store, original: Run, again: Run | None, tolerance: float
 ) -> Iterator[Compared]:
     if again is None:
-        yield Compared(
-            what="status",
-            name=original.name,
-            original=original.status,
-            replayed=None,
-            verdict="different",
-        )
+        yield _row("status", original.name, original.status, None)
         return
-    yield _exactly("status", original.name, original.status, again.status)
+    yield _row("status", original.name, original.status, again.status)
     for name in sorted({*original.metrics, *again.metrics}):
         before, after = original.metrics.get(name), again.metrics.get(name)
-        yield Compared(
-            what="metric",
-            name=name,
-            original=before,
-            replayed=after,
-            verdict=verdict_on(before, after, tolerance),
-        )
+        verdict = verdict_on(before, after, tolerance)
+        yield _row("metric", name, before, after, verdict)
     before_data = _datasets(store, original)
     after_data = _datasets(store, again)
     for name in sorted({*before_data, *after_data}):
-        yield _exactly("dataset", name, before_data.get(name), after_data.get(name))
+        yield _row("dataset", name, before_data.get(name), after_data.get(name))
     if original.model_id or again.model_id:
         one, two = (
             model_digest(store, each) if each else "none"
             for each in (original.model_id, again.model_id)
         )
         if one is not None and two is not None:
-            yield _exactly("model", original.name, one, two)
+            yield _row("model", original.name, one, two)
 
 
 def verdict_on(before: float | None, after: float | None, tolerance: float) -> Verdict:
@@ -160,13 +150,19 @@ def verdict_on(before: float | None, after: float | None, tolerance: float) -> V
     return "within tolerance" if tolerance and is_near else "different"
 
 
-def _exactly(what: str, name: str, before: str | None, after: str | None) -> Compared:
+def _row(
+    what: Literal["metric", "dataset", "model", "status"],
+    name: str,
+    before: str | float | None,
+    after: str | float | None,
+    verdict: Verdict | None = None,
+) -> Compared:
     return Compared(
-        what=what,  # type: ignore[arg-type]
+        what=what,
         name=name,
         original=before,
         replayed=after,
-        verdict="equal" if before == after else "different",
+        verdict=verdict or ("equal" if before == after else "different"),
     )
 
 

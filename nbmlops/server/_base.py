@@ -23,7 +23,7 @@ from nbmlops.server._route import Answer, Route
 from nbmlops.server._threads import RETRY_AFTER_S, Threads
 
 _log = logging.getLogger(__name__)
-_TOLD = {
+_MESSAGES = {
     400: ("The request cannot be read.", "Send it as docs/rest.md says."),
     403: (
         "This needs a signed-in user who is allowed to do it.",
@@ -35,6 +35,10 @@ _TOLD = {
     ),
     405: ("The route does not take this method.", "See nbmlops/api/openapi.json."),
 }
+_UNFORESEEN = (
+    "Something in nbmlops went wrong.",
+    "See the Jupyter server's log for the cause.",
+)
 
 
 class Handler(APIHandler):
@@ -83,18 +87,19 @@ class Handler(APIHandler):
         request = self.read(route, names)
 
         def work() -> tuple[Answer, bytes]:
-            told = route.work(request)
-            if not isinstance(told, Answer):
-                told = Answer(content=told, status=route.status)
-            if told.content is None or isinstance(told.content, bytes):
-                return told, told.content or b""
-            return told, json.dumps(to_json(told.content), allow_nan=False).encode()
+            answer = route.work(request)
+            if not isinstance(answer, Answer):
+                answer = Answer(content=answer, status=route.status)
+            content = answer.content
+            if content is None or isinstance(content, bytes):
+                return answer, content or b""
+            return answer, json.dumps(to_json(content), allow_nan=False).encode()
 
-        told, written = await self._threads.run(
+        answer, written = await self._threads.run(
             route.lane, work, timeout_s=route.timeout_s
         )
-        self.set_status(told.status)
-        await self.finish(written or None, set_content_type=told.content_type)
+        self.set_status(answer.status)
+        await self.finish(written or None, set_content_type=answer.content_type)
 
     def read(self, route: Route, names: tuple[str, ...]) -> Request:
         """Return the request, its query checked against the route."""
@@ -135,24 +140,18 @@ class Handler(APIHandler):
         """Write ``{error, message, fix}``; what nobody foresaw stays in the log."""
         error = (kwargs.get("exc_info") or (None, None))[1]
         if isinstance(error, NbmlopsError):
-            name, told = (
-                type(error).__name__,
-                (self._masked(error.problem), self._masked(in_words(error.fix))),
-            )
+            name = type(error).__name__
+            message, fix = error.problem, in_words(error.fix)
         else:
-            name, told = (
-                type(error).__name__ if isinstance(error, web.HTTPError) else "Error",
-                _TOLD.get(
-                    status_code,
-                    (
-                        "Something in nbmlops went wrong.",
-                        "See the Jupyter server's log for the cause.",
-                    ),
-                ),
-            )
+            name = "HTTPError" if isinstance(error, web.HTTPError) else "Error"
+            message, fix = _MESSAGES.get(status_code, _UNFORESEEN)
         if status_code == 503:
             self.set_header("Retry-After", str(RETRY_AFTER_S))
-        answer: dict[str, object] = {"error": name, "message": told[0], "fix": told[1]}
+        answer: dict[str, object] = {
+            "error": name,
+            "message": self._masked(message),
+            "fix": self._masked(fix),
+        }
         if fields := getattr(error, "fields", None):
             answer["fields"] = {n: self._masked(text) for n, text in fields.items()}
         self.finish(json.dumps(answer))
@@ -167,14 +166,14 @@ class Handler(APIHandler):
         if isinstance(value, NbmlopsError):
             cause = f" ({value.__cause__!r})" if value.__cause__ else ""
             level = logging.WARNING if value.status >= 500 else logging.INFO
-            told = self._masked(f"{type(value).__name__}: {value}{cause}")
-            _log.log(level, "%s", told)
+            line = f"{type(value).__name__}: {value}{cause}"
+            _log.log(level, "%s", self._masked(line))
         elif isinstance(value, web.HTTPError):
             super().log_exception(typ, value, tb)
         else:
             trace = "".join(traceback.format_exception(typ, value, tb))
-            told = self._masked(f"{self._request_summary()}\n{trace}")
-            _log.error("Uncaught exception %s", told)
+            text = f"{self._request_summary()}\n{trace}"
+            _log.error("Uncaught exception %s", self._masked(text))
 
     def _masked(self, text: str) -> str:
         """Return a text without secrets, nor pieces of those the request holds."""

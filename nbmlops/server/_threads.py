@@ -38,7 +38,7 @@ class Threads:
     def __init__(self, *, limit: int = 8, patience_s: float = 2.0) -> None:
         self._limit = limit
         self._patience_s = patience_s
-        self._places = defaultdict[str, asyncio.Semaphore](
+        self._slots = defaultdict[str, asyncio.Semaphore](
             lambda: asyncio.Semaphore(limit)
         )
 
@@ -46,9 +46,9 @@ class Threads:
         self, lane: str, work: Callable[[], object], *, timeout_s: float | None = None
     ) -> Any:  # noqa: ANN401 - whatever the work returns
         """Return what ``work()`` returns, or raise what it raises."""
-        place = self._places[lane]
+        slot = self._slots[lane]
         try:
-            await asyncio.wait_for(place.acquire(), self._patience_s)
+            await asyncio.wait_for(slot.acquire(), self._patience_s)
         except TimeoutError as error:
             raise BusyError(
                 f"{self._limit} requests for {lane} still wait for an answer.", fix=_FIX
@@ -56,18 +56,18 @@ class Threads:
         loop = asyncio.get_running_loop()
         result: asyncio.Future[object] = loop.create_future()
 
-        def settle(deliver: Callable[[], None]) -> None:
-            place.release()
+        def finish(set_outcome: Callable[[], None]) -> None:
+            slot.release()
             if not result.done():
-                deliver()
+                set_outcome()
 
         def call() -> None:
             try:
-                deliver = partial(result.set_result, work())
+                set_outcome = partial(result.set_result, work())
             except Exception as error:  # noqa: BLE001 - raised again by the loop
-                deliver = partial(result.set_exception, error)
+                set_outcome = partial(result.set_exception, error)
             with suppress(RuntimeError):  # the loop is closed: the server has stopped
-                loop.call_soon_threadsafe(settle, deliver)
+                loop.call_soon_threadsafe(finish, set_outcome)
 
         threading.Thread(target=call, name=f"nbmlops {lane}", daemon=True).start()
         try:

@@ -1,10 +1,11 @@
-"""What changed about a project since the last look."""
+"""What changed about a project since the last poll."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from nbmlops.config import Settings
@@ -29,7 +30,7 @@ _REGISTRY = """
 
 
 class Changes:
-    """Tells a project's state from that at the last look; of one thread only."""
+    """Compares a project's state with the last one; of one thread only."""
 
     def __init__(self, settings: Settings) -> None:
         own = embedded.tracking_uri(settings.home)
@@ -38,23 +39,21 @@ class Changes:
         self._before: dict[str, object] = {}
         self._connection: sqlite3.Connection | None = None
         self._file = 0
-        self._ask_store_at = 0.0
-        self._owners: dict[str, tuple[int, ProcessId | None]] = {}
-        self._specs: dict[Path, tuple[int, records.Record | None]] = {}
+        self._next_ask_at = 0.0
 
-    def look(self) -> list[str]:
-        """Return the topics that may have changed since the last look, at first all."""
+    def poll(self) -> list[str]:
+        """Return the topics that may have changed since the last poll, at first all."""
         now = {
             **self._before,
-            "endpoints": self._look_at_endpoints(),
-            "pipelines": self._look_at_pipelines(),
+            "endpoints": self._poll_endpoints(),
+            "pipelines": self._poll_pipelines(),
         }
         if self._is_embedded:
-            with suppress(sqlite3.OperationalError):  # locked: see at the next look
-                now |= self._look_at_database()
-        elif time.monotonic() >= self._ask_store_at:
-            now |= self._ask_store()
-            self._ask_store_at = time.monotonic() + _ASK_STORE_S
+            with suppress(sqlite3.OperationalError):  # locked: see at the next poll
+                now |= self._poll_database()
+        elif time.monotonic() >= self._next_ask_at:
+            now |= self._poll_store()
+            self._next_ask_at = time.monotonic() + _ASK_STORE_S
         before, self._before = self._before, now
         is_new = object()
         return [t for t in TOPICS if now.get(t) != before.get(t, is_new)]
@@ -65,7 +64,7 @@ class Changes:
             self._connection.close()
             self._connection = None
 
-    def _look_at_database(self) -> dict[str, object]:
+    def _poll_database(self) -> dict[str, object]:
         path = embedded.database(self._settings.home)
         try:
             file = path.stat().st_ino
@@ -87,7 +86,7 @@ class Changes:
             "models": self._connection.execute(_REGISTRY).fetchall(),
         }
 
-    def _ask_store(self) -> dict[str, object]:
+    def _poll_store(self) -> dict[str, object]:
         try:
             store = connect(self._settings)
             load_gently(store)
@@ -99,34 +98,34 @@ class Changes:
         except NbmlopsError as error:
             return {"models": str(error), "runs": str(error)}
 
-    def _look_at_pipelines(self) -> list[object]:
-        home = self._settings.home
-        changed = dict(reader.list_ids(home))
-        for live_id, at in changed.items():
-            if self._owners.get(live_id, (0, None))[0] != at:
-                self._owners[live_id] = at, reader.owner_of(home, live_id)
-        self._owners = {n: o for n, o in self._owners.items() if n in changed}
-        now = time.time()
-        return [
-            (live_id, at, owner is None or owner.is_dead(last_heartbeat=None, now=now))
-            for live_id, (at, owner) in self._owners.items()
-        ]
+    def _poll_pipelines(self) -> list[object]:
+        home, now = self._settings.home, time.time()
+        found: list[object] = []
+        for live_id, changed_at in reader.list_ids(home):
+            owner = _owner(home, live_id, changed_at)
+            is_over = owner is None or owner.is_dead(last_heartbeat=None, now=now)
+            found.append((live_id, changed_at, is_over))
+        return found
 
-    def _look_at_endpoints(self) -> list[object]:
-        specs = {}
+    def _poll_endpoints(self) -> list[object]:
+        found: list[object] = []
         for name in records.list_names(self._settings):
-            folder = records.folder_of(self._settings, name)
             with suppress(OSError):
-                written_at = (folder / "spec.json").stat().st_mtime_ns if folder else 0
-                key = Path(name, folder.name if folder else "")
-                kept = self._specs.get(key)
-                specs[key] = (
-                    kept
-                    if kept and kept[0] == written_at
-                    else (written_at, records.find_record(self._settings, name))
-                )
-        self._specs = specs
-        return [
-            (key, written_at, record is not None and is_running(record.process))
-            for key, (written_at, record) in specs.items()
-        ]
+                spec = records.root(self._settings) / name / "spec.json"
+                stamp = (spec.stat().st_ino, spec.stat().st_mtime_ns)
+                record = _record(self._settings, name, stamp)
+                runs = record is not None and is_running(record.process)
+                found.append((name, stamp, runs))
+        return found
+
+
+@lru_cache(1024)
+def _owner(home: Path, live_id: str, changed_at: int) -> ProcessId | None:
+    return reader.owner_of(home, live_id)
+
+
+@lru_cache(256)
+def _record(
+    settings: Settings, name: str, stamp: tuple[int, int]
+) -> records.Record | None:
+    return records.find_record(settings, name)

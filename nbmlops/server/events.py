@@ -1,4 +1,4 @@
-"""``events``: a stream that says what to read anew."""
+"""``events``: a stream that says what to read again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nbmlops.server._route import Route, route
 from nbmlops.server._threads import Threads
 from nbmlops.server.watcher import Subscriber, Watchers
 
-_FIRST_LOOK_S = 1.0
+_FIRST_POLL_S = 1.0
 _KEEP_ALIVE_S = 15.0
 
 
@@ -30,7 +30,7 @@ def locate(request: Request) -> Settings:
 class EventsHandler(Handler):
     """Keeps a response open and writes an event into it at every change."""
 
-    _listener: Subscriber | None = None
+    _subscriber: Subscriber | None = None
 
     def initialize(  # type: ignore[override]
         self, routes: Mapping[str, Route], threads: Threads, watchers: Watchers
@@ -49,17 +49,17 @@ class EventsHandler(Handler):
             timeout_s=route.timeout_s,
         )
         may_write = await self.may("write")
-        with self._watchers.listen(settings, may_write=may_write) as listener:
-            self._listener = listener
+        with self._watchers.subscribe(settings, may_write=may_write) as subscriber:
+            self._subscriber = subscriber
             self.set_header("Content-Type", "text/event-stream")
             self.set_header("Cache-Control", "no-store")
             self.set_header("X-Accel-Buffering", "no")
             with suppress(StreamClosedError):
-                # What is read after hello is no older than the first look.
-                await listener.wait(_FIRST_LOOK_S)
+                # What is read after hello is no older than the first poll.
+                await subscriber.wait(_FIRST_POLL_S)
                 await self._send("event: hello\ndata: {}\n\n")
-                while not listener.is_closed:
-                    topics = await listener.wait(_KEEP_ALIVE_S)
+                while not subscriber.is_closed:
+                    topics = await subscriber.wait(_KEEP_ALIVE_S)
                     data = json.dumps({"topics": topics})
                     await self._send(
                         f"event: changed\ndata: {data}\n\n" if topics else ":\n\n"
@@ -71,6 +71,6 @@ class EventsHandler(Handler):
 
     def on_connection_close(self) -> None:
         """Wake the stream up so that it ends."""
-        if self._listener:
-            self._listener.close()
+        if self._subscriber:
+            self._subscriber.close()
         super().on_connection_close()

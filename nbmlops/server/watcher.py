@@ -1,4 +1,4 @@
-"""Who listens to a project's changes, and the thread that looks for them."""
+"""Subscribers to a project's changes, and the thread that finds them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nbmlops.server._threads import BusyError
 from nbmlops.server.changes import TOPICS, Changes
 
 _TICK_S = 1.0
-_MAX_LISTENERS = 64
+_MAX_SUBSCRIBERS = 64
 
 
 class Subscriber:
@@ -35,7 +35,7 @@ class Subscriber:
         self._topics.clear()
         return topics
 
-    def tell(self, topics: Iterable[str]) -> None:
+    def notify(self, topics: Iterable[str]) -> None:
         """Add topics that changed; from any thread."""
         with suppress(RuntimeError):  # the loop is closed: the server has stopped
             self._loop.call_soon_threadsafe(self._add, topics)
@@ -43,7 +43,7 @@ class Subscriber:
     def close(self) -> None:
         """End the waiting, now and later; from any thread."""
         self.is_closed = True
-        self.tell(())
+        self.notify(())
 
     def _add(self, topics: Iterable[str]) -> None:
         self._topics.update(topics)
@@ -51,18 +51,18 @@ class Subscriber:
 
 
 class Watchers:
-    """The watched projects: one thread each, for as long as somebody listens."""
+    """The watched projects: one thread each, while it has a subscriber."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._listeners: dict[Settings, set[Subscriber]] = {}
-        self._looked: set[Settings] = set()
+        self._subscribers: dict[Settings, set[Subscriber]] = {}
+        self._polled: set[Settings] = set()
 
     @property
     def projects(self) -> list[Path]:
         """The projects that are watched now."""
-        return [settings.project for settings in self._listeners]
+        return [settings.project for settings in self._subscribers]
 
     @property
     def writable_projects(self) -> list[Path]:
@@ -70,60 +70,60 @@ class Watchers:
         with self._lock:
             return [
                 settings.project
-                for settings, listeners in self._listeners.items()
-                if any(listener.may_write for listener in listeners)
+                for settings, subscribers in self._subscribers.items()
+                if any(subscriber.may_write for subscriber in subscribers)
             ]
 
     @contextmanager
-    def listen(self, settings: Settings, *, may_write: bool) -> Iterator[Subscriber]:
-        """Yield a listener to a project's changes."""
-        listener = Subscriber(may_write=may_write)
+    def subscribe(self, settings: Settings, *, may_write: bool) -> Iterator[Subscriber]:
+        """Subscribe to a project's changes."""
+        subscriber = Subscriber(may_write=may_write)
         with self._lock:
-            if sum(map(len, self._listeners.values())) >= _MAX_LISTENERS:
+            if sum(map(len, self._subscribers.values())) >= _MAX_SUBSCRIBERS:
                 raise BusyError(
-                    f"{_MAX_LISTENERS} event streams are open already.",
+                    f"{_MAX_SUBSCRIBERS} event streams are open already.",
                     fix="Close JupyterLab windows you do not use.",
                 )
-            if settings in self._looked:
-                listener.tell(TOPICS)
-            if settings not in self._listeners:
+            if settings in self._polled:
+                subscriber.notify(TOPICS)
+            if settings not in self._subscribers:
                 threading.Thread(
                     target=self._watch,
                     args=(settings,),
                     name="nbmlops watcher",
                     daemon=True,
                 ).start()
-            self._listeners.setdefault(settings, set()).add(listener)
+            self._subscribers.setdefault(settings, set()).add(subscriber)
         try:
-            yield listener
+            yield subscriber
         finally:
             with self._lock:
-                self._listeners.get(settings, set()).discard(listener)
+                self._subscribers.get(settings, set()).discard(subscriber)
 
     def stop(self) -> None:
-        """End all listening and watching."""
+        """End all subscriptions and watching."""
         self._stopping.set()
         with self._lock:
-            for listener in [
-                each for some in self._listeners.values() for each in some
+            for subscriber in [
+                each for some in self._subscribers.values() for each in some
             ]:
-                listener.close()
+                subscriber.close()
 
     def _watch(self, settings: Settings) -> None:
         changes = Changes(settings)
         try:
             while not self._stopping.is_set():
-                topics = changes.look()
+                topics = changes.poll()
                 with self._lock:
-                    self._looked.add(settings)
-                    if not self._listeners[settings]:
+                    self._polled.add(settings)
+                    if not self._subscribers[settings]:
                         return
-                    for listener in self._listeners[settings] if topics else ():
-                        listener.tell(topics)
+                    for subscriber in self._subscribers[settings] if topics else ():
+                        subscriber.notify(topics)
                 self._stopping.wait(_TICK_S)
         finally:
             changes.close()
             with self._lock:
-                self._looked.discard(settings)
-                for listener in self._listeners.pop(settings, set()):
-                    listener.close()  # its reader comes back, to a new watcher
+                self._polled.discard(settings)
+                for subscriber in self._subscribers.pop(settings, set()):
+                    subscriber.close()  # its reader comes back, to a new watcher

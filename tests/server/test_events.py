@@ -169,7 +169,7 @@ async def test_streams_end_when_the_server_stops(
 
 
 async def test_too_many_readers_are_told_so(listen, monkeypatch, call, project):
-    monkeypatch.setattr(watcher, "_MAX_LISTENERS", 1)
+    monkeypatch.setattr(watcher, "_MAX_SUBSCRIBERS", 1)
     async with listen() as event:
         await event()
         status, error = await call("GET", "events")

@@ -213,10 +213,15 @@ def _create_once(store: Store, name: str, run: Run) -> int:
 def set_alias(store: Store, name: str, alias: str, version: int) -> ModelVersion:
     """Move an alias to a version, and return the version."""
     check_names(name, alias)
-    found = get_version(store, name, version)
+    return move_alias(store, get_version(store, name, version), alias)
+
+
+def move_alias(store: Store, version: ModelVersion, alias: str) -> ModelVersion:
+    """Move an alias to a version that was just read, and return it with the alias."""
     with answering(store):
-        store.client.set_registered_model_alias(name, alias, str(version))
-    return replace(found, aliases=tuple(sorted({*found.aliases, alias})))
+        number = str(version.version)
+        store.client.set_registered_model_alias(version.model, alias, number)
+    return replace(version, aliases=tuple(sorted({*version.aliases, alias})))
 
 
 @dataclass(frozen=True, slots=True)
