@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,9 +43,15 @@ class Digests:
 
     def sha256(self, path: Path) -> str:
         """Return the sha256 of a file's content."""
-        return str(self.derived(path, "sha256", _sha256))
+        return str(self.derived(path, "sha256", _sha256, _is_sha256))
 
-    def derived(self, path: Path, kind: str, compute: Callable[[Path], Any]) -> Any:  # noqa: ANN401
+    def derived(
+        self,
+        path: Path,
+        kind: str,
+        compute: Callable[[Path], Any],
+        is_valid: Callable[[Any], bool],
+    ) -> Any:  # noqa: ANN401 - what is computed
         """Return what is computed from a file's content alone."""
         name = str(path)
         stamp = _stamp(path)
@@ -54,7 +61,9 @@ class Digests:
         hashed = hashlib.sha256(f"{kind}\0{name}".encode("utf-8", "surrogateescape"))
         record = sharded(self._folder, hashed.hexdigest())
         match read_record(record):
-            case {"stamp": [*seen], "value": value} if seen == stamp:
+            case {"stamp": [*seen], "value": value} if seen == stamp and is_valid(
+                value
+            ):
                 self._known[name, kind] = (stamp, value)
                 return value
         value = compute(path)
@@ -69,6 +78,10 @@ def _stamp(path: Path) -> list[int]:
     at = path.stat()
     newest = max(at.st_mtime_ns, at.st_ctime_ns)
     return [at.st_size, newest, at.st_mtime_ns, at.st_ino, at.st_dev]
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def _sha256(path: Path) -> str:

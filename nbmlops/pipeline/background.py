@@ -79,7 +79,7 @@ def launch(
 
 
 def stop(settings: Settings, live_id: str) -> LiveRun:
-    """Interrupt a run, whoever started it; the second time, do not wait for steps."""
+    """Interrupt a run; the second time, do not wait for its steps."""
     found = reader.get_live(settings.home, live_id)
     owner = reader.owner_of(settings.home, live_id)
     if owner is None:

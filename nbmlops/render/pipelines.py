@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
-from html import escape
 
 from nbmlops.entities import CacheEntry, PipelineReport, PipelineSpec, PlannedStep, Step
 from nbmlops.render.formats import format_time
 from nbmlops.render.tables import Renderable, Table
+from nbmlops.render.templates import render_html
 
 _BOX, _HEIGHT, _GAP_X, _GAP_Y = 150, 40, 50, 18
 _DIGITS = 8
@@ -22,7 +23,7 @@ class PlanView(Table):
     name : str
         The pipeline.
     steps : sequence of PlannedStep
-        What would become of each.
+        What a run would do with each.
 
     Attributes
     ----------
@@ -47,13 +48,13 @@ class PlanView(Table):
 
 
 class ReportView(Table):
-    """What became of the steps of a pipeline run."""
+    """How the steps of a pipeline run ended."""
 
     def __init__(self, report: PipelineReport, *notes: str) -> None:
         self.report = report
         rows = [
             (
-                f"{each.step}{' *' if _is_picked(report, each.step) else ''}",
+                f"{each.step}{' *' if _is_selected(report, each.step) else ''}",
                 each.state,
                 f"{each.duration_s:.1f} s" if each.duration_s else "",
                 (each.run_id or "")[:_DIGITS],
@@ -80,11 +81,11 @@ class StatusView(ReportView):
         super().__init__(report, f"began {format_time(started_at)}")
 
 
-def _is_picked(report: PipelineReport, name: str) -> bool:
+def _is_selected(report: PipelineReport, name: str) -> bool:
     step = name.partition("[")[0]
-    units = [each for each in report.steps if each.step.partition("[")[0] == step]
-    return len({each.is_selected for each in units}) > 1 and any(
-        each.is_selected for each in units if each.step == name
+    runs = [each for each in report.steps if each.step.partition("[")[0] == step]
+    return len({each.is_selected for each in runs}) > 1 and any(
+        each.is_selected for each in runs if each.step == name
     )
 
 
@@ -93,27 +94,18 @@ def _short(text: str) -> str:
     return line if len(line) <= 100 else f"{line[:97]}..."
 
 
-def lay_out(spec: PipelineSpec) -> dict[str, tuple[int, int]]:
-    """Return the column and the row of each step, from 0."""
-    cells: dict[str, tuple[int, int]] = {}
-    rows: dict[int, int] = {}
-    for step in spec.steps:  # each behind those it needs
-        column = max((cells[name][0] for name in step.needs), default=-1) + 1
-        cells[step.name] = column, rows.get(column, 0)
-        rows[column] = rows.get(column, 0) + 1
-    return cells
-
-
-def _axes(cells: Mapping[str, tuple[int, int]]) -> tuple[list[int], list[int]]:
-    return [cell[0] for cell in cells.values()], [cell[1] for cell in cells.values()]
-
-
 class Graph(Renderable):
     """The steps of a pipeline and what they need."""
 
     def __init__(self, spec: PipelineSpec) -> None:
         self._spec = spec
-        self.cells = lay_out(spec)
+        self.cells: dict[str, tuple[int, int]] = {}
+        """The column and the row of each step, from 0."""
+        rows: Counter[int] = Counter()
+        for step in spec.steps:  # each behind those it needs
+            column = max((self.cells[name][0] for name in step.needs), default=-1) + 1
+            self.cells[step.name] = column, rows[column]
+            rows[column] += 1
 
     def __repr__(self) -> str:
         lines = [f"{self._spec.name}"]
@@ -127,60 +119,33 @@ class Graph(Renderable):
         return f'<div style="overflow-x:auto">{self._repr_svg_()}</div>'
 
     def _repr_svg_(self) -> str:
-        places = {
+        at = {
             name: (column * (_BOX + _GAP_X) + 1, row * (_HEIGHT + _GAP_Y) + 1)
             for name, (column, row) in self.cells.items()
         }
-        n_columns, n_rows = (max(each, default=0) + 1 for each in _axes(self.cells))
-        width = n_columns * (_BOX + _GAP_X) - _GAP_X + 2
-        height = n_rows * (_HEIGHT + _GAP_Y) - _GAP_Y + 2
-        lines = [
-            _line(places[name], places[step.name])
-            for step in self._spec.steps
-            for name in step.needs
-        ]
-        boxes = [_box(step, places[step.name]) for step in self._spec.steps]
-        return (
-            '<svg xmlns="http://www.w3.org/2000/svg" role="img" '
-            f'aria-label="{escape(f"steps of {self._spec.name}")}" width="{width}" '
-            f'height="{height}" fill="none" stroke="currentColor" font-size="12" '
-            f'font-family="var(--jp-ui-font-family,sans-serif)">{"".join(lines)}'
-            f"{''.join(boxes)}</svg>"
+        half = _HEIGHT // 2
+        return render_html(
+            "pipeline.svg",
+            name=self._spec.name,
+            width=max((x for x, _ in at.values()), default=1) + _BOX + 1,
+            height=max((y for _, y in at.values()), default=1) + _HEIGHT + 1,
+            half=_GAP_X // 2,
+            box=_BOX,
+            box_height=_HEIGHT,
+            lines=[
+                (at[name][0] + _BOX, at[name][1] + half, x, y + half)
+                for step in self._spec.steps
+                for x, y in [at[step.name]]
+                for name in step.needs
+            ],
+            boxes=[
+                (*at[each.name], _title(each), each.does) for each in self._spec.steps
+            ],
         )
 
 
 def _title(step: Step) -> str:
     return f"{step.name} x{step.n_runs}" if step.grid else step.name
-
-
-def _line(start: tuple[int, int], end: tuple[int, int]) -> str:
-    x, y = start[0] + _BOX, start[1] + _HEIGHT // 2
-    to_x, to_y = end[0], end[1] + _HEIGHT // 2
-    half = _GAP_X // 2
-    return (
-        f'<path d="M{x},{y} C{x + half},{y} {to_x - half},{to_y} {to_x - 5},{to_y} '
-        f'm-4,-4 l5,4 l-5,4" opacity="0.6"/>'
-    )
-
-
-def _box(step: Step, place: tuple[int, int]) -> str:
-    x, y = place
-    middle = x + _BOX // 2
-
-    def text(down: int, words: str, extra: str) -> str:
-        shown = words if len(words) <= 22 else f"{words[:21]}…"
-        return (
-            f'<text x="{middle}" y="{y + down}" text-anchor="middle" '
-            f'fill="currentColor" stroke="none"{extra}>{escape(shown)}</text>'
-        )
-
-    return (
-        f"<g><title>{escape(f'{_title(step)}: {step.does}')}</title>"
-        f'<rect x="{x}" y="{y}" width="{_BOX}" height="{_HEIGHT}" rx="5"/>'
-        + text(17, _title(step), ' font-weight="600"')
-        + text(32, step.does, ' opacity="0.7"')
-        + "</g>"
-    )
 
 
 def cache_table(entries: Sequence[CacheEntry]) -> Table:

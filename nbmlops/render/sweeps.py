@@ -1,4 +1,4 @@
-"""What became of a sweep, as a table and as a frame."""
+"""The results of a sweep, as a table and as a frame."""
 
 from __future__ import annotations
 

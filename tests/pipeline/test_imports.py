@@ -1,9 +1,11 @@
+import json
 import shutil
 import sys
 import sysconfig
 
 import pytest
 
+from nbmlops.execution import file_hashes
 from nbmlops.execution.file_hashes import Digests
 from nbmlops.execution.notebooks.code_dependencies import facts_of, read_imports
 from nbmlops.pipeline.cache.keys import changes
@@ -131,3 +133,25 @@ def test_changes_are_told_in_words_and_not_all_of_many():
     assert changes(before, after) == (
         "code changed, input a changed, input b is gone and 2 more"
     )
+
+
+@pytest.mark.parametrize("value", [None, [1], {"modules": 1}, "ab", {"sha256": []}])
+def test_a_memo_of_another_form_is_as_good_as_none(tmp_path, monkeypatch, value):
+    monkeypatch.setattr(file_hashes, "_YOUNG_S", -60.0)
+    module = tmp_path / "tools.py"
+    module.write_text("import numpy")
+
+    def read():
+        digests = Digests(tmp_path / "digests")
+        found = read_imports(
+            ["import tools"], folder=tmp_path, project=tmp_path, digests=digests
+        )
+        return found, digests.sha256(module)
+
+    before = read()
+    memos = list((tmp_path / "digests").glob("??/*"))
+    assert len(memos) == 2
+    for memo in memos:
+        stamp = json.loads(memo.read_text())["stamp"]
+        memo.write_text(json.dumps({"stamp": stamp, "value": value}))
+    assert read() == before

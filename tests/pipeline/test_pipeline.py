@@ -124,8 +124,12 @@ def test_nothing_is_selected_by_what_is_no_number(store, project):
     )
     step = "notebook: a.ipynb, grid: {C: [0.1, 0.2]}, select: {metric: auc}"
     path = write_pipeline(project, f"steps: {{a: {{{step}}}}}")
+    loaded = nm.Pipeline.load(path, store=store)
     with pytest.raises(PipelineRunError, match="'auc' is not a number in any run"):
-        nm.Pipeline.load(path, store=store).run()
+        loaded.run()
+    first, second = loaded.plan().steps
+    assert (first.state, second.state) == ("run", "cached")
+    assert first.why.startswith("will fail: Metric 'auc' is not a number in any run")
 
 
 def test_a_chain_runs_once_and_is_put_back_afterwards(store, project):

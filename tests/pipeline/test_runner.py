@@ -163,5 +163,5 @@ def test_a_runner_that_loses_a_step_fails_and_names_it(run):
     assert found.report.status == "FAILED"
     states = {each.step: each.state for each in found.report.steps}
     assert states == {"a[x=1]": "failed", "b": "failed", "c": "done"}
-    assert "this is a fault of nbmlops" in found.report.step("b").why
+    assert "this is a bug of nbmlops" in found.report.step("b").why
     assert set(found.told) == {"a[x=1]", "b"}

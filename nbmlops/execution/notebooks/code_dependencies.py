@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from nbmlops.execution.file_hashes import Digests
 from nbmlops.tracking.provenance.dataflow.syntax import parse
@@ -135,7 +134,7 @@ class _Search:
         )
 
     def _facts(self, path: Path) -> CodeDependencies:
-        found: dict[str, Any] = self._digests.derived(path, _KIND, _facts_of_file)
+        found = self._digests.derived(path, _KIND, _facts_of_file, _are_facts)
         return CodeDependencies(**found)
 
     def _find(self, name: str, file: Path | None) -> list[Path]:
@@ -178,6 +177,15 @@ def _walk(place: Path, parts: Sequence[str]) -> list[Path]:
             return [*found, module]
         place = place / part
     return found
+
+
+def _are_facts(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"modules", "files", "paths", "emitted"}
+        and all(isinstance(each, list) for each in value.values())
+        and all(isinstance(name, str) for each in value.values() for name in each)
+    )
 
 
 def _facts_of_file(path: Path) -> dict[str, list[str]]:

@@ -95,10 +95,7 @@ class Keys:
         modules: dict[str, str] = {}
         if language(notebook).lower() == "python":
             imported = read_imports(
-                sources,
-                folder=path.parent,
-                project=self._project,
-                digests=self.digests,
+                sources, folder=path.parent, project=self._project, digests=self.digests
             )
             environment |= packages.versions(imported.packages)
             modules = {self._named(f): self.digests.sha256(f) for f in imported.files}

@@ -4,7 +4,7 @@
 
     cache/key                what entries are signed with, where no key is given
     cache/entries/ab/<key>   what a step came to, and the digests of its outputs
-    cache/blobs/ab/<sha256>  what they hold, once whoever shares it
+    cache/blobs/ab/<sha256>  what they hold, each content once
     cache/last/ab/<slot>     the newest key of each step, to say what changed since
     cache/outputs/ab/<path>  what a step has put into an output; see `Outputs`
     cache/digests, packages  remembered for speed
@@ -34,12 +34,7 @@ from nbmlops._files import write_atomically
 from nbmlops.config import Shared
 from nbmlops.entities import CacheEntry, Step
 from nbmlops.errors import UsageError
-from nbmlops.execution.file_hashes import (
-    Digests,
-    read_record,
-    sharded,
-    write_record,
-)
+from nbmlops.execution.file_hashes import Digests, read_record, sharded, write_record
 from nbmlops.pipeline.cache.outputs import Changes, Outputs
 from nbmlops.pipeline.cache.remote_cache import RemoteCache
 from nbmlops.pipeline.cache.signer import EntryError, Signer, read_unverified
@@ -150,7 +145,7 @@ class Cache:
         return tuple(todo.others)
 
     def has_all(self, changes: Changes) -> bool:
-        """Return whether what is to be written is here, as far as that can be told."""
+        """Return whether what is to be written is here, as far as is known."""
         return self._remote is not None or all(
             sharded(self.home / "blobs", kept["sha256"]).is_file()
             for kept in changes.write.values()
@@ -169,7 +164,7 @@ class Cache:
             os.close(fd)
 
     def read(self, path: Path) -> dict[str, Any] | None:
-        """Return what a file of an entry says, whoever has signed it, or None."""
+        """Return what a file of an entry says, its signature unchecked, or None."""
         with suppress(OSError, EntryError):
             body = read_unverified(path.read_bytes())
             return body if is_entry(body) and body["key"] == path.name else None
@@ -193,7 +188,7 @@ class Cache:
             write_record(self._last(slot), record)
 
     def list_entries(self) -> Iterator[CacheEntry]:
-        """Yield the results that are whole, whoever has signed them, in no order."""
+        """Yield the results that are whole, signatures unchecked, in no order."""
         for path in (self.home / "entries").glob("??/*"):
             with suppress(OSError):
                 at = path.stat()

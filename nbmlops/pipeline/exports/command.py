@@ -10,7 +10,7 @@ from nbmlops._masking import mask
 from nbmlops.entities import PipelineSpec, Step
 from nbmlops.errors import UsageError
 
-_START_S = 60.0  # what it may take beside the notebook
+_START_S = 60.0  # what it may take besides the notebook
 
 
 def words_of(spec: PipelineSpec, params: Mapping[str, object]) -> list[str]:

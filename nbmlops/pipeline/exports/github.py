@@ -38,10 +38,7 @@ def write(
     crons = [{"cron": _cron(each)} for each in crons_of(spec)]
     document = {
         "name": spec.name,
-        "on": {
-            "workflow_dispatch": {},
-            **({"schedule": crons} if crons else {}),
-        },
+        "on": {"workflow_dispatch": {}, **({"schedule": crons} if crons else {})},
         "concurrency": {"group": f"nbmlops {spec.name}", "cancel-in-progress": False},
         "jobs": {
             "pipeline": {
@@ -57,8 +54,8 @@ def write(
             }
         },
     }
-    told = [*words, str(folder.relative_to(root)), spec.name]
-    for text in told:
+    texts = [*words, str(folder.relative_to(root)), spec.name]
+    for text in texts:
         if "${{" in text:
             raise UsageError(
                 f"{text!r} cannot be written into a workflow: GitHub replaces '${{{{'.",

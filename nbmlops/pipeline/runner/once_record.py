@@ -44,9 +44,7 @@ class OnceRecord:
     def begin(self) -> None:
         """Write that the step begins, and wait until it is on disk."""
         owner = ProcessId.me()
-        self._write(
-            {"begun_at": time.time(), "by": owner.kernel, "boot": owner.boot},
-        )
+        self._write({"begun_at": time.time(), "by": owner.kernel, "boot": owner.boot})
 
     def complete(self, run_id: str, values: Mapping[str, Any]) -> None:
         """Write that the step is done, whatever becomes of its result."""

@@ -119,14 +119,14 @@ class Runner:
                 self._source.poll()
 
     def _fail_lost(self) -> None:
-        """Fail what had to run and has no report: a fault of the runner itself."""
+        """Fail what had to run and has no report: a bug of the runner."""
         is_late = self._source is not None and self._source.is_late
         if self._is_ending or is_late:
             return
         for step_run in self._reports.lost(self._step_runs()):
             self._fail(
                 step_run,
-                "It was not run, though nothing kept it from that: this is a fault of "
+                "It was not run, though nothing prevented it: this is a bug of "
                 "nbmlops. Run the same command again.",
             )
 

@@ -144,8 +144,7 @@ class DependencyResolver:
                 )
         if not (makers or possible or any(pattern.files())):
             near = did_you_mean(
-                path.name,
-                [p.name for p in (*_siblings(path), *made_by)],
+                path.name, [p.name for p in (*_siblings(path), *made_by)]
             )
             what = "No file fits" if pattern.is_glob else "No file"
             self._fail(line, f"{what} {text!r}.{near}")

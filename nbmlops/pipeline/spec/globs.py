@@ -1,4 +1,4 @@
-"""Which files a path or glob of a pipeline file stands for.
+"""Which files a path or glob of a pipeline file matches.
 
 Dependencies, cache keys and checks all ask this one matcher, so they cannot disagree.
 """
@@ -24,7 +24,7 @@ class PathPattern:
     """A path or glob, relative to a folder.
 
     ``*``, ``?`` and ``[...]`` stay inside of one name and fit hidden ones, too; ``**``
-    is zero or more folders. What fits stands for all files below it. A name that is
+    is zero or more folders. What fits matches all files below it. A name that is
     there, or is about to be made, is that file even if it looks like a glob.
     """
 
@@ -49,11 +49,11 @@ class PathPattern:
         self.is_glob = bool(self._wild)
 
     def fits(self, path: Path) -> bool:
-        """Return whether it stands for a file at this normalized path."""
+        """Return whether it matches a file at this normalized path."""
         return self._end in self._reach(path)
 
     def may_fit_below(self, path: Path) -> bool:
-        """Return whether it stands for a file there, or below if that is a folder."""
+        """Return whether it matches a file there, or below if that is a folder."""
         return bool(self._reach(path))
 
     def files(self) -> Iterator[Path]:

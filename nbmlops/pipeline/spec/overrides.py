@@ -86,9 +86,7 @@ def _names(signatures: Mapping[str, NotebookSignature], step: str) -> list[str]:
     return list((signature.declared if signature else None) or ())
 
 
-def optional(
-    declared: Mapping[str, Parameter] | None,
-) -> dict[str, Parameter] | None:
+def optional(declared: Mapping[str, Parameter] | None) -> dict[str, Parameter] | None:
     """Return the same parameters, none of which has to be given."""
     if declared is None:
         return None

@@ -307,6 +307,6 @@ class Parser:
 
 
 def _lines(located: Located) -> dict[str, int]:
-    """Return where each of some texts stands."""
+    """Return the line of each of some texts."""
     items = located.value if isinstance(located.value, list) else [located]
     return {str(item.value): item.line for item in items}

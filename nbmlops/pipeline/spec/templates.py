@@ -83,7 +83,7 @@ def render(value: object, done: Mapping[str, StepReport]) -> object:
 
 
 def look_up(reference: Reference, done: Mapping[str, StepReport]) -> object:
-    """Return what a template stands for."""
+    """Return the value of a template."""
     report = done.get(reference.step)
     if report is None:
         raise UsageError(

@@ -40,7 +40,7 @@ _resolve(
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A value of the file and where it stands."""
+    """A value of the file and its line."""
 
     value: Any
     line: int

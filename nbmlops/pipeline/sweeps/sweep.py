@@ -105,7 +105,7 @@ def sweep(
         of the metric: ``median``, ``halving``, ``hyperband`` or ``none``.
     inputs : iterable of str, optional
         Files, folders and globs that the notebook reads, relative to it: their content
-        decides with the rest whether a kept result stands for a run.
+        decides with the rest whether a cached result is used.
     experiment : str, optional
         Experiment of the runs; by default that of `nbmlops.run_notebook`.
     name : str, optional

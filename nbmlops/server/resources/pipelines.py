@@ -24,7 +24,7 @@ from nbmlops.execution.recovery import read_growing
 from nbmlops.lifecycle.pipelines import Pipeline
 from nbmlops.pipeline.background import launch, stop
 from nbmlops.pipeline.spec.problems import PipelineFileError
-from nbmlops.render.pipelines import lay_out
+from nbmlops.render.pipelines import Graph
 from nbmlops.server._request import Request
 from nbmlops.server._route import Answer, route
 from nbmlops.server.resources.runs import read_notebook_of
@@ -69,7 +69,7 @@ class StepForm:
 def get_pipeline(request: Request) -> PipelineView:
     """Return the pipeline in the file `path`: its steps, plan and newest run."""
     loaded = _load(request, request.file)
-    cells = lay_out(loaded.spec)
+    cells = Graph(loaded.spec).cells
     return PipelineView(
         name=loaded.spec.name,
         experiment=loaded.spec.experiment,
