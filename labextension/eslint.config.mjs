@@ -8,8 +8,7 @@ function row(files, ...above) {
   return { files, rules: { 'no-restricted-imports': ['error', { patterns }] } };
 }
 
-const WIRE =
-  '/(api|request|listing|deployment|registry|live|pipeline|step|run-drive|executed)$';
+const WIRE = '/(api|request|listing|deployment|registry|live|pipeline|step|executed)$';
 const DOORS = '/(plugins|index)(/|$)';
 
 export default tseslint.config(
@@ -61,14 +60,14 @@ export default tseslint.config(
   row(['src/tokens.ts'], '^\\./(?!wire$)'),
   row(
     ['src/request.ts'],
-    '/(api|listing|deployment|registry|live|pipeline|step|run-drive|executed|commands)$',
+    '/(api|listing|deployment|registry|live|pipeline|step|executed|commands)$',
     '/components/',
     '/widgets/',
     DOORS
   ),
   row(
     ['src/api.ts'],
-    '/(listing|deployment|registry|live|pipeline|step|run-drive|executed|commands)$',
+    '/(listing|deployment|registry|live|pipeline|step|executed|commands)$',
     '/components/',
     '/widgets/',
     DOORS

@@ -1,7 +1,5 @@
-/** One function for each REST route. */
-import type { IDisposable } from '@lumino/disposable';
-
-import { type IScope, listen, request } from './request';
+/** The REST routes, asked about the project around a path. */
+import { type IRequest, type IScope, listen, request } from './request';
 import type {
   IEndpoint,
   IEndpointDetail,
@@ -22,132 +20,71 @@ export interface IPageQuery {
   page_token: string | null;
 }
 
-const at = encodeURIComponent;
-
-export function getProject(scope: IScope): Promise<IProject> {
-  return request(scope, 'project');
+interface IRunsQuery {
+  notebook: string;
+  kernel?: string;
+  with_model: boolean;
+  limit: number;
 }
 
-export function listModels(
-  scope: IScope,
-  query: IPageQuery & { search: string }
-): Promise<IPage<IRegisteredModel>> {
-  return request(scope, 'models', { query: { ...query } });
+const quote = encodeURIComponent;
+
+/** Return one typed function for each route. */
+export function createApi(scope: IScope) {
+  const { path } = scope;
+  const get = <T>(route: string, query?: IRequest['query']): Promise<T> =>
+    request(scope, route, { query });
+  const send = <T>(
+    method: IRequest['method'],
+    route: string,
+    body?: IRequest['body']
+  ): Promise<T> => request(scope, route, { method, body });
+  const at = {
+    model: (name: string) => `models/${quote(name)}`,
+    endpoint: (name: string) => `endpoints/${quote(name)}`,
+    run: (id: string) => `runs/${quote(id)}`,
+    liveRun: (id: string) => `pipelines/runs/${quote(id)}`
+  };
+  return {
+    getProject: () => get<IProject>('project'),
+    listModels: (query: IPageQuery & { search: string }) =>
+      get<IPage<IRegisteredModel>>('models', { ...query }),
+    listVersions: (model: string, query: IPageQuery) =>
+      get<IPage<IModelVersion>>(`${at.model(model)}/versions`, { ...query }),
+    createVersion: (model: string, body: { run_id: string }) =>
+      send<IModelVersion>('POST', `${at.model(model)}/versions`, body),
+    setAlias: (model: string, alias: string, body: { version: number }) =>
+      send<IModelVersion>('PUT', `${at.model(model)}/aliases/${quote(alias)}`, body),
+
+    listEndpoints: () => get<IPage<IEndpoint>>('endpoints'),
+    getEndpoint: (name: string) => get<IEndpointDetail>(at.endpoint(name)),
+    putEndpoint: (
+      name: string,
+      body: { model: string; version: number; alias?: string }
+    ) => send<IEndpointDetail>('PUT', at.endpoint(name), body),
+    deleteEndpoint: (name: string) => send<undefined>('DELETE', at.endpoint(name)),
+    predict: (name: string, body: string) =>
+      send<unknown>('POST', `${at.endpoint(name)}/predict`, body),
+
+    listRuns: (query: IRunsQuery) => get<IPage<IRun>>('runs', { ...query }),
+    getRun: (id: string) => get<IRun>(at.run(id)),
+    getRunNotebook: (id: string) => get<unknown>(`${at.run(id)}/notebook`),
+
+    getPipeline: () => get<IPipelineView>('pipelines'),
+    startPipeline: (choice: IRunChoice) =>
+      send<ILiveRun>('POST', 'pipelines/runs', { path, ...choice }),
+    getStepForm: () => get<IStepForm>('steps'),
+    startStep: (texts: Record<string, string>) =>
+      send<ILiveRun>('POST', 'steps/runs', { path, texts }),
+    getLiveRun: (id: string) => get<ILiveRun>(at.liveRun(id)),
+    stopLiveRun: (id: string) => send<ILiveRun>('DELETE', at.liveRun(id)),
+    /** The executed notebook of a step, as far as it has come. */
+    getStepNotebook: (id: string, step: string) =>
+      get<unknown>(`${at.liveRun(id)}/notebook`, { step }),
+
+    listen: (onChanged: (topics: Topic[]) => void, onReopened: () => void) =>
+      listen(scope, 'events', onChanged, onReopened)
+  };
 }
 
-export function listVersions(
-  scope: IScope,
-  model: string,
-  query: IPageQuery
-): Promise<IPage<IModelVersion>> {
-  return request(scope, `models/${at(model)}/versions`, { query: { ...query } });
-}
-
-export function createVersion(
-  scope: IScope,
-  model: string,
-  body: { run_id: string }
-): Promise<IModelVersion> {
-  return request(scope, `models/${at(model)}/versions`, { method: 'POST', body });
-}
-
-export function setAlias(
-  scope: IScope,
-  model: string,
-  alias: string,
-  body: { version: number }
-): Promise<IModelVersion> {
-  const route = `models/${at(model)}/aliases/${at(alias)}`;
-  return request(scope, route, { method: 'PUT', body });
-}
-
-export function listRuns(
-  scope: IScope,
-  query: { notebook: string; kernel?: string; with_model: boolean; limit: number }
-): Promise<IPage<IRun>> {
-  return request(scope, 'runs', { query });
-}
-
-export function listEndpoints(scope: IScope): Promise<IPage<IEndpoint>> {
-  return request(scope, 'endpoints');
-}
-
-export function getEndpoint(scope: IScope, name: string): Promise<IEndpointDetail> {
-  return request(scope, `endpoints/${at(name)}`);
-}
-
-export function putEndpoint(
-  scope: IScope,
-  name: string,
-  body: { model: string; version: number; alias?: string }
-): Promise<IEndpointDetail> {
-  return request(scope, `endpoints/${at(name)}`, { method: 'PUT', body });
-}
-
-export function deleteEndpoint(scope: IScope, name: string): Promise<void> {
-  return request(scope, `endpoints/${at(name)}`, { method: 'DELETE' });
-}
-
-export function predict(
-  scope: IScope,
-  endpoint: string,
-  body: string
-): Promise<unknown> {
-  const route = `endpoints/${at(endpoint)}/predict`;
-  return request(scope, route, { method: 'POST', body });
-}
-
-export function getRun(scope: IScope, run_id: string): Promise<IRun> {
-  return request(scope, `runs/${at(run_id)}`);
-}
-
-export function getPipeline(scope: IScope): Promise<IPipelineView> {
-  return request(scope, 'pipelines');
-}
-
-export function startPipeline(scope: IScope, choice: IRunChoice): Promise<ILiveRun> {
-  const body = { path: scope.path, ...choice };
-  return request(scope, 'pipelines/runs', { method: 'POST', body });
-}
-
-export function getLiveRun(scope: IScope, id: string): Promise<ILiveRun> {
-  return request(scope, `pipelines/runs/${at(id)}`);
-}
-
-export function stopLiveRun(scope: IScope, id: string): Promise<ILiveRun> {
-  return request(scope, `pipelines/runs/${at(id)}`, { method: 'DELETE' });
-}
-
-/** The executed notebook of a step of a run, as far as it has come. */
-export function getStepNotebook(
-  scope: IScope,
-  id: string,
-  step: string
-): Promise<unknown> {
-  return request(scope, `pipelines/runs/${at(id)}/notebook`, { query: { step } });
-}
-
-/** The executed notebook of a run. */
-export function getRunNotebook(scope: IScope, run_id: string): Promise<unknown> {
-  return request(scope, `runs/${at(run_id)}/notebook`);
-}
-
-export function getStepForm(scope: IScope): Promise<IStepForm> {
-  return request(scope, 'steps');
-}
-
-export function startStep(
-  scope: IScope,
-  texts: Record<string, string>
-): Promise<ILiveRun> {
-  const body = { path: scope.path, texts };
-  return request(scope, 'steps/runs', { method: 'POST', body });
-}
-
-export function listenToEvents(
-  scope: IScope,
-  onChanged: (topics: Topic[]) => void,
-  onReopened: () => void
-): IDisposable {
-  return listen(scope, 'events', onChanged, onReopened);
-}
+export type Api = ReturnType<typeof createApi>;

@@ -1,6 +1,5 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import {
-  Clipboard,
   Dialog,
   InputDialog,
   showDialog,
@@ -53,6 +52,13 @@ const ENDPOINT: Properties = {
   endpoint: { type: 'string', description: 'Name of the endpoint' }
 };
 
+const NOTEBOOK: Properties = {
+  path: {
+    type: 'string',
+    description: 'Path of the notebook; the current one by default'
+  }
+};
+
 /** Add every command of the extension. */
 export function addCommands(options: ICommandOptions): void {
   const { app, registry, trans, tracker, state } = options;
@@ -70,12 +76,7 @@ export function addCommands(options: ICommandOptions): void {
     label: trans.__('Register and deploy'),
     caption: trans.__('Register the model of the newest run and deploy it'),
     icon: deployIcon,
-    describedBy: describe({
-      path: {
-        type: 'string',
-        description: 'Path of the notebook; the current one by default'
-      }
-    }),
+    describedBy: describe(NOTEBOOK),
     isEnabled: args => typeof args.path === 'string' || current() !== undefined,
     execute: async args => {
       const path = (args.path as string | undefined) ?? current();
@@ -91,7 +92,6 @@ export function addCommands(options: ICommandOptions): void {
         kernel: kernelOf(path),
         choice: { model: toName(notebook), alias: DEFAULT_ALIAS, ...last },
         onChosen: choice => void state?.save(key, { ...choice }),
-        onCopy: Clipboard.copyToSystem,
         trans
       });
     }
@@ -106,14 +106,8 @@ export function addCommands(options: ICommandOptions): void {
     }),
     execute: async args => {
       const { model, version, alias = DEFAULT_ALIAS } = args as VersionArgs;
-      await showDeployDialog({
-        registry,
-        version,
-        choice: { model, alias },
-        onChosen: () => undefined,
-        onCopy: Clipboard.copyToSystem,
-        trans
-      });
+      const choice = { model, alias };
+      await showDeployDialog({ registry, version, choice, trans });
     }
   });
 
@@ -125,7 +119,7 @@ export function addCommands(options: ICommandOptions): void {
       const title = trans.__('Set alias of %1 version %2', model, version);
       const { value } = await InputDialog.getText({
         title,
-        label: trans.__('Alias, moved here from the version it stands on:'),
+        label: trans.__('Alias, moved here from the version that has it:'),
         text: DEFAULT_ALIAS,
         okLabel: trans.__('Set alias'),
         required: true
@@ -140,7 +134,7 @@ export function addCommands(options: ICommandOptions): void {
     label: trans.__('Predict…'),
     describedBy: describe(ENDPOINT),
     execute: async args => {
-      const { endpoint } = args as EndpointArgs;
+      const { endpoint } = args as { endpoint: string };
       await registry
         .getEndpoint(endpoint)
         .then(detail => showPredictDialog(detail, registry, trans))
@@ -152,7 +146,7 @@ export function addCommands(options: ICommandOptions): void {
     label: trans.__('Stop endpoint…'),
     describedBy: describe(ENDPOINT),
     execute: async args => {
-      const { endpoint } = args as EndpointArgs;
+      const { endpoint } = args as { endpoint: string };
       const title = trans.__('Stop endpoint %1?', endpoint);
       const { button } = await showDialog({
         title,
@@ -212,13 +206,10 @@ export function addStepCommand(options: IStepCommandOptions): void {
     caption: trans.__('Run this notebook with parameters, recorded as one run'),
     icon: pipelineIcon,
     describedBy: describe({
-      path: {
-        type: 'string',
-        description: 'Path of the notebook; the current one by default'
-      },
+      ...NOTEBOOK,
       isSelected: {
         type: 'boolean',
-        description: 'Whether the notebook selected in the file browser is meant'
+        description: 'Whether to run the notebook selected in the file browser'
       }
     }),
     isEnabled: args => find(args) !== undefined,
@@ -255,7 +246,6 @@ export function toName(notebook: string): string {
 }
 
 type VersionArgs = { model: string; version: number; alias?: string };
-type EndpointArgs = { endpoint: string };
 
 function describe(properties: Properties): { args: ReadonlyJSONObject } {
   return { args: { type: 'object', properties } };

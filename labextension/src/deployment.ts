@@ -1,8 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { type ISignal, Signal } from '@lumino/signaling';
+import { VDomModel } from '@jupyterlab/ui-components';
 
-import * as api from './api';
-import type { IScope } from './request';
+import type { Api } from './api';
 import type {
   IDeployment,
   IDeploymentPlan,
@@ -12,112 +11,89 @@ import type {
   StepName
 } from './tokens';
 
-const LOOK_AGAIN_MS = 1000;
-const LOOKS_FOR_READY = 60;
-const LOOKS_FOR_VERSION = 10;
+const POLL_MS = 1000;
+const POLLS_FOR_READY = 60;
+const POLLS_FOR_VERSION = 10;
 
 type Step = { -readonly [key in keyof IStep]: IStep[key] };
 
 export namespace Deployment {
   export interface IOptions {
     plan: IDeploymentPlan;
-    scope: IScope;
+    api: Api;
     trans: TranslationBundle;
     explain: (error: unknown) => IProblem;
   }
 }
 
 /** Register, deploy and wait; what is done is not done again. */
-export class Deployment implements IDeployment {
+export class Deployment extends VDomModel implements IDeployment {
   constructor(private readonly _options: Deployment.IOptions) {
+    super();
     const { run_id, version } = _options.plan;
     this._version = version ?? 0;
     const names: StepName[] = ['register', 'deploy', 'ready'];
-    this._steps = names
+    this.steps = names
       .filter(name => name !== 'register' || run_id !== undefined)
       .map(name => ({ name, state: 'waiting', detail: '' }));
   }
 
-  get changed(): ISignal<this, void> {
-    return this._changed;
-  }
-
-  get isDisposed(): boolean {
-    return this._isDisposed;
-  }
-
-  get state(): IDeployment['state'] {
-    return this._state;
-  }
-
-  get steps(): readonly IStep[] {
-    return this._steps;
-  }
-
-  get problem(): IProblem | null {
-    return this._problem;
-  }
-
-  get endpoint(): IEndpointDetail | null {
-    return this._endpoint;
-  }
+  state: IDeployment['state'] = 'running';
+  readonly steps: Step[];
+  problem: IProblem | null = null;
+  endpoint: IEndpointDetail | null = null;
 
   async run(): Promise<void> {
-    this._state = 'running';
-    this._problem = null;
-    for (const step of this._steps.slice(this._next())) {
+    this.state = 'running';
+    this.problem = null;
+    for (const step of this.steps.slice(this._next())) {
       step.state = 'running';
-      this._changed.emit();
+      this.stateChanged.emit();
       try {
         step.detail = await this[step.name]();
         step.state = 'done';
       } catch (error) {
         step.state = 'failed';
-        this._problem = this._options.explain(error);
+        this.problem = this._options.explain(error);
         break;
       }
     }
-    this._state = this._problem ? 'failed' : 'done';
-    this._changed.emit();
+    this.state = this.problem ? 'failed' : 'done';
+    this.stateChanged.emit();
   }
 
   predict(payload: string): Promise<unknown> {
-    const { plan, scope } = this._options;
-    return api.predict(scope, this._endpoint?.name ?? plan.model, payload);
-  }
-
-  dispose(): void {
-    this._isDisposed = true;
-    Signal.clearData(this);
+    const { plan, api } = this._options;
+    return api.predict(this.endpoint?.name ?? plan.model, payload);
   }
 
   protected async register(): Promise<string> {
-    const { plan, scope, trans } = this._options;
+    const { plan, api, trans } = this._options;
     const run_id = plan.run_id ?? '';
-    const { version } = await api.createVersion(scope, plan.model, { run_id });
+    const { version } = await api.createVersion(plan.model, { run_id });
     this._version = version;
     return trans.__('%1 version %2', plan.model, version);
   }
 
   protected async deploy(): Promise<string> {
-    const { plan, scope, trans } = this._options;
+    const { plan, api, trans } = this._options;
     const { model, alias } = plan;
     const target = { model, version: this._version, ...(alias && { alias }) };
-    this._endpoint = await api.putEndpoint(scope, model, target);
-    const { name } = this._endpoint;
+    this.endpoint = await api.putEndpoint(model, target);
+    const { name } = this.endpoint;
     return alias ? trans.__('%1, as %2', name, alias) : name;
   }
 
   protected async ready(): Promise<string> {
-    const { plan, scope, trans } = this._options;
-    for (let n = 0; n < this._looks() && !this._isServing(); n++) {
-      if (this._endpoint?.state === 'dead') {
-        throw new Error(this._endpoint.message || trans.__('The endpoint has died.'));
+    const { plan, api, trans } = this._options;
+    for (let n = 0; n < this._maxPolls() && !this._isServing(); n++) {
+      if (this.endpoint?.state === 'dead') {
+        throw new Error(this.endpoint.message || trans.__('The endpoint has died.'));
       }
-      await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS));
-      this._endpoint = await api.getEndpoint(scope, plan.model);
+      await new Promise(resolve => setTimeout(resolve, POLL_MS));
+      this.endpoint = await api.getEndpoint(plan.model);
     }
-    const endpoint = this._endpoint;
+    const endpoint = this.endpoint;
     if (endpoint?.state !== 'ready') {
       throw new Error(
         endpoint?.message || trans.__('The endpoint is not ready after a minute.')
@@ -137,27 +113,21 @@ export class Deployment implements IDeployment {
 
   /** The step to go on with; an endpoint that is not ready is deployed again. */
   private _next(): number {
-    const next = this._steps.findIndex(({ state }) => state !== 'done');
-    return this._steps[next]?.state === 'failed' && this._steps[next].name === 'ready'
+    const next = this.steps.findIndex(({ state }) => state !== 'done');
+    return this.steps[next]?.state === 'failed' && this.steps[next].name === 'ready'
       ? next - 1
       : next;
   }
 
   /** An endpoint follows its alias soon, or not at all. */
-  private _looks(): number {
-    return this._endpoint?.state === 'ready' ? LOOKS_FOR_VERSION : LOOKS_FOR_READY;
+  private _maxPolls(): number {
+    return this.endpoint?.state === 'ready' ? POLLS_FOR_VERSION : POLLS_FOR_READY;
   }
 
   private _isServing(): boolean {
-    const { state, version } = this._endpoint ?? {};
+    const { state, version } = this.endpoint ?? {};
     return state === 'ready' && version === this._version;
   }
 
-  private readonly _changed = new Signal<this, void>(this);
-  private readonly _steps: Step[];
-  private _state: IDeployment['state'] = 'running';
-  private _problem: IProblem | null = null;
-  private _endpoint: IEndpointDetail | null = null;
   private _version: number;
-  private _isDisposed = false;
 }

@@ -8,12 +8,7 @@ export const registryIcon = new LabIcon({
   name: 'nbmlops:registry',
   svgstr: registrySvg
 });
-
-export const deployIcon = new LabIcon({
-  name: 'nbmlops:deploy',
-  svgstr: deploySvg
-});
-
+export const deployIcon = new LabIcon({ name: 'nbmlops:deploy', svgstr: deploySvg });
 export const pipelineIcon = new LabIcon({
   name: 'nbmlops:pipeline',
   svgstr: pipelineSvg

@@ -16,24 +16,13 @@ export namespace Listing {
 export class Listing<T> implements IListing<T> {
   constructor(private readonly _options: Listing.IOptions<T>) {}
 
-  get items(): readonly T[] {
-    return this._items;
-  }
+  items: readonly T[] = [];
+  isLoading = false;
+  isLoaded = false;
+  problem: IProblem | null = null;
 
   get hasMore(): boolean {
     return this._token !== null;
-  }
-
-  get isLoading(): boolean {
-    return this._isLoading;
-  }
-
-  get isLoaded(): boolean {
-    return this._isLoaded;
-  }
-
-  get problem(): IProblem | null {
-    return this._problem;
   }
 
   /** Read again as many items as are shown. */
@@ -43,23 +32,23 @@ export class Listing<T> implements IListing<T> {
 
   /** Read the next page. */
   loadMore(): Promise<void> {
-    this._wanted = this._items.length + PAGE_SIZE;
-    return this._read(this._items, this._token);
+    this._wanted = this.items.length + PAGE_SIZE;
+    return this._read(this.items, this._token);
   }
 
-  /** Forget what was read, and whatever is still under way. */
+  /** Forget all items, and drop requests that are running. */
   clear(): void {
-    this._turn += 1;
-    this._items = [];
+    this._nRequests += 1;
+    this.items = [];
     this._token = null;
     this._wanted = PAGE_SIZE;
-    this._isLoading = this._isLoaded = false;
-    this._problem = null;
+    this.isLoading = this.isLoaded = false;
+    this.problem = null;
   }
 
   private async _read(items: readonly T[], token: string | null): Promise<void> {
-    const turn = ++this._turn;
-    this._isLoading = true;
+    const request = ++this._nRequests;
+    this.isLoading = true;
     this._options.onChanged();
     let problem: IProblem | null = null;
     try {
@@ -68,28 +57,28 @@ export class Listing<T> implements IListing<T> {
         const page = await this._options.read({ limit, page_token: token });
         items = [...items, ...page.items];
         token = page.next_page_token;
-      } while (token !== null && items.length < this._wanted && turn === this._turn);
+      } while (
+        token !== null &&
+        items.length < this._wanted &&
+        request === this._nRequests
+      );
     } catch (error) {
       problem = this._options.explain(error);
     }
-    if (turn !== this._turn) {
+    if (request !== this._nRequests) {
       return;
     }
     if (!problem) {
-      this._items = items;
+      this.items = items;
       this._token = token;
-      this._isLoaded = true;
+      this.isLoaded = true;
     }
-    this._problem = problem;
-    this._isLoading = false;
+    this.problem = problem;
+    this.isLoading = false;
     this._options.onChanged();
   }
 
-  private _items: readonly T[] = [];
   private _token: string | null = null;
   private _wanted = PAGE_SIZE;
-  private _turn = 0;
-  private _isLoading = false;
-  private _isLoaded = false;
-  private _problem: IProblem | null = null;
+  private _nRequests = 0;
 }

@@ -1,10 +1,10 @@
 import type { ServerConnection } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { VDomModel } from '@jupyterlab/ui-components';
 import type { IDisposable } from '@lumino/disposable';
-import { type ISignal, Signal } from '@lumino/signaling';
 
-import * as api from './api';
-import { type IScope, toProblem } from './request';
+import { type Api, createApi } from './api';
+import { toProblem } from './request';
 import type { ILiveModel, ILiveRun, IProblem, IRun } from './tokens';
 
 export namespace LiveModel {
@@ -17,37 +17,26 @@ export namespace LiveModel {
 }
 
 /** A run on the server, read again whenever its events say so. */
-export abstract class LiveModel implements ILiveModel {
-  constructor(private readonly _options: LiveModel.IOptions) {}
-
-  get changed(): ISignal<this, void> {
-    return this._changed;
+export abstract class LiveModel extends VDomModel implements ILiveModel {
+  constructor(private readonly _options: LiveModel.IOptions) {
+    super();
+    this.api = createApi(_options);
   }
 
-  get isDisposed(): boolean {
-    return this._isDisposed;
-  }
-
-  get run(): ILiveRun | null {
-    return this._run;
-  }
-
-  get problem(): IProblem | null {
-    return this._problem;
-  }
+  run: ILiveRun | null = null;
+  problem: IProblem | null = null;
 
   resume(): void {
-    if (!this._events && !this._isDisposed) {
-      this._events = api.listenToEvents(
-        this.scope,
+    if (!this._events && !this.isDisposed) {
+      this._events = this.api.listen(
         topics => {
           if (topics.includes('pipelines')) {
-            void this.look();
+            void this.poll();
           }
         },
-        () => void this.look()
+        () => void this.poll()
       );
-      void this.look();
+      void this.poll();
     }
   }
 
@@ -59,64 +48,58 @@ export abstract class LiveModel implements ILiveModel {
   async stop(): Promise<void> {
     const { run } = this;
     if (run) {
-      await this.attempt(async () => {
-        this.show(await api.stopLiveRun(this.scope, run.id));
-      });
+      await this.attempt(async () => this.setRun(await this.api.stopLiveRun(run.id)));
     }
   }
 
   findRun(run_id: string): Promise<IRun> {
-    return api.getRun(this.scope, run_id);
+    return this.api.getRun(run_id);
   }
 
   readonly explain = (error: unknown): IProblem =>
     toProblem(error, this._options.trans);
 
-  dispose(): void {
+  override dispose(): void {
     this.pause();
-    this._isDisposed = true;
-    Signal.clearData(this);
-  }
-
-  protected get scope(): IScope {
-    const { serverSettings, path } = this._options;
-    return { serverSettings, path };
+    super.dispose();
   }
 
   /** Read what may have changed. */
-  protected abstract look(): Promise<void>;
+  protected abstract poll(): Promise<void>;
 
-  /** Show a run; the later of two answers that overlap counts. */
-  protected show(run: ILiveRun | null): void {
-    this._run = run;
-    this._changed.emit();
+  /** Show a run; the later of two overlapping answers counts. */
+  protected setRun(run: ILiveRun | null): void {
+    this.run = run;
+    this.stateChanged.emit();
   }
 
-  /** Read the run anew. */
-  protected async reread(run: ILiveRun): Promise<void> {
-    const found = await api.getLiveRun(this.scope, run.id);
-    if (this._run?.id === run.id) {
-      this.show(found);
+  /** Read the run again while it goes on. */
+  protected async refreshRun(): Promise<void> {
+    const { run } = this;
+    if (run?.status !== 'RUNNING') {
+      return;
     }
+    await this.attempt(async () => {
+      const found = await this.api.getLiveRun(run.id);
+      if (this.run?.id === run.id) {
+        this.setRun(found);
+      }
+    });
   }
 
   /** Do something, and show what the server objects to. */
-  protected async attempt(work: () => Promise<void>): Promise<boolean> {
+  protected async attempt(work: () => Promise<void>): Promise<void> {
     try {
       await work();
-      this._problem = null;
+      this.problem = null;
     } catch (error) {
-      this._problem = this.explain(error);
+      this.problem = this.explain(error);
     }
-    if (!this._isDisposed) {
-      this._changed.emit();
+    if (!this.isDisposed) {
+      this.stateChanged.emit();
     }
-    return this._problem === null;
   }
 
-  private readonly _changed = new Signal<this, void>(this);
-  private _run: ILiveRun | null = null;
-  private _problem: IProblem | null = null;
+  protected readonly api: Api;
   private _events: IDisposable | null = null;
-  private _isDisposed = false;
 }

@@ -1,50 +1,39 @@
-import * as api from './api';
 import { LiveModel } from './live';
 import type { IPipelineModel, IPipelineView, IRunChoice } from './tokens';
 
-/** A pipeline file: planned anew when it is saved or a run of it ends. */
+/** A pipeline file: planned again when it is saved or a run of it ends. */
 export class PipelineModel extends LiveModel implements IPipelineModel {
-  get view(): IPipelineView | null {
-    return this._view;
-  }
-
-  get isStarting(): boolean {
-    return this._isStarting;
-  }
+  view: IPipelineView | null = null;
+  isStarting = false;
 
   async refresh(): Promise<void> {
-    const turn = ++this._turn;
+    const request = ++this._nRequests;
     await this.attempt(async () => {
-      const view = await api.getPipeline(this.scope);
-      if (turn === this._turn) {
-        this._view = view;
-        this.show(view.run);
+      const view = await this.api.getPipeline();
+      if (request === this._nRequests) {
+        this.view = view;
+        this.setRun(view.run);
       }
     });
   }
 
   async start(choice: IRunChoice): Promise<void> {
-    this._isStarting = true;
+    this.isStarting = true;
     await this.attempt(async () => {
       try {
-        this.show(await api.startPipeline(this.scope, choice));
+        this.setRun(await this.api.startPipeline(choice));
       } finally {
-        this._isStarting = false;
+        this.isStarting = false;
       }
     });
   }
 
-  protected override async look(): Promise<void> {
-    const { run } = this;
-    if (run?.status === 'RUNNING') {
-      await this.attempt(() => this.reread(run));
-    }
+  protected override async poll(): Promise<void> {
+    await this.refreshRun();
     if (this.run?.status !== 'RUNNING') {
       await this.refresh();
     }
   }
 
-  private _view: IPipelineView | null = null;
-  private _isStarting = false;
-  private _turn = 0;
+  private _nRequests = 0;
 }

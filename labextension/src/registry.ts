@@ -1,16 +1,15 @@
 import type { ServerConnection } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
+import { VDomModel } from '@jupyterlab/ui-components';
 import type { IDisposable } from '@lumino/disposable';
-import { type ISignal, Signal } from '@lumino/signaling';
 
-import * as api from './api';
+import { type Api, createApi, type IPageQuery } from './api';
 import { Deployment } from './deployment';
 import { Listing } from './listing';
-import { type IScope, toProblem } from './request';
+import { toProblem } from './request';
 import type {
   IDeployment,
   IDeploymentPlan,
-  IEndpoint,
   IEndpointDetail,
   IListing,
   IModelRegistry,
@@ -18,7 +17,6 @@ import type {
   IPage,
   IProblem,
   IProject,
-  IRegisteredModel,
   IRun,
   Topic
 } from './tokens';
@@ -30,39 +28,19 @@ export namespace ModelRegistry {
   }
 }
 
-/** What the sidebar shows, kept as the server's events say. */
-export class ModelRegistry implements IModelRegistry {
+/** What the sidebar shows, kept up to date by the server's events. */
+export class ModelRegistry extends VDomModel implements IModelRegistry {
   constructor(private readonly _options: ModelRegistry.IOptions) {
-    this._scope = this._at('');
-    this._models = this._createListing(query =>
-      api.listModels(this._scope, { ...query, search: this._search })
-    );
-    this._endpoints = this._createListing(() => api.listEndpoints(this._scope));
+    super();
+    this._api = this._createApi('');
   }
 
-  get changed(): ISignal<this, void> {
-    return this._changed;
-  }
-
-  get isDisposed(): boolean {
-    return this._isDisposed;
-  }
-
-  get project(): IProject | null {
-    return this._project;
-  }
-
-  get problem(): IProblem | null {
-    return this._problem;
-  }
-
-  get models(): IListing<IRegisteredModel> {
-    return this._models;
-  }
-
-  get endpoints(): IListing<IEndpoint> {
-    return this._endpoints;
-  }
+  project: IProject | null = null;
+  problem: IProblem | null = null;
+  readonly models = this._createListing(query =>
+    this._api.listModels({ ...query, search: this._search })
+  );
+  readonly endpoints = this._createListing(() => this._api.listEndpoints());
 
   get search(): string {
     return this._search;
@@ -71,8 +49,8 @@ export class ModelRegistry implements IModelRegistry {
   set search(value: string) {
     if (value !== this._search) {
       this._search = value;
-      this._models.clear();
-      void this._models.reload();
+      this.models.clear();
+      void this.models.reload();
     }
   }
 
@@ -82,12 +60,10 @@ export class ModelRegistry implements IModelRegistry {
 
   toggle(model: string): void {
     if (this._versions.delete(model)) {
-      this._changed.emit();
+      this.stateChanged.emit();
       return;
     }
-    const versions = this._createListing(query =>
-      api.listVersions(this._scope, model, query)
-    );
+    const versions = this._createListing(query => this._api.listVersions(model, query));
     this._versions.set(model, versions);
     void versions.reload();
   }
@@ -95,9 +71,9 @@ export class ModelRegistry implements IModelRegistry {
   async follow(path: string): Promise<void> {
     this._path = path;
     if (this._isActive) {
-      await this._turnTo(path);
+      await this._switchProject();
     } else {
-      this._scope = this._at(path);
+      this._api = this._createApi(path);
     }
   }
 
@@ -115,134 +91,129 @@ export class ModelRegistry implements IModelRegistry {
   }
 
   async refresh(): Promise<void> {
-    const known = this._project?.path;
-    await this._turnTo(this._path);
-    if (this._project && this._project.path === known) {
-      await this._reload(['models', 'endpoints']);
+    const known = this.project?.path;
+    await this._switchProject();
+    if (this.project && this.project.path === known) {
+      await this._reload();
     }
   }
 
   async findRun(notebook: string, kernel?: string): Promise<IRun | null> {
     const query = { notebook, kernel, with_model: true, limit: 1 };
-    const { items } = await api.listRuns(this._at(notebook), query);
+    const { items } = await this._createApi(notebook).listRuns(query);
     return items[0] ?? null;
   }
 
   async setAlias(model: string, alias: string, version: number): Promise<void> {
-    await api.setAlias(this._scope, model, alias, { version });
+    await this._api.setAlias(model, alias, { version });
     await this._reload(['models']);
   }
 
   createDeployment(plan: IDeploymentPlan, notebook?: string): IDeployment {
-    const scope = notebook === undefined ? this._scope : this._at(notebook);
+    const api = notebook === undefined ? this._api : this._createApi(notebook);
     const { trans } = this._options;
-    const deployment = new Deployment({ plan, scope, trans, explain: this.explain });
-    deployment.changed.connect(({ state }) => {
+    const deployment = new Deployment({ plan, api, trans, explain: this.explain });
+    deployment.stateChanged.connect(({ state }) => {
       if (this._isActive && state !== 'running') {
-        void this._reload(['models', 'endpoints']);
+        void this._reload();
       }
     });
     return deployment;
   }
 
   getEndpoint(name: string): Promise<IEndpointDetail> {
-    return api.getEndpoint(this._scope, name);
+    return this._api.getEndpoint(name);
   }
 
   predict(endpoint: string, payload: string): Promise<unknown> {
-    return api.predict(this._scope, endpoint, payload);
+    return this._api.predict(endpoint, payload);
   }
 
   async stop(endpoint: string): Promise<void> {
-    await api.deleteEndpoint(this._scope, endpoint);
+    await this._api.deleteEndpoint(endpoint);
     await this._reload(['endpoints']);
   }
 
   readonly explain = (error: unknown): IProblem =>
     toProblem(error, this._options.trans);
 
-  dispose(): void {
+  override dispose(): void {
     this.pause();
-    this._isDisposed = true;
-    Signal.clearData(this);
+    super.dispose();
   }
 
-  /** Ask which project a path is in; read it when it is another one. */
-  private async _turnTo(path: string): Promise<void> {
-    const scope = this._at(path);
+  /** Ask which project the path is in; read it when it is another one. */
+  private async _switchProject(): Promise<void> {
+    const path = this._path;
+    const api = this._createApi(path);
     try {
-      const project = await api.getProject(scope);
+      const project = await api.getProject();
       if (path !== this._path) {
         return;
       }
-      const isOther = project.path !== this._project?.path;
-      this._scope = scope;
-      this._project = project;
-      this._problem = null;
+      const isOther = project.path !== this.project?.path;
+      this._api = api;
+      this.project = project;
+      this.problem = null;
       if (isOther) {
-        this._forget();
+        this._clear();
       }
       if (this._isActive && !this._events) {
-        this._events = api.listenToEvents(
-          scope,
+        this._events = api.listen(
           topics => void this._reload(topics),
           () => void this.refresh()
         );
       }
-      this._changed.emit();
+      this.stateChanged.emit();
       if (isOther) {
-        await this._reload(['models', 'endpoints']);
+        await this._reload();
       }
     } catch (error) {
       if (path === this._path) {
-        this._problem = this.explain(error);
-        this._changed.emit();
+        this.problem = this.explain(error);
+        this.stateChanged.emit();
       }
     }
   }
 
-  private async _reload(topics: readonly Topic[]): Promise<void> {
-    const listings: Listing<unknown>[] = [];
+  private async _reload(
+    topics: readonly Topic[] = ['models', 'endpoints']
+  ): Promise<void> {
+    const listings: IListing<unknown>[] = [];
     if (topics.includes('models')) {
-      listings.push(this._models, ...this._versions.values());
+      listings.push(this.models, ...this._versions.values());
     }
     if (topics.includes('endpoints')) {
-      listings.push(this._endpoints);
+      listings.push(this.endpoints);
     }
     await Promise.all(listings.map(listing => listing.reload()));
   }
 
   /** Drop what belongs to the project that was in view. */
-  private _forget(): void {
+  private _clear(): void {
     this._events?.dispose();
     this._events = null;
     this._search = '';
     this._versions.clear();
-    this._models.clear();
-    this._endpoints.clear();
+    this.models.clear();
+    this.endpoints.clear();
   }
 
-  private _at(path: string): IScope {
-    return { serverSettings: this._options.serverSettings, path };
+  private _createApi(path: string): Api {
+    return createApi({ serverSettings: this._options.serverSettings, path });
   }
 
   private _createListing<T>(
-    read: (query: api.IPageQuery) => Promise<IPage<T>>
+    read: (query: IPageQuery) => Promise<IPage<T>>
   ): Listing<T> {
-    const onChanged = () => this._changed.emit();
-    return new Listing({ read, explain: this.explain, onChanged });
+    const onChanged = () => this.stateChanged.emit();
+    return new Listing({ read, explain: error => this.explain(error), onChanged });
   }
 
-  private readonly _changed = new Signal<this, void>(this);
-  private readonly _models: Listing<IRegisteredModel>;
-  private readonly _endpoints: Listing<IEndpoint>;
   private readonly _versions = new Map<string, Listing<IModelVersion>>();
   private _path = '';
-  private _scope: IScope;
-  private _project: IProject | null = null;
-  private _problem: IProblem | null = null;
+  private _api: Api;
   private _search = '';
   private _events: IDisposable | null = null;
   private _isActive = false;
-  private _isDisposed = false;
 }

@@ -4,7 +4,7 @@ import { ServerConnection } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 
-import type { IProblem, Topic } from './tokens';
+import type { IError, IProblem, Topic } from './tokens';
 
 const LONGEST_PAUSE_MS = 30_000;
 
@@ -14,7 +14,7 @@ export interface IScope {
   readonly path: string;
 }
 
-export type Query = Record<string, string | number | boolean | null>;
+export type Query = Record<string, string | number | boolean | null | undefined>;
 
 export interface IRequest {
   method?: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -66,8 +66,8 @@ export async function request<T>(
  * Call back on every event of the stream, until disposed of.
  *
  * The browser reconnects a stream that breaks; one that was refused is opened
- * again here, ever more slowly. `onOpen` tells of each connection but the first:
- * what happened between two of them was missed.
+ * again here, ever more slowly. `onReopened` is called on each connection but the
+ * first: events between two connections are lost.
  */
 export function listen(
   scope: IScope,
@@ -110,8 +110,7 @@ export function toProblem(error: unknown, trans: TranslationBundle): IProblem {
   if (error instanceof RequestError) {
     const { kind, problem, fix, fields, response } = error;
     const isMissingExtension = response.status === 404 && !kind;
-    const told = { problem, fix, isMissingExtension };
-    return fields ? { ...told, fields } : told;
+    return { problem, fix, fields, isMissingExtension };
   }
   if (error instanceof ServerConnection.NetworkError) {
     return {
@@ -125,7 +124,7 @@ export function toProblem(error: unknown, trans: TranslationBundle): IProblem {
 
 function toUrl(scope: IScope, route: string, query: Query): string {
   const given = Object.entries<Query[string]>({ ...query, path: scope.path })
-    .filter(([, value]) => value !== null && value !== '')
+    .filter(([, value]) => (value ?? '') !== '')
     .map(([name, value]): [string, string] => [name, String(value)]);
   return (
     URLExt.join(scope.serverSettings.baseUrl, 'nbmlops/api', route) +
@@ -134,12 +133,7 @@ function toUrl(scope: IScope, route: string, query: Query): string {
 }
 
 function toRequestError(response: Response, text: string): RequestError {
-  let answer: {
-    error?: string;
-    message?: string;
-    fix?: string;
-    fields?: Record<string, string>;
-  } = {};
+  let answer: Partial<IError> = {};
   try {
     answer = JSON.parse(text) as typeof answer;
   } catch {

@@ -1,18 +1,12 @@
 import { PromiseDelegate } from '@lumino/coreutils';
 
-import * as api from './api';
 import { LiveModel } from './live';
 import type { ILiveRun, IStepForm, IStepModel } from './tokens';
 
 /** A notebook, its parameters, and its run as a tracked step. */
 export class StepModel extends LiveModel implements IStepModel {
-  get form(): IStepForm | null {
-    return this._form;
-  }
-
-  get isStarted(): boolean {
-    return this._isStarted;
-  }
+  form: IStepForm | null = null;
+  isStarted = false;
 
   get finished(): Promise<ILiveRun> {
     return this._finished.promise;
@@ -20,17 +14,15 @@ export class StepModel extends LiveModel implements IStepModel {
 
   async load(): Promise<void> {
     await this.attempt(async () => {
-      this._form = await api.getStepForm(this.scope);
-      if (this._form.run?.status === 'RUNNING') {
-        this._take(this._form.run);
+      this.form = await this.api.getStepForm();
+      if (this.form.run?.status === 'RUNNING') {
+        this._follow(this.form.run);
       }
     });
   }
 
   async start(texts: Record<string, string>): Promise<void> {
-    await this.attempt(async () => {
-      this._take(await api.startStep(this.scope, texts));
-    });
+    await this.attempt(async () => this._follow(await this.api.startStep(texts)));
   }
 
   override dispose(): void {
@@ -38,28 +30,23 @@ export class StepModel extends LiveModel implements IStepModel {
     super.dispose();
   }
 
-  protected override async look(): Promise<void> {
-    const { run } = this;
-    if (run?.status === 'RUNNING') {
-      await this.attempt(() => this.reread(run));
-    }
+  protected override poll(): Promise<void> {
+    return this.refreshRun();
   }
 
-  protected override show(run: ILiveRun | null): void {
-    super.show(run);
-    if (run && run.status !== 'RUNNING') {
+  protected override setRun(run: ILiveRun): void {
+    super.setRun(run);
+    if (run.status !== 'RUNNING') {
       this.pause();
       this._finished.resolve(run);
     }
   }
 
-  private _take(run: ILiveRun): void {
-    this._isStarted = true;
-    this.show(run);
+  private _follow(run: ILiveRun): void {
+    this.isStarted = true;
+    this.setRun(run);
     this.resume();
   }
 
   private readonly _finished = new PromiseDelegate<ILiveRun>();
-  private _form: IStepForm | null = null;
-  private _isStarted = false;
 }

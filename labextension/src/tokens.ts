@@ -1,7 +1,6 @@
 /** What crosses between the layers: the nouns of the wire and the registry. */
+import type { VDomRenderer } from '@jupyterlab/ui-components';
 import { Token } from '@lumino/coreutils';
-import type { IDisposable } from '@lumino/disposable';
-import type { ISignal } from '@lumino/signaling';
 
 import type { components } from './wire';
 
@@ -10,6 +9,7 @@ export type IAutologged = Schemas['Autologged'];
 export type ICellProgress = Schemas['CellProgress'];
 export type IEndpoint = Schemas['Endpoint'];
 export type IEndpointDetail = Schemas['EndpointDetail'];
+export type IError = Schemas['Error'];
 export type ILiveRun = Schemas['LiveRun'];
 export type ILiveStep = Schemas['LiveStep'];
 export type IModelVersion = Schemas['ModelVersion'];
@@ -34,7 +34,7 @@ export interface IPage<T> {
 export interface IProblem {
   problem: string;
   fix: string;
-  /** What is wrong with each field that was sent, where that is known. */
+  /** What is wrong with each field, where that is known. */
   fields?: Record<string, string>;
   /** True when Jupyter's server does not know nbmlops at all. */
   isMissingExtension?: boolean;
@@ -52,7 +52,7 @@ export interface IListing<T> {
   loadMore(): Promise<void>;
 }
 
-/** What to deploy: a run still to be registered, or a version that stands. */
+/** What to deploy: a run to register first, or a registered version. */
 export interface IDeploymentPlan {
   model: string;
   /** Moved to the version once its endpoint answers; empty leaves all as they are. */
@@ -71,8 +71,7 @@ export interface IStep {
 }
 
 /** One way from a run or a version to an answering endpoint. */
-export interface IDeployment extends IDisposable {
-  readonly changed: ISignal<IDeployment, void>;
+export interface IDeployment extends VDomRenderer.IModel {
   readonly state: 'running' | 'done' | 'failed';
   readonly steps: readonly IStep[];
   readonly problem: IProblem | null;
@@ -84,8 +83,7 @@ export interface IDeployment extends IDisposable {
 }
 
 /** The registered models and endpoints of the project in view. */
-export interface IModelRegistry extends IDisposable {
-  readonly changed: ISignal<IModelRegistry, void>;
+export interface IModelRegistry extends VDomRenderer.IModel {
   readonly project: IProject | null;
   /** Why the project could not be read; null when it was. */
   readonly problem: IProblem | null;
@@ -96,7 +94,7 @@ export interface IModelRegistry extends IDisposable {
   /** The versions of an expanded model, null for a collapsed one. */
   versions(model: string): IListing<IModelVersion> | null;
   toggle(model: string): void;
-  /** Turn to the project around a notebook. */
+  /** Switch to the project around a notebook. */
   follow(path: string): Promise<void>;
   /** Read, and go on reading what changes, until `pause`. */
   resume(): void;
@@ -114,14 +112,13 @@ export interface IModelRegistry extends IDisposable {
 
 /** What a run is to do besides what has changed. */
 export interface IRunChoice {
-  /** Steps to run whatever is kept; `*` for all. */
+  /** Steps to run, cached or not; `*` for all. */
   force?: string[];
   from_step?: string;
 }
 
 /** Something that runs on the server, followed by its events. */
-export interface ILiveModel extends IDisposable {
-  readonly changed: ISignal<ILiveModel, void>;
+export interface ILiveModel extends VDomRenderer.IModel {
   /** The newest run; null when there is none. */
   readonly run: ILiveRun | null;
   /** Why the server refused; null when it did not. */

@@ -1,6 +1,6 @@
 import { expect, it, vi } from 'vitest';
 
-import * as api from '../src/api';
+import { createApi } from '../src/api';
 import { asked, lines, serve, settings } from './wire';
 
 vi.mock('../src/request', async original => ({
@@ -9,7 +9,7 @@ vi.mock('../src/request', async original => ({
   listen: vi.fn()
 }));
 
-const scope = { serverSettings: settings, path: 'n.ipynb' };
+const api = createApi({ serverSettings: settings, path: 'n.ipynb' });
 
 it('asks each route as docs/rest.md has it', async () => {
   const name = 'a/b <c>';
@@ -19,37 +19,27 @@ it('asks each route as docs/rest.md has it', async () => {
   serve({});
   const add = (call: Promise<unknown>, line: string, init?: unknown) =>
     calls.push([call.catch(() => undefined), line, init]);
-  add(api.getProject(scope), 'GET project');
-  add(api.listModels(scope, { ...first, search: 'c' }), 'GET models', {
+  add(api.getProject(), 'GET project');
+  add(api.listModels({ ...first, search: 'c' }), 'GET models', {
     query: { ...first, search: 'c' }
   });
-  add(api.listVersions(scope, name, first), `GET models/${quoted}/versions`);
-  add(
-    api.createVersion(scope, name, { run_id: '1' }),
-    `POST models/${quoted}/versions`,
-    {
-      body: { run_id: '1' }
-    }
-  );
-  add(
-    api.setAlias(scope, name, 'x', { version: 2 }),
-    `PUT models/${quoted}/aliases/x`,
-    { body: { version: 2 } }
-  );
-  add(api.listRuns(scope, { notebook: 'n', with_model: true, limit: 1 }), 'GET runs', {
+  add(api.listVersions(name, first), `GET models/${quoted}/versions`);
+  add(api.createVersion(name, { run_id: '1' }), `POST models/${quoted}/versions`, {
+    body: { run_id: '1' }
+  });
+  add(api.setAlias(name, 'x', { version: 2 }), `PUT models/${quoted}/aliases/x`, {
+    body: { version: 2 }
+  });
+  add(api.listRuns({ notebook: 'n', with_model: true, limit: 1 }), 'GET runs', {
     query: { notebook: 'n', with_model: true, limit: 1 }
   });
-  add(api.listEndpoints(scope), 'GET endpoints');
-  add(api.getEndpoint(scope, name), `GET endpoints/${quoted}`);
-  add(
-    api.putEndpoint(scope, name, { model: 'm', version: 1 }),
-    `PUT endpoints/${quoted}`,
-    {
-      body: { model: 'm', version: 1 }
-    }
-  );
-  add(api.deleteEndpoint(scope, name), `DELETE endpoints/${quoted}`);
-  add(api.predict(scope, name, '{}'), `POST endpoints/${quoted}/predict`, {
+  add(api.listEndpoints(), 'GET endpoints');
+  add(api.getEndpoint(name), `GET endpoints/${quoted}`);
+  add(api.putEndpoint(name, { model: 'm', version: 1 }), `PUT endpoints/${quoted}`, {
+    body: { model: 'm', version: 1 }
+  });
+  add(api.deleteEndpoint(name), `DELETE endpoints/${quoted}`);
+  add(api.predict(name, '{}'), `POST endpoints/${quoted}/predict`, {
     body: '{}'
   });
   await Promise.all(calls.map(([call]) => call));

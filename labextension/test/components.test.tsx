@@ -1,4 +1,4 @@
-import { nullTranslator } from '@jupyterlab/translation';
+import { Clipboard } from '@jupyterlab/apputils';
 import { fireEvent, render, screen, within } from '@testing-library/react';
 import { describe, expect, it, vi } from 'vitest';
 
@@ -7,8 +7,7 @@ import { formatMetric } from '../src/components/metrics';
 import { ModelsView } from '../src/components/models-view';
 import { PredictForm } from '../src/components/predict-form';
 import { ProblemNotice } from '../src/components/problem-notice';
-import { RunDetails } from '../src/components/run-details';
-import { RunSummary } from '../src/components/run-summary';
+import { RunDetails, RunSummary } from '../src/components/run-details';
 import type { IListing, IModelVersion, IProblem } from '../src/tokens';
 import { endpoint, model, run, version } from './wire';
 
@@ -18,7 +17,6 @@ vi.mock('../src/request', async original => ({
   listen: vi.fn()
 }));
 
-const trans = nullTranslator.load('nbmlops');
 const HOSTILE = '<img src=x onerror=alert(1)>';
 const NOTE = 'a run from the top would treat [3], [7] differently';
 
@@ -44,7 +42,6 @@ function showModels(extra: Partial<Parameters<typeof ModelsView>[0]> = {}) {
     onToggle: vi.fn(),
     onDeploy: vi.fn(),
     onSetAlias: vi.fn(),
-    trans,
     ...extra
   };
   return { props, ...render(<ModelsView {...props} />) };
@@ -66,7 +63,7 @@ describe('ModelsView', () => {
     expect(container.querySelector('img')).toBeNull();
   });
 
-  it('toggles a model, and tells whether it is open', () => {
+  it('toggles a model, and says whether it is open', () => {
     const { props, rerender } = showModels();
     const row = screen.getByRole('button', { name: /^credit/ });
     expect(row.getAttribute('aria-expanded')).toBe('false');
@@ -142,7 +139,7 @@ describe('ModelsView', () => {
     expect(models.loadMore).toHaveBeenCalledOnce();
   });
 
-  it('shows what is wrong beside what was read, and tries again', () => {
+  it('shows what is wrong next to what was read, and tries again', () => {
     const problem = { problem: 'Away.', fix: 'Start it.', isMissingExtension: false };
     const models = listing([model('credit')], { problem });
     showModels({ models });
@@ -155,19 +152,19 @@ describe('ModelsView', () => {
 
 describe('RunSummary', () => {
   it('marks a run that was out of order', () => {
-    const { rerender } = render(<RunSummary run={run} trans={trans} />);
+    const { rerender } = render(<RunSummary run={run} />);
     expect(screen.queryByText('out of order')).toBeNull();
-    rerender(<RunSummary run={{ ...run, order_note: NOTE }} trans={trans} />);
+    rerender(<RunSummary run={{ ...run, order_note: NOTE }} />);
     expect(screen.getByTitle(NOTE).textContent).toBe(`out of order: ${NOTE}`);
   });
 });
 
 describe('RunDetails', () => {
   it('leads to the page of a tracking server, where there is one', () => {
-    const { rerender } = render(<RunDetails run={run} trans={trans} />);
+    const { rerender } = render(<RunDetails run={run} />);
     expect(screen.queryByRole('link')).toBeNull();
     const url = 'http://mlflow:5000/#/experiments/1/runs/a';
-    rerender(<RunDetails run={{ ...run, url }} trans={trans} />);
+    rerender(<RunDetails run={{ ...run, url }} />);
     const link = screen.getByRole('link', { name: 'Open in MLflow' });
     expect(link.getAttribute('href')).toBe(url);
   });
@@ -179,7 +176,7 @@ describe('RunDetails', () => {
       changed: { model__C: 'C' },
       default: ['model__tol']
     };
-    render(<RunDetails run={{ ...run, params, autologged }} trans={trans} />);
+    render(<RunDetails run={{ ...run, params, autologged }} />);
     const shown = (name: string) =>
       screen.getByRole('region', { name, hidden: true }).textContent;
     expect(shown('Params')).toBe('Paramsseed7');
@@ -192,8 +189,8 @@ describe('RunDetails', () => {
 
 describe('EndpointsView', () => {
   const show = (...endpoints: ReturnType<typeof endpoint>[]) => {
-    const props = { onPredict: vi.fn(), onStop: vi.fn(), onCopy: vi.fn() };
-    render(<EndpointsView endpoints={listing(endpoints)} trans={trans} {...props} />);
+    const props = { onPredict: vi.fn(), onStop: vi.fn() };
+    render(<EndpointsView endpoints={listing(endpoints)} {...props} />);
     return props;
   };
 
@@ -213,10 +210,11 @@ describe('EndpointsView', () => {
   });
 
   it('copies the URL, predicts and stops', () => {
+    const copy = vi.spyOn(Clipboard, 'copyToSystem').mockReturnValue();
     const one = endpoint();
     const props = show(one);
     fireEvent.click(screen.getByRole('button', { name: `Copy URL ${one.url}` }));
-    expect(props.onCopy).toHaveBeenCalledExactlyOnceWith(one.url);
+    expect(copy).toHaveBeenCalledExactlyOnceWith(one.url);
     expect(screen.getByRole('button', { name: 'Copied' })).toBeDefined();
     fireEvent.click(
       screen.getByRole('button', { name: 'Predict with endpoint credit' })
@@ -242,14 +240,7 @@ describe('PredictForm', () => {
     onPredict: (payload: string) => Promise<unknown>,
     example = endpoint().example
   ) =>
-    render(
-      <PredictForm
-        example={example}
-        onPredict={onPredict}
-        explain={explain}
-        trans={trans}
-      />
-    );
+    render(<PredictForm example={example} onPredict={onPredict} explain={explain} />);
   const predict = () =>
     fireEvent.click(screen.getByRole('button', { name: 'Predict' }));
 
@@ -293,9 +284,9 @@ describe('PredictForm', () => {
 });
 
 describe('ProblemNotice', () => {
-  it('tells how to install a missing server extension', () => {
+  it('says how to install a missing server extension', () => {
     const problem = { problem: '404', fix: '', isMissingExtension: true };
-    render(<ProblemNotice problem={problem} trans={trans} />);
+    render(<ProblemNotice problem={problem} />);
     const { textContent } = screen.getByRole('alert');
     expect(textContent).toContain('pip install nbmlops');
     expect(textContent).toContain('jupyter server extension enable nbmlops');

@@ -50,7 +50,6 @@ function show(extra: Partial<IDeployDialogOptions> = {}) {
     notebook: 'a/credit.ipynb',
     choice: { model: 'credit', alias: 'champion' },
     onChosen,
-    onCopy: vi.fn(),
     trans,
     ...extra
   });
@@ -162,7 +161,7 @@ describe('Register and deploy', () => {
     expect(lines()).toEqual(['PUT endpoints/credit']);
   });
 
-  it('goes on when it is closed half way, and a notification tells the end', async () => {
+  it('goes on when it is closed early, and a notification says how it ends', async () => {
     let release: (value: unknown) => void = () => undefined;
     serve({
       ...answers,

@@ -38,7 +38,7 @@ describe('Deployment', () => {
     serve(answers);
     const deployment = registry.createDeployment(plan, 'a/n.ipynb');
     const seen: string[] = [];
-    deployment.changed.connect(({ steps }) => {
+    deployment.stateChanged.connect(({ steps }) => {
       seen.push(steps.find(({ state }) => state === 'running')?.name ?? 'end');
     });
     await deployment.run();
@@ -108,7 +108,7 @@ describe('Deployment', () => {
     expect(n).toBe(3);
   });
 
-  it('gives up on an endpoint that dies, and deploys it again when told to', async () => {
+  it('gives up on an endpoint that dies, and deploys it again on request', async () => {
     serve({
       ...answers,
       'PUT endpoints/credit': endpoint({

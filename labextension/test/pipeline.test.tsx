@@ -6,7 +6,7 @@ import { formatDuration } from '../src/components/live-state';
 import { toShown } from '../src/components/pipeline-state';
 import { PipelineView } from '../src/components/pipeline-view';
 import { PipelineModel } from '../src/pipeline';
-import { RunDrive, toDrivePath } from '../src/run-drive';
+import { RunDrive, toDrivePath } from '../src/executed';
 import type { ILiveRun, ILiveStep } from '../src/tokens';
 import { failure, lines, liveRun, pipeline, serve, settings, stream } from './wire';
 
@@ -92,10 +92,10 @@ it('shows a plan, unless a run says more', () => {
     step.step === 'train[C=2]' ? { ...step, state: 'failed' as const } : step
   );
   expect(toShown(view, ended)[0]).toMatchObject({ state: 'failed' });
-  const mended = pipeline({
+  const fixed = pipeline({
     plan: view.plan.map(plan => ({ ...plan, state: 'cached' as const, run_id: 'b' }))
   });
-  expect(toShown(mended, ended)[0]).toMatchObject({ state: 'cached', duration_s: 0 });
+  expect(toShown(fixed, ended)[0]).toMatchObject({ state: 'cached', duration_s: 0 });
 });
 
 it('offers what can be done with a step, by keyboard too', () => {
@@ -107,21 +107,20 @@ it('offers what can be done with a step, by keyboard too', () => {
     plan: [{ step: 'train', state: 'cached', why: '', run_id: 'a'.repeat(32) }],
     run: done
   });
-  const told = vi.fn<(...words: unknown[]) => void>();
+  const called = vi.fn<(...args: unknown[]) => void>();
   render(
     <PipelineView
       view={view}
       run={done}
       problem={null}
       isStarting={false}
-      onRun={choice => told('run', choice)}
-      onStop={() => told('stop')}
-      onRefresh={() => told('refresh')}
-      onEdit={() => told('edit')}
-      onOpenNotebook={step => told('notebook', step.name)}
-      onOpenExecuted={unit => told('executed', unit.name)}
-      onShowRun={run_id => told('show', run_id)}
-      trans={trans}
+      onRun={choice => called('run', choice)}
+      onStop={() => called('stop')}
+      onRefresh={() => called('refresh')}
+      onEdit={() => called('edit')}
+      onOpenNotebook={step => called('notebook', step.name)}
+      onOpenExecuted={run => called('executed', run.name)}
+      onShowRun={run_id => called('show', run_id)}
     />
   );
   const steps = screen.getByRole('list', { name: 'Steps of churn' });
@@ -129,7 +128,7 @@ it('offers what can be done with a step, by keyboard too', () => {
   expect(screen.getByRole('status').textContent).toContain('Nothing to run');
   fireEvent.click(box);
   expect(box.getAttribute('aria-pressed')).toBe('true');
-  for (const [name, words] of [
+  for (const [name, args] of [
     ['Open notebook', ['notebook', 'train']],
     ['Open the executed notebook of train', ['executed', 'train']],
     ['Show the run of train', ['show', 'a'.repeat(32)]],
@@ -141,7 +140,7 @@ it('offers what can be done with a step, by keyboard too', () => {
     ['Plan again', ['refresh']]
   ] as const) {
     fireEvent.click(screen.getByRole('button', { name }));
-    expect(told).toHaveBeenLastCalledWith(...words);
+    expect(called).toHaveBeenLastCalledWith(...args);
   }
   expect(screen.getByRole<HTMLButtonElement>('button', { name: 'Stop' }).disabled).toBe(
     true

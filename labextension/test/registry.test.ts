@@ -42,8 +42,8 @@ const answers = {
   'GET endpoints': page([endpoint()])
 };
 
-/** Resolves when what is under way has come to rest. */
-const settled = () => vi.waitFor(() => expect(registry.models.isLoading).toBe(false));
+/** Resolves when the models are no longer loading. */
+const loaded = () => vi.waitFor(() => expect(registry.models.isLoading).toBe(false));
 
 let registry: ModelRegistry;
 let events: ReturnType<typeof stream>;
@@ -62,7 +62,7 @@ async function resume() {
 }
 
 describe('ModelRegistry', () => {
-  it('asks nothing until somebody looks', async () => {
+  it('asks nothing before it is shown', async () => {
     await registry.follow('a/n.ipynb');
     expect(asked).toEqual([]);
     expect(events.n_opened).toBe(0);
@@ -92,7 +92,7 @@ describe('ModelRegistry', () => {
     await registry.models.loadMore();
     serve(answers);
     events.changed('models');
-    await settled();
+    await loaded();
     expect(asked.map(({ init }) => init.query?.limit)).toEqual([50]);
     expect(registry.models.items).toHaveLength(50);
   });
@@ -108,7 +108,7 @@ describe('ModelRegistry', () => {
     expect(lines()).toEqual(['GET endpoints']);
     events.changed('models');
     expect(lines().slice(1)).toEqual(['GET models', 'GET models/credit/versions']);
-    await settled();
+    await loaded();
   });
 
   it('reads everything again when the stream had been broken', async () => {
@@ -118,7 +118,7 @@ describe('ModelRegistry', () => {
     await vi.waitFor(() =>
       expect(lines()).toEqual(['GET project', 'GET models', 'GET endpoints'])
     );
-    await settled();
+    await loaded();
     expect(events.n_opened).toBe(1);
   });
 
@@ -131,7 +131,7 @@ describe('ModelRegistry', () => {
     ]);
   });
 
-  it('turns to another project, and listens to its events', async () => {
+  it('switches to another project, and listens to its events', async () => {
     await resume();
     registry.toggle('credit');
     registry.search = 'x';
@@ -159,7 +159,7 @@ describe('ModelRegistry', () => {
     registry.search = 'slow';
     await vi.waitFor(() => expect(asked).toHaveLength(1));
     registry.search = 'quick';
-    await settled();
+    await loaded();
     release(page([model('slow')]));
     await new Promise(resolve => setTimeout(resolve));
     expect(registry.models.items.map(({ name }) => name)).toEqual(['quick']);
@@ -184,7 +184,7 @@ describe('ModelRegistry', () => {
     expect(registry.models.problem).toBeNull();
   });
 
-  it('tells a missing server extension, opens no stream, and recovers', async () => {
+  it('reports a missing server extension, opens no stream, and recovers', async () => {
     serve({});
     registry.resume();
     await vi.waitFor(() => expect(registry.problem?.isMissingExtension).toBe(true));
@@ -237,10 +237,10 @@ describe('ModelRegistry', () => {
     });
     await deployment.run();
     expect(lines().slice(2)).toEqual(['GET models', 'GET endpoints']);
-    await settled();
+    await loaded();
   });
 
-  it('gives the stream back when nobody looks, and when disposed of', async () => {
+  it('closes the stream when it is hidden, and when disposed of', async () => {
     await resume();
     registry.pause();
     expect(events.isOpen).toBe(false);

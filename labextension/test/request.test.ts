@@ -125,7 +125,7 @@ describe('listen', () => {
     expect(onChanged).toHaveBeenCalledExactlyOnceWith(['models']);
   });
 
-  it('tells of every connection but the first', () => {
+  it('calls back on every connection but the first', () => {
     const onReopened = vi.fn();
     listen(scope, 'events', vi.fn(), onReopened);
     FakeSource.all[0]?.say('hello');

@@ -42,7 +42,7 @@ it('asks by type, sends what was changed, and shows each fault at its field', as
     'GET steps': stepForm(),
     'POST steps/runs': () => {
       const { response } = failure(400, '', '', '');
-      throw new RequestError(response, 'ParametersError', 'C is wrong.', 'Mend it.', {
+      throw new RequestError(response, 'ParametersError', 'C is wrong.', 'Fix it.', {
         C: "Parameter 'C' is wrong."
       });
     }

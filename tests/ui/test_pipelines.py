@@ -1,4 +1,4 @@
-"""Pipelines and tracked steps in JupyterLab: seen, run, stopped, and mended."""
+"""Pipelines and tracked steps in JupyterLab: seen, run, stopped, and fixed."""
 
 import pytest
 from playwright.sync_api import expect
@@ -87,7 +87,7 @@ def test_a_pipeline_is_seen_run_and_run_again_from_a_step(lab):
     (root / "go").touch()
     status = view.get_by_role("status")
     expect(status).to_have_text(
-        "Nothing to run: all results are kept", timeout=WORK_S * 1000
+        "Nothing to run: all results are cached", timeout=WORK_S * 1000
     )
     train.click()
     details = view.get_by_role("region", name="Step train")
@@ -119,7 +119,7 @@ def test_a_pipeline_is_seen_run_and_run_again_from_a_step(lab):
     assert lab.complaints == []
 
 
-def test_the_faults_of_a_file_are_shown_until_it_is_mended(lab):
+def test_the_faults_of_a_file_are_shown_until_it_is_fixed(lab):
     write_notebook(lab.root / "train.ipynb", ["1 + 1"])
     path = lab.root / "night.pipeline.yaml"
     path.write_text(

@@ -1,10 +1,19 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
-import { type FormEvent, type ReactNode, useId, useState } from 'react';
+import { type FocusEvent, type ReactNode, useState } from 'react';
+
+import { DialogButton } from './buttons';
+import { Field } from './field';
+import { useTrans } from './trans';
 
 export interface IDeployChoice {
   model: string;
   alias: string;
 }
+
+const INPUT = {
+  className: 'jp-mod-styled',
+  spellCheck: false,
+  onFocus: (event: FocusEvent<HTMLInputElement>) => event.target.select()
+};
 
 /** Asks for the registered model's name, unless it is fixed, and the alias. */
 export function DeployForm(props: {
@@ -14,68 +23,63 @@ export function DeployForm(props: {
   submitLabel: string;
   onSubmit: (choice: IDeployChoice) => void;
   onCancel: () => void;
-  trans: TranslationBundle;
 }) {
-  const { summary, isModelFixed, submitLabel, onSubmit, onCancel, trans } = props;
+  const { summary, isModelFixed, submitLabel, onSubmit, onCancel } = props;
+  const trans = useTrans();
   const [model, setModel] = useState(props.choice.model);
   const [alias, setAlias] = useState(props.choice.alias);
-  const id = useId();
   return (
     <form
-      className="nbmlops-Form"
-      onSubmit={(event: FormEvent) => {
+      className="nbmlops-Stack"
+      onSubmit={event => {
         event.preventDefault();
         onSubmit({ model: model.trim(), alias: alias.trim() });
       }}
     >
       {summary}
       {!isModelFixed && (
-        <>
-          <label htmlFor={`${id}model`}>{trans.__('Registered model')}</label>
-          <input
-            id={`${id}model`}
-            className="jp-mod-styled"
-            value={model}
-            required
-            pattern=".*\S.*"
-            autoFocus
-            spellCheck={false}
-            onFocus={event => event.target.select()}
-            aria-describedby={`${id}model-help`}
-            onChange={event => setModel(event.target.value)}
-          />
-          <p id={`${id}model-help`} className="nbmlops-Help">
-            {trans.__(
-              'A new version of it is registered, and its endpoint has its name.'
-            )}
-          </p>
-        </>
-      )}
-      <label htmlFor={`${id}alias`}>{trans.__('Alias')}</label>
-      <input
-        id={`${id}alias`}
-        className="jp-mod-styled"
-        value={alias}
-        autoFocus={isModelFixed}
-        spellCheck={false}
-        onFocus={event => event.target.select()}
-        aria-describedby={`${id}alias-help`}
-        onChange={event => setAlias(event.target.value)}
-      />
-      <p id={`${id}alias-help`} className="nbmlops-Help">
-        {trans.__('Moves to this version. Leave it empty to deploy by version number.')}
-      </p>
-      <div className="nbmlops-Actions nbmlops-mod-end">
-        <button
-          type="button"
-          className="jp-mod-styled jp-mod-reject"
-          onClick={onCancel}
+        <Field
+          label={trans.__('Registered model')}
+          help={trans.__(
+            'A new version of it is registered, and its endpoint has its name.'
+          )}
         >
+          {control => (
+            <input
+              {...INPUT}
+              {...control}
+              value={model}
+              required
+              pattern=".*\S.*"
+              autoFocus
+              onChange={event => setModel(event.target.value)}
+            />
+          )}
+        </Field>
+      )}
+      <Field
+        label={trans.__('Alias')}
+        help={trans.__(
+          'Moves to this version. Leave it empty to deploy by version number.'
+        )}
+      >
+        {control => (
+          <input
+            {...INPUT}
+            {...control}
+            value={alias}
+            autoFocus={isModelFixed}
+            onChange={event => setAlias(event.target.value)}
+          />
+        )}
+      </Field>
+      <div className="jp-Dialog-footerButtons">
+        <DialogButton className="jp-mod-reject" onClick={onCancel}>
           {trans.__('Cancel')}
-        </button>
-        <button type="submit" className="jp-mod-styled jp-mod-accept">
+        </DialogButton>
+        <DialogButton className="jp-mod-accept" type="submit">
           {submitLabel}
-        </button>
+        </DialogButton>
       </div>
     </form>
   );

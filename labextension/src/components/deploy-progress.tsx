@@ -1,4 +1,3 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
 import {
   checkIcon,
   circleEmptyIcon,
@@ -7,7 +6,10 @@ import {
   refreshIcon
 } from '@jupyterlab/ui-components';
 
-import type { IStep, StepName } from '../tokens';
+import type { IEndpointDetail, IProblem, IStep } from '../tokens';
+import { CopyButton } from './buttons';
+import { PredictForm } from './predict-form';
+import { useTrans } from './trans';
 
 const STEP_ICONS: Record<IStep['state'], LabIcon> = {
   waiting: circleEmptyIcon,
@@ -17,61 +19,64 @@ const STEP_ICONS: Record<IStep['state'], LabIcon> = {
 };
 
 /** The steps of a deployment, and how far it has come. */
-export function DeployProgress(props: {
-  steps: readonly IStep[];
-  trans: TranslationBundle;
-}) {
-  const { steps, trans } = props;
+export function DeployProgress({ steps }: { steps: readonly IStep[] }) {
+  const trans = useTrans();
+  const names: Record<IStep['name'], string> = {
+    register: trans.__('Register'),
+    deploy: trans.__('Deploy'),
+    ready: trans.__('Ready')
+  };
+  const states: Record<IStep['state'], string> = {
+    waiting: trans.__('not started'),
+    running: trans.__('running…'),
+    done: trans.__('done'),
+    failed: trans.__('failed')
+  };
   const current = steps.find(({ state }) => state === 'running' || state === 'failed');
   return (
     <>
-      <ol className="nbmlops-Steps" aria-label={trans.__('Steps')}>
+      <ol className="nbmlops-List" aria-label={trans.__('Steps')}>
         {steps.map(({ name, state, detail }) => {
           const Icon = STEP_ICONS[state];
           return (
             <li
               key={name}
+              className="nbmlops-Step"
               data-state={state}
               aria-current={state === 'running' ? 'step' : undefined}
             >
-              <Icon.react tag="span" className="nbmlops-Steps-icon" />
-              <span className="nbmlops-Steps-name">{stepLabel(name, trans)}</span>
-              <span className="nbmlops-Steps-state">
-                {detail || stateLabel(state, trans)}
-              </span>
+              <Icon.react tag="span" className="nbmlops-Icon" />
+              <span className="nbmlops-Step-name">{names[name]}</span>
+              <span className="nbmlops-Step-detail">{detail || states[state]}</span>
             </li>
           );
         })}
       </ol>
-      <p className="nbmlops-Hidden" role="status">
+      <p className="jp-sr-only" role="status">
         {current
-          ? `${stepLabel(current.name, trans)}: ${stateLabel(current.state, trans)}`
+          ? `${names[current.name]}: ${states[current.state]}`
           : trans.__('Done')}
       </p>
     </>
   );
 }
 
-function stepLabel(name: StepName, trans: TranslationBundle): string {
-  switch (name) {
-    case 'register':
-      return trans.__('Register');
-    case 'deploy':
-      return trans.__('Deploy');
-    case 'ready':
-      return trans.__('Ready');
-  }
-}
-
-function stateLabel(state: IStep['state'], trans: TranslationBundle): string {
-  switch (state) {
-    case 'waiting':
-      return trans.__('not started');
-    case 'running':
-      return trans.__('under way…');
-    case 'done':
-      return trans.__('done');
-    case 'failed':
-      return trans.__('failed');
-  }
+/** Where the endpoint answers, and a row to try there. */
+export function DeployResult(props: {
+  endpoint: IEndpointDetail;
+  onPredict: (payload: string) => Promise<unknown>;
+  explain: (error: unknown) => IProblem;
+}) {
+  const { endpoint } = props;
+  const trans = useTrans();
+  return (
+    <>
+      <div className="nbmlops-Url">
+        <span>{trans.__('URL')}</span>
+        <code className="nbmlops-Ellipsis">{endpoint.url}</code>
+        <CopyButton url={endpoint.url} />
+      </div>
+      <PredictForm {...props} example={endpoint.example} />
+    </>
+  );
 }

@@ -1,4 +1,3 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
 import {
   checkIcon,
   errorIcon,
@@ -8,15 +7,14 @@ import {
 } from '@jupyterlab/ui-components';
 
 import type { IEndpoint, IListing } from '../tokens';
-import { CopyButton } from './copy-button';
+import { CopyButton, SmallButton } from './buttons';
 import { ListingView } from './listing-view';
+import { useTrans } from './trans';
 
 export interface IEndpointsViewProps {
   endpoints: IListing<IEndpoint>;
   onPredict: (endpoint: IEndpoint) => void;
   onStop: (endpoint: IEndpoint) => void;
-  onCopy: (text: string) => void;
-  trans: TranslationBundle;
 }
 
 const STATE_ICONS: Record<IEndpoint['state'], LabIcon> = {
@@ -28,20 +26,15 @@ const STATE_ICONS: Record<IEndpoint['state'], LabIcon> = {
 
 /** Every endpoint: its state, what answers there, and what can be done. */
 export function EndpointsView(props: IEndpointsViewProps) {
-  const { endpoints, trans } = props;
+  const trans = useTrans();
   return (
     <ListingView
-      listing={endpoints}
+      listing={props.endpoints}
       label={trans.__('Endpoints')}
-      trans={trans}
-      empty={
-        <>
-          <p>{trans.__('Nothing is deployed.')}</p>
-          <p>
-            {trans.__('Open a registered model above and deploy one of its versions.')}
-          </p>
-        </>
-      }
+      empty={[
+        trans.__('Nothing is deployed.'),
+        trans.__('Open a registered model above and deploy one of its versions.')
+      ]}
     >
       {endpoint => <EndpointItem key={endpoint.name} endpoint={endpoint} {...props} />}
     </ListingView>
@@ -49,63 +42,55 @@ export function EndpointsView(props: IEndpointsViewProps) {
 }
 
 function EndpointItem(props: { endpoint: IEndpoint } & IEndpointsViewProps) {
-  const { endpoint, onPredict, onStop, onCopy, trans } = props;
+  const { endpoint, onPredict, onStop } = props;
   const { name, model, version, alias, url, state, message } = endpoint;
+  const trans = useTrans();
+  const states: Record<IEndpoint['state'], string> = {
+    starting: trans.__('Starting'),
+    ready: trans.__('Ready'),
+    unresponsive: trans.__('Not answering'),
+    dead: trans.__('Dead')
+  };
   const StateIcon = STATE_ICONS[state];
   return (
-    <li className="nbmlops-Endpoint">
+    <li className="nbmlops-Item">
       <div className="nbmlops-Line">
-        <span className="nbmlops-Row-name" title={name}>
+        <span className="nbmlops-Name nbmlops-Ellipsis" title={name}>
           {name}
         </span>
-        <span className="nbmlops-State" data-state={state}>
-          <StateIcon.react tag="span" />
-          {stateLabel(state, trans)}
+        <span className="nbmlops-State nbmlops-mod-end" data-state={state}>
+          <StateIcon.react tag="span" className="nbmlops-Icon" />
+          {states[state]}
         </span>
       </div>
-      <div className="nbmlops-Fine">
-        <span className="nbmlops-Path">
+      <div className="nbmlops-Line nbmlops-Fine">
+        <span className="nbmlops-Ellipsis">
           {trans.__('%1 version %2', model, version)}
         </span>
-        {alias && <span className="nbmlops-Chip">{alias}</span>}
+        {alias && <span className="nbmlops-Chip nbmlops-Ellipsis">{alias}</span>}
       </div>
-      {message && <p className="nbmlops-Endpoint-message">{message}</p>}
+      {message && <p>{message}</p>}
       <div className="nbmlops-Url">
-        <code title={url}>{url}</code>
-        <CopyButton url={url} onCopy={onCopy} trans={trans} />
+        <code className="nbmlops-Ellipsis" title={url}>
+          {url}
+        </code>
+        <CopyButton url={url} />
       </div>
-      <div className="nbmlops-Actions">
-        <button
-          type="button"
-          className="jp-mod-styled nbmlops-Small"
+      <div className="nbmlops-Line">
+        <SmallButton
           aria-label={trans.__('Predict with endpoint %1', name)}
           disabled={state !== 'ready'}
           onClick={() => onPredict(endpoint)}
         >
           {trans.__('Predict…')}
-        </button>
-        <button
-          type="button"
-          className="jp-mod-styled nbmlops-Small"
+        </SmallButton>
+        <SmallButton
           aria-label={trans.__('Stop endpoint %1', name)}
           onClick={() => onStop(endpoint)}
         >
           {trans.__('Stop')}
-        </button>
+        </SmallButton>
       </div>
     </li>
   );
-}
-
-function stateLabel(state: IEndpoint['state'], trans: TranslationBundle): string {
-  switch (state) {
-    case 'starting':
-      return trans.__('Starting');
-    case 'ready':
-      return trans.__('Ready');
-    case 'unresponsive':
-      return trans.__('Not answering');
-    case 'dead':
-      return trans.__('Dead');
-  }
 }

@@ -1,27 +1,25 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactNode } from 'react';
 
 import type { IListing } from '../tokens';
+import { SmallButton } from './buttons';
 import { ProblemNotice } from './problem-notice';
+import { useTrans } from './trans';
 
-/** A listing in whichever state it is: loading, failed, empty, or so far. */
+/** A listing that is loading, failed, empty, or read so far. */
 export function ListingView<T>(props: {
   listing: IListing<T>;
   label: string;
-  empty: ReactNode;
+  /** What to say when there is nothing, a paragraph each. */
+  empty: string[];
   children: (item: T) => ReactNode;
-  trans: TranslationBundle;
 }) {
-  const { listing, label, empty, children, trans } = props;
+  const { listing, label, empty, children } = props;
   const { items, isLoaded, isLoading, problem } = listing;
+  const trans = useTrans();
   return (
     <div aria-busy={isLoading}>
       {problem && (
-        <ProblemNotice
-          problem={problem}
-          trans={trans}
-          onRetry={() => void listing.reload()}
-        />
+        <ProblemNotice problem={problem} onRetry={() => void listing.reload()} />
       )}
       {items.length > 0 && (
         <ul className="nbmlops-List" aria-label={label}>
@@ -29,7 +27,11 @@ export function ListingView<T>(props: {
         </ul>
       )}
       {isLoaded && items.length === 0 && !problem && (
-        <div className="nbmlops-Empty">{empty}</div>
+        <div className="nbmlops-Stack nbmlops-Empty">
+          {empty.map(text => (
+            <p key={text}>{text}</p>
+          ))}
+        </div>
       )}
       {!isLoaded && isLoading && (
         <p className="nbmlops-Empty" role="status">
@@ -37,14 +39,13 @@ export function ListingView<T>(props: {
         </p>
       )}
       {listing.hasMore && (
-        <button
-          type="button"
-          className="jp-mod-styled nbmlops-Small nbmlops-More"
+        <SmallButton
+          className="nbmlops-More"
           aria-disabled={isLoading}
           onClick={() => !isLoading && void listing.loadMore()}
         >
           {isLoading ? trans.__('Loading…') : trans.__('Load more')}
-        </button>
+        </SmallButton>
       )}
     </div>
   );

@@ -11,67 +11,50 @@ import {
 import { useEffect, useState } from 'react';
 
 import type { ICellProgress, ILiveStep } from '../tokens';
+import { useTrans } from './trans';
 
-/** What a step shows: what became of it, else what a run would do. */
+/** The state of a step: what became of it, else what a run would do. */
 export type ShownState = ILiveStep['state'] | 'run' | 'open';
 
-const ICONS: Record<ShownState, LabIcon> = {
-  waiting: circleEmptyIcon,
-  run: circleEmptyIcon,
-  open: circleEmptyIcon,
+const ICONS: Partial<Record<ShownState, LabIcon>> = {
   cached: historyIcon,
   running: refreshIcon,
   done: checkIcon,
   failed: errorIcon,
-  stopped: stopIcon,
-  'not run': circleEmptyIcon
+  stopped: stopIcon
 };
 
 /** A state by icon and word. */
-export function LiveStateMark(props: { state: ShownState; trans: TranslationBundle }) {
-  const { state, trans } = props;
-  const Icon = ICONS[state];
+export function LiveStateMark({ state }: { state: ShownState }) {
+  const Icon = ICONS[state] ?? circleEmptyIcon;
   return (
-    <span className="nbmlops-State nbmlops-LiveState" data-state={state}>
-      <Icon.react tag="span" />
-      {stateLabel(state, trans)}
+    <span className="nbmlops-State" data-state={state}>
+      <Icon.react tag="span" className="nbmlops-Icon" />
+      {stateLabel(state, useTrans())}
     </span>
   );
 }
 
 /** How far a notebook has come, by its cells. */
-export function CellBar(props: {
-  cells: ICellProgress;
-  label: string;
-  trans: TranslationBundle;
-}) {
-  const { cells, label, trans } = props;
+export function CellBar({ cells, label }: { cells: ICellProgress; label: string }) {
+  const { n_done, n_cells } = cells;
+  const trans = useTrans();
   return (
-    <div className="nbmlops-Cells">
-      <progress
-        value={cells.n_done}
-        max={Math.max(1, cells.n_cells)}
-        aria-label={label}
-      />
-      <span>
-        {trans.__(
-          'cell %1 of %2',
-          Math.min(cells.n_done + 1, cells.n_cells),
-          cells.n_cells
-        )}
-      </span>
+    <div className="nbmlops-Line nbmlops-Fine">
+      <progress value={n_done} max={Math.max(1, n_cells)} aria-label={label} />
+      <span>{trans.__('cell %1 of %2', Math.min(n_done + 1, n_cells), n_cells)}</span>
     </div>
   );
 }
 
-/** The seconds since a step was read as running for so long, ticking. */
+/** Seconds that a step took, ticking while it runs; nothing for a step not run. */
 export function Elapsed(props: {
   duration_s: number;
   expected_s: number | null;
   isRunning: boolean;
-  trans: TranslationBundle;
 }) {
-  const { duration_s, expected_s, isRunning, trans } = props;
+  const { duration_s, expected_s, isRunning } = props;
+  const trans = useTrans();
   const [more_s, setMore] = useState(0);
   useEffect(() => {
     setMore(0);
@@ -82,9 +65,12 @@ export function Elapsed(props: {
     const timer = setInterval(() => setMore((Date.now() - began) / 1000), 1000);
     return () => clearInterval(timer);
   }, [duration_s, isRunning]);
+  if (duration_s === 0) {
+    return null;
+  }
   const took = formatDuration(duration_s + more_s);
   return (
-    <span className="nbmlops-Duration">
+    <span className="nbmlops-Fine">
       {isRunning && expected_s !== null
         ? trans.__('%1 of about %2', took, formatDuration(expected_s))
         : took}
@@ -98,34 +84,26 @@ export function formatDuration(seconds: number): string {
     return `${seconds.toFixed(1)} s`;
   }
   const whole = Math.round(seconds);
-  if (whole < 60) {
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 1) {
     return `${whole} s`;
   }
-  const minutes = Math.floor(whole / 60);
   return minutes < 60
     ? `${minutes} min ${whole % 60} s`
     : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-export function stateLabel(state: ShownState, trans: TranslationBundle): string {
-  switch (state) {
-    case 'waiting':
-      return trans.__('waiting');
-    case 'cached':
-      return trans.__('cached');
-    case 'running':
-      return trans.__('running');
-    case 'done':
-      return trans.__('done');
-    case 'failed':
-      return trans.__('failed');
-    case 'stopped':
-      return trans.__('stopped');
-    case 'not run':
-      return trans.__('not run');
-    case 'run':
-      return trans.__('will run');
-    case 'open':
-      return trans.__('may run');
-  }
+function stateLabel(state: ShownState, trans: TranslationBundle): string {
+  const labels: Record<ShownState, string> = {
+    waiting: trans.__('waiting'),
+    cached: trans.__('cached'),
+    running: trans.__('running'),
+    done: trans.__('done'),
+    failed: trans.__('failed'),
+    stopped: trans.__('stopped'),
+    'not run': trans.__('not run'),
+    run: trans.__('will run'),
+    open: trans.__('may run')
+  };
+  return labels[state];
 }

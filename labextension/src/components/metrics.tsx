@@ -1,16 +1,14 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
 import { useState } from 'react';
 
-import type { Metric } from '../tokens';
+import type { IRun, Metric } from '../tokens';
+import { LinkButton } from './buttons';
+import { useTrans } from './trans';
 
 const N_SHOWN = 3;
 
 /** The first metrics by name, and the others on request. */
-export function Metrics(props: {
-  metrics: Record<string, Metric>;
-  trans: TranslationBundle;
-}) {
-  const { metrics, trans } = props;
+export function Metrics({ metrics }: { metrics: IRun['metrics'] }) {
+  const trans = useTrans();
   const [isExpanded, setExpanded] = useState(false);
   const all = Object.entries(metrics).sort(([a], [b]) => a.localeCompare(b));
   if (all.length === 0) {
@@ -18,8 +16,11 @@ export function Metrics(props: {
   }
   const n_more = all.length - N_SHOWN;
   return (
-    <div className="nbmlops-Metrics">
-      <dl title={all.map(([name, value]) => `${name} ${value}`).join('\n')}>
+    <div className="nbmlops-Line">
+      <dl
+        className="nbmlops-Metrics"
+        title={all.map(([name, value]) => `${name} ${value}`).join('\n')}
+      >
         {all.slice(0, isExpanded ? undefined : N_SHOWN).map(([name, value]) => (
           <div key={name}>
             <dt>{name}</dt> <dd>{formatMetric(value)}</dd>
@@ -27,16 +28,11 @@ export function Metrics(props: {
         ))}
       </dl>
       {n_more > 0 && (
-        <button
-          type="button"
-          className="nbmlops-Link"
-          aria-expanded={isExpanded}
-          onClick={() => setExpanded(!isExpanded)}
-        >
+        <LinkButton aria-expanded={isExpanded} onClick={() => setExpanded(!isExpanded)}>
           {isExpanded
             ? trans.__('fewer metrics')
             : trans._n('%1 more metric', '%1 more metrics', n_more)}
-        </button>
+        </LinkButton>
       )}
     </div>
   );

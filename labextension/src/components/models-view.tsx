@@ -1,12 +1,20 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
+import { Time } from '@jupyterlab/coreutils';
 import { caretDownIcon, caretRightIcon } from '@jupyterlab/ui-components';
 import { useEffect, useId, useState } from 'react';
 
 import type { IListing, IModelVersion, IRegisteredModel } from '../tokens';
+import { SmallButton } from './buttons';
 import { ListingView } from './listing-view';
-import { type IVersionActions, VersionItem } from './version-item';
+import { Metrics } from './metrics';
+import { OrderBadge } from './run-details';
+import { useTrans } from './trans';
 
 const TYPING_MS = 300;
+
+interface IVersionActions {
+  onDeploy: (version: IModelVersion) => void;
+  onSetAlias: (version: IModelVersion) => void;
+}
 
 export interface IModelsViewProps extends IVersionActions {
   models: IListing<IRegisteredModel>;
@@ -14,38 +22,31 @@ export interface IModelsViewProps extends IVersionActions {
   search: string;
   onSearch: (text: string) => void;
   onToggle: (model: string) => void;
-  trans: TranslationBundle;
 }
 
 /** Registered models, each opening to its versions, and a box to search them. */
 export function ModelsView(props: IModelsViewProps) {
-  const { models, search, onSearch, trans } = props;
+  const { models, search, onSearch } = props;
+  const trans = useTrans();
   return (
     <>
-      {(models.isLoaded || search) && (
-        <SearchBox search={search} onSearch={onSearch} trans={trans} />
-      )}
+      {(models.isLoaded || search) && <SearchBox search={search} onSearch={onSearch} />}
       <ListingView
         listing={models}
         label={trans.__('Registered models')}
-        trans={trans}
         empty={
-          search ? (
-            <>
-              <p>{trans.__('No registered model has “%1” in its name.', search)}</p>
-              <p>{trans.__('Clear the search to see them all.')}</p>
-            </>
-          ) : (
-            <>
-              <p>{trans.__('No registered models yet.')}</p>
-              <p>
-                {trans.__(
+          search
+            ? [
+                trans.__('No registered model has “%1” in its name.', search),
+                trans.__('Clear the search to see them all.')
+              ]
+            : [
+                trans.__('No registered models yet.'),
+                trans.__(
                   'Fit a model in a %1 cell, then press “Register and deploy” in the toolbar of the notebook.',
                   '%%track'
-                )}
-              </p>
-            </>
-          )
+                )
+              ]
         }
       >
         {model => <ModelItem key={model.name} model={model} {...props} />}
@@ -54,12 +55,9 @@ export function ModelsView(props: IModelsViewProps) {
   );
 }
 
-function SearchBox(props: {
-  search: string;
-  onSearch: (text: string) => void;
-  trans: TranslationBundle;
-}) {
-  const { search, onSearch, trans } = props;
+function SearchBox(props: { search: string; onSearch: (text: string) => void }) {
+  const { search, onSearch } = props;
+  const trans = useTrans();
   const [text, setText] = useState(search);
   useEffect(() => setText(search), [search]);
   useEffect(() => {
@@ -79,12 +77,13 @@ function SearchBox(props: {
 }
 
 function ModelItem(props: { model: IRegisteredModel } & IModelsViewProps) {
-  const { model, trans, onToggle } = props;
+  const { model, onToggle, onDeploy, onSetAlias } = props;
+  const trans = useTrans();
   const versions = props.versions(model.name);
   const id = useId();
   const Caret = versions ? caretDownIcon : caretRightIcon;
   return (
-    <li className="nbmlops-Model">
+    <li>
       <button
         type="button"
         className="nbmlops-Row"
@@ -93,16 +92,16 @@ function ModelItem(props: { model: IRegisteredModel } & IModelsViewProps) {
         title={model.description || model.name}
         onClick={() => onToggle(model.name)}
       >
-        <Caret.react tag="span" className="nbmlops-Row-caret" />
-        <span className="nbmlops-Row-name">{model.name}</span>
+        <Caret.react tag="span" className="nbmlops-Icon" />
+        <span className="nbmlops-Name nbmlops-Ellipsis">{model.name}</span>
         {!versions &&
           Object.entries(model.aliases).map(([alias, version]) => (
-            <span key={alias} className="nbmlops-Chip">
+            <span key={alias} className="nbmlops-Chip nbmlops-Ellipsis">
               {trans.__('%1 v%2', alias, version)}
             </span>
           ))}
         {model.latest_version !== null && (
-          <span className="nbmlops-Row-hint">
+          <span className="nbmlops-Fine nbmlops-mod-end">
             {trans.__('v%1', model.latest_version)}
           </span>
         )}
@@ -112,21 +111,64 @@ function ModelItem(props: { model: IRegisteredModel } & IModelsViewProps) {
           <ListingView
             listing={versions}
             label={trans.__('Versions of %1', model.name)}
-            empty={<p>{trans.__('No versions yet.')}</p>}
-            trans={trans}
+            empty={[trans.__('No versions yet.')]}
           >
             {version => (
               <VersionItem
                 key={version.version}
                 version={version}
-                trans={trans}
-                onDeploy={props.onDeploy}
-                onSetAlias={props.onSetAlias}
+                onDeploy={onDeploy}
+                onSetAlias={onSetAlias}
               />
             )}
           </ListingView>
         </div>
       )}
+    </li>
+  );
+}
+
+/** One model version: where it comes from, how good it is, what can be done. */
+function VersionItem(props: { version: IModelVersion } & IVersionActions) {
+  const { version, onDeploy, onSetAlias } = props;
+  const { model, aliases, source, created_at } = version;
+  const trans = useTrans();
+  return (
+    <li className="nbmlops-Item">
+      <div className="nbmlops-Line">
+        <span>{trans.__('Version %1', version.version)}</span>
+        {aliases.map(alias => (
+          <span key={alias} className="nbmlops-Chip nbmlops-Ellipsis">
+            {alias}
+          </span>
+        ))}
+        <OrderBadge note={version.order_note} />
+      </div>
+      <Metrics metrics={version.metrics} />
+      <div className="nbmlops-Line nbmlops-Fine">
+        {source && (
+          <span className="nbmlops-Ellipsis" title={source}>
+            {source}
+          </span>
+        )}
+        <time dateTime={created_at} title={Time.format(new Date(created_at))}>
+          {Time.formatHuman(new Date(created_at))}
+        </time>
+      </div>
+      <div className="nbmlops-Line">
+        <SmallButton
+          aria-label={trans.__('Deploy %1 version %2', model, version.version)}
+          onClick={() => onDeploy(version)}
+        >
+          {trans.__('Deploy')}
+        </SmallButton>
+        <SmallButton
+          aria-label={trans.__('Set alias of %1 version %2', model, version.version)}
+          onClick={() => onSetAlias(version)}
+        >
+          {trans.__('Set alias…')}
+        </SmallButton>
+      </div>
     </li>
   );
 }

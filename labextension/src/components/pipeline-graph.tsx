@@ -1,9 +1,9 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
 import type { KeyboardEvent } from 'react';
 
 import type { IPipelineStep } from '../tokens';
 import { CellBar, Elapsed, LiveStateMark } from './live-state';
 import type { IShownStep } from './pipeline-state';
+import { useTrans } from './trans';
 
 const BOX = { width: 210, height: 88 };
 const GAP = { x: 56, y: 24 };
@@ -16,12 +16,13 @@ export function PipelineGraph(props: {
   selected: string | null;
   onSelect: (step: string) => void;
   onOpen: (step: IPipelineStep) => void;
-  trans: TranslationBundle;
 }) {
-  const { name, steps, selected, onSelect, onOpen, trans } = props;
-  const at = new Map(steps.map(({ step }) => [step.name, place(step)]));
-  const width = Math.max(...[...at.values()].map(({ x }) => x)) + BOX.width + MARGIN;
-  const height = Math.max(...[...at.values()].map(({ y }) => y)) + BOX.height + MARGIN;
+  const { name, steps, selected, onSelect, onOpen } = props;
+  const trans = useTrans();
+  const positions = new Map(steps.map(({ step }) => [step.name, toPosition(step)]));
+  const all = [...positions.values()];
+  const width = Math.max(...all.map(({ left }) => left)) + BOX.width + MARGIN;
+  const height = Math.max(...all.map(({ top }) => top)) + BOX.height + MARGIN;
   const links = steps.flatMap(({ step }) =>
     step.needs.map(need => ({ key: `${need} ${step.name}`, need, step }))
   );
@@ -29,18 +30,17 @@ export function PipelineGraph(props: {
     <div className="nbmlops-Graph" style={{ width, height }}>
       <svg width={width} height={height} aria-hidden="true">
         {links.map(({ key, need, step }) => (
-          <path key={key} d={line(at.get(need), at.get(step.name))} />
+          <path key={key} d={toLine(positions.get(need), positions.get(step.name))} />
         ))}
       </svg>
       <ol aria-label={trans.__('Steps of %1', name)} onKeyDown={moveFocus}>
         {steps.map(shown => (
-          <li key={shown.step.name} style={toStyle(shown.step)}>
+          <li key={shown.step.name} style={{ ...toPosition(shown.step), ...BOX }}>
             <StepBox
               shown={shown}
               isSelected={shown.step.name === selected}
               onSelect={() => onSelect(shown.step.name)}
               onOpen={() => onOpen(shown.step)}
-              trans={trans}
             />
           </li>
         ))}
@@ -54,13 +54,13 @@ function StepBox(props: {
   isSelected: boolean;
   onSelect: () => void;
   onOpen: () => void;
-  trans: TranslationBundle;
 }) {
-  const { shown, isSelected, onSelect, onOpen, trans } = props;
-  const { step, state, units, why } = shown;
-  const running = units.filter(unit => unit.state === 'running');
+  const { shown, isSelected, onSelect, onOpen } = props;
+  const trans = useTrans();
+  const { step, state, runs, why } = shown;
+  const running = runs.filter(run => run.state === 'running');
   const [first] = running;
-  const n_done = units.filter(({ state: s }) => s === 'done' || s === 'cached').length;
+  const n_done = runs.filter(({ state: s }) => s === 'done' || s === 'cached').length;
   return (
     <button
       type="button"
@@ -71,58 +71,52 @@ function StepBox(props: {
       onClick={onSelect}
       onDoubleClick={onOpen}
     >
-      <span className="nbmlops-StepBox-line">
-        <span className="nbmlops-Row-name">{step.name}</span>
+      <span className="nbmlops-Line">
+        <span className="nbmlops-Name nbmlops-Ellipsis">{step.name}</span>
         {step.n_runs > 1 && (
-          <span className="nbmlops-Row-hint">
+          <span className="nbmlops-Fine nbmlops-mod-end">
             {n_done > 0 || running.length > 0
               ? trans.__('%1 of %2 runs', n_done, step.n_runs)
               : trans.__('%1 runs', step.n_runs)}
           </span>
         )}
       </span>
-      <span className="nbmlops-StepBox-does">{step.does}</span>
-      <span className="nbmlops-StepBox-line">
-        <LiveStateMark state={state} trans={trans} />
-        {shown.duration_s > 0 && (
-          <Elapsed
-            duration_s={shown.duration_s}
-            expected_s={first?.expected_s ?? null}
-            isRunning={state === 'running'}
-            trans={trans}
-          />
-        )}
+      <span className="nbmlops-Fine nbmlops-Ellipsis">{step.does}</span>
+      <span className="nbmlops-Line">
+        <LiveStateMark state={state} />
+        <Elapsed
+          duration_s={shown.duration_s}
+          expected_s={first?.expected_s ?? null}
+          isRunning={state === 'running'}
+        />
       </span>
       {first?.cells ? (
-        <CellBar
-          cells={first.cells}
-          label={trans.__('Progress of %1', step.name)}
-          trans={trans}
-        />
+        <CellBar cells={first.cells} label={trans.__('Progress of %1', step.name)} />
       ) : (
-        <span className="nbmlops-StepBox-why">{why}</span>
+        <span className="nbmlops-Fine nbmlops-Ellipsis">{why}</span>
       )}
     </button>
   );
 }
 
-function place({ column, row }: IPipelineStep): { x: number; y: number } {
+interface IPosition {
+  left: number;
+  top: number;
+}
+
+const ORIGIN: IPosition = { left: 0, top: 0 };
+
+function toPosition({ column, row }: IPipelineStep): IPosition {
   return {
-    x: MARGIN + column * (BOX.width + GAP.x),
-    y: MARGIN + row * (BOX.height + GAP.y)
+    left: MARGIN + column * (BOX.width + GAP.x),
+    top: MARGIN + row * (BOX.height + GAP.y)
   };
 }
 
-function toStyle(step: IPipelineStep) {
-  const { x, y } = place(step);
-  return { left: x, top: y, ...BOX };
-}
-
-type Point = { x: number; y: number };
-
-function line(from: Point = { x: 0, y: 0 }, to: Point = { x: 0, y: 0 }): string {
-  const [x, y] = [from.x + BOX.width, from.y + BOX.height / 2];
-  const [to_x, to_y] = [to.x - 2, to.y + BOX.height / 2];
+/** Return the path of a curved arrow from one box to another. */
+function toLine(from = ORIGIN, to = ORIGIN): string {
+  const [x, y] = [from.left + BOX.width, from.top + BOX.height / 2];
+  const [to_x, to_y] = [to.left - 2, to.top + BOX.height / 2];
   const bend = GAP.x / 2;
   return (
     `M${x},${y} C${x + bend},${y} ${to_x - bend},${to_y} ${to_x},${to_y} ` +

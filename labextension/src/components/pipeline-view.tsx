@@ -9,10 +9,12 @@ import type {
   IProblem,
   IRunChoice
 } from '../tokens';
+import { IconButton, SmallButton } from './buttons';
 import { PipelineGraph } from './pipeline-graph';
-import { type IShownStep, type IShownUnit, toShown } from './pipeline-state';
+import { type IShownRun, type IShownStep, toShown } from './pipeline-state';
 import { ProblemNotice } from './problem-notice';
 import { StepDetails } from './step-details';
+import { useTrans } from './trans';
 
 export interface IPipelineViewProps {
   view: IPipelineView | null;
@@ -24,53 +26,42 @@ export interface IPipelineViewProps {
   onRefresh: () => void;
   onEdit: () => void;
   onOpenNotebook: (step: IPipelineStep) => void;
-  onOpenExecuted: (unit: IShownUnit) => void;
+  onOpenExecuted: (run: IShownRun) => void;
   onShowRun: (run_id: string) => void;
-  trans: TranslationBundle;
 }
 
-/** A pipeline: what can be done, how it stands, its graph, and the selected step. */
+/** A pipeline: what can be done, its status, its graph, and the selected step. */
 export function PipelineView(props: IPipelineViewProps) {
-  const { view, run, problem, trans } = props;
+  const { view, run, problem, onRun, onOpenNotebook } = props;
   const [selected, setSelected] = useState<string | null>(null);
   const steps = view ? toShown(view, run) : [];
   const shown = steps.find(({ step }) => step.name === selected);
   const isRunning = run?.status === 'RUNNING' || props.isStarting;
   return (
-    <div className="nbmlops-Pipeline" aria-busy={view === null && problem === null}>
+    <div aria-busy={view === null && problem === null}>
       <PipelineBar {...props} steps={steps} isRunning={isRunning} />
-      {problem && (
-        <ProblemNotice problem={problem} trans={trans} onRetry={props.onRefresh} />
-      )}
+      {problem && <ProblemNotice problem={problem} onRetry={props.onRefresh} />}
       {run && run.status !== 'RUNNING' && run.problem && !problem && (
-        <ProblemNotice problem={{ problem: run.problem, fix: run.fix }} trans={trans} />
+        <ProblemNotice problem={run} />
       )}
       {view && (
-        <div className="nbmlops-Pipeline-graph">
+        <div className="nbmlops-Graph-scroll">
           <PipelineGraph
             name={view.name}
             steps={steps}
             selected={selected}
             onSelect={step => setSelected(step === selected ? null : step)}
-            onOpen={step => {
-              if (step.notebook !== null) {
-                props.onOpenNotebook(step);
-              }
-            }}
-            trans={trans}
+            onOpen={step => step.notebook !== null && onOpenNotebook(step)}
           />
         </div>
       )}
       {shown && (
         <StepDetails
+          {...props}
           shown={shown}
           isRunning={isRunning}
-          onOpenNotebook={props.onOpenNotebook}
-          onOpenExecuted={props.onOpenExecuted}
-          onShowRun={props.onShowRun}
-          onRunFrom={step => props.onRun({ from_step: step })}
-          onForce={step => props.onRun({ force: [step] })}
-          trans={trans}
+          onRunFrom={step => onRun({ from_step: step })}
+          onForce={step => onRun({ force: [step] })}
         />
       )}
     </div>
@@ -80,80 +71,67 @@ export function PipelineView(props: IPipelineViewProps) {
 function PipelineBar(
   props: IPipelineViewProps & { steps: IShownStep[]; isRunning: boolean }
 ) {
-  const { view, run, steps, isRunning, onRun, onStop, onRefresh, onEdit, trans } =
-    props;
-  const label = trans.__('Plan again');
+  const { view, run, steps, isRunning, onRun, onStop, onRefresh, onEdit } = props;
+  const trans = useTrans();
   return (
     <header className="nbmlops-Pipeline-bar">
       <h2>{view?.name ?? trans.__('Pipeline')}</h2>
-      <p className="nbmlops-Pipeline-status" role="status">
-        {run?.status === 'RUNNING' || view ? summary(steps, run, trans) : ''}
+      <p role="status">
+        {run?.status === 'RUNNING' || view ? summarize(steps, run, trans) : ''}
       </p>
-      <div className="nbmlops-Actions">
-        <button
-          type="button"
-          className="jp-mod-styled jp-mod-accept nbmlops-Small nbmlops-mod-main"
+      <div className="nbmlops-Line">
+        <SmallButton
+          className="nbmlops-mod-accept"
           disabled={isRunning || view === null}
-          title={trans.__('Run the steps whose result is not kept')}
+          title={trans.__('Run the steps that have no cached result')}
           onClick={() => onRun({})}
         >
           {trans.__('Run')}
-        </button>
-        <button
-          type="button"
-          className="jp-mod-styled nbmlops-Small"
+        </SmallButton>
+        <SmallButton
           disabled={isRunning || view === null}
-          title={trans.__('Run all steps, whatever is kept')}
+          title={trans.__('Run all steps, cached or not')}
           onClick={() => onRun({ force: ['*'] })}
         >
           {trans.__('Force all')}
-        </button>
-        <button
-          type="button"
-          className="jp-mod-styled nbmlops-Small"
+        </SmallButton>
+        <SmallButton
           disabled={run?.status !== 'RUNNING'}
           title={trans.__('Let running steps finish; pressed again, stop them')}
           onClick={onStop}
         >
           {run?.is_stopping ? trans.__('Stop now') : trans.__('Stop')}
-        </button>
-        <button type="button" className="jp-mod-styled nbmlops-Small" onClick={onEdit}>
-          {trans.__('Edit file')}
-        </button>
-        <button
-          type="button"
-          className="nbmlops-IconButton"
-          aria-label={label}
-          title={label}
+        </SmallButton>
+        <SmallButton onClick={onEdit}>{trans.__('Edit file')}</SmallButton>
+        <IconButton
+          icon={refreshIcon}
+          label={trans.__('Plan again')}
           onClick={onRefresh}
-        >
-          <refreshIcon.react tag="span" />
-        </button>
+        />
       </div>
     </header>
   );
 }
 
-function summary(
+function summarize(
   steps: IShownStep[],
   run: ILiveRun | null,
   trans: TranslationBundle
 ): string {
-  const units = steps.flatMap(step => step.units);
+  const runs = steps.flatMap(step => step.runs);
   const count = (...states: string[]) =>
-    units.filter(({ state }) => states.includes(state)).length;
+    runs.filter(({ state }) => states.includes(state)).length;
   if (run?.status === 'RUNNING') {
-    const n_done = count('done', 'cached');
     return run.is_stopping
       ? trans.__('Stopping when the running steps have ended')
-      : trans.__('Running: %1 of %2 done', n_done, units.length);
+      : trans.__('Running: %1 of %2 done', count('done', 'cached'), runs.length);
   }
   const n_failed = count('failed');
-  const n_run = count('run', 'open', 'failed', 'stopped', 'not run', 'waiting');
+  const n_run = runs.length - count('done', 'cached', 'running');
   if (n_failed > 0) {
     return trans._n('%1 run has failed', '%1 runs have failed', n_failed);
   }
   return n_run === 0
-    ? trans.__('Nothing to run: all results are kept')
-    : trans.__('%1 of %2 to run', n_run, units.length);
+    ? trans.__('Nothing to run: all results are cached')
+    : trans.__('%1 of %2 to run', n_run, runs.length);
 }

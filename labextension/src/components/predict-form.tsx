@@ -1,8 +1,9 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
-import { type FormEvent, useId, useState } from 'react';
+import { useId, useState } from 'react';
 
 import type { IEndpointDetail, IProblem } from '../tokens';
+import { DialogButton } from './buttons';
 import { ProblemNotice } from './problem-notice';
+import { useTrans } from './trans';
 
 const LINE_LENGTH = 56;
 const MOST_LINES = 12;
@@ -18,9 +19,9 @@ export function PredictForm(props: {
   example: IEndpointDetail['example'];
   onPredict: (payload: string) => Promise<unknown>;
   explain: (error: unknown) => IProblem;
-  trans: TranslationBundle;
 }) {
-  const { example, onPredict, explain, trans } = props;
+  const { example, onPredict, explain } = props;
+  const trans = useTrans();
   const [payload, setPayload] = useState(() => toPayload(example));
   const [answer, setAnswer] = useState<string | null>(null);
   const [problem, setProblem] = useState<IProblem | null>(null);
@@ -52,8 +53,8 @@ export function PredictForm(props: {
   };
   return (
     <form
-      className="nbmlops-Form"
-      onSubmit={(event: FormEvent) => {
+      className="nbmlops-Stack"
+      onSubmit={event => {
         event.preventDefault();
         void predict();
       }}
@@ -67,25 +68,25 @@ export function PredictForm(props: {
         value={payload}
         onChange={event => setPayload(event.target.value)}
       />
-      <div className="nbmlops-Actions">
-        <button
+      <div>
+        <DialogButton
+          className="jp-mod-accept"
           type="submit"
-          className="jp-mod-styled jp-mod-accept"
           aria-disabled={isBusy}
           autoFocus
         >
           {isBusy ? trans.__('Predicting…') : trans.__('Predict')}
-        </button>
+        </DialogButton>
       </div>
       <div aria-live="polite">
         {answer !== null && (
-          <div className="nbmlops-Answer">
+          <div className="nbmlops-Notice" data-state="done">
             <span>{trans.__('Prediction')}</span>
             <output htmlFor={id}>{answer}</output>
           </div>
         )}
       </div>
-      {problem && <ProblemNotice problem={problem} trans={trans} />}
+      {problem && <ProblemNotice problem={problem} />}
     </form>
   );
 }

@@ -1,45 +1,40 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
 import { errorIcon } from '@jupyterlab/ui-components';
 
 import type { IProblem } from '../tokens';
+import { SmallButton } from './buttons';
+import { useTrans } from './trans';
 
 const INSTALL = `pip install nbmlops
 jupyter server extension enable nbmlops`;
+const EXAMPLE = `%%track
+model = LogisticRegression().fit(X, y)`;
 
 /** What is wrong and how to fix it, with a way to try again. */
-export function ProblemNotice(props: {
-  problem: IProblem;
-  trans: TranslationBundle;
-  onRetry?: () => void;
-}) {
-  const { problem, trans, onRetry } = props;
+export function ProblemNotice(props: { problem: IProblem; onRetry?: () => void }) {
+  const { problem, onRetry } = props;
+  const trans = useTrans();
   return (
-    <div className="nbmlops-Notice nbmlops-mod-problem" role="alert">
-      <errorIcon.react tag="span" className="nbmlops-Notice-icon" />
-      <div className="nbmlops-Notice-text">
+    <div className="nbmlops-Notice" data-state="failed" role="alert">
+      <errorIcon.react tag="span" className="nbmlops-Icon" />
+      <div className="nbmlops-Stack">
         {problem.isMissingExtension ? (
-          <MissingExtension trans={trans} />
+          <MissingExtension />
         ) : (
           <>
             <p>{problem.problem}</p>
-            {problem.fix && <p className="nbmlops-Notice-fix">{problem.fix}</p>}
+            {problem.fix && <strong>{problem.fix}</strong>}
           </>
         )}
         {onRetry && (
-          <button
-            type="button"
-            className="jp-mod-styled nbmlops-Small"
-            onClick={onRetry}
-          >
-            {trans.__('Try again')}
-          </button>
+          <SmallButton onClick={onRetry}>{trans.__('Try again')}</SmallButton>
         )}
       </div>
     </div>
   );
 }
 
-function MissingExtension({ trans }: { trans: TranslationBundle }) {
+function MissingExtension() {
+  const trans = useTrans();
   return (
     <>
       <p>
@@ -48,10 +43,26 @@ function MissingExtension({ trans }: { trans: TranslationBundle }) {
         )}
       </p>
       <p>{trans.__('In that environment, run:')}</p>
-      <pre className="nbmlops-Code" tabIndex={0}>
-        {INSTALL}
-      </pre>
+      <pre tabIndex={0}>{INSTALL}</pre>
       <p>{trans.__('Then restart JupyterLab.')}</p>
     </>
+  );
+}
+
+/** Says that a notebook has no run with a model, and how to make one. */
+export function NoRun({ notebook }: { notebook: string }) {
+  const trans = useTrans();
+  return (
+    <div className="nbmlops-Stack" role="alert">
+      <p>{trans.__('No run of %1 has a model yet.', notebook)}</p>
+      <p>
+        {trans.__(
+          'Run %1 in a cell, fit a model in a %2 cell, then try again:',
+          '%load_ext nbmlops',
+          '%%track'
+        )}
+      </p>
+      <pre tabIndex={0}>{EXAMPLE}</pre>
+    </div>
   );
 }

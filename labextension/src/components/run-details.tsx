@@ -1,32 +1,59 @@
 import { Time } from '@jupyterlab/coreutils';
-import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IRun } from '../tokens';
-import { formatMetric } from './metrics';
+import { formatMetric, Metrics } from './metrics';
+import { useTrans } from './trans';
+
+/** Marks a run whose cells ran out of order. */
+export function OrderBadge({ note }: { note: string | null }) {
+  const trans = useTrans();
+  return note ? (
+    <span className="nbmlops-Chip nbmlops-Ellipsis nbmlops-mod-warn" title={note}>
+      {trans.__('out of order')}
+      <span className="jp-sr-only">: {note}</span>
+    </span>
+  ) : null;
+}
+
+/** The run whose model is about to be registered. */
+export function RunSummary({ run }: { run: IRun }) {
+  const { name, experiment, started_at, metrics, order_note } = run;
+  const trans = useTrans();
+  return (
+    <div className="nbmlops-Summary">
+      <p className="nbmlops-Line">
+        {trans.__('Newest run with a model:')} <strong>{name}</strong>
+        <OrderBadge note={order_note} />
+      </p>
+      <div className="nbmlops-Line nbmlops-Fine">
+        <span>{trans.__('Experiment: %1', experiment)}</span>
+        <time dateTime={started_at} title={Time.format(new Date(started_at))}>
+          {Time.formatHuman(new Date(started_at))}
+        </time>
+      </div>
+      <Metrics metrics={metrics} />
+    </div>
+  );
+}
 
 /** What MLflow has of a run. */
-export function RunDetails(props: { run: IRun; trans: TranslationBundle }) {
-  const { run, trans } = props;
+export function RunDetails({ run }: { run: IRun }) {
   const { started_at, metrics } = run;
   const { named, changed, others } = groupParams(run);
+  const trans = useTrans();
   return (
-    <div className="nbmlops-Form">
+    <div className="nbmlops-Stack">
       <div className="nbmlops-Summary">
         <p>
           <strong>{run.name}</strong> {run.status}
         </p>
-        <div className="nbmlops-Fine">
+        <div className="nbmlops-Line nbmlops-Fine">
           <span>{trans.__('Experiment: %1', run.experiment)}</span>
           <time dateTime={started_at}>{Time.format(new Date(started_at))}</time>
         </div>
-        <code className="nbmlops-RunId">{run.run_id}</code>
+        <code>{run.run_id}</code>
         {run.url !== null && (
-          <a
-            className="nbmlops-Link"
-            href={run.url}
-            target="_blank"
-            rel="noopener noreferrer"
-          >
+          <a href={run.url} target="_blank" rel="noopener noreferrer">
             {trans.__('Open in MLflow')}
           </a>
         )}
@@ -59,25 +86,24 @@ export function RunDetails(props: { run: IRun; trans: TranslationBundle }) {
 /** Params by who named them: the user, the user's code, or the estimator. */
 function groupParams({ params, autologged }: IRun) {
   const names = autologged.changed;
-  const quiet = new Set(autologged.default);
+  const defaults = new Set(autologged.default);
   const all = Object.entries(params);
   return {
-    named: all.filter(([name]) => !(name in names) && !quiet.has(name)),
+    named: all.filter(([name]) => !(name in names) && !defaults.has(name)),
     changed: all
       .filter(([name]) => name in names)
       .map(([name, value]): [string, string] => [names[name] ?? name, value]),
-    others: all.filter(([name]) => quiet.has(name))
+    others: all.filter(([name]) => defaults.has(name))
   };
 }
 
-function Values(props: { title: string; values: [string, string][] }) {
-  const { title, values } = props;
+function Values({ title, values }: { title: string; values: [string, string][] }) {
   if (values.length === 0) {
     return null;
   }
   return (
     <section aria-label={title}>
-      <h3 className="nbmlops-Subtitle">{title}</h3>
+      <h3>{title}</h3>
       <dl className="nbmlops-Values">
         {values
           .sort(([a], [b]) => a.localeCompare(b))

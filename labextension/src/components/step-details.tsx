@@ -1,122 +1,101 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
-
 import type { IPipelineStep } from '../tokens';
+import { LinkButton, SmallButton } from './buttons';
 import { Elapsed, LiveStateMark } from './live-state';
-import type { IShownStep, IShownUnit } from './pipeline-state';
+import type { IShownRun, IShownStep } from './pipeline-state';
+import { useTrans } from './trans';
 
-export interface IStepActions {
+interface IStepDetailsProps {
+  shown: IShownStep;
+  isRunning: boolean;
   onOpenNotebook: (step: IPipelineStep) => void;
-  onOpenExecuted: (unit: IShownUnit) => void;
+  onOpenExecuted: (run: IShownRun) => void;
   onShowRun: (run_id: string) => void;
   onRunFrom: (step: string) => void;
   onForce: (step: string) => void;
 }
 
 /** A step with each of its runs, and what can be done with them. */
-export function StepDetails(
-  props: {
-    shown: IShownStep;
-    isRunning: boolean;
-    trans: TranslationBundle;
-  } & IStepActions
-) {
-  const { shown, isRunning, trans } = props;
-  const { step, units } = shown;
+export function StepDetails(props: IStepDetailsProps) {
+  const { isRunning } = props;
+  const { step, runs } = props.shown;
+  const trans = useTrans();
   const title = trans.__('Step %1', step.name);
   return (
-    <section className="nbmlops-StepDetails" aria-label={title}>
+    <section className="nbmlops-Stack nbmlops-StepDetails" aria-label={title}>
       <div className="nbmlops-Line">
         <h3>{title}</h3>
-        <span className="nbmlops-Fine">
+        <span className="nbmlops-Fine nbmlops-Ellipsis">
           {trans.__('%1, line %2 of the file', step.does, step.line)}
         </span>
       </div>
-      <div className="nbmlops-Actions">
+      <div className="nbmlops-Line">
         {step.notebook !== null && (
-          <button
-            type="button"
-            className="jp-mod-styled nbmlops-Small"
-            onClick={() => props.onOpenNotebook(step)}
-          >
+          <SmallButton onClick={() => props.onOpenNotebook(step)}>
             {trans.__('Open notebook')}
-          </button>
+          </SmallButton>
         )}
-        <button
-          type="button"
-          className="jp-mod-styled nbmlops-Small"
+        <SmallButton
           disabled={isRunning}
-          title={trans.__('Run this step and all behind it, whatever is kept')}
+          title={trans.__('Run this step and all that follow it, cached or not')}
           onClick={() => props.onRunFrom(step.name)}
         >
           {trans.__('Run from here')}
-        </button>
-        <button
-          type="button"
-          className="jp-mod-styled nbmlops-Small"
+        </SmallButton>
+        <SmallButton
           disabled={isRunning}
-          title={trans.__('Run this step whatever is kept, and what changes by it')}
+          title={trans.__(
+            'Run this step, cached or not, and the steps that it changes'
+          )}
           onClick={() => props.onForce(step.name)}
         >
           {trans.__('Force this step')}
-        </button>
+        </SmallButton>
       </div>
       <ul className="nbmlops-List" aria-label={trans.__('Runs of %1', step.name)}>
-        {units.map(unit => (
-          <UnitItem key={unit.name} unit={unit} {...props} />
+        {runs.map(run => (
+          <RunItem {...props} key={run.name} run={run} />
         ))}
       </ul>
     </section>
   );
 }
 
-function UnitItem(
-  props: {
-    unit: IShownUnit;
-    shown: IShownStep;
-    trans: TranslationBundle;
-  } & IStepActions
-) {
-  const { unit, shown, trans, onOpenExecuted, onShowRun } = props;
-  const { name, state, why, run_id, cells } = unit;
+function RunItem(props: { run: IShownRun } & IStepDetailsProps) {
+  const { run, shown, onOpenExecuted, onShowRun } = props;
+  const { name, state, why, run_id, cells } = run;
+  const trans = useTrans();
   return (
-    <li className="nbmlops-Unit">
+    <li className="nbmlops-Item">
       <div className="nbmlops-Line">
-        <span className="nbmlops-Unit-name">{name}</span>
-        {unit.is_selected && (
+        <span>{name}</span>
+        {run.is_selected && (
           <span className="nbmlops-Chip">{trans.__('selected')}</span>
         )}
-        <LiveStateMark state={state} trans={trans} />
-        {unit.duration_s > 0 && (
-          <Elapsed
-            duration_s={unit.duration_s}
-            expected_s={unit.expected_s}
-            isRunning={state === 'running'}
-            trans={trans}
-          />
-        )}
-        {unit.has_notebook && shown.step.notebook !== null && (
-          <button
-            type="button"
-            className="nbmlops-Link"
+        <LiveStateMark state={state} />
+        <Elapsed
+          duration_s={run.duration_s}
+          expected_s={run.expected_s}
+          isRunning={state === 'running'}
+        />
+        {run.has_notebook && shown.step.notebook !== null && (
+          <LinkButton
             aria-label={trans.__('Open the executed notebook of %1', name)}
-            onClick={() => onOpenExecuted(unit)}
+            onClick={() => onOpenExecuted(run)}
           >
             {trans.__('executed notebook')}
-          </button>
+          </LinkButton>
         )}
         {run_id !== null && (
-          <button
-            type="button"
-            className="nbmlops-Link"
+          <LinkButton
             aria-label={trans.__('Show the run of %1', name)}
             onClick={() => onShowRun(run_id)}
           >
             {trans.__('run %1', run_id.slice(0, 8))}
-          </button>
+          </LinkButton>
         )}
       </div>
-      {why && <p className="nbmlops-Unit-why">{why}</p>}
-      {cells?.cell && <code className="nbmlops-Unit-cell">{cells.cell}</code>}
+      {why && <p className="nbmlops-Why">{why}</p>}
+      {cells?.cell && <code className="nbmlops-Ellipsis">{cells.cell}</code>}
     </li>
   );
 }

@@ -1,36 +1,43 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
-import { type FormEvent, useId, useState } from 'react';
+import { useState } from 'react';
 
 import type { IParameterField, IStepForm } from '../tokens';
+import { DialogButton } from './buttons';
+import { Field, type IControlProps } from './field';
+import { useTrans } from './trans';
 
-/** Asks for a notebook's parameters; sends those that are not as the notebook has them. */
+/** Asks for a notebook's parameters; sends those changed, and the required ones. */
 export function StepFormView(props: {
   notebook: string;
   form: IStepForm;
   /** What the server objects to, by parameter. */
-  faults: Record<string, string>;
+  problems: Record<string, string>;
   onSubmit: (texts: Record<string, string>) => void;
   onCancel: () => void;
-  trans: TranslationBundle;
 }) {
-  const { notebook, form, faults, onSubmit, onCancel, trans } = props;
-  const { parameters } = form;
+  const { notebook, form, problems, onSubmit, onCancel } = props;
+  const { parameters, has_cell } = form;
+  const trans = useTrans();
   const [texts, setTexts] = useState<Record<string, string>>(() =>
     Object.fromEntries(parameters.map(field => [field.name, field.default]))
   );
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    const changed = parameters.filter(
-      ({ name, default: was, is_required }) => texts[name] !== was || is_required
-    );
-    onSubmit(Object.fromEntries(changed.map(({ name }) => [name, texts[name] ?? ''])));
-  };
   return (
-    <form className="nbmlops-Form" noValidate onSubmit={submit}>
+    <form
+      className="nbmlops-Stack"
+      noValidate
+      onSubmit={event => {
+        event.preventDefault();
+        const changed = parameters.filter(
+          field => texts[field.name] !== field.default || field.is_required
+        );
+        onSubmit(
+          Object.fromEntries(changed.map(({ name }) => [name, texts[name] ?? '']))
+        );
+      }}
+    >
       <p className="nbmlops-Summary">{notebook}</p>
       {parameters.length === 0 && (
-        <p className="nbmlops-Help">
-          {form.has_cell
+        <p className="nbmlops-Fine">
+          {has_cell
             ? trans.__('Its parameters cell assigns nothing.')
             : trans.__(
                 'No cell of it is tagged "parameters": it runs as it is. Add that tag to the cell with the defaults in the property inspector.'
@@ -40,104 +47,83 @@ export function StepFormView(props: {
       {parameters.map((field, n) => (
         <Field
           key={field.name}
-          field={field}
-          text={texts[field.name] ?? ''}
-          fault={faults[field.name]}
-          isFirst={n === 0}
-          onChange={text => setTexts({ ...texts, [field.name]: text })}
-          trans={trans}
-        />
-      ))}
-      <div className="nbmlops-Actions nbmlops-mod-end">
-        <button
-          type="button"
-          className="jp-mod-styled jp-mod-reject"
-          onClick={onCancel}
+          label={
+            <>
+              {field.name} <code className="nbmlops-Fine">{field.type}</code>
+            </>
+          }
+          help={[field.help, field.is_required ? trans.__('Has to be given.') : '']
+            .filter(Boolean)
+            .join(' ')}
+          problem={problems[field.name]}
         >
+          {control => (
+            <Control
+              {...control}
+              field={field}
+              text={texts[field.name] ?? ''}
+              autoFocus={n === 0}
+              onText={text => setTexts({ ...texts, [field.name]: text })}
+            />
+          )}
+        </Field>
+      ))}
+      <div className="jp-Dialog-footerButtons">
+        <DialogButton className="jp-mod-reject" onClick={onCancel}>
           {trans.__('Cancel')}
-        </button>
-        <button
+        </DialogButton>
+        <DialogButton
+          className="jp-mod-accept"
           type="submit"
-          className="jp-mod-styled jp-mod-accept"
           autoFocus={parameters.length === 0}
         >
           {trans.__('Run')}
-        </button>
+        </DialogButton>
       </div>
     </form>
   );
 }
 
-interface IFieldProps {
-  field: IParameterField;
-  text: string;
-  fault: string | undefined;
-  isFirst: boolean;
-  onChange: (text: string) => void;
-  trans: TranslationBundle;
-}
+const INPUT_MODES: Partial<Record<IParameterField['kind'], 'numeric' | 'decimal'>> = {
+  integer: 'numeric',
+  number: 'decimal'
+};
 
-function Field(props: IFieldProps) {
-  const { field, fault, trans } = props;
-  const id = useId();
-  const hint = [field.help, field.is_required ? trans.__('Has to be given.') : '']
-    .filter(Boolean)
-    .join(' ');
-  const describedBy = [hint && `${id}help`, fault && `${id}fault`]
-    .filter(Boolean)
-    .join(' ');
-  return (
-    <div className="nbmlops-Field" data-invalid={fault !== undefined}>
-      <label htmlFor={id}>
-        {field.name} <span className="nbmlops-Field-type">{field.type}</span>
-      </label>
-      <Control {...props} id={id} describedBy={describedBy} />
-      {hint && (
-        <p id={`${id}help`} className="nbmlops-Help">
-          {hint}
-        </p>
-      )}
-      {fault && (
-        <p id={`${id}fault`} className="nbmlops-Field-fault" role="alert">
-          {fault}
-        </p>
-      )}
-    </div>
-  );
-}
-
-function Control(props: IFieldProps & { id: string; describedBy: string }) {
-  const { field, text, fault, isFirst, onChange, id, describedBy, trans } = props;
-  const common = {
-    id,
-    autoFocus: isFirst,
-    'aria-invalid': fault !== undefined,
-    'aria-describedby': describedBy || undefined
-  };
-  switch (field.kind) {
+function Control(
+  props: IControlProps & {
+    field: IParameterField;
+    text: string;
+    autoFocus: boolean;
+    onText: (text: string) => void;
+  }
+) {
+  const { field, text, onText, ...control } = props;
+  const { kind, choices, default_source } = field;
+  const trans = useTrans();
+  switch (kind) {
     case 'checkbox':
       return (
         <input
-          {...common}
+          {...control}
           type="checkbox"
           checked={text === 'true'}
-          onChange={event => onChange(String(event.target.checked))}
+          onChange={event => onText(String(event.target.checked))}
         />
       );
     case 'select':
       return (
         <select
-          {...common}
+          {...control}
           className="jp-mod-styled"
           value={text}
-          onChange={event => onChange(event.target.value)}
+          onChange={event => onText(event.target.value)}
         >
-          {!field.choices.includes(text) && (
+          {!choices.includes(text) && (
             <option value={text}>
-              {text || field.default_source || trans.__('Choose…')}
+              {text || default_source || trans.__('Choose…')}
             </option>
           )}
-          {field.choices.map(choice => (
+          {choices.map(choice => (
             <option key={choice}>{choice}</option>
           ))}
         </select>
@@ -145,21 +131,15 @@ function Control(props: IFieldProps & { id: string; describedBy: string }) {
     default:
       return (
         <input
-          {...common}
+          {...control}
           className="jp-mod-styled"
           type="text"
-          inputMode={
-            field.kind === 'integer'
-              ? 'numeric'
-              : field.kind === 'number'
-                ? 'decimal'
-                : undefined
-          }
+          inputMode={INPUT_MODES[kind]}
           value={text}
-          placeholder={field.default === '' ? field.default_source : undefined}
+          placeholder={field.default === '' ? default_source : undefined}
           required={field.is_required}
           spellCheck={false}
-          onChange={event => onChange(event.target.value)}
+          onChange={event => onText(event.target.value)}
         />
       );
   }

@@ -1,8 +1,8 @@
-import type { TranslationBundle } from '@jupyterlab/translation';
-
 import type { ILiveRun } from '../tokens';
+import { DialogButton } from './buttons';
 import { CellBar, Elapsed, LiveStateMark } from './live-state';
 import { ProblemNotice } from './problem-notice';
+import { useTrans } from './trans';
 
 /** A notebook that runs as a step, cell by cell, and how it ended. */
 export function StepProgress(props: {
@@ -11,70 +11,57 @@ export function StepProgress(props: {
   onClose: () => void;
   onOpenExecuted: () => void;
   onShowRun: (run_id: string) => void;
-  trans: TranslationBundle;
 }) {
-  const { run, onStop, onClose, onOpenExecuted, onShowRun, trans } = props;
-  const [step] = run.steps;
+  const { run, onStop, onClose, onOpenExecuted, onShowRun } = props;
   const { run_id } = run;
+  const [step] = run.steps;
   const isRunning = run.status === 'RUNNING';
+  const trans = useTrans();
   return (
-    <div className="nbmlops-Form">
+    <div className="nbmlops-Stack">
       <div className="nbmlops-Summary">
         <div className="nbmlops-Line" role="status">
           <strong>{step?.step ?? run.path}</strong>
-          <LiveStateMark state={step?.state ?? 'waiting'} trans={trans} />
-          {step && step.duration_s > 0 && (
+          <LiveStateMark state={step?.state ?? 'waiting'} />
+          {step && (
             <Elapsed
               duration_s={step.duration_s}
               expected_s={step.expected_s}
               isRunning={isRunning}
-              trans={trans}
             />
           )}
         </div>
         {step?.cells && (
           <>
-            <CellBar cells={step.cells} label={trans.__('Cells')} trans={trans} />
-            <code className="nbmlops-Unit-cell">{step.cells.cell}</code>
+            <CellBar cells={step.cells} label={trans.__('Cells')} />
+            <code className="nbmlops-Ellipsis">{step.cells.cell}</code>
           </>
         )}
       </div>
-      {run.problem && (
-        <ProblemNotice problem={{ problem: run.problem, fix: run.fix }} trans={trans} />
-      )}
-      <div className="nbmlops-Actions nbmlops-mod-end">
+      {run.problem && <ProblemNotice problem={run} />}
+      <div className="jp-Dialog-footerButtons">
         {step?.has_notebook && (
-          <button type="button" className="jp-mod-styled" onClick={onOpenExecuted}>
+          <DialogButton onClick={onOpenExecuted}>
             {trans.__('Open executed notebook')}
-          </button>
+          </DialogButton>
         )}
         {run_id !== null && (
-          <button
-            type="button"
-            className="jp-mod-styled"
-            onClick={() => onShowRun(run_id)}
-          >
+          <DialogButton onClick={() => onShowRun(run_id)}>
             {trans.__('Show run')}
-          </button>
+          </DialogButton>
         )}
         {isRunning && (
-          <button
-            type="button"
-            className="jp-mod-styled jp-mod-warn"
+          <DialogButton
+            className="jp-mod-warn"
             disabled={run.is_stopping}
             onClick={onStop}
           >
             {trans.__('Stop')}
-          </button>
+          </DialogButton>
         )}
-        <button
-          type="button"
-          className="jp-mod-styled jp-mod-reject"
-          autoFocus
-          onClick={onClose}
-        >
+        <DialogButton className="jp-mod-reject" autoFocus onClick={onClose}>
           {isRunning ? trans.__('Go on in the background') : trans.__('Close')}
-        </button>
+        </DialogButton>
       </div>
     </div>
   );

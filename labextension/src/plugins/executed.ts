@@ -5,8 +5,7 @@ import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { notebookIcon } from '@jupyterlab/ui-components';
 
-import { READER } from '../executed';
-import { RunDrive } from '../run-drive';
+import { READER, RunDrive } from '../executed';
 
 export const executedPlugin: JupyterFrontEndPlugin<void> = {
   id: 'nbmlops:executed',

@@ -69,12 +69,12 @@ export const pipelinesPlugin: JupyterFrontEndPlugin<void> = {
           void documents.openOrReveal(
             PathExt.join(PathExt.dirname(path), notebook ?? '')
           ),
-        onOpenExecuted: (path, unit, model) =>
+        onOpenExecuted: (path, run, model) =>
           openExecuted(documents, model, {
             path: contents.localPath(path),
-            step: unit.name,
-            run_id: unit.run_id,
-            live_id: unit.isLive ? (model.run?.id ?? null) : null
+            step: run.name,
+            run_id: run.run_id,
+            live_id: run.isLive ? (model.run?.id ?? null) : null
           }),
         trans
       }

@@ -3,7 +3,6 @@ import {
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import { Clipboard } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { CommandIDs } from '../commands';
@@ -33,8 +32,7 @@ export const sidebarPlugin: JupyterFrontEndPlugin<void> = {
       onPredict: ({ name }) =>
         void commands.execute(CommandIDs.predict, { endpoint: name }),
       onStop: ({ name }) =>
-        void commands.execute(CommandIDs.stopEndpoint, { endpoint: name }),
-      onCopy: text => Clipboard.copyToSystem(text)
+        void commands.execute(CommandIDs.stopEndpoint, { endpoint: name })
     });
     restorer?.add(panel, panel.id);
     app.shell.add(panel, 'left', { rank: 450 });

@@ -1,14 +1,14 @@
 import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
+import { UseSignal } from '@jupyterlab/ui-components';
 import { useEffect, useState } from 'react';
 
+import { DialogButton } from '../components/buttons';
 import { DeployForm, type IDeployChoice } from '../components/deploy-form';
-import { DeployProgress } from '../components/deploy-progress';
-import { DeployResult } from '../components/deploy-result';
-import { NoRun } from '../components/no-run';
-import { ProblemNotice } from '../components/problem-notice';
-import { RunSummary } from '../components/run-summary';
+import { DeployProgress, DeployResult } from '../components/deploy-progress';
+import { NoRun, ProblemNotice } from '../components/problem-notice';
+import { RunSummary } from '../components/run-details';
+import { useTrans } from '../components/trans';
 import type {
   IDeployment,
   IDeploymentPlan,
@@ -26,15 +26,14 @@ export interface IDeployDialogOptions {
   kernel?: string;
   version?: number;
   choice: IDeployChoice;
-  onChosen: (choice: IDeployChoice) => void;
-  onCopy: (text: string) => void;
+  onChosen?: (choice: IDeployChoice) => void;
   trans: TranslationBundle;
 }
 
 /**
  * Takes a run or a version to an answering endpoint; resolves when it is closed.
  *
- * Closed half way, the deployment goes on and a notification tells how it ends.
+ * When it is closed early, the deployment goes on and a notification says how it ends.
  */
 export async function showDeployDialog(options: IDeployDialogOptions): Promise<void> {
   const { notebook, trans } = options;
@@ -44,17 +43,16 @@ export async function showDeployDialog(options: IDeployDialogOptions): Promise<v
     deployment = next;
     finished = next.run();
   };
-  const body = ReactWidget.create(
-    <DeployFlow {...options} onStart={start} onClose={() => dialog.reject()} />
+  const dialog: FlowDialog = new FlowDialog(
+    notebook === undefined ? trans.__('Deploy') : trans.__('Register and deploy'),
+    <DeployFlow {...options} onStart={start} onClose={() => dialog.reject()} />,
+    trans
   );
-  const title =
-    notebook === undefined ? trans.__('Deploy') : trans.__('Register and deploy');
-  const dialog = new FlowDialog(title, body);
   await dialog.launch();
-  await tell(deployment, finished, trans);
+  await notify(deployment, finished, trans);
 }
 
-async function tell(
+async function notify(
   deployment: IDeployment | null,
   finished: Promise<void>,
   trans: TranslationBundle
@@ -81,7 +79,8 @@ interface IDeployFlowProps extends IDeployDialogOptions {
 }
 
 function DeployFlow(props: IDeployFlowProps) {
-  const { registry, notebook, kernel, version, trans, onStart, onClose } = props;
+  const { registry, notebook, kernel, version, onStart, onClose } = props;
+  const trans = useTrans();
   const [choice, setChoice] = useState(props.choice);
   const [run, setRun] = useState<IRun | null | undefined>(undefined);
   const [problem, setProblem] = useState<IProblem | null>(null);
@@ -103,7 +102,7 @@ function DeployFlow(props: IDeployFlowProps) {
       ? { ...chosen, run_id: run.run_id }
       : { ...chosen, version };
     const next = registry.createDeployment(plan, notebook);
-    props.onChosen(chosen);
+    props.onChosen?.(chosen);
     setChoice(chosen);
     setDeployment(next);
     onStart(next);
@@ -111,7 +110,7 @@ function DeployFlow(props: IDeployFlowProps) {
 
   if (deployment) {
     return (
-      <Working
+      <DeployState
         {...props}
         deployment={deployment}
         onBack={() => setDeployment(null)}
@@ -120,21 +119,19 @@ function DeployFlow(props: IDeployFlowProps) {
     );
   }
   if (problem && notebook !== undefined) {
-    return (
-      <ProblemNotice problem={problem} trans={trans} onRetry={() => find(notebook)} />
-    );
+    return <ProblemNotice problem={problem} onRetry={() => find(notebook)} />;
   }
   if (notebook !== undefined && run === undefined) {
     return <p role="status">{trans.__('Looking for the newest run with a model…')}</p>;
   }
   if (notebook !== undefined && !run) {
-    return <NoRun notebook={notebook} trans={trans} />;
+    return <NoRun notebook={notebook} />;
   }
   return (
     <DeployForm
       summary={
         run ? (
-          <RunSummary run={run} trans={trans} />
+          <RunSummary run={run} />
         ) : (
           <p className="nbmlops-Summary">
             {trans.__('%1 version %2', choice.model, version)}
@@ -146,62 +143,48 @@ function DeployFlow(props: IDeployFlowProps) {
       submitLabel={run ? trans.__('Register and deploy') : trans.__('Deploy')}
       onSubmit={submit}
       onCancel={onClose}
-      trans={trans}
     />
   );
 }
 
-interface IWorkingProps extends IDeployFlowProps {
+interface IDeployStateProps extends IDeployFlowProps {
   deployment: IDeployment;
   onBack: () => void;
   onRetry: () => void;
 }
 
-function Working(props: IWorkingProps) {
-  const { deployment, registry, onBack, onRetry, onClose, onCopy, trans } = props;
+function DeployState(props: IDeployStateProps) {
+  const { deployment, registry, onBack, onRetry, onClose } = props;
+  const trans = useTrans();
   return (
-    <UseSignal signal={deployment.changed}>
+    <UseSignal signal={deployment.stateChanged}>
       {() => {
         const { steps, state, problem, endpoint } = deployment;
         const isNothingDone = steps.every(step => step.state !== 'done');
         return (
-          <div className="nbmlops-Form">
-            <DeployProgress steps={steps} trans={trans} />
-            {problem && <ProblemNotice problem={problem} trans={trans} />}
+          <div className="nbmlops-Stack">
+            <DeployProgress steps={steps} />
+            {problem && <ProblemNotice problem={problem} />}
             {state === 'done' && endpoint && (
               <DeployResult
                 endpoint={endpoint}
                 onPredict={payload => deployment.predict(payload)}
                 explain={registry.explain}
-                onCopy={onCopy}
-                trans={trans}
               />
             )}
-            <div className="nbmlops-Actions nbmlops-mod-end">
-              <button
-                type="button"
-                className="jp-mod-styled jp-mod-reject"
-                autoFocus
-                onClick={onClose}
-              >
+            <div className="jp-Dialog-footerButtons">
+              <DialogButton className="jp-mod-reject" autoFocus onClick={onClose}>
                 {state === 'running'
                   ? trans.__('Go on in the background')
                   : trans.__('Close')}
-              </button>
+              </DialogButton>
               {state === 'failed' && isNothingDone && (
-                <button type="button" className="jp-mod-styled" onClick={onBack}>
-                  {trans.__('Back')}
-                </button>
+                <DialogButton onClick={onBack}>{trans.__('Back')}</DialogButton>
               )}
               {state === 'failed' && (
-                <button
-                  type="button"
-                  className="jp-mod-styled jp-mod-accept"
-                  autoFocus
-                  onClick={onRetry}
-                >
+                <DialogButton className="jp-mod-accept" autoFocus onClick={onRetry}>
                   {trans.__('Try again')}
-                </button>
+                </DialogButton>
               )}
             </div>
           </div>

@@ -4,20 +4,21 @@ import {
   DocumentWidget
 } from '@jupyterlab/docregistry';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
-import type { Message } from '@lumino/messaging';
+import { VDomRenderer } from '@jupyterlab/ui-components';
 
-import type { IShownUnit } from '../components/pipeline-state';
+import type { IShownRun } from '../components/pipeline-state';
 import { PipelineView } from '../components/pipeline-view';
+import { Trans } from '../components/trans';
 import { pipelineIcon } from '../icons';
-import type { IPipelineModel, IPipelineStep } from '../tokens';
+import type { IPipelineModel, IPipelineStep, IRunChoice } from '../tokens';
 import { showRunDialog } from './run-dialog';
+import { followWhileVisible } from './visibility';
 
 export interface IPipelineActions {
   /** Open the file as text. */
   onEdit: (path: string) => void;
   onOpenNotebook: (path: string, step: IPipelineStep) => void;
-  onOpenExecuted: (path: string, unit: IShownUnit, model: IPipelineModel) => void;
+  onOpenExecuted: (path: string, run: IShownRun, model: IPipelineModel) => void;
 }
 
 export namespace PipelinePanel {
@@ -29,67 +30,41 @@ export namespace PipelinePanel {
 }
 
 /** The graph of a pipeline file, read while it shows and when the file is saved. */
-export class PipelinePanel extends ReactWidget {
+export class PipelinePanel extends VDomRenderer<IPipelineModel> {
   constructor(private readonly _options: PipelinePanel.IOptions) {
-    super();
+    super(_options.model);
     this.addClass('nbmlops-PipelinePanel');
-    const { context } = _options;
-    context.saveState.connect(this._onSaved);
-    context.fileChanged.connect(this._refresh);
-    document.addEventListener('visibilitychange', this._onVisibility);
-  }
-
-  override dispose(): void {
-    if (!this.isDisposed) {
-      const { context, model } = this._options;
-      document.removeEventListener('visibilitychange', this._onVisibility);
-      context.saveState.disconnect(this._onSaved);
-      context.fileChanged.disconnect(this._refresh);
-      model.dispose();
-      super.dispose();
-    }
+    const { context, model } = _options;
+    context.saveState.connect(this._onSaved, this);
+    context.fileChanged.connect(this._refresh, this);
+    followWhileVisible(this, model);
+    this.disposed.connect(() => model.dispose());
   }
 
   protected override render() {
     const { context, model, trans } = this._options;
     const { onEdit, onOpenNotebook, onOpenExecuted } = this._options;
     return (
-      <UseSignal signal={model.changed}>
-        {() => (
-          <PipelineView
-            view={model.view}
-            run={model.run}
-            problem={model.problem}
-            isStarting={model.isStarting}
-            onRun={choice => void this._start(choice)}
-            onStop={() => void model.stop()}
-            onRefresh={() => void model.refresh()}
-            onEdit={() => onEdit(context.path)}
-            onOpenNotebook={step => onOpenNotebook(context.path, step)}
-            onOpenExecuted={unit => onOpenExecuted(context.path, unit, model)}
-            onShowRun={run_id => void showRunDialog(run_id, model, trans)}
-            trans={trans}
-          />
-        )}
-      </UseSignal>
+      <Trans.Provider value={trans}>
+        <PipelineView
+          view={model.view}
+          run={model.run}
+          problem={model.problem}
+          isStarting={model.isStarting}
+          onRun={choice => void this._start(choice)}
+          onStop={() => void model.stop()}
+          onRefresh={() => void model.refresh()}
+          onEdit={() => onEdit(context.path)}
+          onOpenNotebook={step => onOpenNotebook(context.path, step)}
+          onOpenExecuted={run => onOpenExecuted(context.path, run, model)}
+          onShowRun={run_id => void showRunDialog(run_id, model, trans)}
+        />
+      </Trans.Provider>
     );
   }
 
-  protected override onAfterAttach(msg: Message): void {
-    super.onAfterAttach(msg);
-    this._onVisibility();
-  }
-
-  protected override onAfterShow(): void {
-    this._onVisibility();
-  }
-
-  protected override onAfterHide(): void {
-    this._onVisibility();
-  }
-
-  /** Save what a text editor beside this has changed, and run what is saved. */
-  private async _start(choice: Parameters<IPipelineModel['start']>[0]): Promise<void> {
+  /** Save what another editor of the file has changed, then run. */
+  private async _start(choice: IRunChoice): Promise<void> {
     const { context, model } = this._options;
     if (context.model.dirty) {
       await context.save();
@@ -97,27 +72,17 @@ export class PipelinePanel extends ReactWidget {
     await model.start(choice);
   }
 
-  private readonly _onSaved = (_: unknown, state: DocumentRegistry.SaveState): void => {
+  private _onSaved(_: unknown, state: DocumentRegistry.SaveState): void {
     if (state === 'completed') {
       this._refresh();
     }
-  };
+  }
 
-  private readonly _refresh = (): void => {
+  private _refresh(): void {
     if (this.isVisible) {
       void this._options.model.refresh();
     }
-  };
-
-  /** Browsers allow few open streams: a view nobody sees gives its one back. */
-  private readonly _onVisibility = (): void => {
-    const { model } = this._options;
-    if (this.isVisible && !document.hidden) {
-      model.resume();
-    } else {
-      model.pause();
-    }
-  };
+  }
 }
 
 export type PipelineDocument = DocumentWidget<PipelinePanel>;

@@ -1,5 +1,4 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 
 import { PredictForm } from '../components/predict-form';
 import type { IEndpointDetail, IModelRegistry } from '../tokens';
@@ -11,18 +10,14 @@ export async function showPredictDialog(
   registry: IModelRegistry,
   trans: TranslationBundle
 ): Promise<void> {
-  const body = ReactWidget.create(
+  const { name, version, example } = endpoint;
+  await new FlowDialog(
+    trans.__('Predict with %1 (version %2)', name, version),
     <PredictForm
-      example={endpoint.example}
-      onPredict={payload => registry.predict(endpoint.name, payload)}
+      example={example}
+      onPredict={payload => registry.predict(name, payload)}
       explain={registry.explain}
-      trans={trans}
-    />
-  );
-  const title = trans.__(
-    'Predict with %1 (version %2)',
-    endpoint.name,
-    endpoint.version
-  );
-  await new FlowDialog(title, body).launch();
+    />,
+    trans
+  ).launch();
 }

@@ -1,9 +1,9 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget } from '@jupyterlab/ui-components';
 import { useEffect, useState } from 'react';
 
 import { ProblemNotice } from '../components/problem-notice';
 import { RunDetails } from '../components/run-details';
+import { useTrans } from '../components/trans';
 import type { ILiveModel, IProblem, IRun } from '../tokens';
 import { FlowDialog } from './flow-dialog';
 
@@ -13,18 +13,12 @@ export async function showRunDialog(
   model: ILiveModel,
   trans: TranslationBundle
 ): Promise<void> {
-  const body = ReactWidget.create(
-    <RunBody run_id={run_id} model={model} trans={trans} />
-  );
-  await new FlowDialog(trans.__('Run'), body).launch();
+  const body = <RunBody run_id={run_id} model={model} />;
+  await new FlowDialog(trans.__('Run'), body, trans).launch();
 }
 
-function RunBody(props: {
-  run_id: string;
-  model: ILiveModel;
-  trans: TranslationBundle;
-}) {
-  const { run_id, model, trans } = props;
+function RunBody({ run_id, model }: { run_id: string; model: ILiveModel }) {
+  const trans = useTrans();
   const [run, setRun] = useState<IRun | null>(null);
   const [problem, setProblem] = useState<IProblem | null>(null);
   useEffect(() => {
@@ -33,10 +27,10 @@ function RunBody(props: {
       .then(setRun, (error: unknown) => setProblem(model.explain(error)));
   }, []);
   if (problem) {
-    return <ProblemNotice problem={problem} trans={trans} />;
+    return <ProblemNotice problem={problem} />;
   }
   return run ? (
-    <RunDetails run={run} trans={trans} />
+    <RunDetails run={run} />
   ) : (
     <p role="status">{trans.__('Reading the run…')}</p>
   );

@@ -6,8 +6,10 @@ import type { ReactElement } from 'react';
 import { EndpointsView } from '../components/endpoints-view';
 import { ModelsView } from '../components/models-view';
 import { ProjectHeader } from '../components/project-header';
+import { Trans } from '../components/trans';
 import { registryIcon } from '../icons';
 import type { IEndpoint, IModelRegistry, IModelVersion } from '../tokens';
+import { followWhileVisible } from './visibility';
 
 export namespace RegistryPanel {
   export interface IOptions {
@@ -17,7 +19,6 @@ export namespace RegistryPanel {
     onSetAlias: (version: IModelVersion) => void;
     onPredict: (endpoint: IEndpoint) => void;
     onStop: (endpoint: IEndpoint) => void;
-    onCopy: (text: string) => void;
   }
 }
 
@@ -39,10 +40,8 @@ export class RegistryPanel extends SidePanel {
         project={registry.project}
         problem={registry.problem}
         onRefresh={() => void registry.refresh()}
-        trans={trans}
       />
     ));
-    header.addClass('nbmlops-Header');
     this.header.addWidget(header);
 
     const models = this._createSection(() => (
@@ -54,7 +53,6 @@ export class RegistryPanel extends SidePanel {
         onToggle={model => registry.toggle(model)}
         onDeploy={_options.onDeploy}
         onSetAlias={_options.onSetAlias}
-        trans={trans}
       />
     ));
     models.title.label = trans.__('Models');
@@ -65,8 +63,6 @@ export class RegistryPanel extends SidePanel {
         endpoints={registry.endpoints}
         onPredict={_options.onPredict}
         onStop={_options.onStop}
-        onCopy={_options.onCopy}
-        trans={trans}
       />
     ));
     endpoints.title.label = trans.__('Endpoints');
@@ -75,43 +71,15 @@ export class RegistryPanel extends SidePanel {
       this.content.setRelativeSizes([3, 2]);
     }
 
-    document.addEventListener('visibilitychange', this._onVisibility);
+    followWhileVisible(this, registry);
   }
-
-  override dispose(): void {
-    if (!this.isDisposed) {
-      document.removeEventListener('visibilitychange', this._onVisibility);
-      this._options.registry.pause();
-      super.dispose();
-    }
-  }
-
-  protected override onAfterShow(): void {
-    this._onVisibility();
-  }
-
-  protected override onAfterHide(): void {
-    this._onVisibility();
-  }
-
-  protected override onAfterAttach(): void {
-    this._onVisibility();
-  }
-
-  /** Browsers allow few open streams: a panel nobody sees gives its one back. */
-  private readonly _onVisibility = (): void => {
-    const { registry } = this._options;
-    if (this.isVisible && !document.hidden) {
-      registry.resume();
-    } else {
-      registry.pause();
-    }
-  };
 
   private _createSection(render: () => ReactElement): ReactWidget {
-    const { changed } = this._options.registry;
+    const { registry, translator } = this._options;
     const section = ReactWidget.create(
-      <UseSignal signal={changed}>{render}</UseSignal>
+      <Trans.Provider value={translator.load('nbmlops')}>
+        <UseSignal signal={registry.stateChanged}>{render}</UseSignal>
+      </Trans.Provider>
     );
     section.addClass('nbmlops-Section');
     return section;

@@ -1,11 +1,11 @@
 import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { ReactWidget, UseSignal } from '@jupyterlab/ui-components';
-import { useEffect } from 'react';
+import { UseSignal } from '@jupyterlab/ui-components';
 
 import { ProblemNotice } from '../components/problem-notice';
 import { StepFormView } from '../components/step-form';
 import { StepProgress } from '../components/step-progress';
+import { useTrans } from '../components/trans';
 import type { ILiveRun, IStepModel } from '../tokens';
 import { FlowDialog } from './flow-dialog';
 import { showRunDialog } from './run-dialog';
@@ -21,14 +21,18 @@ export interface IStepDialogOptions {
 /**
  * Asks for a notebook's parameters, and follows its run; resolves when it is over.
  *
- * Closed half way, the run goes on and a notification tells how it ends.
+ * When it is closed early, the run goes on and a notification says how it ends.
  */
 export async function showStepDialog(options: IStepDialogOptions): Promise<void> {
   const { model, notebook, trans } = options;
-  const body = ReactWidget.create(
-    <StepFlow {...options} onClose={() => dialog.reject()} />
+  const dialog: FlowDialog = new FlowDialog(
+    trans.__('Run as tracked step'),
+    <UseSignal signal={model.stateChanged}>
+      {() => <StepState {...options} onClose={() => dialog.reject()} />}
+    </UseSignal>,
+    trans
   );
-  const dialog = new FlowDialog(trans.__('Run as tracked step'), body);
+  void model.load();
   await dialog.launch();
   if (model.run?.status === 'RUNNING' && model.isStarted) {
     const message = trans.__('Running %1…', notebook);
@@ -46,21 +50,13 @@ export async function showStepDialog(options: IStepDialogOptions): Promise<void>
   }
 }
 
-function StepFlow(props: IStepDialogOptions & { onClose: () => void }) {
-  const { model } = props;
-  useEffect(() => void model.load(), []);
-  return <UseSignal signal={model.changed}>{() => <StepState {...props} />}</UseSignal>;
-}
-
 function StepState(props: IStepDialogOptions & { onClose: () => void }) {
-  const { notebook, model, onOpenExecuted, onClose, trans } = props;
+  const { notebook, model, onOpenExecuted, onClose } = props;
+  const trans = useTrans();
   const { run, form, problem } = model;
-  const faults = problem?.fields ?? {};
-  const known = form?.parameters.map(({ name }) => name) ?? [];
-  const isTold = Object.keys(faults).some(name => known.includes(name));
-  const notice = problem && !isTold && (
-    <ProblemNotice problem={problem} trans={trans} />
-  );
+  const problems = problem?.fields ?? {};
+  const isAtField = form?.parameters.some(({ name }) => name in problems);
+  const notice = problem && !isAtField && <ProblemNotice problem={problem} />;
   if (run && model.isStarted) {
     return (
       <>
@@ -74,7 +70,6 @@ function StepState(props: IStepDialogOptions & { onClose: () => void }) {
             onClose();
           }}
           onShowRun={run_id => void showRunDialog(run_id, model, trans)}
-          trans={trans}
         />
       </>
     );
@@ -90,10 +85,9 @@ function StepState(props: IStepDialogOptions & { onClose: () => void }) {
       <StepFormView
         notebook={notebook}
         form={form}
-        faults={faults}
+        problems={problems}
         onSubmit={texts => void model.start(texts)}
         onCancel={onClose}
-        trans={trans}
       />
     </>
   );

@@ -1,12 +1,19 @@
 import { Dialog } from '@jupyterlab/apputils';
-import type { ReactWidget } from '@jupyterlab/ui-components';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { ReactWidget } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
+import type { ReactElement } from 'react';
+
+import { Trans } from '../components/trans';
 
 const FOCUSABLE = 'button:enabled, input:enabled, textarea:enabled, [tabindex="0"]';
 
 /** A dialog whose body brings its own buttons, which change as it goes on. */
 export class FlowDialog extends Dialog<void> {
-  constructor(title: string, body: ReactWidget) {
+  constructor(title: string, content: ReactElement, trans: TranslationBundle) {
+    const body = ReactWidget.create(
+      <Trans.Provider value={trans}>{content}</Trans.Provider>
+    );
     super({ title, body, buttons: [], hasClose: true });
     this.addClass('nbmlops-Dialog');
     this.node.ariaLabel = title;
