@@ -67,21 +67,22 @@ export abstract class LiveModel extends VDomModel implements ILiveModel {
   /** Read what may have changed. */
   protected abstract poll(): Promise<void>;
 
-  /** Show a run; the later of two overlapping answers counts. */
   protected setRun(run: ILiveRun | null): void {
     this.run = run;
     this.stateChanged.emit();
   }
 
-  /** Read the run again while it goes on. */
+  /** Read the run again while it goes on; of overlapping answers the newest counts. */
   protected async refreshRun(): Promise<void> {
     const { run } = this;
     if (run?.status !== 'RUNNING') {
       return;
     }
+    const request = ++this._nRequests;
     await this.attempt(async () => {
       const found = await this.api.getLiveRun(run.id);
-      if (this.run?.id === run.id) {
+      if (this.run?.id === run.id && request > this._nShown) {
+        this._nShown = request;
         this.setRun(found);
       }
     });
@@ -102,4 +103,6 @@ export abstract class LiveModel extends VDomModel implements ILiveModel {
 
   protected readonly api: Api;
   private _events: IDisposable | null = null;
+  private _nRequests = 0;
+  private _nShown = 0;
 }

@@ -7,10 +7,10 @@ export class PipelineModel extends LiveModel implements IPipelineModel {
   isStarting = false;
 
   async refresh(): Promise<void> {
-    const request = ++this._nRequests;
+    const request = ++this._nPlans;
     await this.attempt(async () => {
       const view = await this.api.getPipeline();
-      if (request === this._nRequests) {
+      if (request === this._nPlans) {
         this.view = view;
         this.setRun(view.run);
       }
@@ -35,5 +35,5 @@ export class PipelineModel extends LiveModel implements IPipelineModel {
     }
   }
 
-  private _nRequests = 0;
+  private _nPlans = 0;
 }

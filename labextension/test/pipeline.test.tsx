@@ -2,9 +2,9 @@ import { nullTranslator } from '@jupyterlab/translation';
 import { fireEvent, render, screen, waitFor, within } from '@testing-library/react';
 import { beforeEach, expect, it, vi } from 'vitest';
 
-import { formatDuration } from '../src/components/live-state';
-import { toShown } from '../src/components/pipeline-state';
-import { PipelineView } from '../src/components/pipeline-view';
+import { formatDuration } from '../src/components/pipeline/live-state';
+import { toShown } from '../src/components/pipeline/pipeline-state';
+import { PipelineView } from '../src/components/pipeline/pipeline-view';
 import { PipelineModel } from '../src/pipeline';
 import { RunDrive, toDrivePath } from '../src/executed';
 import type { ILiveRun, ILiveStep } from '../src/tokens';

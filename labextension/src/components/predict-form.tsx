@@ -62,7 +62,6 @@ export function PredictForm(props: {
       <label htmlFor={id}>{trans.__('Row to predict')}</label>
       <textarea
         id={id}
-        className="nbmlops-Payload"
         rows={countLines(payload)}
         spellCheck={false}
         value={payload}

@@ -6,8 +6,8 @@ import {
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { VDomRenderer } from '@jupyterlab/ui-components';
 
-import type { IShownRun } from '../components/pipeline-state';
-import { PipelineView } from '../components/pipeline-view';
+import type { IShownRun } from '../components/pipeline/pipeline-state';
+import { PipelineView } from '../components/pipeline/pipeline-view';
 import { Trans } from '../components/trans';
 import { pipelineIcon } from '../icons';
 import type { IPipelineModel, IPipelineStep, IRunChoice } from '../tokens';
@@ -72,17 +72,17 @@ export class PipelinePanel extends VDomRenderer<IPipelineModel> {
     await model.start(choice);
   }
 
-  private _onSaved(_: unknown, state: DocumentRegistry.SaveState): void {
+  private readonly _onSaved = (_: unknown, state: DocumentRegistry.SaveState): void => {
     if (state === 'completed') {
       this._refresh();
     }
-  }
+  };
 
-  private _refresh(): void {
+  private readonly _refresh = (): void => {
     if (this.isVisible) {
       void this._options.model.refresh();
     }
-  }
+  };
 }
 
 export type PipelineDocument = DocumentWidget<PipelinePanel>;

@@ -3,8 +3,8 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { UseSignal } from '@jupyterlab/ui-components';
 
 import { ProblemNotice } from '../components/problem-notice';
-import { StepFormView } from '../components/step-form';
-import { StepProgress } from '../components/step-progress';
+import { StepFormView } from '../components/pipeline/step-form';
+import { StepProgress } from '../components/pipeline/step-progress';
 import { useTrans } from '../components/trans';
 import type { ILiveRun, IStepModel } from '../tokens';
 import { FlowDialog } from './flow-dialog';

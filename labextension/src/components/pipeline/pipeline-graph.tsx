@@ -1,9 +1,9 @@
 import type { KeyboardEvent } from 'react';
 
-import type { IPipelineStep } from '../tokens';
+import type { IPipelineStep } from '../../tokens';
 import { CellBar, Elapsed, LiveStateMark } from './live-state';
 import type { IShownStep } from './pipeline-state';
-import { useTrans } from './trans';
+import { useTrans } from '../trans';
 
 const BOX = { width: 210, height: 88 };
 const GAP = { x: 56, y: 24 };

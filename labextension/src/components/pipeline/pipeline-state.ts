@@ -1,4 +1,4 @@
-import type { ILiveStep, IPipelineStep, IPipelineView, ILiveRun } from '../tokens';
+import type { ILiveStep, IPipelineStep, IPipelineView, ILiveRun } from '../../tokens';
 import type { ShownState } from './live-state';
 
 /** A run of a step as it is shown: what became of it, else what is planned. */

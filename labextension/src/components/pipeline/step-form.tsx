@@ -1,9 +1,9 @@
 import { useState } from 'react';
 
-import type { IParameterField, IStepForm } from '../tokens';
-import { DialogButton } from './buttons';
-import { Field, type IControlProps } from './field';
-import { useTrans } from './trans';
+import type { IParameterField, IStepForm } from '../../tokens';
+import { DialogButton } from '../buttons';
+import { Field, type IControlProps } from '../field';
+import { useTrans } from '../trans';
 
 /** Asks for a notebook's parameters; sends those changed, and the required ones. */
 export function StepFormView(props: {

@@ -1,8 +1,8 @@
-import type { ILiveRun } from '../tokens';
-import { DialogButton } from './buttons';
+import type { ILiveRun } from '../../tokens';
+import { DialogButton } from '../buttons';
 import { CellBar, Elapsed, LiveStateMark } from './live-state';
-import { ProblemNotice } from './problem-notice';
-import { useTrans } from './trans';
+import { ProblemNotice } from '../problem-notice';
+import { useTrans } from '../trans';
 
 /** A notebook that runs as a step, cell by cell, and how it ended. */
 export function StepProgress(props: {

@@ -1,8 +1,8 @@
-import type { IPipelineStep } from '../tokens';
-import { LinkButton, SmallButton } from './buttons';
+import type { IPipelineStep } from '../../tokens';
+import { LinkButton, SmallButton } from '../buttons';
 import { Elapsed, LiveStateMark } from './live-state';
 import type { IShownRun, IShownStep } from './pipeline-state';
-import { useTrans } from './trans';
+import { useTrans } from '../trans';
 
 interface IStepDetailsProps {
   shown: IShownStep;

@@ -8,13 +8,13 @@ import type {
   IPipelineView,
   IProblem,
   IRunChoice
-} from '../tokens';
-import { IconButton, SmallButton } from './buttons';
+} from '../../tokens';
+import { IconButton, SmallButton } from '../buttons';
 import { PipelineGraph } from './pipeline-graph';
 import { type IShownRun, type IShownStep, toShown } from './pipeline-state';
-import { ProblemNotice } from './problem-notice';
+import { ProblemNotice } from '../problem-notice';
 import { StepDetails } from './step-details';
-import { useTrans } from './trans';
+import { useTrans } from '../trans';
 
 export interface IPipelineViewProps {
   view: IPipelineView | null;

@@ -10,8 +10,8 @@ import {
 } from '@jupyterlab/ui-components';
 import { useEffect, useState } from 'react';
 
-import type { ICellProgress, ILiveStep } from '../tokens';
-import { useTrans } from './trans';
+import type { ICellProgress, ILiveStep } from '../../tokens';
+import { useTrans } from '../trans';
 
 /** The state of a step: what became of it, else what a run would do. */
 export type ShownState = ILiveStep['state'] | 'run' | 'open';
