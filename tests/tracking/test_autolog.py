@@ -664,7 +664,7 @@ recorder = Recorder()
 recorder.start()
 assert "sklearn" not in sys.modules
 added = sys.meta_path[:1]
-assert type(added[0]).__name__ == 'Arrivals'
+assert type(added[0]).__name__ == 'PostImportHook'
 from sklearn.tree import DecisionTreeClassifier
 model = DecisionTreeClassifier().fit([[0], [1]], [0, 1])
 predicted = model.predict([[0], [1]])

@@ -108,11 +108,11 @@ def test_value_the_store_refuses_is_set_aside_and_the_rest_arrives(store, journa
     journal.add("m", 2_000_000, "loss", 0.5, 0)
     journal.add("p", "C", "2")
     journal.add("p", "D", "3")
-    delivery = JournalUploader(store, journal.reader)
-    delivery.advance()
+    uploader = JournalUploader(store, journal.reader)
+    uploader.advance()
     run = _only(store)
     assert (run.params, run.metrics) == ({"C": "1", "D": "3"}, {"loss": 0.5})
-    (told,) = delivery.uploads.refused
+    (told,) = uploader.uploads.refused
     refused = journal.reader.folder.with_name(f"{journal.reader.key}.refused")
     aside = refused / "entries.jsonl"
     assert str(aside) in told
@@ -281,11 +281,11 @@ def test_what_was_sent_ahead_of_a_file_does_not_let_the_file_be_forgotten(
     _keep(journal, "here")
     journal.add("m", 2_000_000, "loss", 0.5, 3)
     journal.add("end", "FINISHED", 3_000_000)
-    delivery = JournalUploader(store, journal.reader)
+    uploader = JournalUploader(store, journal.reader)
     with monkeypatch.context() as patch:
-        patch.setattr(delivery.uploads, "_send", lambda *_: 1 / 0)
+        patch.setattr(uploader.uploads, "_send", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            delivery.advance()
+            uploader.advance()
     assert _only(store).metrics == {"loss": 0.5}
     JournalUploader(store, journal.reader).advance()
     run = _only(store)

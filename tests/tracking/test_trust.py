@@ -253,11 +253,11 @@ def test_file_that_was_sent_is_there_until_that_is_noted(store, journal, monkeyp
     kept = journal.keep(lambda at: (at / "note.txt").write_text("here"))
     journal.add("file", str(kept / "note.txt"), "notes")
     journal.add("end", "FINISHED", 2_000_000)
-    delivery = JournalUploader(store, journal.reader)
+    uploader = JournalUploader(store, journal.reader)
     with monkeypatch.context() as patch:
         patch.setattr("nbmlops.tracking.journal.segment.Segment.mark", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            delivery.advance()
+            uploader.advance()
     (sent,) = nm.sync().runs
     assert sent.state == "sent"
     (run,) = list_runs(store)

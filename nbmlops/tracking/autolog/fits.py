@@ -1,12 +1,17 @@
-"""Fits, and what was measured on them."""
+"""Fits of estimators and boosters, and what was measured on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 from nbmlops.entities import RunStatus
+from nbmlops.tracking.journal.clock import elapsed_ns
+
+LIBRARIES = ("xgboost", "lightgbm")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,3 +49,37 @@ class Fit:
         """The estimator as this fit left it, or None when it is gone."""
         is_there = self.status == "FINISHED" and self.is_latest
         return self.reference() if is_there else None
+
+
+class Training:
+    """One call of `xgboost.train` or `lightgbm.train`, and what it returned."""
+
+    def __init__(
+        self, library: ModuleType, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self.library = library.__name__
+        self.began_ns = elapsed_ns()
+        self.kwargs = dict(kwargs)
+        self.history: dict[str, dict[str, Any]] = {}
+        self.booster: Any = None
+        self.error: BaseException | None = None
+        self.seconds = 0.0
+        self._began = time.perf_counter()
+        params = args[0] if args else kwargs.get("params")
+        self.params = dict(params) if isinstance(params, Mapping) else {}
+        rounds = args[2] if len(args) > 2 else kwargs.get("num_boost_round")
+        if rounds is not None:
+            self.params["num_boost_round"] = rounds
+        if self.library == "xgboost":
+            if kwargs.get("evals") is not None:
+                given = kwargs.get("evals_result")
+                self.history = given if isinstance(given, dict) else self.history
+                self.kwargs["evals_result"] = self.history
+        elif kwargs.get("valid_sets") is not None:
+            record = library.record_evaluation(self.history)
+            self.kwargs["callbacks"] = [*(kwargs.get("callbacks") or ()), record]
+
+    def end(self, booster: Any, error: BaseException | None = None) -> None:  # noqa: ANN401
+        """Take note of how the call ended."""
+        self.seconds = time.perf_counter() - self._began
+        self.booster, self.error = booster, error

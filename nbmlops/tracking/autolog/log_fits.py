@@ -90,7 +90,7 @@ def _log_child(
     has_model: bool,
     trust: bool,
 ) -> None:
-    """Record a fit that has ended as a run below another, sent by and by."""
+    """Record a fit that has ended as a run below another, sent in the background."""
     from nbmlops.tracking.run.deferred import DeferredRun
 
     assert fit.status is not None  # noqa: S101
@@ -105,8 +105,8 @@ def _log_child(
     metrics = metrics_of(fit)
     names = {name for name, _, _ in metrics}
     changed = map(_key, (*fit.changed, KIND))
-    told = autologged_tag(params, changed=changed, named=(), metrics=names)
-    tags = {PARENT: parent.run_id, AUTOLOGGED: told}
+    summary = autologged_tag(params, changed=changed, named=(), metrics=names)
+    tags = {PARENT: parent.run_id, AUTOLOGGED: summary}
     if fit.reason:
         tags["nbmlops.ended_because"] = fit.reason[:500]
     child = DeferredRun(
@@ -212,13 +212,13 @@ def _log_missing(
         if name not in has_metrics and (name in always or value not in values)
     ]
     _log_metrics(run, measured)
-    told = autologged_tag(
+    summary = autologged_tag(
         new,
         changed=map(_key, changed),
         named=has_params,
         metrics={name for name, _, _ in measured},
     )
-    run.log_tags({AUTOLOGGED: told})
+    run.log_tags({AUTOLOGGED: summary})
 
 
 def _log_metrics(run: RunWriter, metrics: Iterable[tuple[str, float, int]]) -> None:

@@ -7,64 +7,18 @@ import operator
 import sys
 from contextlib import suppress
 from functools import lru_cache
-from types import CodeType, FrameType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Protocol
+from types import CodeType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.tracking.autolog.call_origin import WRAPPER_FILE, Origin, origin_of
 
 if TYPE_CHECKING:
     from nbmlops.tracking.autolog.patches import EstimatorPatches
-    from nbmlops.tracking.autolog.training import Training
 
 FITS = frozenset({"fit", "fit_transform", "fit_predict", "partial_fit"})
 PREDICTIONS = frozenset(
     {"predict", "predict_proba", "predict_log_proba", "decision_function"}
 )
-
-
-class Listener(Protocol):
-    """What is told of calls; what it raises is dropped."""
-
-    def expects(self, method: str, estimator: object, caller: FrameType) -> bool | None:
-        """Return whether a method's call counts as the user's fit, None to ignore."""
-
-    def begin(
-        self,
-        method: str,
-        estimator: object,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        is_counted: bool,
-    ) -> object:
-        """Return what `end` is to be given."""
-
-    def end(
-        self,
-        call: Any,  # noqa: ANN401
-        result: object = None,
-        error: BaseException | None = None,
-    ) -> None:
-        """Take note of how a call ended."""
-
-    def measured(
-        self, metric: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: object
-    ) -> None:
-        """Take note of a metric's value."""
-
-    def validated(
-        self,
-        function: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        result: object,
-    ) -> None:
-        """Take note of the scores of a cross-validation."""
-
-    def trained(self, training: Training) -> None:
-        """Take note of a booster that was trained, or failed to be."""
-
-    def disable(self) -> None:
-        """Take note that another logger has taken over."""
 
 
 def hide_from_warnings(function: Any) -> Any:  # noqa: ANN401
@@ -79,7 +33,7 @@ def _masked(code: CodeType) -> CodeType:
 
 
 def _wrapper(proxy: MethodProxy, *, is_counted: bool) -> Any:  # noqa: ANN401
-    """Return the function that stands in for a method when the user calls it."""
+    """Return the function that replaces a method when the user calls it."""
     original, method, patches = proxy.original, proxy.method, proxy.patches
     is_function = isinstance(original, FunctionType)
 

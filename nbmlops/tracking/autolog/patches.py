@@ -16,18 +16,20 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nbmlops.tracking.autolog.call_origin import Origin, origin_of
+from nbmlops.tracking.autolog.fits import LIBRARIES, Training
 from nbmlops.tracking.autolog.methods import (
     FITS,
     PREDICTIONS,
-    Listener,
     MethodProxy,
     hide_from_warnings,
 )
-from nbmlops.tracking.autolog.training import LIBRARIES, Training
 from nbmlops.tracking.import_hook import PostImportHook
+
+if TYPE_CHECKING:
+    from nbmlops.tracking.autolog.recorder import Recorder
 
 _METHODS = (*FITS, *PREDICTIONS, "score")
 _BASE, _METRICS = "sklearn.base", "sklearn.metrics"
@@ -39,13 +41,13 @@ class EstimatorPatches:
     """Keeps the classes of a process watched while anyone listens."""
 
     def __init__(self) -> None:
-        self.listener: Listener | None = None
+        self.listener: Recorder | None = None
         self.fit_codes: dict[int, CodeType] = {}
-        self._listeners: list[Listener] = []
+        self._listeners: list[Recorder] = []
         self._classes: set[type] = set()
         self._undo: list[Callable[[], None]] = []
 
-    def add(self, listener: Listener) -> None:
+    def add(self, listener: Recorder) -> None:
         """Tell a listener of what happens from now on, instead of those before it."""
         if listener in self._listeners:
             return
@@ -54,7 +56,7 @@ class EstimatorPatches:
         if len(self._listeners) == 1:
             self._install()
 
-    def remove(self, listener: Listener) -> None:
+    def remove(self, listener: Recorder) -> None:
         """Tell a listener no more; without any, all is as it was found."""
         if listener not in self._listeners:
             return

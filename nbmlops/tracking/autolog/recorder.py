@@ -15,7 +15,7 @@ from typing import Any
 
 from nbmlops.store import fluent
 from nbmlops.tracking.autolog.call_origin import Origin, is_first_call, origin_of
-from nbmlops.tracking.autolog.fits import Fit, Score
+from nbmlops.tracking.autolog.fits import Fit, Score, Training
 from nbmlops.tracking.autolog.methods import FITS, PREDICTIONS
 from nbmlops.tracking.autolog.param_repr import (
     brief,
@@ -26,7 +26,6 @@ from nbmlops.tracking.autolog.param_repr import (
     title_of,
 )
 from nbmlops.tracking.autolog.patches import PATCHES
-from nbmlops.tracking.autolog.training import Training
 from nbmlops.tracking.journal.clock import elapsed_ns
 from nbmlops.tracking.run.failures import error_text
 from nbmlops.tracking.run.status import status_of

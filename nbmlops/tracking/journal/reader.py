@@ -5,13 +5,13 @@
     journal/<key>/run, run.copy    what the run is; written once
     journal/<key>/state            its id in the store, twice; rewritten in place; and
                                    what the run is
-    journal/<key>/000000.records   a part: how far it was sent, what the run is, entries
+    journal/<key>/000000.records   a segment: how far it was sent, entries
     journal/<key>/files/           artifacts on their way
     journal/<key>.damaged/         bytes that were no records any more
     journal/<key>.refused/         what the store will never take
 
 Nothing that is found here is trusted: it has its checksum and its form, is a file and
-no link, and lies below its journal; else it is damaged, and set aside.
+no link, and is below its journal; else it is damaged and quarantined.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Quarantined:
 
 
 class JournalReader:
-    """The journal of one run as found on disk, by whoever sends it."""
+    """The journal of one run as its sender finds it on disk."""
 
     def __init__(self, key: str, journal_dirs: tuple[Path, ...]) -> None:
         self.key = key
@@ -171,8 +171,8 @@ class JournalReader:
             if header is not None:
                 return header
         for path in self.segment_paths():
-            with suppress(OSError), closing(Segment.read(path)) as part:
-                header = RunHeader.parse(part.header(), self.key)
+            with suppress(OSError), closing(Segment.read(path)) as segment:
+                header = RunHeader.parse(segment.header(), self.key)
                 if header is not None:
                     return header
         if not self.exists():
@@ -199,12 +199,12 @@ class JournalReader:
             os.close(fd)
 
     def heartbeat(self) -> None:
-        """Say that the run's owner lives."""
+        """Note that the run's owner lives."""
         with suppress(OSError):
             os.utime(self.folder / "state")
 
     def last_heartbeat(self) -> float:
-        """Return when the owner last said so, in seconds since 1970."""
+        """Return when the owner was last seen alive, in seconds since 1970."""
         try:
             return (self.folder / "state").stat().st_mtime
         except FileNotFoundError:
@@ -244,18 +244,20 @@ class JournalReader:
         except FileNotFoundError:
             if not any(self.segment_paths()):
                 raise
-            return open_file(path, os.O_RDWR | os.O_CREAT)  # somebody removed it
+            return open_file(path, os.O_RDWR | os.O_CREAT)  # it was removed
 
     def segment_paths(self) -> list[Path]:
-        """Return the parts on all disks, in the order they were written."""
+        """Return the segments on all disks, in the order they were written."""
         found = [path for f in self.folders if is_ours(f) for path in _segments_in(f)]
         return sorted(found, key=lambda path: path.name)
 
-    def is_growing(self, part: Path, later: Sequence[Path], *, is_alive: bool) -> bool:
-        """Return whether somebody may write to a part still."""
-        if is_final(part, later):
+    def is_growing(
+        self, segment: Path, later: Sequence[Path], *, is_alive: bool
+    ) -> bool:
+        """Return whether a segment may still be written to."""
+        if is_final(segment, later):
             return False
-        return self._has_living_fork(part) if _fork_of(part) else is_alive
+        return self._has_living_fork(segment) if _fork_of(segment) else is_alive
 
     def pending_files(self) -> list[Entry]:
         """Return the files that were to be sent, and were not taken."""
@@ -279,8 +281,8 @@ class JournalReader:
         """Yield the entries that the store does not have yet."""
         yield from self.pending_files()
         for path in self.segment_paths():
-            with suppress(OSError), closing(Segment.read(path)) as part:
-                yield from part.entries()
+            with suppress(OSError), closing(Segment.read(path)) as segment:
+                yield from segment.entries()
 
     def count_unsent(self) -> int:
         """Return how many entries the store does not have yet."""
@@ -306,17 +308,17 @@ class JournalReader:
                 return found
         return None
 
-    def quarantine(self, part: str, at: int, content: bytes) -> int:
+    def quarantine(self, segment: str, at: int, content: bytes) -> int:
         """Keep bytes that are no records, and return how many records they were."""
-        folder = self._beside("damaged")
-        kept = folder / f"{part}-{at}"
+        folder = self._quarantine_folder("damaged")
+        kept = folder / f"{segment}-{at}"
         kept.unlink(missing_ok=True)  # the same bytes, from a sender that was killed
         write_durably(kept, content)
         return _n_records(content)
 
     def refuse(self, entry: Entry, reason: str) -> Path:
         """Keep what the store will never take, and return where."""
-        folder = self._beside("refused")
+        folder = self._quarantine_folder("refused")
         if entry[0] in ("file", "model"):
             with suppress(ValueError):
                 found = self.find_file(entry[1])
@@ -343,7 +345,7 @@ class JournalReader:
                 return folder / "files" / found.relative_to(folder / "files").parts[0]
         raise ValueError(f"{found} is no file of the journal")
 
-    def _beside(self, kind: str) -> Path:
+    def _quarantine_folder(self, kind: str) -> Path:
         folder = self.folder.with_name(f"{self.key}.{kind}")
         make_folder(folder)
         name = folder / "name"
@@ -352,18 +354,18 @@ class JournalReader:
         return folder
 
     def remove(self) -> None:
-        """Delete it, when the store has all of it; a living fork's part stays."""
+        """Delete it, when the store has all of it; a living fork's segment stays."""
         if any(self._has_living_fork(path) for path in self.segment_paths()):
             return
         for folder in (*self.folders[1:], self.folders[0]):
-            # Whoever lists journals is to see all of it or nothing.
+            # A listing sees all of it or nothing.
             gone = folder.with_name(f"{self.key}.{uuid4().hex}.gone")
             with suppress(OSError):
                 folder.rename(gone)
                 shutil.rmtree(gone, ignore_errors=True)
 
-    def _has_living_fork(self, part: Path) -> bool:
-        fork = _fork_of(part)
+    def _has_living_fork(self, segment: Path) -> bool:
+        fork = _fork_of(segment)
         if fork is None:
             return False
         owner = self.header().owner
@@ -385,7 +387,7 @@ def list_journals(home: Path) -> tuple[JournalReader, ...]:
 
 
 def list_unreadable(home: Path) -> tuple[tuple[Path, str], ...]:
-    """Return the journals of which nobody can say what run they are of, and why."""
+    """Return the journals whose run is unknown, and why."""
     found = []
     for reader in _all_journals(home):
         try:
@@ -451,23 +453,23 @@ def _segments_in(folder: Path) -> Iterator[Path]:
                         yield path
 
 
-def is_final(part: Path, later: Sequence[Path]) -> bool:
-    """Return whether nobody writes to a part any more: its writer began another."""
-    writer = part.stem.partition("-")[2]
+def is_final(segment: Path, later: Sequence[Path]) -> bool:
+    """Return whether a segment is complete: its writer began another."""
+    writer = segment.stem.partition("-")[2]
     return any(path.stem.partition("-")[2] == writer for path in later)
 
 
-def _fork_of(part: Path) -> tuple[int, str] | None:
-    """Return the fork that writes a part, None where it is the run's process."""
-    found = _SEGMENT.fullmatch(part.name)
+def _fork_of(segment: Path) -> tuple[int, str] | None:
+    """Return the fork that writes a segment, None for the run's process."""
+    found = _SEGMENT.fullmatch(segment.name)
     if found is None or found[2] is None:
         return None
     return int(found[2]), found[3]
 
 
-def number_of(part: Path) -> int:
-    """Return the number of a part."""
-    found = _SEGMENT.fullmatch(part.name)
+def number_of(segment: Path) -> int:
+    """Return the number of a segment."""
+    found = _SEGMENT.fullmatch(segment.name)
     return 0 if found is None else int(found[1])
 
 

@@ -113,7 +113,7 @@ def entries_of(found: Sequence[bytes]) -> list[Entry | None]:
 
 
 def is_entry(entry: object) -> bool:
-    """Return whether it has the form of an entry; whoever wrote it is not trusted."""
+    """Return whether it has the form of an entry; its writer is not trusted."""
     if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
         return False
     check = _FORMS.get(entry[0])

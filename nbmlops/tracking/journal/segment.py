@@ -37,7 +37,7 @@ class Segment:
 
     @classmethod
     def make(cls, path: Path | None, size: int) -> Segment:
-        """Make a part that surely holds ``size`` bytes."""
+        """Make a segment that surely holds ``size`` bytes."""
         if path is None:
             memory = mmap.mmap(-1, size)
         else:
@@ -50,13 +50,13 @@ class Segment:
                 raise
             finally:
                 os.close(fd)
-        part = cls(memory)
-        part.mark(HEAD)
-        return part
+        segment = cls(memory)
+        segment.mark(HEAD)
+        return segment
 
     @classmethod
     def read(cls, path: Path) -> Segment:
-        """Open a part that was made before."""
+        """Open a segment that was made before."""
         return cls(None, open_file(path, os.O_RDWR))
 
     @property

@@ -1,8 +1,8 @@
 """What a run is given: on disk before the call returns, until the store has it.
 
-A part has its whole size from the start and is written through memory: an entry costs
-no system call, survives the death of the process, and fits when the disk is full.
-Where the project's disk takes no part any more, the next one goes to another disk.
+A segment has its whole size from the start and is written through memory: an entry
+costs no system call, survives the death of the process, and fits on a full disk.
+Where the project's disk takes no segment any more, the next one goes to another disk.
 `nbmlops.tracking.journal.reader` tells which files there are, and reads them.
 """
 
@@ -56,7 +56,7 @@ class Journal:
         self._made = 0
         self._fork = ""
         self._lock = threading.Lock()
-        self._part: Segment | None = None
+        self._segment: Segment | None = None
         self._name = ""
         self._memory: Any = None
         self._end = self._size = 0
@@ -124,16 +124,16 @@ class Journal:
         return self._number, self._end
 
     def written(self, name: str) -> int | None:
-        """Return how far the part is written that this process writes to now."""
+        """Return how far this process has written a segment it writes to."""
         with self._lock:
             return self._end if name == self._name else None
 
     def renew(self, state: SyncState) -> None:
-        """Begin again where somebody has removed the journal, with what is at hand."""
+        """Begin again where the journal was removed, with what is in memory."""
         header = self.reader.header()
         with self._lock:
             _make(self.reader.folder, header, state)
-            lost, end = self._part, self._end
+            lost, end = self._segment, self._end
             if lost is None or self._name in self.in_memory:
                 return
             self._name, self._end, self._size = "", 0, 0
@@ -142,7 +142,7 @@ class Journal:
 
     def _turn_over(self, needed: int) -> None:
         usual = min(_SMALLEST << min(self._made, 8), _LARGEST)
-        # Each part tells of which run it is, should all else be damaged.
+        # Each segment names its run, should all else be damaged.
         header = record_of(["run", asdict(self.reader.header())])
         begin = HEAD + len(header)
         while self._is_taken():  # by one that took this process for gone
@@ -151,26 +151,26 @@ class Journal:
         for folder in self.reader.folders:
             try:
                 make_folder(folder)
-                part = Segment.make(folder / name, max(usual, begin + needed))
+                segment = Segment.make(folder / name, max(usual, begin + needed))
                 break
             except OSError:
                 continue
         else:
-            part = Segment.make(None, max(usual, begin + needed))
-            self.in_memory[name] = part
-        part.memory[HEAD:begin] = header
-        part.mark(begin)
+            segment = Segment.make(None, max(usual, begin + needed))
+            self.in_memory[name] = segment
+        segment.memory[HEAD:begin] = header
+        segment.mark(begin)
         self._number += 1
         self._made += 1
-        self._part, self._name, self._memory = part, name, part.memory
-        self._size, self._end = len(part.memory), begin
+        self._segment, self._name, self._memory = segment, name, segment.memory
+        self._size, self._end = len(segment.memory), begin
 
     def _is_taken(self) -> bool:
         name = f"{self._number:06}{self._fork}.records"
         return any((folder / name).exists() for folder in self.reader.folders)
 
     def _after_fork(self) -> None:
-        """Write parts of its own from now on: the parent writes to the last one."""
+        """Write segments of its own from now on: the parent writes to the last one."""
         self._fork = f"-{os.getpid()}.{start_of(os.getpid())}"
         self._lock = threading.Lock()
         self._name = ""
@@ -183,7 +183,7 @@ def _make(folder: Path, header: RunHeader, state: SyncState) -> None:
     head = record_of(asdict(header))
     (folder / "run.copy").write_bytes(head)
     (folder / "run").write_bytes(head)
-    # Whoever sees a state can read it, if this process dies here too.
+    # A state that is seen is whole, even if this process dies here.
     (folder / "state.new").write_bytes(state.as_bytes() + head)
     (folder / "state.new").rename(folder / "state")
     for path in (folder / "run", folder, folder.parent):  # one wait for the disk

@@ -1,4 +1,4 @@
-"""Where executed cells stand in their notebook."""
+"""Where executed cells are in their notebook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nbmlops.tracking.provenance.magics import to_python
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellPosition:
-    """Where an executed cell stands."""
+    """Where an executed cell is in its notebook."""
 
     at: float | None
     is_known: bool = True

@@ -67,7 +67,7 @@ class History:
         self, source: str, cell_id: str | None, *, count: int | None = None
     ) -> None:
         """Note that a cell begins."""
-        self.end(ending="unknown")  # of a cell whose end was not told
+        self.end(ending="unknown")  # its end was not seen
         count = count or len(self._shell.history_manager.input_hist_raw)
         self.cells.append(
             ExecutedCell(source=source, count=count, cell_id=cell_id, at=time.time())

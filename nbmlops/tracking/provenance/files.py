@@ -66,7 +66,7 @@ def opened_files(opened: Iterable[Opened], *, project: Path) -> tuple[OpenedFile
     found: dict[str, OpenedFile] = {}
     budget = _MOST_BYTES
     for path, at in first.items():
-        file = _look_at(Path(path), project, at, budget)
+        file = _opened_file(Path(path), project, at, budget)
         if file is not None:
             found[file.path] = file
             budget -= file.size_bytes if file.sha256 else 0
@@ -75,7 +75,7 @@ def opened_files(opened: Iterable[Opened], *, project: Path) -> tuple[OpenedFile
     for name, module in sys.modules.copy().items():  # other threads may import
         if "." not in name and is_local(name, project):
             for source in _sources(Path(str(module.__file__))):
-                file = _look_at(source, project, None, LARGEST_BYTES)
+                file = _opened_file(source, project, None, LARGEST_BYTES)
                 if file is not None:
                     found[file.path] = file
     return tuple(found[path] for path in sorted(found))
@@ -84,7 +84,7 @@ def opened_files(opened: Iterable[Opened], *, project: Path) -> tuple[OpenedFile
 def keep(files: Sequence[OpenedFile], *, project: Path, home: Path) -> None:
     """Begin to copy files that are not kept yet below ``home/data``, by their content.
 
-    What lies outside of the project, or git ignores, is not copied: no copy can stand
+    What is outside of the project, or git ignores, is not copied: no copy can stand
     in for the one, and the other is not for others to have.
     """
     wanted = {
@@ -154,7 +154,7 @@ def _open(path: Path) -> BinaryIO:
     return os.fdopen(fd, "rb")
 
 
-def _look_at(
+def _opened_file(
     path: Path, project: Path, opened_at: float | None, most_bytes: int
 ) -> OpenedFile | None:
     path = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
@@ -169,7 +169,7 @@ def _look_at(
         real = path.resolve()
     except (OSError, RuntimeError):
         return None
-    if not stat.S_ISREG(status.st_mode) or not _may_be_told(path, real, project):
+    if not stat.S_ISREG(status.st_mode) or not _may_be_listed(path, real, project):
         return None
     role: Literal["data", "code", "made"] = "data"
     if opened_at is None or path.suffix in _CODE:
@@ -189,10 +189,10 @@ def _look_at(
     )
 
 
-def _may_be_told(path: Path, real: Path, project: Path) -> bool:
+def _may_be_listed(path: Path, real: Path, project: Path) -> bool:
     """Return whether a path, and what it links to, is neither hidden nor a key.
 
-    What is of the system or the environment is told nobody either.
+    Files of the system or the environment are not listed.
     """
     for each, root in ((path, project), (real, _resolved(project))):
         is_inside = each.is_relative_to(root)

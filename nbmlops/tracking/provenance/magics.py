@@ -1,4 +1,4 @@
-"""Magics and shell lines, told from Python by IPython's own tokens."""
+"""Magics and shell lines, separated from Python by IPython's own tokens."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def magic_lines(source: str) -> Iterator[tuple[int, int, int]]:
         transformers.SystemAssign,
     )
     while True:
-        # One by one: what is behind a magic may have no tokens while that stands.
+        # One by one: code after a magic may have no tokens until that is gone.
         tokens = transformers.make_tokens_by_line(lines)
         found = [each for each in (kind.find(tokens) for kind in kinds) if each]
         if not found:

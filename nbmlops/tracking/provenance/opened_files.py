@@ -1,4 +1,4 @@
-"""The files that code opens, noted by an audit hook while somebody listens."""
+"""The files that code opens, noted by an audit hook."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def listen(opened: Opened | None) -> None:
 
 
 def enter_block() -> None:
-    """Note what a block opens, unless it stands in a cell of which all is noted."""
+    """Note what a block opens, unless its cell is noted as a whole."""
     global _n_blocks
     _n_blocks += 1
     if _opened is None:

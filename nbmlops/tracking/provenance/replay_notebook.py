@@ -262,7 +262,7 @@ def _literal_line(node: ast.stmt, name: str) -> str | None:
 
 
 def _other_lines(node: ast.stmt, name: str) -> str:
-    """Return what a statement assigns beside the name, on one line."""
+    """Return what else a statement assigns, on one line."""
     return "; ".join(
         f"{each} = {ast.unparse(value)}" for each, value in _pairs(node) if each != name
     )

@@ -1,4 +1,4 @@
-"""Where the tracked code stands: notebook or script, and its git commit."""
+"""Where the tracked code is: notebook or script, and its git commit."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def source_tags(
         "mlflow.source.type": kind,
         "mlflow.source.name": name,
     }
-    told = _context(environ)
-    commit = None if COMMIT in told else git_commit(project)
+    given = _context(environ)
+    commit = None if COMMIT in given else git_commit(project)
     if commit:
         tags[COMMIT] = commit
-    return tags | told
+    return tags | given
 
 
 def relative(path: Path, project: Path) -> str:
-    """Return ``path`` relative to the project, or whole when it lies outside."""
+    """Return ``path`` relative to the project, or whole when it is outside."""
     path = Path(os.path.abspath(path))  # noqa: PTH100 - a linked notebook keeps its name
     # The working folder, and so the project, is known without links; a server's root is
     # known as it was given.

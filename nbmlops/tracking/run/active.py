@@ -38,7 +38,7 @@ class ActiveRun(RunWriter):
         self._trust = store.settings.models.trust
         self.model_id: str | None = None
         self.error: BaseException | None = None
-        self.kept: PendingUpload | None = None
+        self.pending: PendingUpload | None = None
         self.changes: tuple[str, ...] | None = None
         self._pid = os.getpid()
         self.curves = Curves()
@@ -46,7 +46,7 @@ class ActiveRun(RunWriter):
         store.load()
         self._stack = fluent.stack(store)
         self._task = sender().submit(store, journal, self._when_made)
-        self._task.delivery.on_metrics = self.curves.add_points
+        self._task.uploader.on_metrics = self.curves.add_points
         _opened.setdefault(threading.get_ident(), []).append(self)
         atexit.register(self._close_at_exit)
 
@@ -62,12 +62,12 @@ class ActiveRun(RunWriter):
     @property
     def attempt(self) -> int | None:
         """Which attempt it is, from 1; None while the store has not answered."""
-        return self._task.delivery.attempt
+        return self._task.uploader.attempt
 
     @property
     def expected_s(self) -> float | None:
         """Seconds that the attempt before took; None when that is not known."""
-        return self._task.delivery.expected_s
+        return self._task.uploader.expected_s
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -76,12 +76,12 @@ class ActiveRun(RunWriter):
         lacking = [f"the store refuses {each}" for each in task.refused]
         if task.n_damaged:
             lacking.append(damage(task.n_damaged, self.store, self.reader))
-        return (*([str(self.kept)] if self.kept else []), *lacking)
+        return (*([str(self.pending)] if self.pending else []), *lacking)
 
     def begin(self) -> None:
         """Have the run made in the store."""
         try:
-            self.kept = sender().wait_for_run(self._task)
+            self.pending = sender().wait_for_run(self._task)
         except BaseException:
             self._is_open = False
             _forget(self)
@@ -111,11 +111,11 @@ class ActiveRun(RunWriter):
 
     def flush(self) -> PendingUpload | None:
         """Wait until the store has all that was logged so far."""
-        self.kept = sender().flush(self._task)
+        self.pending = sender().flush(self._task)
         if self.model_id is not None:
-            made = self._task.delivery.uploads.models
+            made = self._task.uploader.uploads.models
             self.model_id = made.get(self.model_id, self.model_id)
-        return self.kept
+        return self.pending
 
     def recorded(self) -> Run | None:
         """Return the run as the store has it: with what others gave it."""
@@ -163,7 +163,7 @@ class ActiveRun(RunWriter):
 
     def _compared(self) -> dict[str, str]:
         """Return a tag of what changed since the attempt before, where there is one."""
-        before = self._task.delivery.attempt_before
+        before = self._task.uploader.attempt_before
         if before is None:
             return {}
         facts = RunFingerprint.from_tags(self._tags, self.params)

@@ -86,7 +86,7 @@ def _is_look_up(node: ast.AST) -> bool:
 
 
 def _look_up(namespace: Mapping[str, Any], expression: str) -> Any:  # noqa: ANN401
-    """Return what a name or a plain look-up stands for; None for all else."""
+    """Return the value of a name or a plain look-up; None for all else."""
     if expression.isidentifier():
         return namespace.get(expression)
     try:

@@ -13,8 +13,7 @@ Points = tuple[tuple[float, float], ...]
 class Curves:
     """The course of each metric, in bounded memory; any thread may add and read.
 
-    What is left out when there are too many points lies between a lowest and a highest
-    one that stay.
+    Of too many points, the lowest and the highest of each stretch stay.
     """
 
     def __init__(self, *, n_points: int = 200, n_metrics: int = 50) -> None:

@@ -1,7 +1,7 @@
 """Runs written to their journals alone: nothing of the store is loaded meanwhile.
 
 What took a few milliseconds is not to wait a second for MLflow. A journal is sent by
-this process when it has loaded MLflow anyway, else by one beside it.
+this process when it has loaded MLflow anyway, else by another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nbmlops.tracking.sync.sender import PendingUpload, UploadTask, sender
 
 
 class DeferredRun(RunWriter):
-    """A run in its journal, sent when it is asked for or by whoever sends journals."""
+    """A run in its journal, sent on request, or in the background."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class DeferredRun(RunWriter):
         self._made = run_id
 
     def heartbeat(self) -> None:
-        """Say that the run's owner lives; to be called every second or so."""
+        """Note that the owner lives; call it every second or so."""
         self._journal.reader.heartbeat()
 
     @property

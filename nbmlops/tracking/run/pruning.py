@@ -1,4 +1,4 @@
-"""What a run logs, told to whoever looks whether it is worth going on.
+"""Reports a metric for pruning.
 
 A sweep that searches sets two variables for a notebook it runs. Each step of the metric
 that they name is a line of the file that they name: the step and the value.
@@ -18,14 +18,14 @@ METRIC = "NBMLOPS_WATCHED_METRIC"
 
 @dataclass(frozen=True, slots=True)
 class PruningReporter:
-    """A metric that is looked at while the run goes on."""
+    """Writes each step of a metric to a file."""
 
     file: str
     metric: str
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> PruningReporter | None:
-        """Return what an environment asks to be told, or None."""
+        """Return the reporter that an environment asks for, or None."""
         file, metric = environ.get(FILE), environ.get(METRIC)
         return cls(file, metric) if file and metric else None
 
@@ -33,7 +33,7 @@ class PruningReporter:
         """Write down the metric, where it is among these."""
         if self.metric not in metrics:
             return
-        with suppress(OSError):  # nobody looks any more
+        with suppress(OSError):  # the sweep has ended
             fd = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 os.write(fd, f"{step} {metrics[self.metric]!r}\n".encode())

@@ -107,7 +107,7 @@ def _end_locked(store: Store, reader: JournalReader, now: float) -> Reaped:
         times_ms = [header.started_at_ms, *(entry[1] for entry in metrics)]
         ending = max(heard_ms, *times_ms)
     may_come_back = ending is not None and not is_gone(reader, now)
-    delivery = JournalUploader(store, reader)
+    uploader = JournalUploader(store, reader)
     is_ended = False
     try:
         if ending is not None and not may_come_back:
@@ -116,12 +116,17 @@ def _end_locked(store: Store, reader: JournalReader, now: float) -> Reaped:
                 ("t", ENDED_BECAUSE, reason),
                 ("end", "KILLED", ending),
             )
-        state = delivery.send()
-        is_ended = delivery.is_ended
+        state = uploader.send()
+        is_ended = uploader.is_ended
         if may_come_back:
-            told = {ENDED_BECAUSE: reason}
             run_id = str(state.run_id)
-            runs.end_run(store, run_id, "KILLED", tags=told, ended_at_ms=ending)
+            runs.end_run(
+                store,
+                run_id,
+                "KILLED",
+                tags={ENDED_BECAUSE: reason},
+                ended_at_ms=ending,
+            )
             state.is_reaped = is_ended = True
             reader.set_state(state)
     except NbmlopsError as failure:

@@ -54,7 +54,7 @@ class UploadTask:
     ) -> None:
         self.store = store
         self.journal = journal
-        self.delivery = JournalUploader(
+        self.uploader = JournalUploader(
             store,
             journal.reader,
             memory=journal.in_memory,
@@ -74,17 +74,17 @@ class UploadTask:
     @property
     def run(self) -> MlflowRun | None:
         """MLflow's run, once the store has answered."""
-        return self.delivery.run
+        return self.uploader.run
 
     @property
     def refused(self) -> list[str]:
         """What the store will never have, in words."""
-        return self.delivery.uploads.refused
+        return self.uploader.uploads.refused
 
     @property
     def n_damaged(self) -> int:
         """How many records of the journal were found damaged."""
-        return self.delivery.n_damaged
+        return self.uploader.n_damaged
 
     @property
     def is_of_parent(self) -> bool:
@@ -95,9 +95,9 @@ class UploadTask:
     def is_over(self) -> bool:
         """Whether there is nothing more to try."""
         gone = self.failure is not None and not isinstance(self.failure, StoreError)
-        return self.delivery.is_ended or gone
+        return self.uploader.is_ended or gone
 
-    def kept(self) -> PendingUpload:
+    def pending(self) -> PendingUpload:
         """Return what the store does not have, and why."""
         reader = self.journal.reader
         why = self.failure
@@ -111,13 +111,13 @@ class UploadTask:
         )
 
     def heartbeat(self) -> None:
-        """Say now and then that the run's owner lives; see whether that was doubted."""
+        """Note now and then that the owner lives; see whether that was doubted."""
         if time.monotonic() - self.heartbeat_at > _HEARTBEAT_S:
             self.heartbeat_at = time.monotonic()
             self.journal.reader.heartbeat()
             try:
                 is_doubted = self.journal.reader.state().is_reaped
-            except OSError:  # somebody has removed it
+            except OSError:  # it was removed
                 is_doubted = True
             if is_doubted:
                 self.position = None
@@ -129,7 +129,7 @@ class UploadTask:
             if not (self.journal.is_ended or self.journal.reader.exists()):
                 self.journal.renew(SyncState(run_id=self._run_id(), is_reaped=True))
                 position = self.journal.position
-            if self.delivery.advance():
+            if self.uploader.advance():
                 self.position = position
             self.failure = None
             self.pause_s = 0.0
@@ -195,11 +195,11 @@ class Sender:
     def flush(self, task: UploadTask) -> PendingUpload | None:
         """Wait until all that was written so far is in the store.
 
-        Nobody waits longer than 4.5 seconds without any progress, or 20 while a file is
-        on its way, and hardly at all for a store that has just been silent so long.
+        Gives up after 4.5 seconds without progress, 20 while a file is on its way, and
+        0.5 when the store has just been silent so long.
         """
         if task.is_of_parent:  # whose sender is not in this process
-            return task.kept()
+            return task.pending()
         wanted = task.journal.position
         timeout_s = _SILENT_STORE_TIMEOUT_S if task.is_silent else _FLUSH_TIMEOUT_S
         task.is_awaited = True
@@ -212,7 +212,7 @@ class Sender:
         self, task: UploadTask, wanted: tuple[int, int], timeout_s: float
     ) -> PendingUpload | None:
         with self._changed:
-            tries, progress = task.n_tries, task.delivery.n_sent
+            tries, progress = task.n_tries, task.uploader.n_sent
             began = time.monotonic()
             deadline = began + timeout_s
             while not task.is_over and (
@@ -223,18 +223,18 @@ class Sender:
                     self._is_urgent = True
                     self._changed.notify_all()
                 self._changed.wait(0.05)
-                if task.delivery.n_sent > progress:
-                    progress = task.delivery.n_sent
+                if task.uploader.n_sent > progress:
+                    progress = task.uploader.n_sent
                     deadline = time.monotonic() + timeout_s
-                elif task.delivery.uploads.is_large:
+                elif task.uploader.uploads.is_large:
                     deadline = max(deadline, began + _UPLOAD_TIMEOUT_S)
                 has_failed = task.failure and task.n_tries > tries
                 if has_failed or time.monotonic() > deadline:
                     task.is_silent = not has_failed
-                    return task.kept()
+                    return task.pending()
         task.is_silent = False
-        is_stuck = task.failure is not None and not task.delivery.is_ended
-        return task.kept() if is_stuck else None
+        is_stuck = task.failure is not None and not task.uploader.is_ended
+        return task.pending() if is_stuck else None
 
     def flush_all(self) -> None:
         """Wait until all runs of this process are in the store as far as written."""

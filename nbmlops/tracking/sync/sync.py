@@ -130,14 +130,14 @@ def send_journal(store: Store, reader: JournalReader) -> Synced | None:
     """Send what a journal holds; None when its owner has sent all of it meanwhile."""
     try:
         header, state = reader.header(), reader.state()
-        delivery = JournalUploader(store, reader)
+        uploader = JournalUploader(store, reader)
     except FileNotFoundError:
         return None
     reason = ""
     if header.store == store_hash(store):
         try:
             deadline = time.monotonic() + _WAIT_S
-            while not delivery.advance():
+            while not uploader.advance():
                 if time.monotonic() > deadline:
                     reason = "Another process is sending it."
                     break
@@ -154,9 +154,9 @@ def send_journal(store: Store, reader: JournalReader) -> Synced | None:
     with suppress(FileNotFoundError):
         state, n_kept = reader.state(), reader.count_unsent()
         is_there = True
-    lacking = list(delivery.uploads.refused)
-    if delivery.n_damaged:
-        lacking.append(damage(delivery.n_damaged, store, reader))
+    lacking = list(uploader.uploads.refused)
+    if uploader.n_damaged:
+        lacking.append(damage(uploader.n_damaged, store, reader))
     found: Literal["sent", "open", "kept", "incomplete"] = "sent"
     if is_there and reason:
         found = "kept"
@@ -168,10 +168,10 @@ def send_journal(store: Store, reader: JournalReader) -> Synced | None:
         run_id=state.run_id or header.key,
         name=header.name,
         state=found,
-        n_sent=delivery.n_sent,
+        n_sent=uploader.n_sent,
         n_kept=n_kept,
         reason=" ".join([*([reason] if is_there and reason else []), *lacking]),
-        n_damaged=delivery.n_damaged,
+        n_damaged=uploader.n_damaged,
     )
 
 

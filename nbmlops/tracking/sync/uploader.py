@@ -189,24 +189,24 @@ class JournalUploader:
             path, later = by_name[name], [Path(n) for n in names[position + 1 :]]
             is_growing = self._reader.is_growing(path, later, is_alive=is_alive)
             try:
-                part = Segment.read(path)
+                segment = Segment.read(path)
             except FileNotFoundError:
                 continue
-            with closing(part):
-                self._send_segment(name, part, state, is_growing=is_growing)
+            with closing(segment):
+                self._send_segment(name, segment, state, is_growing=is_growing)
             if is_final(path, later):
                 path.unlink()
 
     def _send_segment(
-        self, name: str, part: Segment, state: SyncState, *, is_growing: bool = False
+        self, name: str, segment: Segment, state: SyncState, *, is_growing: bool = False
     ) -> None:
         until = None if self._written is None else self._written(name)
         is_growing = is_growing and until is None
-        while pieces := part.unsent(until=until, is_growing=is_growing):
-            self._send_pieces(name, part, pieces, state)
+        while pieces := segment.unsent(until=until, is_growing=is_growing):
+            self._send_pieces(name, segment, pieces, state)
 
     def _send_pieces(
-        self, name: str, part: Segment, pieces: Sequence[Piece], state: SyncState
+        self, name: str, segment: Segment, pieces: Sequence[Piece], state: SyncState
     ) -> None:
         whole = [piece for piece in pieces if piece[2] is not None]
         read = entries_of([body for *_, body in whole if body is not None])
@@ -214,7 +214,7 @@ class JournalUploader:
         found = {start: entry for (start, *_), entry in pairs if entry is not None}
         for start, end, _ in pieces:
             if start not in found:
-                self._quarantine(name, part, start, end)
+                self._quarantine(name, segment, start, end)
         found = {start: entry for start, entry in found.items() if entry[0] != "run"}
         entries = list(found.values())
         if (name, pieces[0][0]) > self._shown:
@@ -232,16 +232,18 @@ class JournalUploader:
                     to_discard[position] = sent
             while first < len(entries) and is_sent[first]:
                 first += 1
-            part.mark(starts[first] if first < len(entries) else pieces[-1][1])
+            segment.mark(starts[first] if first < len(entries) else pieces[-1][1])
             for position in [each for each in to_discard if each < first]:
                 self._reader.discard(to_discard.pop(position))
             self.n_sent += len(batch)
         if not entries:
-            part.mark(pieces[-1][1])
+            segment.mark(pieces[-1][1])
 
-    def _quarantine(self, name: str, part: Segment, start: int, end: int) -> None:
+    def _quarantine(self, name: str, segment: Segment, start: int, end: int) -> None:
         try:
-            n_damaged = self._reader.quarantine(name, start, part.content(start, end))
+            n_damaged = self._reader.quarantine(
+                name, start, segment.content(start, end)
+            )
         except OSError as error:
             raise StoreError(
                 f"{self._reader.folder.parent} could not be written: {error}.",

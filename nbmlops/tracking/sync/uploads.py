@@ -14,7 +14,7 @@ _LARGE_BYTES = 1_000_000
 
 
 class Uploads:
-    """Sends what lies beside the journal of one run."""
+    """Sends the files and models of one run."""
 
     def __init__(self, store: Store, reader: JournalReader) -> None:
         self._store = store
@@ -25,7 +25,7 @@ class Uploads:
         self.location: str | None = None
 
     def send(self, run_id: str, entry: Entry) -> Path | None:
-        """Send a file or model; one that the artifact store does not take is owed."""
+        """Send a file or model; one that is not taken stays pending."""
         try:
             return self._upload(run_id, entry)
         except StoreError:  # what comes after it need not wait for it

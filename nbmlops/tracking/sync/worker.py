@@ -16,7 +16,7 @@ def main() -> None:
     At most one process sends and one more waits to begin, which will see all that is
     there by now; MLflow is loaded by the one that sends.
     """
-    with suppress(NbmlopsError, OSError):  # `nbmlops sync` says what stands in the way
+    with suppress(NbmlopsError, OSError):  # `nbmlops sync` says why
         home = load_settings().home
         waiting, sending = (
             FileLock(home / "sync-next.lock"),
