@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from nbmlops.cli.main import invoke
 from nbmlops.forkserver import runtime_dir
-from tests.pipeline.test_warm import wait_until
+from tests.forkserver.test_forks import wait_until
 
 
 @pytest.mark.kernel

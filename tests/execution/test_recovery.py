@@ -16,7 +16,7 @@ from nbmlops.execution.recovery import JOURNAL, recover_beside
 from nbmlops.execution.run import run_notebook
 from nbmlops.lifecycle.doctor import doctor
 from nbmlops.store.runs import queries
-from tests.pipeline.warm_runs import made, own_parents, wait_until
+from tests.forkserver.runs import made, own_parents, wait_until
 
 __all__ = ["own_parents"]
 ROOT = Path(__file__).parents[2]

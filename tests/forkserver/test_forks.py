@@ -23,7 +23,7 @@ from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.forkserver import fork_server
 from nbmlops.forkserver.registry import list_servers, make_room, stop_servers
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
-from tests.pipeline.warm_runs import (
+from tests.forkserver.runs import (
     assert_same,
     made,
     own_parents,

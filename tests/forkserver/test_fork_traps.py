@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.pipeline.warm_runs import assert_same, own_parents, pytestmark, run, text
+from tests.forkserver.runs import assert_same, own_parents, pytestmark, run, text
 from tests.tiers import some
 
 __all__ = ["own_parents", "pytestmark"]

@@ -6,7 +6,7 @@ from nbmlops.execution.run import run_notebook
 from nbmlops.store import artifacts
 from nbmlops.store.runs import queries
 from nbmlops.store.runs.queries import list_children
-from tests.pipeline.warm_runs import own_parents, pytestmark, text
+from tests.forkserver.runs import own_parents, pytestmark, text
 from tests.tiers import some
 
 __all__ = ["own_parents", "pytestmark"]
