@@ -35,11 +35,7 @@ def log_fits(
     has_models: bool = True,
     trust: bool = False,
 ) -> list[str]:
-    """Give a run what was fitted while it was open.
-
-    One model's params, scores and search go to the run itself; of several, each gets
-    a run of its own below it.
-    """
+    """Give a run what was fitted while it was open."""
     ended = [fit for fit in recorder.fits if fit.status is not None]
     models = [fit for fit in ended if fit.is_model]
     steps = [fit for fit in ended if not fit.is_model] if models else []

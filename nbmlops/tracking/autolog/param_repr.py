@@ -83,10 +83,7 @@ def params_of(estimator: Any) -> dict[str, str]:  # noqa: ANN401
 
 
 def changed_params(estimator: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return the params of an estimator, and of those inside it, that are no defaults.
-
-    What only names the parts that it is made of is left out.
-    """
+    """Return the params that are no defaults, those of inner estimators included."""
     found = dict(list(_params(estimator, is_deep=True).items())[:MAX_PARAMS])
     kinds: dict[str, type] = {
         key: type(value) for key, value in found.items() if _is_part(value)

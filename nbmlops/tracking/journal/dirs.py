@@ -18,10 +18,7 @@ OWN = "tracking"
 
 
 def journal_dirs(home: Path) -> tuple[Path, ...]:
-    """Return where journals of a project may be, the usual place first.
-
-    The others have names of the project's own, which stay when its folder is renamed.
-    """
+    """Return where journals of a project may be, the usual place first."""
     elsewhere = f"nbmlops-{os.getuid()}/{_project_id(home)}"
     others = [Path(tempfile.gettempdir()), Path("/dev/shm")]  # noqa: S108 - 0o700 below
     return (home / "journal", *(place / elsewhere for place in others))

@@ -35,11 +35,7 @@ class ExecutedCell:
 
 
 class History:
-    """Keeps what a shell runs.
-
-    A cell costs one entry of a list while it runs; it is read when a run needs it, and
-    but once.
-    """
+    """Keeps what a shell runs."""
 
     def __init__(self, shell: Any) -> None:  # noqa: ANN401 - IPython is no import here
         self._shell = shell

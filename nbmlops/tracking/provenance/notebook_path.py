@@ -41,11 +41,7 @@ class NotebookPath:
         self._ask_at = 0.0
 
     def find(self, environ: Mapping[str, str]) -> str | None:
-        """Return the notebook's path, or None where nothing tells it.
-
-        VS Code and JupyterLab's server know it. So does the command line of the parent
-        process, as in ``jupyter execute train.ipynb``.
-        """
+        """Return the notebook's path, or None where nothing tells it."""
         ipython = sys.modules.get("IPython")
         shell = ipython.get_ipython() if ipython is not None else None
         known = environ.get("JPY_SESSION_NAME")

@@ -71,11 +71,7 @@ def keep_cells(
 
 
 def keep_running_code(run: ActiveRun, *, params: Iterable[str] = ()) -> None:
-    """Store what replays a run that was opened in Python, not by a magic.
-
-    In a notebook that is the cell that is running, and the cells it depends on. In a
-    script it is the script, as one cell.
-    """
+    """Store what replays a run that was opened in Python, not by a magic."""
     shell = running_shell()
     if shell is None:
         _keep_script(run, params)

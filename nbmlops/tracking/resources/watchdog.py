@@ -33,11 +33,7 @@ class RunKilledForGood(BaseException):
 
 
 class BudgetWatchdog:
-    """Interrupts this, the main thread, when a budget is used up, as Ctrl-C does.
-
-    It goes on every second until `leave`, since code may catch an interrupt, or run in
-    a library that does not see it at once.
-    """
+    """Interrupts this, the main thread, when a budget is used up, as Ctrl-C does."""
 
     def __init__(
         self,

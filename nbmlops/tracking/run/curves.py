@@ -11,10 +11,7 @@ Points = tuple[tuple[float, float], ...]
 
 
 class Curves:
-    """The course of each metric, in bounded memory; any thread may add and read.
-
-    Of too many points, the lowest and the highest of each stretch stay.
-    """
+    """The course of each metric, in bounded memory; any thread may add and read."""
 
     def __init__(self, *, n_points: int = 200, n_metrics: int = 50) -> None:
         self._n_points = n_points

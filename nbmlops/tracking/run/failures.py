@@ -61,10 +61,7 @@ class Failures:
 
     @contextmanager
     def caught(self, what: str) -> Iterator[None]:
-        """Note that something could not be recorded, whatever the user's objects raise.
-
-        Errors of nbmlops and interrupts pass.
-        """
+        """Note what could not be recorded; errors of nbmlops and interrupts pass."""
         try:
             yield
         except NbmlopsError:

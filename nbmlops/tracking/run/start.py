@@ -42,11 +42,7 @@ def open_run(
     notebook: str | None = None,
     cell: str | None = None,
 ) -> ActiveRun:
-    """Open a run that this process owns.
-
-    What it is given is on disk before a call returns, and is sent to the store from
-    there. A store that does not answer never blocks.
-    """
+    """Open a run; never blocks on an unreachable store."""
     for key in (*(params or ()), *(tags or ())):
         check_key(key)
     check_name("a run", name)

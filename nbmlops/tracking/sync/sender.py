@@ -155,11 +155,7 @@ def _as_ours(error: Exception) -> NbmlopsError:
 
 
 class Sender:
-    """Sends the journals of this process's runs, a few times a second.
-
-    A process has one, made by `sender`: the runs of all its threads share it, as they
-    share the way to the store.
-    """
+    """Sends the journals of this process's runs, a few times a second."""
 
     def __init__(self) -> None:
         self._tasks: list[UploadTask] = []
@@ -193,11 +189,7 @@ class Sender:
         return kept
 
     def flush(self, task: UploadTask) -> PendingUpload | None:
-        """Wait until all that was written so far is in the store.
-
-        Gives up after 4.5 seconds without progress, 20 while a file is on its way, and
-        0.5 when the store has just been silent so long.
-        """
+        """Wait until all that was written is in the store, with a limit on silence."""
         if task.is_of_parent:  # whose sender is not in this process
             return task.pending()
         wanted = task.journal.position
@@ -242,11 +234,7 @@ class Sender:
             self.flush(task)
 
     def wait_all(self, limit_s: float) -> None:
-        """Wait likewise, and longer for a store that is slow.
-
-        A file that others write to is slow also when it fails; a server that fails is
-        not waited for.
-        """
+        """Wait likewise, and longer for a store that is slow."""
         deadline = time.monotonic() + limit_s
         for task in list(self._tasks):
             while self.flush(task) is not None:

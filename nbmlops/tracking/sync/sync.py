@@ -119,10 +119,7 @@ def is_for(store: Store, reader: JournalReader) -> bool:
 
 
 def store_hash(store: Store) -> str:
-    """Return what names a store in a journal; its URI may hold a password.
-
-    The project's own store is the same one after its folder was renamed.
-    """
+    """Return what names a store in a journal; its URI may hold a password."""
     return "own" if store.is_embedded else sha256(store.uri.encode()).hexdigest()
 
 

@@ -11,11 +11,7 @@ from nbmlops.errors import NbmlopsError
 
 
 def main() -> None:
-    """Send what journals hold, when no process is about to do so anyway.
-
-    At most one process sends and one more waits to begin, which will see all that is
-    there by now; MLflow is loaded by the one that sends.
-    """
+    """Send what journals hold, when no process is about to do so anyway."""
     with suppress(NbmlopsError, OSError):  # `nbmlops sync` says why
         home = load_settings().home
         waiting, sending = (

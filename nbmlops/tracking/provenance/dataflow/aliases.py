@@ -92,10 +92,7 @@ class AliasMap:
                 self._groups |= dict.fromkeys(other.names, largest)
 
     def bind(self, name: str, sources: Iterable[str], *, is_certain: bool) -> None:
-        """Note that a name may now share the objects of others, or its own from before.
-
-        What it stood for before is surely gone when ``is_certain``.
-        """
+        """Note that a name may now share the objects of others."""
         # Looked at before the name leaves its group: `a = f(a)` may return what the
         # others of that group share.
         before = [self.group(each) for each in sources if not self.is_inert(each)]

@@ -44,10 +44,7 @@ _UNKNOWN = MagicLine(reads_everything=True)
 
 
 def read_magic(node: ast.Call) -> MagicLine | None:
-    """Return what a call of IPython's shell may do, or None for any other call.
-
-    Such as ``get_ipython().run_line_magic("time", "x = 1")``.
-    """
+    """Return what a call of IPython's shell may do, or None for any other call."""
     match node.func:
         case ast.Attribute(
             value=ast.Call(func=ast.Name(id="get_ipython")), attr=method

@@ -99,10 +99,7 @@ def out_of_order(
 
 
 def _is_plain(cells: Sequence[Execution], targets: Collection[int]) -> bool:
-    """Return whether all cells above ran just now, in order, and need none below.
-
-    Then all is clean, and to see that takes far less than to follow each name.
-    """
+    """Return whether all cells above ran just now, in order, and need none below."""
     start = len(cells) - 1
     while start and _at(cells[start - 1]) < _at(cells[start]):
         start -= 1

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 
 
 def parse(code: str) -> ast.Module | None:
-    """Return a cell's code as syntax, or None when it is not Python.
-
-    It may await at its top level. Code too deep to be parsed is None, too.
-    """
+    """Return a cell's code as syntax, or None when it is not Python."""
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
         tree = compile(code, "<cell>", "exec", flags, dont_inherit=True)
