@@ -145,12 +145,12 @@ def test_fault_of_nbmlops_is_one_line_with_its_trace_in_a_file(
 
 def test_block_is_not_ended_by_what_cannot_be_recorded(project, monkeypatch, caplog):
     import nbmlops as nm
-    from nbmlops.tracking.run import context
+    from nbmlops.tracking.provenance import provenance
 
     def broken(*_, **__):
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(context, "keep_running_code", broken)
+    monkeypatch.setattr(provenance, "keep_running_code", broken)
     with nm.track("it") as run:
         run.log(score=1.0)
     assert "the code cannot be recorded: RuntimeError: a fault" in caplog.text
