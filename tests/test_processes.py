@@ -26,7 +26,6 @@ PACKAGE = Path(nbmlops.__file__).parent
 STARTS = ("Popen", "call", "check_call", "check_output", "run")
 OF_OTHERS = {  # a list made elsewhere, in this file; or what is no Python of ours
     "cli/demo.py": "subprocess.run(_lab_command(notebook), check=False)",
-    "pipeline/exports/airflow.py": "subprocess.run(words, cwd=FOLDER, check=False)",
     "execution/environments.py": "subprocess.run(command, capture_output=True, "
     "text=True, timeout=_INSTALL_S, check=False)",
     "tracking/provenance/files.py": "git",

@@ -39,14 +39,14 @@ def texts(node):
 
 
 def messages():
-    """Yield where each error is made, its problem, its fix, and each fault."""
+    """Yield where each error is made, its problem, its fix, and problems of files."""
     for path in sorted(ROOT.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call):
                 fixes = [each.value for each in node.keywords if each.arg == "fix"]
                 where = f"{path.relative_to(ROOT)}:{node.lineno}"
-                is_fault = getattr(node.func, "attr", "") == "fault"
-                problems = node.args if fixes or is_fault else []
+                is_problem = getattr(node.func, "attr", "") in ("fail", "_fail")
+                problems = node.args if fixes or is_problem else []
                 for kind, nodes in (("problem", problems), ("fix", fixes)):
                     for each in nodes:
                         yield from ((where, kind, text) for text in texts(each))

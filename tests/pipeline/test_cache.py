@@ -145,7 +145,7 @@ def test_leftovers_of_a_kill_go(cache, project):
 
 
 class Watched(dict):
-    """Files to keep, of which somebody is told when the first one is kept."""
+    """Files to keep, with a callback when the first one is kept."""
 
     def __init__(self, files, tell):
         super().__init__(files)
@@ -273,7 +273,7 @@ def other(tmp_path, name, url):
     return Cache(folder / ".nbmlops", shared=Shared(url=url, key=KEY)), folder
 
 
-def test_a_result_is_kept_for_others_in_a_depot(project, tmp_path, url):
+def test_a_result_is_kept_for_others_in_a_remote_cache(project, tmp_path, url):
     mine = Cache(project / ".nbmlops", shared=Shared(url=url, key=KEY))
     files = make(project, "a.txt", "hello") | make(project, "b.txt", "there")
     (project / "b.txt").chmod(0o755)
@@ -289,7 +289,7 @@ def test_a_result_is_kept_for_others_in_a_depot(project, tmp_path, url):
     assert mine.keep(key(2), body(), files)["outputs"] == kept["outputs"]
 
 
-def test_what_is_damaged_in_a_depot_is_a_miss_until_it_is_made_again(
+def test_what_is_damaged_in_a_remote_cache_is_a_miss_until_it_is_made_again(
     project, tmp_path, url
 ):
     from fsspec.core import url_to_fs
@@ -312,7 +312,7 @@ def test_what_is_damaged_in_a_depot_is_a_miss_until_it_is_made_again(
         assert find(cache, there, key(1), "a.txt") is None
 
 
-def test_a_depot_that_does_not_answer_is_left_out(project, caplog):
+def test_a_remote_cache_that_does_not_answer_is_left_out(project, caplog):
     (project / "taken").write_text("a file")
     shared = Shared(url=f"file://{project}/taken", key=KEY)
     cache = Cache(project / ".nbmlops", shared=shared)
@@ -325,7 +325,7 @@ def test_a_depot_that_does_not_answer_is_left_out(project, caplog):
         Cache(project, shared=Shared(url="cloud9://bucket", key=KEY))
 
 
-def test_processes_that_share_a_depot_keep_whole_results(project, tmp_path):
+def test_processes_that_share_a_remote_cache_keep_whole_results(project, tmp_path):
     url = f"file://{tmp_path}/shared"
     script = tmp_path / "keep.py"
     script.write_text(

@@ -259,10 +259,10 @@ def test_bad_input_is_refused_with_its_line_and_reason(notebooks, case):
         )
         line, problem = 2, "'prepare.ipynb' is not to be written"
     problems = problems_of(notebooks, text)
-    assert any(at == line and problem in told for at, told in problems), problems
+    assert any(at == line and problem in text for at, text in problems), problems
 
 
-def test_all_faults_are_told_at_once(notebooks):
+def test_all_problems_are_reported_at_once(notebooks):
     problems = problems_of(
         notebooks,
         """\
@@ -295,7 +295,9 @@ def test_a_missing_file_names_the_nearest(notebooks):
         read_pipeline("pipelin.yaml")
 
 
-def test_a_link_out_of_the_project_is_outside_and_told_where_to(notebooks, tmp_path):
+def test_a_link_out_of_the_project_is_outside_and_its_target_is_named(
+    notebooks, tmp_path
+):
     (tmp_path / "secret.csv").write_text("x", encoding="utf-8")
     (notebooks / "link.csv").symlink_to(tmp_path / "secret.csv")
     ((_, problem),) = problems_of(notebooks, STEP % "inputs: link.csv")

@@ -86,7 +86,7 @@ def test_a_miss_tells_what_has_changed_since_the_last_run(store, project):
     assert report.step("train").why == "param C changed"
 
 
-def test_what_python_puts_beside_an_input_is_none(store, project):
+def test_what_python_caches_next_to_an_input_is_none(store, project):
     (project / "shapes").mkdir()
     (project / "shapes" / "round.py").write_text("PI = 3\n")
     source = (
@@ -101,7 +101,7 @@ def test_what_python_puts_beside_an_input_is_none(store, project):
     assert (project / "shapes" / "__pycache__").exists()
 
 
-def test_a_selected_result_that_could_not_be_kept_is_told_of(store, project):
+def test_a_selected_result_that_could_not_be_kept_is_reported(store, project):
     write_notebook(
         project / "a.ipynb",
         ["import nbmlops as nm\nopen('out.txt', 'w').write(str(C))\nnm.emit(auc=C)"],

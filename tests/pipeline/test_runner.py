@@ -21,7 +21,7 @@ ALIKE += ["1,y=1", "'1'", [1], "[1]", {"a": 1}, "{'a': 1}", float("nan"), "nan",
 
 
 class Answering:
-    """An engine whose tasks end as it is told to."""
+    """An engine whose tasks end as they are asked to."""
 
     n_jobs, jobs_per_machine = 2, 9
 
@@ -41,18 +41,18 @@ class Answering:
 
 
 class Records:
-    """A recording that keeps what it is told of failures."""
+    """A recording that keeps the failures."""
 
     run_id, has_orphans = "run", False
 
     def __init__(self, folder):
-        self.settings, self.told = load_settings(folder), []
+        self.settings, self.failures = load_settings(folder), []
 
     def __getattr__(self, name):
         return lambda *_: {} if name in ("environment", "tags_of") else ()
 
     def log_failure(self, unit, problem):
-        self.told.append(unit)
+        self.failures.append(unit)
 
 
 @pytest.fixture
@@ -87,7 +87,9 @@ def run(project):
             keep_going=keep_going,
             say=lambda _: None,
         )
-        return SimpleNamespace(report=runner.run(), begun=begun, told=records.told)
+        return SimpleNamespace(
+            report=runner.run(), begun=begun, failures=records.failures
+        )
 
     return run
 
@@ -164,4 +166,4 @@ def test_a_runner_that_loses_a_step_fails_and_names_it(run):
     states = {each.step: each.state for each in found.report.steps}
     assert states == {"a[x=1]": "failed", "b": "failed", "c": "done"}
     assert "this is a bug of nbmlops" in found.report.step("b").why
-    assert set(found.told) == {"a[x=1]", "b"}
+    assert set(found.failures) == {"a[x=1]", "b"}

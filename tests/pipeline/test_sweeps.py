@@ -62,7 +62,7 @@ def refused(train, store, **options):
     return caught.value.problem
 
 
-def test_all_faults_of_a_sweep_are_said_at_once_and_nothing_runs(train, store):
+def test_all_problems_of_a_sweep_are_said_at_once_and_nothing_runs(train, store):
     problem = refused(
         train,
         store,
@@ -160,7 +160,7 @@ def test_a_file_holds_the_same_sets_in_each_form(project, checker, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "faults"),
+    ("name", "text", "problems"),
     [
         (
             "a.yaml",
@@ -190,14 +190,14 @@ def test_a_file_holds_the_same_sets_in_each_form(project, checker, name):
         ("a.csv", 'C\n"1\n', ["This is not CSV"]),
     ],
 )
-def test_faults_of_a_file_are_said_with_their_lines(
-    project, checker, name, text, faults
+def test_problems_of_a_file_are_said_with_their_lines(
+    project, checker, name, text, problems
 ):
     (project / name).write_text(text)
     of_list(project / name, [], checker)
-    told = "\n".join(checker.problems)
-    for fault in faults:
-        assert fault in told, told
+    found = "\n".join(checker.problems)
+    for problem in problems:
+        assert problem in found, found
 
 
 def test_a_file_that_cannot_be_read_is_refused(project, checker):

@@ -1,4 +1,4 @@
-"""A pipeline whose runs are sent by a process beside its runner."""
+"""A pipeline whose runs are sent by a forked process."""
 
 import os
 import subprocess
@@ -71,8 +71,8 @@ def test_the_runner_loads_no_mlflow_and_all_is_in_the_store_when_it_ends(
             ("prepare", "FINISHED"),
             ("train", "FINISHED"),
         ]
-        told = [run.tags["nbmlops.cache"].partition(":")[0] for run in below]
-        assert (told.count("hit"), told.count("miss")) == (cached, 2 - cached)
+        caches = [run.tags["nbmlops.cache"].partition(":")[0] for run in below]
+        assert (caches.count("hit"), caches.count("miss")) == (cached, 2 - cached)
         report = artifacts.read_file(store, newest.run_id, "nbmlops/pipeline.json")
         assert b'"prepare"' in report
         assert not list_journals(store.settings.home)
@@ -97,7 +97,7 @@ def test_what_a_run_is_given_goes_in_pieces_and_ends_its_journal(store, light):
     assert not list_journals(store.settings.home)
 
 
-def test_when_the_process_beside_is_killed_the_runner_goes_on_itself(
+def test_when_the_sending_process_is_killed_the_runner_goes_on_itself(
     store, project, light, monkeypatch
 ):
     sent = []
@@ -118,7 +118,7 @@ def test_when_the_process_beside_is_killed_the_runner_goes_on_itself(
     assert sent == [True, False]
 
 
-def test_a_store_that_refuses_is_told_of_as_if_the_runner_had_asked_it(
+def test_a_store_that_refuses_is_reported_as_if_the_runner_had_asked_it(
     store, project, light
 ):
     path = write_chain(project)
