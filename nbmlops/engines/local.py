@@ -105,7 +105,7 @@ class Process:
             self._process.kill()
 
     def close(self) -> str:
-        """Wait for its end, and return how it ended and its last words."""
+        """Wait for its end, and return how it ended and the last line of its log."""
         with contextlib.suppress(OSError):
             cast("IO[bytes]", self._process.stdin).close()
         try:
@@ -117,10 +117,10 @@ class Process:
             kill_orphans(OF_WORKER, [self._token])
         cast("IO[bytes]", self._process.stdout).close()
         self._log.seek(0)
-        words = self._log.read()[-20_000:].decode("utf-8", "replace").splitlines()
+        lines = self._log.read()[-20_000:].decode("utf-8", "replace").splitlines()
         self._log.close()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return f"{how}{f': {words[-1]}' if words else ''}"
+        return f"{how}{f': {lines[-1]}' if lines else ''}"
 
 
 def _begin(

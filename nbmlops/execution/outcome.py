@@ -80,7 +80,7 @@ def traceback_of(cell: Any) -> str:  # noqa: ANN401
     return _ANSI.sub("", "\n".join(errors[-1].traceback)) if errors else ""
 
 
-def last_words(file: Any) -> str:  # noqa: ANN401
+def log_tail(file: Any) -> str:  # noqa: ANN401
     """Return the end of what a kernel wrote to its streams."""
     size = file.seek(0, 2)
     file.seek(max(0, size - 100_000))

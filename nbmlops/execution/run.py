@@ -22,11 +22,12 @@ from nbmlops.execution.notebooks.notebook import (
     read_notebook,
 )
 from nbmlops.execution.notebooks.output_file import check_output
-from nbmlops.execution.progress.display import CellsBelow
 from nbmlops.execution.recorder import Execution
 from nbmlops.execution.recovery import recover_steps
 from nbmlops.execution.result import StepResult
+from nbmlops.render.progress import CellBar
 from nbmlops.store import Store, connect, fluent
+from nbmlops.tracking.live_output import LiveOutput
 from nbmlops.tracking.provenance.source import relative
 from nbmlops.tracking.run.start import open_run
 
@@ -175,7 +176,7 @@ def run_notebook(
         )
         try:
             execution.execute(
-                on_progress or CellsBelow(source.name),
+                on_progress or _ProgressBar(source.name),
                 cold=cold,
                 jobs=jobs,
                 give_up=give_up,
@@ -198,6 +199,18 @@ def run_notebook(
         notes=run.notes,
         values=execution.values,
     )
+
+
+class _ProgressBar:
+    """Shows a bar below the cell of a notebook; nothing anywhere else."""
+
+    def __init__(self, name: str) -> None:
+        self._output = LiveOutput(f"running {name}")
+        self._started = time.monotonic()
+
+    def __call__(self, progress: CellProgress) -> None:
+        """Show how far it has come."""
+        self._output.show(CellBar(progress, time.monotonic() - self._started))
 
 
 def _kernel(

@@ -50,9 +50,9 @@ def emit(**values: object) -> None:
     nbmlops.errors.UsageError: Value 'model' is a object, not a bool, ...
     """
     checked = {name: _checked(name, value) for name, value in values.items()}
-    place = os.environ.get(VALUES_FILE)
-    if place:
-        _append(Path(place), checked)
+    path = os.environ.get(VALUES_FILE)
+    if path:
+        _append(Path(path), checked)
         return
     from nbmlops.tracking.run.active import innermost
 

@@ -57,7 +57,7 @@ class Fork:
         try:
             folder.mkdir(mode=0o700)
             (folder / "wanted.json").write_text(json.dumps(wanted))
-            self.log = (folder / "words").open("w+b")
+            self.log = (folder / "log").open("w+b")
             # Held for reading, too, the pipes that are written never break.
             modes = dict.fromkeys(self._read, os.O_RDONLY) | dict.fromkeys(
                 ("life", "go"), os.O_RDWR
@@ -95,8 +95,8 @@ class Fork:
                         return "its fork server died"
                     case "ended":
                         self.log.seek(0)
-                        words = self.log.read().decode(errors="replace")
-                        raise ForkUnavailable(f"it died at its start: {words[-500:]}")
+                        log = self.log.read().decode(errors="replace")
+                        raise ForkUnavailable(f"it died at its start: {log[-500:]}")
             if not is_alive(server.folder):
                 return "its fork server died"
 

@@ -18,7 +18,7 @@ from nbmlops.execution.outcome import (
     TimeLimit,
     first_line,
     is_to_run,
-    last_words,
+    log_tail,
     traceback_of,
 )
 from nbmlops.forkserver.fork import Document, Fork, start_fork
@@ -206,7 +206,7 @@ class ForkClient:
         reason = str(stopped)
         if stopped.how == "died":
             reason = "" if self._code is None else f"exit code {self._code}"
-            traceback = traceback or last_words(fork.log)
+            traceback = traceback or log_tail(fork.log)
         return ExecutionOutcome(
             how=stopped.how,
             cell_index=index,

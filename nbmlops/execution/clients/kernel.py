@@ -29,7 +29,7 @@ from nbmlops.execution.outcome import (
     TimeLimit,
     first_line,
     is_to_run,
-    last_words,
+    log_tail,
     traceback_of,
 )
 
@@ -207,7 +207,7 @@ class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
                 how = "not started"
         if how in ("died", "not started"):
             self._is_answering = False
-            traceback = traceback or last_words(log)
+            traceback = traceback or log_tail(log)
         return ExecutionOutcome(
             how=how,
             cell_index=index,

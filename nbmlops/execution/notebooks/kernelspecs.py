@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,27 @@ class _Node(dict[str, Any]):
 
 
 def read_quickly(path: Path) -> Any:  # noqa: ANN401 - as nbformat's
-    """Return the notebook in a file, for its code, parameters and metadata."""
+    """Return the notebook in a file, for its code, parameters and metadata.
+
+    A process reads it once, and again only when it has changed; it is not to be edited.
+    """
     try:
-        document = json.loads(path.read_bytes(), object_hook=_Node)
+        found = path.stat()
+        stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+        document = _read(path, stamp)
     except (ValueError, RecursionError, OSError):
-        return read_notebook(path)
+        document = None
+    return read_notebook(path) if document is None else document
+
+
+@lru_cache(maxsize=200)
+def _read(path: Path, _stamp: tuple[int, ...]) -> Any:  # noqa: ANN401
+    document = json.loads(path.read_bytes(), object_hook=_Node)
     if not _is_plain(document):
-        return read_notebook(path)
+        return None
     for cell in document.cells:
-        if isinstance(cell.source, list):
-            cell["source"] = "".join(cell.source)
+        cell["source"] = "".join(cell.source)
+        cell.pop("outputs", None)  # which may be large
     return document
 
 

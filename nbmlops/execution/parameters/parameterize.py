@@ -44,13 +44,13 @@ def inject(
     copy.cells = [
         cell for cell in copy.cells if INJECTED not in cell.metadata.get("tags", [])
     ]
-    place = tagged(copy, PARAMETERS)
-    if values and place is not None:
+    index = tagged(copy, PARAMETERS)
+    if values and index is not None:
         source = _translate(values, kernel_name, language(notebook))
         cell = nbformat.v4.new_code_cell(  # type: ignore[no-untyped-call]
             source, metadata={"tags": [INJECTED]}
         )
-        copy.cells.insert(place + 1, cell)
+        copy.cells.insert(index + 1, cell)
     return copy
 
 

@@ -121,7 +121,7 @@ class WorkerForks:
         """Run the module."""
 
         def body() -> None:
-            process.connect(folder, self._preload, {"words": 2, "go": 0, "out": 1})
+            process.connect(folder, self._preload, {"log": 2, "go": 0, "out": 1})
             process.say(1, {"type": "ready"})
             sys.modules.pop(self._module, None)
             runpy.run_module(self._module, run_name="__main__", alter_sys=True)

@@ -57,7 +57,7 @@ def run(app: App, preload: Preload, folder: Path) -> None:
 
     def body() -> None:
         fds = process.connect(folder, preload, {"stdout": 1, "stderr": 2})
-        faulthandler.enable(fds["words"])
+        faulthandler.enable(fds["log"])
         PIPE.open(fds["out"])
         _complete_path(os.environ.get("PYTHONPATH", ""))
         launcher = sys.modules["ipykernel"].__path__[0] + "_launcher.py"

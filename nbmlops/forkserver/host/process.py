@@ -33,7 +33,7 @@ def connect(
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     fds = {}
-    for name in {**redirected, "go": 0, "out": 0, "words": 0}:
+    for name in {**redirected, "go": 0, "out": 0, "log": 0}:
         flags = os.O_RDONLY if name == "go" else os.O_WRONLY | os.O_APPEND
         fds[name] = os.open(folder / name, flags)
         if name in redirected:
