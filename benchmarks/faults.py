@@ -24,7 +24,7 @@ from benchmarks.stores import prepare, project, versions
 from nbmlops.store import connect, embedded
 from tests.chaos import chaos
 from tests.faults import damage, full_disk, kills, outages, replies
-from tests.faults.broken import break_as_told
+from tests.faults.broken import break_if_asked
 from tests.faults.ledger import Ledger, Tally
 from tests.servers import MlflowServer, serving
 
@@ -111,7 +111,7 @@ def all_replies(n: int, seed: int, folder: Path) -> None:
     with serving(folder) as server, chaos(server.port, seed=seed) as proxy:
         with new_project() as here:
             os.environ["MLFLOW_TRACKING_URI"] = proxy.url
-            break_as_told()
+            break_if_asked()
             began = time.monotonic()
             proxy.set("drop_reply", share=SHARE)
             ledger: Ledger = replies.track_many(n_runs, prefix="ours")

@@ -65,7 +65,7 @@ def wait():
 BREAKAGES = {each.__name__: each for each in (memory, double, forget, wait)}
 
 
-def break_as_told():
+def break_if_asked():
     """Break this process as the environment says, if it does."""
     if os.environ.get(VARIABLE):
         BREAKAGES[os.environ[VARIABLE]]()

@@ -21,7 +21,7 @@ import nbmlops as nm
 from nbmlops.errors import NbmlopsError
 from nbmlops.store import connect
 from nbmlops.tracking.provenance.environment import installed
-from tests.faults.broken import break_as_told
+from tests.faults.broken import break_if_asked
 from tests.faults.ledger import METRIC, value_of
 
 BURST, PAUSE_S = 20, 0.005
@@ -33,7 +33,7 @@ def serve():
     # All that a run loads; no store is opened, whose connections would not bear a fork.
     connect(must_answer=False).load()
     installed()
-    break_as_told()
+    break_if_asked()
     for line in sys.stdin:
         order = json.loads(line)
         assert threading.active_count() == 1, "a fork would lose threads"

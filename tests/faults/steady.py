@@ -10,7 +10,7 @@ import threading
 import time
 
 import nbmlops as nm
-from tests.faults.broken import break_as_told
+from tests.faults.broken import break_if_asked
 from tests.faults.ledger import METRIC, value_of
 from tests.faults.nursery import say
 
@@ -25,7 +25,7 @@ def main(name):
         sys.stdin.read()
         is_over.set()
 
-    break_as_told()
+    break_if_asked()
     threading.Thread(target=wait_for_end, daemon=True).start()
     longest_s, step = 0.0, 0
     with nm.track(name, experiment="faults") as run:
