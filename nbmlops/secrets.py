@@ -19,8 +19,8 @@ SERVICE = "nbmlops"
 NAMES_FILE = "NBMLOPS_SECRET_NAMES"
 """Variable with a file that takes the name of each secret this process reads.
 
-Who runs a notebook writes down what its kernel has shown, so it must know which
-values the kernel read. Names alone cross over; it looks the values up itself.
+A notebook's runner masks what the kernel shows, so it must know which values the
+kernel read. Only names are passed on; the runner looks the values up itself.
 """
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _REFERENCE = re.compile(rf"secret:({_NAME.pattern})")
@@ -153,7 +153,7 @@ def _from_keyring(name: str) -> str:
 
 
 def find_reference(text: str) -> Secret | None:
-    """Return the secret that a text like ``secret:NAME`` stands for."""
+    """Return the secret that a text like ``secret:NAME`` names."""
     found = _REFERENCE.fullmatch(text)
     return secret(found[1]) if found else None
 
@@ -203,7 +203,7 @@ def remember(value: str) -> None:
 
 
 def _forms_of(value: str) -> Iterator[str]:
-    """Yield a value as it stands in a program, a document or an address."""
+    """Yield a value as written in a program, a document or a URL."""
     yield value
     yield json.dumps(value)[1:-1]
     yield json.dumps(value, ensure_ascii=False)[1:-1]
@@ -224,7 +224,7 @@ def _forms_of(value: str) -> Iterator[str]:
 
 
 def _codes_of(raw: bytes) -> Iterator[str]:
-    """Yield what of some bytes is the same in base64, whatever stands around them."""
+    """Yield the base64 of some bytes that does not depend on their neighbours."""
     for n_before in range(3):
         code = base64.b64encode(bytes(n_before) + raw).decode().rstrip("=")
         is_cut = (n_before + len(raw)) % 3 != 0

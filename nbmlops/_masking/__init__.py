@@ -82,7 +82,7 @@ def _coded(text: str) -> Iterator[Span]:
 
 
 def mask_value(value: object, name: str = "") -> str:
-    """Return the text that stands for a param's or a tag's value.
+    """Return the text to record for a param's or a tag's value.
 
     >>> mask_value("hunter2", "password"), mask_value(0.5, "alpha")
     ('[masked]', '0.5')
@@ -131,9 +131,8 @@ def mask_notebook(
 ) -> dict[str, Any]:
     """Return a notebook with its secrets masked: sources, outputs and metadata.
 
-    A secret that can be told in one place is masked wherever else it shows up in the
-    notebook. Outputs of one stream that
-    follow each other become one, so that none is cut in two.
+    A secret recognized in one place is masked in the whole notebook. Successive outputs
+    of one stream are joined, so that none is cut in two.
     """
     found = secrets_of(notebook) if known is None else known
     cells = [_joined(cell) for cell in notebook["cells"]]
@@ -165,7 +164,7 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401
 
 
 def secrets_in(text: str) -> frozenset[str]:
-    """Return the secrets in a text that are told from words where they stand alone."""
+    """Return the secrets in a text that are recognizable anywhere."""
     return frozenset(
         value
         for start, end in spans_of(text)
@@ -195,7 +194,7 @@ def _whole(text: str | list[str]) -> str:
 
 
 def _recognizable(value: str) -> Iterator[str]:
-    """Yield what tells a secret from other words wherever it stands."""
+    """Yield the parts of a secret that are no ordinary words."""
     for line in (value, *value.splitlines()):
         has_both = any(map(str.isdigit, line)) and any(map(str.isalpha, line))
         if len(line) >= _SHORTEST_ELSEWHERE and has_both:

@@ -1,4 +1,4 @@
-"""Secrets that are known by where they stand: keys, addresses, headers."""
+"""Secrets known by their context: private keys, URLs, headers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PEM = re.compile(
 
 
 def pem_spans(text: str) -> Iterator[Span]:
-    """Yield where private keys stand, as rfc-editor.org/rfc/rfc7468 writes them."""
+    """Yield the private keys, as rfc-editor.org/rfc/rfc7468 writes them."""
     for at in find(text, "-----BEGIN "):
         if found := _PEM.match(text, at):
             yield found.span()
@@ -34,7 +34,7 @@ _LOOSE_ADDRESS = re.compile(rf"({_USER}):([^\s\"'<>`\\]{{1,512}})@(?=[\w.\[-])")
 _LONGEST_ADDRESS = 800
 _PORT = re.compile(r"\d{1,5}(?=[/?#]|$)")
 _PLACES = ("password", "passwd", "pass", "pwd", "token", "port")
-"""What stands for itself in ``user:password@host:port``."""
+"""Placeholders in ``user:password@host:port``."""
 _TOKEN_SCHEMES = ("http", "https")  # where a token may stand for the user
 
 

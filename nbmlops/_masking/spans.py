@@ -31,7 +31,7 @@ class SpanCache:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Let the functions that mask look here first."""
+        """Have the functions that mask use this cache."""
         token = _cache.set(self)
         try:
             yield

@@ -93,14 +93,14 @@ _KAGGLE = re.compile(
     r'"([0-9a-f]{32})"'
 )
 _INSIDE = re.compile(r"[A-Za-z0-9_]")
-# Each of these stands in a run of so many letters that tokens are made of, or more.
+# Each token is in a run of at least so many letters of tokens.
 _SHORTEST_RUN = 20
 _RUN_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-+/=.~%"
 _KINDS = bytes(letter in _RUN_LETTERS for letter in range(256))
 
 
 def token_spans(text: str) -> Iterator[Span]:
-    """Yield where tokens of known form stand in a text."""
+    """Yield the tokens of known form in a text."""
     runs = list(_long_runs(text))
     joined = "\n".join(text[start:end] for start, end in runs)
     begins = list(accumulate((end - start + 1 for start, end in runs), initial=0))
@@ -137,7 +137,7 @@ def _long_runs(text: str) -> Iterator[Span]:
 
 
 def find(text: str, what: str) -> Iterator[int]:
-    """Yield where a text stands in another."""
+    """Yield where a text occurs in another."""
     at = text.find(what)
     while at >= 0:
         yield at

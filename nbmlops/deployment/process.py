@@ -1,4 +1,4 @@
-"""The processes behind endpoints: started, told apart, stopped."""
+"""The processes of endpoints: started, identified, stopped."""
 
 from __future__ import annotations
 

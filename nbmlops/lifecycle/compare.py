@@ -34,9 +34,8 @@ from nbmlops.tracking.sync.sender import flush_pending
 
 _MOST_RUNS = 8
 _COST = "nbmlops.cost."
-# Of MLflow's tags and ours, those that tell of the work. The others keep the books, or
-# give the digest of what is compared in full.
-_TELLING = {
+# The tags to compare. Others are bookkeeping, or digests of what is compared in full.
+_TAGS = {
     "mlflow.source.git.commit": "git commit",
     "mlflow.source.git.branch": "git branch",
     "mlflow.note.content": "description",
@@ -197,7 +196,7 @@ def _facts(run: Run) -> Mapping[str, str]:
         facts["source"] = run.source
     if run.model_id:
         facts["model"] = "logged"
-    for key, name in _TELLING.items():
+    for key, name in _TAGS.items():
         if key in run.tags:
             facts[name] = run.tags[key]
     own = {

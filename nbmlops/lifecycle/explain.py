@@ -27,7 +27,7 @@ class _Swap:
     factor: Factor | None = None
     detail: str = ""
     files: Mapping[str, str] | None = None
-    environment: ReplaySpec | None = None
+    packages_of: ReplaySpec | None = None
     why_not: str = ""
 
 
@@ -97,7 +97,7 @@ def explain(
     notes = list(done.notes)
     if repeated != first.metrics[name] and not _is_here(one):
         try:
-            swapped.place = make_environment(
+            swapped.environment = make_environment(
                 store.settings.home, one.pins, python=one.python
             )
         except DependencyError as error:
@@ -150,7 +150,7 @@ class _SwapExperiment:
         metric: str,
         timeout_s: float | None,
     ) -> None:
-        self.place: KernelEnvironment | None = None
+        self.environment: KernelEnvironment | None = None
         self._store = store
         self._first = first
         self._second = second
@@ -159,13 +159,13 @@ class _SwapExperiment:
 
     def measure(self, swap: _Swap) -> tuple[float | None, Rerun]:
         """Return the metric under a swap, None where it was not set."""
-        place = self.place
-        if swap.environment is not None:
-            other = swap.environment
-            place = None
+        environment = self.environment
+        if swap.packages_of is not None:
+            other = swap.packages_of
+            environment = None
             if not _is_here(other):
                 home = self._store.settings.home
-                place = make_environment(home, other.pins, python=other.python)
+                environment = make_environment(home, other.pins, python=other.python)
         what = swap.factor or "nothing"
         done = rerun(
             self._store,
@@ -177,7 +177,7 @@ class _SwapExperiment:
                 "nbmlops.explain": what,
             },
             files=swap.files,
-            place=place,
+            environment=environment,
             timeout_s=self._timeout_s,
         )
         again = done.pairs[0][1]
@@ -300,5 +300,5 @@ def _environment(one: ReplaySpec, two: ReplaySpec) -> _Swap:
         factor="environment",
         detail=few or f"Python {one.python} -> {two.python}",
         spec=one,
-        environment=two,
+        packages_of=two,
     )

@@ -12,7 +12,7 @@ from nbmlops.tracking.sync.recovery import find_dead
 
 def main() -> None:
     """Do what ``nbmlops doctor --fix`` does, but only when there is a dead run."""
-    with suppress(NbmlopsError, OSError):  # told when something is tracked
+    with suppress(NbmlopsError, OSError):  # shown when something is tracked
         if find_dead(load_settings()):
             doctor(fix=True)
 

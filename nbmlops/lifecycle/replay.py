@@ -81,15 +81,17 @@ def replay(
     if isinstance(run, str):
         run = resolve_run(store, run, experiment=experiment)
     spec = read_replay_spec(store, run)
-    place = None
+    environment = None
     if in_env:
-        place = make_environment(store.settings.home, spec.pins, python=spec.python)
+        environment = make_environment(
+            store.settings.home, spec.pins, python=spec.python
+        )
     done = rerun(
         store,
         spec,
         name=f"replay of {run.name}",
         tags={"nbmlops.kind": "replay", "nbmlops.replay_of": run.run_id},
-        place=place,
+        environment=environment,
         timeout_s=timeout_s,
     )
     compared = sorted(

@@ -38,13 +38,13 @@ def rerun(
     name: str,
     tags: Mapping[str, str],
     files: Mapping[str, str] | None = None,
-    place: KernelEnvironment | None = None,
+    environment: KernelEnvironment | None = None,
     timeout_s: float | None = None,
 ) -> Rerun:
     """Run a notebook in a clean kernel, on the files it was run on.
 
     A file that is another today is not touched: the kernel works in a copy of the
-    project's folder, made of links, where the kept copy stands in its place.
+    project's folder, made of links, where the kept copy replaces it.
     """
     project = store.settings.project
     if not (project / spec.folder).is_dir():
@@ -61,15 +61,13 @@ def rerun(
     ):
         path = Path(scratch, "replay.ipynb")
         path.write_text(json.dumps(spec.document), encoding="utf-8")
-        place = replace(
-            place or KernelEnvironment(),
+        environment = environment or KernelEnvironment()
+        environment = replace(
+            environment,
             folder=folder,
             source=spec.run.source,
             context=tags,
-            env={
-                **(place.env if place else {}),
-                REPLAYING: spec.run.run_id,
-            },
+            env={**environment.env, REPLAYING: spec.run.run_id},
         )
         try:
             step = run_notebook(
@@ -78,7 +76,7 @@ def rerun(
                 experiment=f"{spec.run.experiment} replays",
                 timeout_s=timeout_s,
                 store=store,
-                environment=place,
+                environment=environment,
             )
             run_id = step.run_id
         except NotebookError as error:

@@ -33,7 +33,7 @@ class RunFiles:
 
     @property
     def notebooks(self) -> Sequence[str]:
-        """Notebooks that tell the run's code, the most telling one first."""
+        """Notebooks with the run's code, the best one first."""
         return [path for path in _NOTEBOOKS if path in self._sizes]
 
     def packages(self) -> Mapping[str, str] | None:

@@ -34,8 +34,8 @@ def runs(
 ) -> RunsTable:
     """Return the runs of an experiment, newest first or best first.
 
-    The newest attempt of each cell stands for its older ones, and, when neither
-    filtered nor ordered, a run for its child runs.
+    Older attempts of a cell are left out, and, when neither filtered nor ordered,
+    child runs.
 
     Parameters
     ----------

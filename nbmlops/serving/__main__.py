@@ -21,7 +21,7 @@ _WATCH_S = 1.0
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve the model of a folder until told to stop, and return the exit code."""
+    """Serve the model of a folder until stopped, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m nbmlops.serving")
     parser.add_argument("folder", type=Path, help="holds spec.json, token and model/")
     parser.add_argument("--fd", type=int, required=True, help="a listening socket")

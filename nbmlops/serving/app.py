@@ -46,9 +46,8 @@ def make_app(
             Exception: _failed,
         },
     )
-    return AuthMiddleware(
-        app, token=token, signed_by=quote(f"{model.name}/{model.version}", safe="/ ")
-    )
+    version = quote(f"{model.name}/{model.version}", safe="/ ")
+    return AuthMiddleware(app, token=token, model_version=version)
 
 
 class _Invocations:

@@ -1,4 +1,4 @@
-"""What stands before every route, and what every answer says."""
+"""Who may ask an endpoint, and the headers of every answer."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _HOSTS = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
 class AuthMiddleware:
-    """An ASGI application that lets pass what may, and signs every answer."""
+    """Refuse requests without the token or from elsewhere; add our headers."""
 
-    def __init__(self, app: ASGIApp, *, token: str | None, signed_by: str) -> None:
+    def __init__(self, app: ASGIApp, *, token: str | None, model_version: str) -> None:
         self._app = app
         self._token = None if token is None else f"Bearer {token}".encode()
-        self._signed_by = signed_by
+        self._model_version = model_version
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request_id = uuid.uuid4().hex
         scope["request_id"] = request_id
 
-        async def sign(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
-                headers["x-model-version"] = self._signed_by
+                headers["x-model-version"] = self._model_version
             await send(message)
 
         refused = self._refuse(Headers(scope=scope))
-        await (refused or self._app)(scope, receive, sign)
+        await (refused or self._app)(scope, receive, with_headers)
 
     def _refuse(self, headers: Headers) -> JSONResponse | None:
         origin = headers.get("origin")
