@@ -50,15 +50,25 @@ class Request:
         target = self._inside(self.query.get("path", ""))
         return load_settings(target if target.is_dir() else target.parent)
 
+    @property
+    def unopened_store(self) -> Store:
+        """The project's store, neither made nor asked."""
+        uri = self.settings.tracking_uri or embedded.tracking_uri(self.settings.home)
+        return Store(settings=self.settings, uri=uri)
+
+    @property
+    def is_store_missing(self) -> bool:
+        """Whether the embedded store has not been made yet."""
+        is_made = embedded.database(self.settings.home).exists()
+        return self.unopened_store.is_embedded and not is_made
+
     @cached_property
     def found_store(self) -> Store | None:
         """The project's store; None while the embedded one is not made.
 
         Looking at a project must not write to it, so this makes no store.
         """
-        uri, home = self.settings.tracking_uri, self.settings.home
-        is_embedded = uri in (None, embedded.tracking_uri(home))
-        if is_embedded and not embedded.database(home).exists():
+        if self.is_store_missing:
             return None
         store = connect(self.settings)
         load_gently(store)

@@ -28,7 +28,6 @@ from nbmlops.render.pipelines import Graph
 from nbmlops.server._request import Request
 from nbmlops.server._route import Answer, route
 from nbmlops.server.resources.runs import read_notebook_of
-from nbmlops.store import Store, embedded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,10 +202,8 @@ def start_step(request: Request) -> LiveRun:
 
 
 def _load(request: Request, path: Path) -> Pipeline:
-    settings = request.settings
-    uri = settings.tracking_uri or embedded.tracking_uri(settings.home)
     try:
-        return Pipeline.load(path, store=Store(settings=settings, uri=uri))
+        return Pipeline.load(path, store=request.unopened_store)
     except PipelineFileError as error:
         raise PipelineFileError(path.name, error.problems) from error
 

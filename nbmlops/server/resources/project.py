@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from nbmlops.errors import UsageError
 from nbmlops.server._request import Request
 from nbmlops.server._route import route
-from nbmlops.store import Store, embedded
+from nbmlops.store import embedded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +25,8 @@ class Project:
 def get(request: Request) -> Project:
     """Return the project around `path`."""
     settings = request.settings
-    store = Store(
-        settings=settings,
-        uri=settings.tracking_uri or embedded.tracking_uri(settings.home),
-    )
     hint = None
-    if store.is_embedded and not embedded.database(settings.home).exists():
+    if request.is_store_missing:
         try:
             embedded.refuse_to_hide_file_store(settings.home)
         except UsageError as error:
@@ -38,7 +34,7 @@ def get(request: Request) -> Project:
     return Project(
         name=settings.project.name,
         path=str(settings.project),
-        tracking_uri=store.shown_uri,
+        tracking_uri=request.unopened_store.shown_uri,
         experiment=settings.experiment,
         hint=hint,
     )
