@@ -36,6 +36,7 @@ def test_loading_imports_nothing_heavy(tmp_path, line):
 
 _READS = """
 import sys
+from IPython.core.interactiveshell import InteractiveShell
 from nbmlops.cli.main import invoke
 from nbmlops.store import connect
 from nbmlops.store.registry.registered_models import list_models
@@ -51,6 +52,10 @@ for words in (
     ["endpoints"],
 ):
     assert invoke(words) == 0, words
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "nbmlops")
+for magic, line in (("runs", ""), ("compare", f"{first} {second}"), ("endpoints", "")):
+    assert shell.run_line_magic(magic, line)._repr_html_()
 store = connect()
 assert model in [each.name for each in list_models(store, search=model)]
 assert [each.version for each in list_versions(store, model)] == [1]

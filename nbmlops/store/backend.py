@@ -23,7 +23,10 @@ def backend(store: Store) -> AbstractStore:
     """Return MLflow's tracking backend for a store."""
     if store.is_served:
         store.load()
-        return _one_try_store(store.uri)
+        from mlflow.store.tracking.rest_store import RestStore
+
+        served: AbstractStore = _one_try(RestStore, store.uri)
+        return served
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     if store.uri not in SqlAlchemyStore._engine_map:
@@ -36,7 +39,10 @@ def registry_store(store: Store) -> AbstractRegistry:
     """Return MLflow's registry of models for a store; see `backend`."""
     client = store.client
     if urlsplit(client._registry_uri).scheme in ("http", "https"):
-        return _one_try_registry(client._registry_uri)
+        from mlflow.store.model_registry.rest_store import RestStore
+
+        served: AbstractRegistry = _one_try(RestStore, client._registry_uri)
+        return served
     direct: AbstractRegistry = client._get_registry_client().store
     return direct
 
@@ -70,48 +76,28 @@ def _call_once(
 
 
 @lru_cache(maxsize=8)
-def _one_try_store(uri: str) -> AbstractStore:
-    from mlflow.store.tracking.rest_store import RestStore
+def _one_try(kind: type[Any], uri: str) -> Any:  # noqa: ANN401 - an instance of it
+    """Return a REST backend of MLflow's whose requests are sent once."""
     from mlflow.utils.credentials import get_default_host_creds
 
-    class OneTryStore(RestStore):
+    class OneTry(kind):  # type: ignore[misc]
         def _call_endpoint(
             self,
             api: Any,  # noqa: ANN401 - a protobuf message class
             json_body: str | None = None,
             endpoint: str | None = None,
-            retry_timeout_seconds: float | None = None,
+            *_: Any,
             response_proto: Any = None,  # noqa: ANN401
+            **__: Any,
         ) -> Any:  # noqa: ANN401
-            known = api in self._V3_APIS
-            table = self._V3_METHOD_TO_INFO if known else self._METHOD_TO_INFO
-            path, method = table[api]
-            message = response_proto or api.Response()
-            creds = self.get_host_creds()
-            return _call_once(creds, endpoint or path, method, json_body, message)
-
-    credentials = partial(get_default_host_creds, uri)
-    made: AbstractStore = OneTryStore(credentials)  # type: ignore[no-untyped-call]
-    return made
-
-
-@lru_cache(maxsize=8)
-def _one_try_registry(uri: str) -> AbstractRegistry:
-    from mlflow.store.model_registry.rest_store import RestStore
-    from mlflow.utils.credentials import get_default_host_creds
-
-    class OneTryRegistry(RestStore):
-        def _call_endpoint(
-            self,
-            api: Any,  # noqa: ANN401 - a protobuf message class
-            json_body: str | None,
-            call_all_endpoints: bool = False,
-            extra_headers: Any = None,  # noqa: ANN401
-        ) -> Any:  # noqa: ANN401
-            path, method = self._get_endpoint_from_method(api)  # type: ignore[no-untyped-call]
-            message = self._get_response_from_method(api)  # type: ignore[no-untyped-call]
+            if hasattr(self, "_get_endpoint_from_method"):  # the registry's
+                path, method = self._get_endpoint_from_method(api)
+                message = self._get_response_from_method(api)
+            else:
+                is_third = api in self._V3_APIS
+                table = self._V3_METHOD_TO_INFO if is_third else self._METHOD_TO_INFO
+                path, method = table[api]
+                path, message = endpoint or path, response_proto or api.Response()
             return _call_once(self.get_host_creds(), path, method, json_body, message)
 
-    credentials = partial(get_default_host_creds, uri)
-    made: AbstractRegistry = OneTryRegistry(credentials)  # type: ignore[no-untyped-call]
-    return made
+    return OneTry(partial(get_default_host_creds, uri))

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from nbmlops.errors import UsageError
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
 
@@ -93,6 +94,15 @@ def connected(store: Store) -> Iterator[Connection]:
     """Yield a connection to the store's database."""
     with answering(store), _connection(store.uri) as connection:
         yield connection
+
+
+def offset_of(token: str | None) -> int:
+    """Return where a page of a database's begins."""
+    if token and not token.isdecimal():
+        raise UsageError(
+            f"{token!r} is no page token.", fix="Take it from the page before."
+        )
+    return int(token or 0)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from nbmlops.entities import Page, RegisteredModel
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store import rest
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.database import connected, has_tables
+from nbmlops.store.database import connected, has_tables, offset_of
 from nbmlops.store.runs.fields import to_utc
 from nbmlops.store.runs.queries import listed
 from nbmlops.store.runs.search_language import quoted
@@ -87,15 +87,6 @@ def registry_of(store: Store) -> Store:
     """Return the store of the registry, which MLflow may have elsewhere."""
     uri = os.environ.get("MLFLOW_REGISTRY_URI")
     return replace(store, uri=uri) if uri else store
-
-
-def offset_of(token: str | None) -> int:
-    """Return where a page of a database's begins."""
-    if token and not token.isdecimal():
-        raise UsageError(
-            f"{token!r} is no page token.", fix="Take it from the page before."
-        )
-    return int(token or 0)
 
 
 def create_model(store: Store, name: str) -> None:

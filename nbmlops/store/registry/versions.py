@@ -20,13 +20,12 @@ from nbmlops.errors import NotFoundError, StoreError, UsageError, did_you_mean
 from nbmlops.store import rest
 from nbmlops.store.backend import registry_store
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.database import connected, has_tables
+from nbmlops.store.database import connected, has_tables, offset_of
 from nbmlops.store.registry.registered_models import (
     DELETED,
     check_names,
     create_model,
     get_model,
-    offset_of,
     registry_of,
 )
 from nbmlops.store.runs.fields import to_utc

@@ -22,9 +22,8 @@ from nbmlops.entities import (
     Run,
     short_end,
 )
-from nbmlops.errors import UsageError
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.database import Connection, connected
+from nbmlops.store.database import Connection, connected, offset_of
 from nbmlops.store.runs.fields import (
     ATTEMPT,
     ATTEMPT_OF,
@@ -114,11 +113,7 @@ class TableReader:
 
     def page(self, limit: int, token: str | None) -> Page[Run]:
         """Return a page of all that the query finds, with all of each run."""
-        if not (token or "0").isdecimal():
-            raise UsageError(
-                f"{token!r} is no page token.", fix="Take it from the page before."
-            )
-        offset = int(token or 0)
+        offset = offset_of(token)
         with connected(self._store) as connection:
             found = self._selection(connection)
             heads = self._heads(connection, found, limit=limit + 1, offset=offset)
