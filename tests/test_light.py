@@ -36,7 +36,6 @@ def test_loading_imports_nothing_heavy(tmp_path, line):
 
 _READS = """
 import sys
-from IPython.core.interactiveshell import InteractiveShell
 from nbmlops.cli.main import invoke
 from nbmlops.store import connect
 from nbmlops.store.registry.registered_models import list_models
@@ -52,18 +51,23 @@ for words in (
     ["endpoints"],
 ):
     assert invoke(words) == 0, words
-shell = InteractiveShell.instance()
-shell.run_line_magic("load_ext", "nbmlops")
-for magic, line in (("runs", ""), ("compare", f"{first} {second}"), ("endpoints", "")):
-    assert shell.run_line_magic(magic, line)._repr_html_()
 store = connect()
 assert model in [each.name for each in list_models(store, search=model)]
 assert [each.version for each in list_versions(store, model)] == [1]
 assert find_version(store, model, 1).run_id == second
 """
 
+_MAGICS = """
+from IPython.core.interactiveshell import InteractiveShell
 
-def read(first, second):
+shell = InteractiveShell.instance()
+shell.run_line_magic("load_ext", "nbmlops")
+for magic, line in (("runs", ""), ("compare", f"{first} {second}"), ("endpoints", "")):
+    assert shell.run_line_magic(magic, line)._repr_html_()
+"""
+
+
+def read(first, second, script=_READS):
     """Let a process of its own run all that only reads; return what it imported."""
     from nbmlops.store import connect
 
@@ -73,7 +77,7 @@ def read(first, second):
     there = client.get_run(second).info.artifact_uri
     client.create_model_version(model, there, run_id=second)
     done = subprocess.run(
-        [sys.executable, "-c", _READS + _READ % (_HEAVY,), first, second, model],
+        [sys.executable, "-c", script + _READ % (_HEAVY,), first, second, model],
         capture_output=True,
         text=True,
         check=False,
@@ -94,7 +98,7 @@ def track_two():
 
 
 def test_what_only_reads_imports_no_mlflow(project):
-    shown, loaded = read(*track_two())
+    shown, loaded = read(*track_two(), _READS + _MAGICS)
     assert not loaded & {"mlflow", "pandas", "sklearn", "papermill"}
     assert "0.6" in shown
 
