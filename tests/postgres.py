@@ -128,7 +128,7 @@ def running(*, durable=False):
         for path in (folder, password_file):
             os.chown(path, as_user["user"], as_user["group"])
     log = (folder / "log").open("wb")
-    told = {"cwd": folder, "stdout": log, "stderr": log, **as_user}
+    reported = {"cwd": folder, "stdout": log, "stderr": log, **as_user}
     process = None
     try:
         subprocess.run(
@@ -138,7 +138,7 @@ def running(*, durable=False):
                 *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
             ],
             check=True,
-            **told,
+            **reported,
         )
         password_file.unlink()
         options = ["listen_addresses=127.0.0.1", f"port={server.port}"]
@@ -150,7 +150,7 @@ def running(*, durable=False):
                 *(bin_folder / "postgres", "-D", folder / "data"),
                 *(word for option in options for word in ("-c", option)),
             ],
-            **told,
+            **reported,
         )
         _await(server, process)
         _make_template(server)

@@ -1,4 +1,4 @@
-"""The MLflow server of the tests dies and comes back with what it was told."""
+"""The MLflow server of the tests dies and comes back with what it was reported."""
 
 import mlflow
 import pytest
@@ -7,7 +7,7 @@ from tests.servers import serving
 
 
 @pytest.mark.server
-def test_killed_server_comes_back_on_its_port_with_what_it_was_told(mlflow_server):
+def test_killed_server_comes_back_on_its_port_with_what_it_was_reported(mlflow_server):
     client = mlflow.MlflowClient(tracking_uri=mlflow_server.url)
     run_id = client.create_run("0").info.run_id
     client.log_metric(run_id, "x", 1.0)
@@ -18,7 +18,7 @@ def test_killed_server_comes_back_on_its_port_with_what_it_was_told(mlflow_serve
 
 
 @pytest.mark.server
-def test_server_on_postgres_keeps_what_it_was_told_there(postgres_uri, tmp_path):
+def test_server_on_postgres_keeps_what_it_was_reported_there(postgres_uri, tmp_path):
     with serving(tmp_path, postgres_uri) as server:
         client = mlflow.MlflowClient(tracking_uri=server.url)
         run_id = client.create_run("0").info.run_id

@@ -19,7 +19,7 @@ def keep_log(path: Path) -> None:
     )
     handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # Whoever started it points these to the same file.
+    # The process that started it points these to the same file.
     sys.stdout, sys.stderr = _Lines(sys.stdout), _Lines(sys.stderr)
 
 

@@ -30,11 +30,11 @@ def test_demo_does_the_main_job_and_a_second_one_says_what_it_reused(
     (project / "notebooks").mkdir()
     shutil.copy(QUICKSTART, project / "notebooks")
     assert invoke(["demo", "--no-lab"]) == 0
-    told = capsys.readouterr().out
-    assert re.findall(r"\[(\d)/4\]", told) == ["1", "2", "3", "4"]
-    assert "(new)" in told
-    assert "endpoint credit stopped" in told
-    right, n_rows = map(int, re.search(r"(\d+) of (\d+) right", told).groups())
+    reported = capsys.readouterr().out
+    assert re.findall(r"\[(\d)/4\]", reported) == ["1", "2", "3", "4"]
+    assert "(new)" in reported
+    assert "endpoint credit stopped" in reported
+    right, n_rows = map(int, re.search(r"(\d+) of (\d+) right", reported).groups())
     assert n_rows == 891
     assert right > 0.75 * n_rows  # 641 are good: better than saying so of everyone
     runs = list_runs(connect())

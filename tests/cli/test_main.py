@@ -29,18 +29,18 @@ from tests.notebooks import write_notebook
 )
 def test_wrong_request_is_two_lines_and_exit_code_2(project, capsys, words, problem):
     assert invoke(words) == 2
-    told = capsys.readouterr()
-    last = told.err.splitlines()[-2:]
+    reported = capsys.readouterr()
+    last = reported.err.splitlines()[-2:]
     assert problem in last[0]
     assert last[1]
-    assert "Traceback" not in told.err
-    assert told.out == ""
+    assert "Traceback" not in reported.err
+    assert reported.out == ""
 
 
 def test_no_command_lists_the_commands(project, capsys):
     assert invoke([]) == 0
-    told = capsys.readouterr().out
-    assert all(f"  {name} " in told for name in ("run", "register", "deploy"))
+    reported = capsys.readouterr().out
+    assert all(f"  {name} " in reported for name in ("run", "register", "deploy"))
 
 
 def test_fix_names_a_command_where_the_notebook_has_a_magic(project, capsys):
@@ -94,7 +94,7 @@ def test_run_takes_parameters_by_option_and_file(project, capsys):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reported"),
     [
         ("C: 1\nname: a\nC: 2\n", "line 3: The key 'C' is there twice"),
         ("- C\n", "line 1: The file is a list, not a mapping"),
@@ -104,22 +104,22 @@ def test_run_takes_parameters_by_option_and_file(project, capsys):
     ],
 )
 def test_a_parameter_file_that_is_none_is_refused_with_its_line(
-    project, capsys, content, told
+    project, capsys, content, reported
 ):
     write_notebook(project / "step.ipynb", ["C"], parameters="C: float = 1.0")
     name = "q.yaml" if content is None else "p.yaml"
     (project / "p.yaml").write_text(content or "", encoding="utf-8")
     assert invoke(["run", "step.ipynb", "-f", name]) == 2
-    assert told in capsys.readouterr().err
+    assert reported in capsys.readouterr().err
 
 
 @pytest.mark.kernel
 def test_failing_notebook_is_exit_code_1_and_names_its_cell(project, capsys):
     write_notebook(project / "step.ipynb", ["x = 1", "1 / 0"])
     assert invoke(["run", "step.ipynb"]) == 1
-    told = capsys.readouterr().err
-    assert "cell 1 of step.ipynb: ZeroDivisionError" in told
-    assert "Traceback" not in told
+    reported = capsys.readouterr().err
+    assert "cell 1 of step.ipynb: ZeroDivisionError" in reported
+    assert "Traceback" not in reported
 
 
 def test_command_is_installed():

@@ -31,8 +31,8 @@ def test_status_names_the_parent_of_a_run_and_stop_ends_it(
     assert [each["n_runs"] for each in parents] == [1, 1]
     assert all(psutil.pid_exists(each["pid"]) for each in parents)
     assert invoke(["warm", "stop"]) == 0
-    told = capfd.readouterr().out
-    assert all(str(each["pid"]) in told for each in parents)
+    reported = capfd.readouterr().out
+    assert all(str(each["pid"]) in reported for each in parents)
     wait_until(lambda: not any(psutil.pid_exists(each["pid"]) for each in parents))
     assert invoke(["warm", "stop"]) == 0
     assert "No process is warm" in capfd.readouterr().out

@@ -180,7 +180,7 @@ def test_a_process_that_only_has_the_same_id_is_neither_asked_nor_stopped(
     sleeper.communicate(b"\n")
 
 
-def test_what_answers_in_place_of_the_recorded_version_is_told(store, versions):
+def test_what_answers_in_place_of_the_recorded_version_is_reported(store, versions):
     local.deploy(store, versions[0], name="credit")
     record = records.get_record(store.settings, "credit")
     folder = records.folder_of(store.settings, "credit")
@@ -229,7 +229,9 @@ def test_a_name_that_is_no_file_name_is_refused(store, versions, name, left_behi
     assert left_behind() == []
 
 
-def test_a_port_in_use_is_told_before_anything_is_made(store, versions, left_behind):
+def test_a_port_in_use_is_reported_before_anything_is_made(
+    store, versions, left_behind
+):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConflictError, match=f"Port {port} is in use"):
@@ -284,7 +286,7 @@ def _become_a_pickle(files):
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "reported"),
     [
         (_lose_the_file, "model.skops"),
         (_become_a_pickle, "cloudpickle"),
@@ -293,11 +295,11 @@ def _become_a_pickle(files):
     ],
 )
 def test_a_version_that_does_not_work_leaves_nothing(
-    store, register, models, files_of, left_behind, damage, told
+    store, register, models, files_of, left_behind, damage, reported
 ):
     version = register("frail", models[1])
     damage(files_of(version))
-    with pytest.raises(DeployError, match=told) as refused:
+    with pytest.raises(DeployError, match=reported) as refused:
         local.deploy(store, version, name="frail")
     assert "Traceback" not in str(refused.value)
     assert left_behind() == []
@@ -316,7 +318,7 @@ def test_a_version_that_does_not_work_leaves_the_old_one_as_it_was(
     assert local.get_endpoint(store.settings, "brittle") == endpoint
 
 
-def test_files_that_are_gone_are_told_and_nothing_is_left(
+def test_files_that_are_gone_are_reported_and_nothing_is_left(
     store, register, models, files_of, left_behind
 ):
     version = register("gone", models[0])
@@ -417,7 +419,7 @@ def test_a_deployer_that_is_killed_leaves_no_process_and_can_be_followed(
     assert left_behind() == []
 
 
-def test_a_project_that_cannot_be_written_is_told_with_its_path(store, versions):
+def test_a_project_that_cannot_be_written_is_reported_with_its_path(store, versions):
     store.settings.home.mkdir()
     root = records.root(store.settings)
     root.write_text("in the way")

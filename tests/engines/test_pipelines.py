@@ -168,9 +168,9 @@ def test_hopeless_runs_of_a_search_are_given_up(engine, store, project):
         jobs=1,
         store=store,
     )
-    told = {(run.params["C"], run.state) for run in view.report.runs}
-    assert (5.0, "done") in told
-    assert (0.0, "pruned") in told
+    reported = {(run.params["C"], run.state) for run in view.report.runs}
+    assert (5.0, "done") in reported
+    assert (0.0, "pruned") in reported
 
 
 def write_sleeper(project, seconds):

@@ -97,14 +97,14 @@ def test_the_output_of_a_step_grows_without_its_secrets(
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(run_notebook, path, output=out, store=store)
         journals = store.settings.home / "journal"
-        told = ""
-        while not future.done() and "first\\n" not in told:
+        reported = ""
+        while not future.done() and "first\\n" not in reported:
             for journal in journals.glob(f"*/{JOURNAL}"):
-                told = journal.read_text()
+                reported = journal.read_text()
         (project / "go").touch()
         future.result(60)
-    assert "first" in told
-    assert "AKIAIOSFODNN7EXAMPLE" not in told
-    assert "abracadabra" not in told
+    assert "first" in reported
+    assert "AKIAIOSFODNN7EXAMPLE" not in reported
+    assert "abracadabra" not in reported
     assert not [*journals.glob(f"*/{JOURNAL}")]
     assert nbformat.read(out, 4).cells[1].outputs[0].text == "first\n[masked]\n"

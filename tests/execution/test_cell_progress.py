@@ -1,4 +1,4 @@
-"""How far a notebook has come: told, in a terminal, below a cell."""
+"""How far a notebook has come: reported, in a terminal, below a cell."""
 
 import os
 import pty
@@ -30,23 +30,25 @@ def another_script(monkeypatch):
     return begin
 
 
-def test_each_cell_that_begins_is_told_with_what_it_took_the_last_time(
+def test_each_cell_that_begins_is_reported_with_what_it_took_the_last_time(
     store, project, another_script
 ):
     path = write_notebook(project / "a.ipynb", CELLS)
     for attempt in (1, 2):
         another_script()
-        told = []
-        run_notebook(path, store=store, on_progress=told.append)
-        assert [(p.n_done, p.n_cells) for p in told] == [(n, 3) for n in (0, *range(4))]
-        assert [p.cell for p in told] == [
+        reported = []
+        run_notebook(path, store=store, on_progress=reported.append)
+        assert [(p.n_done, p.n_cells) for p in reported] == [
+            (n, 3) for n in (0, *range(4))
+        ]
+        assert [p.cell for p in reported] == [
             "",
             "import time",
             "token = '[masked]'",
             "x = 1",
             "",
         ]
-        expected = {p.expected_s for p in told}
+        expected = {p.expected_s for p in reported}
         assert expected == {None} if attempt == 1 else expected.pop() > 0.7
 
 
@@ -56,9 +58,9 @@ def test_how_long_a_failed_attempt_took_tells_nothing(store, project, another_sc
         run_notebook(path, store=store)
     write_notebook(path, ["1"])
     another_script()
-    told = []
-    run_notebook(path, store=store, on_progress=told.append)
-    assert {p.expected_s for p in told} == {None}
+    reported = []
+    run_notebook(path, store=store, on_progress=reported.append)
+    assert {p.expected_s for p in reported} == {None}
 
 
 def test_a_terminal_shows_a_bar_while_it_runs_and_a_pipe_does_not(project):

@@ -118,7 +118,7 @@ def test_packages_are_looked_through_again_when_one_is_installed(tmp_path):
     assert Packages(records, kernel).versions(["thing"]) == {"thing": "2.0"}
 
 
-def test_changes_are_told_in_words_and_not_all_of_many():
+def test_changes_are_reported_in_words_and_not_all_of_many():
     before = {
         "code": {"": "1"},
         "environment": {"numpy": "1"},

@@ -13,7 +13,7 @@ _SCORE = "auc = roc_auc_score(y_test, model.predict_proba(X_test)[:, 1])"
 _PLOT = "fig, ax = plt.subplots()\nax.plot(fpr, tpr)"
 
 
-def _told(before, after):
+def _reported(before, after):
     return [(cell.change, *cell.positions) for cell in diff_cells(before, after)]
 
 
@@ -24,7 +24,7 @@ def test_equal_code_has_no_difference():
 
 def test_changed_cell_keeps_its_place_though_cells_come_and_go_around_it():
     after = [_PLOT, _FIT.replace("0.5", "2.0"), _SCORE]
-    assert _told([_READ, _FIT, _SCORE], after) == [
+    assert _reported([_READ, _FIT, _SCORE], after) == [
         ("removed", 1, None),
         ("added", None, 1),
         ("changed", 2, 2),
@@ -47,7 +47,7 @@ def test_lines_tell_what_changed_with_two_lines_around():
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_cells_told_of_rebuild_the_second_notebook_from_the_first(seed):
+def test_cells_reported_of_rebuild_the_second_notebook_from_the_first(seed):
     rng = random.Random(seed)  # noqa: S311 - not a secret
     pool = [_READ, _FIT, _SCORE, _PLOT, "x", "print(auc)", "", "model"]
     before = [rng.choice(pool) for _ in range(rng.randrange(9))]
@@ -58,10 +58,12 @@ def test_cells_told_of_rebuild_the_second_notebook_from_the_first(seed):
     ]
     after += [rng.choice(pool) for _ in range(rng.randrange(3))]
     found = diff_cells(before, after)
-    told_left = {cell.positions[0] for cell in found} - {None}
-    told_right = {cell.positions[1] for cell in found} - {None}
-    kept = [c for place, c in enumerate(before, 1) if place not in told_left]
-    assert kept == [c for place, c in enumerate(after, 1) if place not in told_right]
+    reported_left = {cell.positions[0] for cell in found} - {None}
+    reported_right = {cell.positions[1] for cell in found} - {None}
+    kept = [c for place, c in enumerate(before, 1) if place not in reported_left]
+    assert kept == [
+        c for place, c in enumerate(after, 1) if place not in reported_right
+    ]
     for cell in found:
         left, right = cell.positions
         old = before[left - 1].strip().splitlines() if left else []
@@ -114,8 +116,8 @@ def test_what_the_user_tells_nbdime_to_ignore_does_not_hide_code():
 
     notebooks.set_notebook_diff_targets(sources=False)
     try:
-        told = _told([_READ, _FIT], [_READ + "\nX = 1", _FIT + "\nX = 2"])
-        assert told == [("changed", 1, 1), ("changed", 2, 2)]
+        reported = _reported([_READ, _FIT], [_READ + "\nX = 1", _FIT + "\nX = 2"])
+        assert reported == [("changed", 1, 1), ("changed", 2, 2)]
     finally:
         notebooks.reset_notebook_differ()
         notebooks.set_notebook_diff_targets()

@@ -39,11 +39,11 @@ def test_the_parameters_cell_is_read_as_python_not_line_by_line():
             "if flag:\n    inner = 1\n"
         )
     )
-    told = [
+    reported = [
         (p.name, p.type, p.default, p.default_source, p.is_literal)
         for p in declared.values()
     ]
-    assert told == [
+    assert reported == [
         ("alpha", "float", 0.1, "0.1", True),
         ("layers", "tuple", (50, 50), "(50, 50)", True),
         ("options", "", None, "dict(x=1)", False),
@@ -59,7 +59,7 @@ def test_the_parameters_cell_is_read_as_python_not_line_by_line():
     assert declared["layers"].help == "neurons = width"
 
 
-def test_a_notebook_without_a_parameters_cell_is_told_from_an_empty_one():
+def test_a_notebook_without_a_parameters_cell_is_reported_from_an_empty_one():
     assert parameters(new_notebook(cells=[new_code_cell("a = 1")])) is None
     assert parameters(notebook("# none yet")) == {}
 

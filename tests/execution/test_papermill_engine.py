@@ -79,9 +79,9 @@ def test_what_a_cell_says_is_passed_on_while_it_runs(papermill):
     done, cells = papermill(waits, "print('end')", options=options)
     assert done.returncode == 0, done.stderr
     assert cells[-2].outputs[0].text == "first\nlast\n"
-    told = [line for line in done.stderr.splitlines() if line.strip()]
+    reported = [line for line in done.stderr.splitlines() if line.strip()]
     heard = ["Executing Cell 2---", "first", "last", "Ending Cell 2---", "end"]
-    places = [next(n for n, t in enumerate(told) if t.startswith(x)) for x in heard]
+    places = [next(n for n, t in enumerate(reported) if t.startswith(x)) for x in heard]
     assert places == sorted(places)
 
 
@@ -105,7 +105,9 @@ def test_a_cell_that_raises_is_papermills_error(papermill):
         ("import time; time.sleep(99)", ("--execution-timeout", "1"), "took too long"),
     ],
 )
-def test_a_death_and_a_time_out_are_told_and_written(papermill, cell, options, said):
+def test_a_death_and_a_time_out_are_reported_and_written(
+    papermill, cell, options, said
+):
     done, cells = papermill(cell, "2", options=options)
     assert done.returncode == 1
     assert said in done.stderr

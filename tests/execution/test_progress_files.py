@@ -1,4 +1,4 @@
-"""Runs told of on disk: what is read is what was told, whatever the disk holds."""
+"""Runs reported on disk: what is read is what was reported, whatever the disk holds."""
 
 import json
 import time
@@ -21,7 +21,7 @@ def begin(home, path="pipeline.yaml"):
     return reader.begin(home, kind="pipeline", path=path)
 
 
-def test_a_run_is_read_as_it_was_told(home):
+def test_a_run_is_read_as_it_was_reported(home):
     live = begin(home)
     live.set_waiting(["prepare", "train[C=1]"])
     live.start("prepare", "not run before", 2.0)
@@ -50,7 +50,7 @@ def test_a_run_is_read_as_it_was_told(home):
     assert find_newest(home, "other.yaml", "pipeline") is None
 
 
-def test_secrets_are_not_told(home):
+def test_secrets_are_not_reported(home):
     live = begin(home)
     live.start("train", "param api_token=hunter2hunter2 changed")
     live.end("FAILED", problem="https://user:hunter2hunter2@host/ does not answer")
@@ -100,7 +100,7 @@ def test_only_the_newest_runs_are_kept_and_none_that_goes_on(home):
     assert going.folder.name in ids
 
 
-def test_a_thousand_steps_are_told_of_in_little_time(home):
+def test_a_thousand_steps_are_reported_of_in_little_time(home):
     live = begin(home)
     names = [f"train[C={n}]" for n in range(1000)]
     live.set_waiting(names)

@@ -91,8 +91,8 @@ def killed(store, write, project):
 def test_the_doctor_completes_the_notebook_of_a_killed_step(store, killed, executed):
     _, out = killed
     assert [state for state, _ in states(out)] == ["pending"] * 4
-    told = repr(doctor(fix=True, store=store))
-    assert "out.ipynb has all cells that had ended" in told
+    reported = repr(doctor(fix=True, store=store))
+    assert "out.ipynb has all cells that had ended" in reported
     assert states(out) == ENDED
     (run,) = queries.list_runs(store, limit=10)
     assert (run.status, run.tags["nbmlops.kind"]) == ("KILLED", "step")

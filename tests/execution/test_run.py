@@ -380,10 +380,10 @@ def test_an_interrupted_runner_ends_its_run_and_its_kernel(
 ):
     runner, kernel = _run_outside(write, project)
     runner.send_signal(number)
-    _, told = runner.communicate(timeout=60)
+    _, reported = runner.communicate(timeout=60)
     assert not _is_running(kernel)
     assert runner.returncode == -number
-    assert "KeyboardInterrupt" in told or number != signal.SIGINT
+    assert "KeyboardInterrupt" in reported or number != signal.SIGINT
     child, run = all_runs(store)
     assert (run.status, child.status) == ("KILLED", "KILLED")
     assert states(executed(run.run_id)) == [

@@ -84,7 +84,7 @@ def test_a_process_with_many_open_files_runs_notebooks_and_pipelines(store, proj
     assert ledger(project) == ["prepare", "prepare", "train"]
 
 
-def test_an_error_is_told_as_it_was_raised_with_its_traceback_for_debugging(
+def test_an_error_is_reported_as_it_was_raised_with_its_traceback_for_debugging(
     store, project
 ):
     write_notebook(project / "a.ipynb", ["1 / 0"])
@@ -109,7 +109,7 @@ def test_ctrl_c_kills_the_run(store, project):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_who_is_told_to_go_away_ends_the_run_first(store, project, number):
+def test_who_is_reported_to_go_away_ends_the_run_first(store, project, number):
     process = begin(project)
     os.kill(process.pid, number)
     code, _, _ = finish(process, limit_s=60)
@@ -124,7 +124,7 @@ def test_the_run_ends_with_the_command_that_is_killed(store, project):
     wait_until(lambda: the_run(store).status == "KILLED")
 
 
-def test_a_process_beside_that_dies_is_told_of(store, project):
+def test_a_process_beside_that_dies_is_reported(store, project):
     kill = (
         "import os, time\nos.kill(int(os.environ['JPY_PARENT_PID']), 9)\ntime.sleep(60)"
     )

@@ -81,7 +81,7 @@ class Written:
     records: dict = field(default_factory=dict)
 
     def add(self, what, *entry):
-        """Write an entry that is told from all others."""
+        """Write an entry that is reported from all others."""
         self.records[what] = record_of(entry)
         self.journal.append(self.records[what])
 
@@ -211,26 +211,26 @@ def damage_journals(store, n, seed):
         damage(written, source)
         good[written.key] = {w for w in written.records if is_good(written, w)}
         tally.good += len(good[written.key])
-        # What a part says of its run is there four times: only values are told of.
+        # What a part says of its run is there four times: only values are reported.
         if len(good[written.key]) < len(written.records) and has_traces(written):
             traces.add(written.key)
         tally.damaged += len(written.records) - len(good[written.key])
-    told = ""
+    reported = ""
     for do in (lambda: doctor(store=store), lambda: reap(store), lambda: sync(store)):
         try:
-            told = f"{told}{do()}"
+            reported = f"{reported}{do()}"
         except Exception:  # noqa: BLE001 - they are what is counted
             tally.crashes += 1
-    told += repr(doctor(store=store))
+    reported += repr(doctor(store=store))
     tally.crashes += len(list_journals(store.settings.home))
     unknown = {folder.name for folder, _ in list_unreadable(store.settings.home)}
     for written in journals:
         if written.key in unknown:
             tally.unknown += 1
-            tally.unnamed += written.key not in told
+            tally.unnamed += written.key not in reported
             continue
         _compare(store, written, good[written.key], tally)
-        tally.unnamed += written.key in traces and written.key not in told
+        tally.unnamed += written.key in traces and written.key not in reported
     return tally
 
 

@@ -53,8 +53,8 @@ class Nursery:
         """
         label = f"{logger} {secrets.token_hex(4)}"
         for name in ("first", "whole"):
-            told = {"name": f"{label} {name}", "logger": logger}
-            opening_s, rest_s = self.run(ledger, **told)
+            reported = {"name": f"{label} {name}", "logger": logger}
+            opening_s, rest_s = self.run(ledger, **reported)
         for i in range(n):
             is_late = i % 4 > 0
             self.run(

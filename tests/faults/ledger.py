@@ -1,8 +1,8 @@
-"""What loggers were told is safe, and what of it the store has.
+"""What loggers were reported is safe, and what of it the store has.
 
 A value is acknowledged when the call that logged it has returned. Of the acknowledged
 ones none may be missing, none may be there twice, and nothing may be there that nobody
-logged: a logger goes from step to step, so it has tried those it told of, and at most
+logged: a logger goes from step to step, so it has tried those it reported, and at most
 one more.
 """
 
@@ -27,7 +27,7 @@ class Tally:
     Attributes
     ----------
     runs : int
-        Runs that told they were open.
+        Runs that reported they were open.
     acknowledged, refused : int
         Values whose call returned, and whose call raised.
     lost : int

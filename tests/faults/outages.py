@@ -22,7 +22,7 @@ class Loop:
     name: str
     process: subprocess.Popen
     ledger: Ledger = field(default_factory=Ledger)
-    told: dict = field(default_factory=dict)
+    reported: dict = field(default_factory=dict)
 
     @property
     def last(self):
@@ -35,7 +35,7 @@ class Loop:
         for line in self.process.stdout:
             word, _, rest = line.strip().partition(" ")
             if word == "done":
-                self.told = json.loads(rest)
+                self.reported = json.loads(rest)
             else:
                 self.ledger.note(self.name, word, rest or None)
 

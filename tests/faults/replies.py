@@ -36,7 +36,7 @@ def make_model(experiment="faults"):
 
 
 def register_many(n, *, run_id, prefix):
-    """Register a model under ``n`` names; return the names told to be registered."""
+    """Register a model under ``n`` names; return the registered ones."""
     done = []
     for i in range(n):
         try:

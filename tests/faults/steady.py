@@ -18,7 +18,7 @@ PAUSE_S = 0.01
 
 
 def main(name):
-    """Log until told to end."""
+    """Log until reported to end."""
     is_over = threading.Event()
 
     def wait_for_end():

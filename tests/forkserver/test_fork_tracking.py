@@ -54,7 +54,7 @@ _OF_A_PROCESS = (
 )
 
 
-def told(store, run_id):
+def reported(store, run_id):
     """Return what a run and those below it say, less what no two have in common."""
     run = queries.get_run(store, run_id)
     return {
@@ -66,7 +66,7 @@ def told(store, run_id):
         "files": sorted(artifacts.list_sizes(store, run_id, "nbmlops")),
         "has model": run.model_id is not None,
         "children": [
-            told(store, child.run_id) for child in list_children(store, run_id)
+            reported(store, child.run_id) for child in list_children(store, run_id)
         ],
     }
 
@@ -81,7 +81,7 @@ def test_a_fork_records_the_same_as_a_kernel(store, write, executed, caplog, nam
     tags = [queries.get_run(store, run.run_id).tags for run in (forked, cold)]
     because = [each.get("nbmlops.kernel_because") for each in tags]
     assert because == [None, "it was asked for"]
-    assert told(store, forked.run_id) == told(store, cold.run_id)
+    assert reported(store, forked.run_id) == reported(store, cold.run_id)
     assert forked.values == cold.values
     assert len(forked.run_ids) == len(cold.run_ids)
     one, other = executed(forked.run_id), executed(cold.run_id)

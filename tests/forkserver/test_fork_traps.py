@@ -10,7 +10,7 @@ __all__ = ["own_parents", "pytestmark"]
 TRAPS = {
     "handlers of logs": (
         "import logging, sys\nlogging.basicConfig(level='INFO', stream=sys.stdout)\n"
-        "logging.info('told')",
+        "logging.info('reported')",
         "root = logging.getLogger()\n"
         "root.level, [type(h).__name__ for h in root.handlers]",
         "logging.getLogger('pandas').handlers, logging.getLogger('mlflow').level\n"
@@ -353,11 +353,11 @@ def test_what_a_task_says_later_is_not_lost(tmp_path):
     """A kernel's is, when another cell runs meanwhile: clients pass over it."""
     notebook = run(
         "import asyncio\nasync def tell():\n    await asyncio.sleep(0.01)\n"
-        "    print('told')\ntask = asyncio.create_task(tell())",
+        "    print('reported')\ntask = asyncio.create_task(tell())",
         "await task",
         folder=tmp_path,
     )
-    assert text(notebook) == "told\n"
+    assert text(notebook) == "reported\n"
 
 
 @pytest.mark.parametrize("name", some(TRAPS, every=4))

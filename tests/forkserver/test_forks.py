@@ -169,9 +169,9 @@ def test_what_is_written_below_python_is_caught_in_its_cell(tmp_path):
     }
     assert text(notebook, 2) == "four\n"
     assert text(notebook, 3) == "five\n"
-    told = text(notebook, 4).split()
-    assert sorted(told) == ["eight", "seven", "six"]
-    assert told.index("six") < told.index("seven")
+    reported = text(notebook, 4).split()
+    assert sorted(reported) == ["eight", "seven", "six"]
+    assert reported.index("six") < reported.index("seven")
 
 
 LOUD = """
@@ -232,9 +232,9 @@ def test_what_interrupts_a_print_leaves_what_is_said_whole(tmp_path):
 
 def test_signal_handlers_and_finalizers_print_in_the_middle_of_a_print(tmp_path):
     notebook = run(NESTED, "print('done')", folder=tmp_path)
-    told = text(notebook, 0)
-    assert "tick" in told
-    assert "gone" in told
+    reported = text(notebook, 0)
+    assert "tick" in reported
+    assert "gone" in reported
     assert text(notebook, 1) == "done\n"
 
 
@@ -293,8 +293,8 @@ def test_threads_are_the_cores_over_the_jobs(tmp_path, monkeypatch):
     )
     cores = len(os.sched_getaffinity(0))
     for jobs, width in ((1, cores), (cores, 1), (1, cores)):
-        told = text(run(source, folder=tmp_path, jobs=jobs))
-        assert told == f"([('blas', {width}), ('openmp', {width})], {cores})"
+        reported = text(run(source, folder=tmp_path, jobs=jobs))
+        assert reported == f"([('blas', {width}), ('openmp', {width})], {cores})"
 
 
 def test_variables_of_the_caller_reach_the_run_whole(tmp_path):
@@ -307,7 +307,7 @@ def test_variables_of_the_caller_reach_the_run_whole(tmp_path):
     ("death", "code"),
     [("import os; os._exit(7)", 7), ("import ctypes; ctypes.string_at(0)", -11)],
 )
-def test_a_death_is_told_with_its_last_words(tmp_path, death, code):
+def test_a_death_is_reported_with_its_last_words(tmp_path, death, code):
     notebook = made("print('before')", death, "never")
     ending = warm(notebook, tmp_path).run()
     assert (ending.how, ending.cell_index) == ("died", 1)
@@ -644,8 +644,8 @@ def test_the_parent_that_was_used_the_longest_ago_makes_room(
 
 def memory(pid):
     """Return the bytes a process has of its own, whoever maps the same libraries."""
-    told = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return 1024 * int(re.search(r"^Anonymous: +(\d+) kB", told, re.MULTILINE)[1])
+    reported = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return 1024 * int(re.search(r"^Anonymous: +(\d+) kB", reported, re.MULTILINE)[1])
 
 
 def test_two_hundred_runs_leave_the_memory_of_parent_and_caller_as_it_is(tmp_path):

@@ -43,7 +43,7 @@ def _notebook(*sources, output=None, tags=()):
     return nbformat.writes(new_notebook(cells=cells)).encode()
 
 
-def test_what_differs_and_what_does_not_are_told_apart(project):
+def test_what_differs_and_what_does_not_are_distinguished(project):
     a = _run("a", params={"C": 1, "depth": 3, "seed": 0}, metrics={"auc": 0.9, "f1": 1})
     b = _run("b", params={"C": 2, "seed": 0, "new": "x"}, metrics={"auc": 0.8, "f1": 1})
     found = nm.compare(a, b).comparison
@@ -231,7 +231,7 @@ def test_facts_are_the_users_and_not_the_book_keeping(project):
     }
 
 
-def test_cost_is_told_with_its_unit_and_is_no_difference_of_the_work(project):
+def test_cost_is_reported_with_its_unit_and_is_no_difference_of_the_work(project):
     cost = {"nbmlops.cost.wall_s": "2.0", "nbmlops.cost.peak_rss_bytes": "200000000"}
     store = connect()
     a, b = _run(), _run()
@@ -244,7 +244,7 @@ def test_cost_is_told_with_its_unit_and_is_no_difference_of_the_work(project):
     assert "differs: nothing but the cost" in text
 
 
-def test_a_small_difference_is_not_told_as_zero_percent(project):
+def test_a_small_difference_is_not_reported_as_zero_percent(project):
     a, b = _run(metrics={"auc": 0.9}), _run(metrics={"auc": 0.90002})
     assert "+2e-05 (+0.002%)" in str(nm.compare(a, b))
 

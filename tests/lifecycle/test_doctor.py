@@ -45,7 +45,7 @@ def test_dead_run_is_found_named_and_ended(project, store):
 
 
 @pytest.mark.kernel
-def test_what_a_dead_server_did_not_take_is_told_and_kept(project, monkeypatch):
+def test_what_a_dead_server_did_not_take_is_reported_and_kept(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:geheim@127.0.0.1:9")
     with nm.track("it") as run:
         run.log(loss=1.0)

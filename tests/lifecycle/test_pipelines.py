@@ -146,8 +146,8 @@ def test_a_version_that_is_not_what_was_registered_does_not_stand(store, values,
     assert find_gap(register, train, values, store.settings, store) == found
     if not found:  # another registry, with the same numbers
         other = replace(train, model_id="m-2")
-        told = find_gap(register, other, values, store.settings, store)
-        assert told == "version 1 of 'churn' is another model"
+        reported = find_gap(register, other, values, store.settings, store)
+        assert reported == "version 1 of 'churn' is another model"
 
 
 def test_a_store_that_does_not_answer_is_no_reason_to_stop_a_plan(store):
@@ -156,7 +156,9 @@ def test_a_store_that_does_not_answer_is_no_reason_to_stop_a_plan(store):
         uri = f"http://127.0.0.1:{held.getsockname()[1]}"
         settings = replace(store.settings, tracking_uri=uri)
         register = Action(kind="register", source=None, options={"model": "churn"})
-        told = find_gap(
+        reported = find_gap(
             register, None, {"model": "churn", "version": 1}, settings, None
         )
-    assert told.startswith("whether it still holds is not known: The tracking server")
+    assert reported.startswith(
+        "whether it still holds is not known: The tracking server"
+    )

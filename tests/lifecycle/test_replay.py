@@ -1,4 +1,4 @@
-"""Runs of every kind, run again: equal where they can be, and told where not."""
+"""Runs of every kind, run again: equal where they can be, and reported where not."""
 
 import json
 import os

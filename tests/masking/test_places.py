@@ -36,9 +36,9 @@ LINES = [m for m in ALL if "\n" not in m.value]
 NAMED = {f"{m.name}_{n}": m for n, m in enumerate(ALL)}
 
 
-def leaks(project, *told, among=ALL):
-    """Return which secrets are below the project's folder, in its database, or told."""
-    texts = {f"told {n}": str(text) for n, text in enumerate(told)}
+def leaks(project, *reported, among=ALL):
+    """Return the secrets in the project's folder, its database or what was reported."""
+    texts = {f"reported {n}": str(text) for n, text in enumerate(reported)}
     for path in project.rglob("*"):
         if path.is_file() and ".git" not in path.relative_to(project).parts:
             texts[str(path)] = path.read_bytes().decode("utf-8", "replace")
@@ -76,16 +76,16 @@ def write(tmp_path):
 
 
 def run_step(path, **options):
-    """Return a step's run id and all that is told of it; its notebook stays."""
-    before, told = path.read_bytes(), []
+    """Return a step's run id and all that is reported it; its notebook stays."""
+    before, reported = path.read_bytes(), []
     try:
         run_id = nm.run_notebook(path, output="out/step.ipynb", **options).run_id
     except nm.NotebookError as error:
         run_id = error.run_id
-        told = [error, error.problem, error.fix, error.source, error.traceback]
-        told += error._render_traceback_()
+        reported = [error, error.problem, error.fix, error.source, error.traceback]
+        reported += error._render_traceback_()
     assert path.read_bytes() == before
-    return run_id, told
+    return run_id, reported
 
 
 def test_the_search_finds_what_others_write(project, store):
@@ -128,9 +128,9 @@ def test_the_source_of_a_step_and_its_traceback(project, store, write):
         for n, m in enumerate(ALL)
     )
     path = write(source, code, f"n = {len(ALL) // 2}\n{failing}")
-    run_id, told = run_step(path)
-    assert told
-    assert leaks(project, *told) == []
+    run_id, reported = run_step(path)
+    assert reported
+    assert leaks(project, *reported) == []
     page = artifacts.read_file(store, run_id, "nbmlops/notebook.html").decode()
     assert page.count("[masked]") > 2 * len(ALL)
 
@@ -154,8 +154,8 @@ def test_the_outputs_of_a_step(project, tmp_path, write):
         "display(JSON(kept['named']))\nkept",
         "raise ValueError('\\n'.join(kept['said']))",
     )
-    _, told = run_step(path)
-    assert leaks(project, *told) == []
+    _, reported = run_step(path)
+    assert leaks(project, *reported) == []
     assert nbformat.read("out/step.ipynb", 4).cells[2].outputs
 
 
@@ -165,8 +165,8 @@ def test_the_parameters_of_a_step(project, write):
     others = "\n".join(f"{name}_default = {m.value!r}" for name, m in NAMED.items())
     path = write("print(note_0[:3])", parameters=f"{declared}\n{others}")
     params = {name: m.value for name, m in NAMED.items()}
-    _, told = run_step(path, params=params)
-    assert leaks(project, *told) == []
+    _, reported = run_step(path, params=params)
+    assert leaks(project, *reported) == []
     written = nbformat.read("out/step.ipynb", 4)
     assert written.metadata.papermill.parameters["note_0"] == "[masked]"
     assert 'note_0 = "[masked]"' in written.cells[2].source
@@ -221,12 +221,12 @@ def test_a_secret_that_a_step_looks_up_itself(project, write, monkeypatch):
         "import nbmlops, os, subprocess, sys\ntoken = nbmlops.secret('B' + '_TOKEN')",
         "print(token.upper().lower())\nraise ValueError(str(token))",
     )
-    _, told = run_step(path)
-    assert value not in " ".join(map(str, told))
+    _, reported = run_step(path)
+    assert value not in " ".join(map(str, reported))
     assert not _holding(project, value)
 
 
-def test_a_secret_that_is_not_there_is_told_before_a_kernel_starts(project, write):
+def test_a_secret_that_is_not_there_is_reported_before_a_kernel_starts(project, write):
     path = write("1", parameters="token = ''\nn: int = 1")
     with pytest.raises(nm.NotFoundError, match="NO_TOKEN"):
         nm.run_notebook(path, params={"token": "secret:NO_TOKEN"})
@@ -285,7 +285,7 @@ def test_the_address_of_the_git_remote(project, store):
 
 
 def test_connection_strings(project, capsys, monkeypatch):
-    told = []
+    reported = []
     for m in LINES:
         password = quote(m.value, safe="")
         address = f"ada:{password}@127.0.0.1:{free_port()}"
@@ -295,20 +295,20 @@ def test_connection_strings(project, capsys, monkeypatch):
         )
         with pytest.raises(nm.StoreError) as raised, answering(store):
             sqlalchemy.create_engine(uri).connect()
-        told += [*raised.value._render_traceback_(), store, store.settings]
-        told += [store.shown_uri, "".join(traceback.format_exception(raised.value))]
+        reported += [*raised.value._render_traceback_(), store, store.settings]
+        reported += [store.shown_uri, "".join(traceback.format_exception(raised.value))]
         assert store.shown_uri.startswith(
             "postgresql+psycopg://ada:[masked]@127.0.0.1:"
         )
         with pytest.raises(nm.StoreError) as raised, answering(store):
             raise sqlalchemy.exc.ArgumentError(f"out-of-date database schema at {uri}")
-        told.append(raised.value)
+        reported.append(raised.value)
         for address in (f"ada:{password}@127.0.0.1:1", f"ada:{m.value}@127.0.0.1:1"):
             monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{address}")
             assert invoke(["runs", "--json"]) in (1, 2)
             assert invoke(["--debug", "runs"]) in (1, 2)
-    told += capsys.readouterr()
-    assert leaks(project, *told) == []
+    reported += capsys.readouterr()
+    assert leaks(project, *reported) == []
 
 
 @pytest.mark.server
@@ -318,16 +318,16 @@ def test_the_log_of_an_endpoint_and_what_it_answers(project):
         run.log_model(LogisticRegression().fit(frame, [0, 1, 0, 1]), frame)
     nm.register("credit", alias="champion")
     endpoint = nm.deploy("credit@champion")
-    told = []
+    reported = []
     try:
         for m in ALL:
             with pytest.raises(nm.NbmlopsError) as raised:
                 endpoint.predict([{"a": m.said, "b": 1.0, m.said[:200]: 2}])
-            told.append(raised.value)
+            reported.append(raised.value)
             with pytest.raises(nm.NbmlopsError) as raised:
                 endpoint.send(json.dumps({"dataframe_split": m.said}).encode())
-            told.append(raised.value)
-        assert leaks(project, *told) == []
+            reported.append(raised.value)
+        assert leaks(project, *reported) == []
     finally:
         nm.undeploy("credit")
 

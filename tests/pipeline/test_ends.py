@@ -163,9 +163,9 @@ def test_a_cell_is_not_given_any_more_when_an_interrupt_came_first(
 
     with pytest.raises(KeyboardInterrupt) as caught:
         nm.run_notebook(path, store=store, on_progress=tell, cold=cold)
-    told = caught.value.__cause__
-    assert told.cell_index is None
-    assert told.problem == "a.ipynb was interrupted before its first cell."
+    reported = caught.value.__cause__
+    assert reported.cell_index is None
+    assert reported.problem == "a.ipynb was interrupted before its first cell."
     assert ledger(project) == []
     assert next(iter(queries.list_runs(store))).status == "KILLED"
 

@@ -75,10 +75,10 @@ def test_a_table_of_pipelines_fits_a_terminal_and_begins_with_what_was_named(fit
     assert _widest(text) <= 80
     assert lines[0].split()[:4] == ["run", "name", "accuracy", "seed"]
     assert "__" not in text
-    told = text[text.index("The same in all 6") :]
-    assert len(told.splitlines()) <= 5
+    reported = text[text.index("The same in all 6") :]
+    assert len(reported.splitlines()) <= 5
     for word in ("Also differing: ", "--columns A,B", "are not shown", "--all-params"):
-        assert word in told
+        assert word in reported
     assert "estimator" in text
     for quiet in ("feature_name_combiner", "handle_unknown", "verbose", "tol"):
         assert quiet not in re.findall(r"\w+", text)
@@ -114,7 +114,7 @@ def test_a_comparison_of_pipelines_fits_a_terminal(fitted):
         "C", "drop", "estimator", "max_depth", "max_iter", "n_estimators"
     }  # fmt: skip
     depth = view.comparison.params.items[names.index("max_depth")]
-    assert depth.values == (None, "4", "None")  # what is a default is told
+    assert depth.values == (None, "4", "None")  # what is a default is reported
     assert _widest(str(view)) <= 80
     assert "that autolog recorded not shown: see --all-params" in str(view)
     whole = nm.compare(*fitted.ids[:3], all_params=True, store=fitted.store)
@@ -181,11 +181,11 @@ def test_what_the_user_named_is_never_taken_for_a_default():
     tag = autologged_tag(
         recorded, changed=["model__C"], named=["C", "model__tol"], metrics=["score"]
     )
-    told = Autologged.of(params, {AUTOLOGGED: tag})
-    assert told.shown(params) == {
+    reported = Autologged.of(params, {AUTOLOGGED: tag})
+    assert reported.shown(params) == {
         "C": "1", "model__tol": "2", "later": "9", "model.C": "3"
     }  # fmt: skip
-    assert (told.default, told.metrics) == (("step__a",), ("score",))
+    assert (reported.default, reported.metrics) == (("step__a",), ("score",))
     cut = Autologged.of(params, {AUTOLOGGED: tag[:40]})
     assert cut.shown(params) == params
 

@@ -79,7 +79,7 @@ def cookie(send, jp_serverapp, jp_base_url):
     return sign_in
 
 
-async def test_without_a_token_nothing_is_told(urls, send):
+async def test_without_a_token_nothing_is_reported(urls, send):
     for url in urls:
         for method in METHODS:
             answer = await send(method, url)

@@ -47,14 +47,14 @@ async def test_an_endpoint_from_deploy_to_removal(
         )
         assert json.loads(response.body) == {"predictions": ["bad", "good"]}
 
-        for body, told in [
+        for body, reported in [
             ({"dataframe_records": [{"Age": 1}]}, "Income"),
             (b"{nonsense", "JSON"),
             ({"rows": []}, ""),
         ]:
             status, error = await call("POST", "endpoints/credit/predict", body)
             assert (status, error["error"]) == (400, "UsageError")
-            assert told in error["message"]
+            assert reported in error["message"]
 
         both = {"model": "credit", "version": 1, "alias": "champion"}
         status, moved = await call("PUT", "endpoints/credit", both)
@@ -107,8 +107,8 @@ REFUSED = [
 
 
 async def test_what_cannot_be_deployed_is_refused(call, recorded):
-    for method, route, body, status, told in REFUSED:
+    for method, route, body, status, reported in REFUSED:
         answered, error = await call(method, route, body)
         assert answered == status, (route, body, error)
-        assert told in error["message"], (route, body)
+        assert reported in error["message"], (route, body)
     assert (await call("GET", "endpoints"))[1]["items"] == []

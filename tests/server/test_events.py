@@ -168,7 +168,7 @@ async def test_streams_end_when_the_server_stops(
     await until(lambda: not watchers.projects)
 
 
-async def test_too_many_readers_are_told_so(listen, monkeypatch, call, project):
+async def test_too_many_readers_are_reported_so(listen, monkeypatch, call, project):
     monkeypatch.setattr(watcher, "_MAX_SUBSCRIBERS", 1)
     async with listen() as event:
         await event()

@@ -5,9 +5,9 @@ import logging
 from tests.marked import marked
 
 
-async def test_errors_are_told_without_secrets(call, recorded, caplog):
+async def test_errors_are_reported_without_secrets(call, recorded, caplog):
     caplog.set_level(logging.DEBUG)
-    told = []
+    reported = []
     for m in marked(2):
         for method, route, body, query in (
             ("GET", "runs", None, {"filter": m.said}),
@@ -19,8 +19,8 @@ async def test_errors_are_told_without_secrets(call, recorded, caplog):
         ):
             status, error = await call(method, route, body, **query)
             assert 400 <= status < 500, error
-            told.append(f"{error['message']} {error['fix']}")
+            reported.append(f"{error['message']} {error['fix']}")
     ours = [r.getMessage() for r in caplog.records if r.name.startswith("nbmlops")]
     assert ours
-    text = "\n".join([*told, *ours])
+    text = "\n".join([*reported, *ours])
     assert not [m.kind for m in marked(2) for n in m.needles if n in text]

@@ -151,12 +151,12 @@ REFUSED = [
 
 async def test_what_cannot_be_done_is_refused(call, recorded):
     runs = {"RUN": recorded.first.run_id, "PLAIN": recorded.plain.run_id}
-    for method, route, body, status, told in REFUSED:
+    for method, route, body, status, reported in REFUSED:
         if isinstance(body, dict) and body.get("run_id") in runs:
             body = body | {"run_id": runs[body["run_id"]]}
         answered, error = await call(method, route, body)
         assert answered == status, (route, error)
-        assert told in error["message"] + error["fix"], route
+        assert reported in error["message"] + error["fix"], route
         assert set(error) == {"error", "message", "fix"}
     _, page = await call("GET", "models")
     assert [model["name"] for model in page["items"]] == ["Churn", "credit"]
@@ -174,10 +174,10 @@ UNREADABLE = [
 
 
 async def test_a_query_that_cannot_be_read_is_refused(call, recorded):
-    for query, told in UNREADABLE:
+    for query, reported in UNREADABLE:
         status, error = await call("GET", "models", **query)
         assert (status, error["error"]) == (400, "UsageError"), query
-        assert told.lower() in error["message"].lower()
+        assert reported.lower() in error["message"].lower()
 
 
 async def test_a_parameter_given_twice_is_refused(jp_fetch, recorded):

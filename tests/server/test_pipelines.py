@@ -186,7 +186,7 @@ async def test_a_run_is_stopped_once_to_finish_its_steps_and_twice_at_once(
     assert (status, again) == (200, run)
 
 
-async def test_a_run_whose_process_is_killed_is_told_of_as_such(
+async def test_a_run_whose_process_is_killed_is_reported_of_as_such(
     chain, project, call, follow
 ):
     _, run = await call("POST", "pipelines/runs", {"path": "pipeline.yaml"})
@@ -303,7 +303,7 @@ async def test_a_notebook_runs_as_a_tracked_step(project, call, follow):
     assert form["run"] == run
 
 
-async def test_a_default_that_looks_like_a_secret_is_not_told(project, call):
+async def test_a_default_that_looks_like_a_secret_is_not_reported(project, call):
     write(project, "a.ipynb", "1", parameters="api_token = 'hunter2-hunter2'")
     _, form = await call("GET", "steps", path="a.ipynb")
     assert "hunter2" not in str(form)

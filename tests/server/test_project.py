@@ -40,7 +40,7 @@ async def test_a_password_in_the_tracking_uri_is_not_shown(call, monkeypatch):
     assert document["tracking_uri"] == "postgresql://ada:[masked]@localhost/db"
 
 
-async def test_a_setting_that_cannot_be_read_is_told(call, project):
+async def test_a_setting_that_cannot_be_read_is_reported(call, project):
     (project / "pyproject.toml").write_text("[tool.nbmlops]\nexperment = 'x'\n")
     status, error = await call("GET", "project")
     assert (status, error["error"]) == (400, "UsageError")
@@ -87,7 +87,7 @@ async def test_a_path_is_taken_as_text_below_the_root(call, project):
         assert (status, document["path"]) == (200, str(project)), path
 
 
-async def test_what_nobody_foresaw_is_told_in_the_log_alone(
+async def test_what_nobody_foresaw_is_reported_in_the_log_alone(
     call, project, monkeypatch, caplog
 ):
     def fail(home):

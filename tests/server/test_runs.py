@@ -92,11 +92,11 @@ REFUSED = [
 ]
 
 
-async def test_what_cannot_be_found_is_told(call, recorded):
-    for route, query, status, told in REFUSED:
+async def test_what_cannot_be_found_is_reported(call, recorded):
+    for route, query, status, reported in REFUSED:
         answered, error = await call("GET", route, **query)
         assert answered == status, (route, error)
-        assert told in error["message"], route
+        assert reported in error["message"], route
 
 
 async def test_a_run_without_a_notebook_says_so(call, recorded):

@@ -37,7 +37,7 @@ if __name__ == "__main__":
         staging_path=f"{root}/staging",
         execution_manager_class=ExecutionManager,
     )
-    told = []
+    reported = []
     for given in json.loads(sys.argv[3]):
         job = CreateJob(
             input_uri="notebooks/train.ipynb", runtime_environment_name="here",
@@ -53,8 +53,8 @@ if __name__ == "__main__":
             assert time.monotonic() < deadline
             time.sleep(0.05)
         paths = scheduler.get_staging_paths(found)
-        told.append([found.status, found.status_message, found.end_time, paths])
-    print(json.dumps(told, default=str))
+        reported.append([found.status, found.status_message, found.end_time, paths])
+    print(json.dumps(reported, default=str))
 """
 
 

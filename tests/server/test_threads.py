@@ -130,7 +130,7 @@ async def test_a_hung_tracking_server_holds_up_nobody_else(
     hung_server.close()
 
 
-async def test_a_tracking_server_that_is_gone_is_told(call, hung_server, project):
+async def test_a_tracking_server_that_is_gone_is_reported(call, hung_server, project):
     hung_server.close()
     status, error = await call("GET", "models")
     assert (status, error["error"]) == (502, "StoreError")

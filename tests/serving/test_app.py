@@ -136,7 +136,7 @@ def test_a_model_that_raises_is_500_with_an_id_and_the_trace_in_the_log(caplog):
         ("GET", "/../other/ping", 404),
     ],
 )
-def test_an_unknown_route_or_method_is_told_in_json(served, method, path, status):
+def test_an_unknown_route_or_method_is_reported_in_json(served, method, path, status):
     answer = send(method, path, model=served)
     assert answer.status_code == status
     assert set(answer.json()) == {"error", "message", "fix"}

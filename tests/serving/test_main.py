@@ -145,14 +145,14 @@ def test_half_sent_requests_do_not_keep_others_waiting(serve):
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "reported"),
     [
         (lambda model: shutil.rmtree(model), "MLmodel"),
         (lambda model: (model / "model.skops").write_bytes(b"PK"), "model.skops"),
         (lambda model: (model / "MLmodel").write_text("flavors: {}"), "no signature"),
     ],
 )
-def test_a_model_that_cannot_be_loaded_is_told_in_the_log(serve, damage, told):
+def test_a_model_that_cannot_be_loaded_is_reported_in_the_log(serve, damage, reported):
     served = serve("--wait")
     damage(served.folder / "model")
     served.process.stdin.write(b"go\n")
@@ -160,7 +160,7 @@ def test_a_model_that_cannot_be_loaded_is_told_in_the_log(serve, damage, told):
     assert served.process.wait(60) == 1
     last = (served.folder / "log.txt").read_text().splitlines()[-1]
     assert "ERROR" in last
-    assert told in last
+    assert reported in last
 
 
 def test_it_ends_when_its_deployer_dies_before_telling_it_to_load(serve):

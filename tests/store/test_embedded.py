@@ -125,7 +125,7 @@ def _in_mount_namespace(script):
 
 
 @pytest.mark.server
-def test_full_disk_is_told_with_its_free_bytes(tmp_path):
+def test_full_disk_is_reported_with_its_free_bytes(tmp_path):
     script = f"""
     mount -t tmpfs -o size=1m none '{tmp_path}' && cd '{tmp_path}' && mkdir .nbmlops
     head -c 600000 /dev/zero > ballast

@@ -290,7 +290,7 @@ def test_what_a_notebook_defines_is_written_out_as_a_module(
     assert "__main__" in elsewhere(folder)
 
 
-def test_the_way_from_a_notebook_into_a_module_is_told_in_a_line(
+def test_the_way_from_a_notebook_into_a_module_is_reported_in_a_line(
     folder: Path, cell: Callable[[str], ModuleType]
 ) -> None:
     with pytest.raises(UsageError, match=r"holds __main__\.half") as refusal:

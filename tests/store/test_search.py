@@ -106,7 +106,7 @@ def test_experiments_that_have_what_was_asked_for_are_named(store):
         assert "'fraud', 'churn' have a run with 'score'" in caught.value.fix
 
 
-def test_a_run_named_or_typed_wrongly_is_told_from_one_that_is_not_there(store):
+def test_a_run_named_or_typed_wrongly_is_reported_from_one_that_is_not_there(store):
     run_id = _run(store, "baseline")
     with pytest.raises(UsageError, match=f"the name of a run, .* {run_id[:8]}"):
         resolve_run(store, "baseline")

@@ -424,14 +424,14 @@ def test_error_and_traceback_are_those_of_the_bare_call(name):
             return error
         raise AssertionError(name)
 
-    def told(error):
+    def reported(error):
         text = "".join(traceback.format_exception(error))
         return type(error), str(error), text
 
     bare = fail()
     with recording():
         tracked = fail()
-    assert told(tracked) == told(bare)
+    assert reported(tracked) == reported(bare)
 
 
 def test_everything_is_put_back():
@@ -445,7 +445,7 @@ def test_everything_is_put_back():
     assert _everything() == before
 
 
-def test_recorders_may_end_in_any_order_and_the_last_one_is_told():
+def test_recorders_may_end_in_any_order_and_the_last_one_is_reported():
     before = _everything()
     outer, inner = Recorder(), Recorder()
     outer.start()

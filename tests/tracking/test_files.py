@@ -1,4 +1,4 @@
-"""The files that a run opened: which are told, and which are copied."""
+"""The files that a run opened: which are reported, and which are copied."""
 
 # ruff: noqa: PTH123, SIM115 - as users open them
 
@@ -40,7 +40,7 @@ def put(path, text="a,b\n1,2\n", mode=0o644):
 
 @pytest.fixture
 def heard(project):
-    """Return a function that opens things, and returns what is told of it by path."""
+    """Return a function that opens things, and returns what is reported it by path."""
 
     def run(work):
         noted = {}
@@ -63,7 +63,9 @@ def copies(project):
     return sorted(path.read_text() for path in found if path.is_file())
 
 
-def test_what_is_read_is_told_and_kept_and_what_is_written_is_told(heard, project):
+def test_what_is_read_is_reported_and_kept_and_what_is_written_is_reported(
+    heard, project
+):
     for name in ("read.csv", "binary.bin", "low.txt", "thread.txt", "below/it.txt"):
         put(project / name, name)
     put(project / "changed.txt")
@@ -88,8 +90,8 @@ def test_what_is_read_is_told_and_kept_and_what_is_written_is_told(heard, projec
         with pytest.raises(FileNotFoundError):
             open("not there.txt")
 
-    told = heard(work)
-    assert {path: file.role for path, file in told.items()} == {
+    reported = heard(work)
+    assert {path: file.role for path, file in reported.items()} == {
         "below/it.txt": "data",
         "binary.bin": "data",
         "changed.txt": "made",
@@ -98,7 +100,7 @@ def test_what_is_read_is_told_and_kept_and_what_is_written_is_told(heard, projec
         "read.csv": "data",
         "thread.txt": "data",
     }
-    assert told["read.csv"].sha256 == hashlib.sha256(b"read.csv").hexdigest()
+    assert reported["read.csv"].sha256 == hashlib.sha256(b"read.csv").hexdigest()
     assert copies(project) == sorted(
         ["below/it.txt", "binary.bin", "low.txt", "read.csv", "thread.txt"]
     )
@@ -127,9 +129,14 @@ def test_readers_of_tables_and_arrays_are_heard(heard, project):
             pd.read_parquet("nowhere.parquet")
         assert "opened.py" not in str(failure.getrepr())
 
-    told = heard(work)
-    assert sorted(told) == ["array.npy", *sorted(parts), "table.csv", "whole.parquet"]
-    assert {file.role for file in told.values()} == {"data"}
+    reported = heard(work)
+    assert sorted(reported) == [
+        "array.npy",
+        *sorted(parts),
+        "table.csv",
+        "whole.parquet",
+    ]
+    assert {file.role for file in reported.values()} == {"data"}
     assert len(parts) == 2
 
 
@@ -140,7 +147,7 @@ SECRETS = (
 )
 
 
-def test_secrets_are_neither_told_nor_copied(heard, project):
+def test_secrets_are_neither_reported_nor_copied(heard, project):
     for name in SECRETS:
         put(project / name, name, mode=0o600)
     put(project / "notes.txt", "\n-----BEGIN OPENSSH PRIVATE KEY-----\nx", mode=0o600)
@@ -158,7 +165,7 @@ def test_secrets_are_neither_told_nor_copied(heard, project):
     assert copies(project) == ["monkeys", "tokens"]
 
 
-def test_what_git_ignores_is_told_by_its_digest_and_not_copied(heard, project):
+def test_what_git_ignores_is_reported_by_its_digest_and_not_copied(heard, project):
     (project / ".gitignore").write_text("data/\n*.tmp\nlinked\n")
     subprocess.run(["git", "init", "-q"], check=True)
     elsewhere = put(project.parent / "elsewhere" / "far.csv", "far").parent
@@ -172,9 +179,9 @@ def test_what_git_ignores_is_told_by_its_digest_and_not_copied(heard, project):
         for name in names:
             open(name).close()
 
-    told = heard(work)
-    assert sorted(told) == sorted(names)
-    assert all(file.sha256 for file in told.values())
+    reported = heard(work)
+    assert sorted(reported) == sorted(names)
+    assert all(file.sha256 for file in reported.values())
     assert copies(project) == ["c.csv", "far"]
 
 
@@ -189,10 +196,10 @@ def test_nothing_is_copied_where_git_cannot_be_asked(heard, project, monkeypatch
 def test_a_copy_is_readable_by_no_more_people_than_the_file(heard, project):
     put(project / "mine.csv", "mine", mode=0o600)
     put(project / "ours.csv", "ours", mode=0o640)
-    told = heard(lambda: [open(f"{name}.csv").close() for name in ("mine", "ours")])
+    reported = heard(lambda: [open(f"{name}.csv").close() for name in ("mine", "ours")])
     modes = {
         name: stat.S_IMODE(kept_copy(project / ".nbmlops", file.sha256).stat().st_mode)
-        for name, file in told.items()
+        for name, file in reported.items()
     }
     assert modes == {"mine.csv": 0o600, "ours.csv": 0o640}
 
@@ -211,9 +218,12 @@ def test_only_regular_files_below_a_size_are_read(heard, project, monkeypatch):
         os.close(os.open("pipe", os.O_RDONLY | os.O_NONBLOCK))
         os.close(os.open(".", os.O_RDONLY))
 
-    told = heard(work)
-    assert sorted(told) == ["large.csv", "small.csv"]
-    assert (told["large.csv"].sha256, told["large.csv"].size_bytes) == (None, 11)
+    reported = heard(work)
+    assert sorted(reported) == ["large.csv", "small.csv"]
+    assert (reported["large.csv"].sha256, reported["large.csv"].size_bytes) == (
+        None,
+        11,
+    )
     assert copies(project) == ["small"]
 
 
@@ -221,14 +231,14 @@ def test_more_than_can_be_hashed_is_named(heard, project, monkeypatch):
     monkeypatch.setattr(files, "_MOST_BYTES", 10)
     for name in "abc":
         put(project / name, name * 4)
-    told = heard(lambda: [open(name).close() for name in "abc"])
-    assert [bool(told[name].sha256) for name in "abc"] == [True, True, False]
+    reported = heard(lambda: [open(name).close() for name in "abc"])
+    assert [bool(reported[name].sha256) for name in "abc"] == [True, True, False]
 
 
 def test_a_file_outside_has_a_digest_alone(heard, project):
     path = put(project.parent / "outside.csv", "outside")
-    told = heard(lambda: open(path).close())
-    assert told[str(path)].sha256 == hashlib.sha256(b"outside").hexdigest()
+    reported = heard(lambda: open(path).close())
+    assert reported[str(path)].sha256 == hashlib.sha256(b"outside").hexdigest()
     assert copies(project) == []
 
 
@@ -272,7 +282,7 @@ def shell(project):
     InteractiveShell.clear_instance()
 
 
-def told_of(store, name):
+def recorded_files(store, name):
     """Return what the newest run of a name tells of files, by path."""
     run = next(run for run in list_runs(store) if run.name == name)
     document = json.loads(
@@ -288,7 +298,7 @@ def test_texts_in_a_cell_are_no_files(store, shell, project):
         put(project / f"k{name}.csv")
     shell.run_cell("%%track texts\nquery, folder = 'SELECT * FROM t k* *.csv', '/proc'")
     nm.sync()
-    assert told_of(store, "texts") == {"loaded.csv": "data"}
+    assert recorded_files(store, "texts") == {"loaded.csv": "data"}
     assert copies(project) == ["loaded"]
 
 
@@ -304,13 +314,13 @@ def test_a_run_has_the_files_of_the_cells_it_needs(store, shell, project):
     open(project / "between.csv").close()
     shell.run_cell("%%track later\n1", store_history=True)
     nm.sync()
-    assert told_of(store, "cell") == {
+    assert recorded_files(store, "cell") == {
         "first.csv": "data",
         "loaded.csv": "data",
         "second.csv": "data",
     }
-    assert told_of(store, "block")["block.csv"] == "data"
-    assert "between.csv" not in told_of(store, "later")
+    assert recorded_files(store, "block")["block.csv"] == "data"
+    assert "between.csv" not in recorded_files(store, "later")
 
 
 def test_a_script_has_the_files_of_its_blocks(store, project):
@@ -322,7 +332,7 @@ def test_a_script_has_the_files_of_its_blocks(store, project):
         "        open('made.txt', 'w').close()\n    open('between.csv').close()\n"
     )
     subprocess.run([sys.executable, "train.py"], check=True)
-    told = told_of(store, "b")
-    assert told.pop("train.py") == "code"
-    assert told == {"inside.csv": "data", "made.txt": "made"}
+    reported = recorded_files(store, "b")
+    assert reported.pop("train.py") == "code"
+    assert reported == {"inside.csv": "data", "made.txt": "made"}
     assert copies(project) == sorted(["inside", (project / "train.py").read_text()])

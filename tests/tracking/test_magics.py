@@ -1,4 +1,4 @@
-"""Magics are told from Python, and from text that looks like them."""
+"""Magics are reported from Python, and from text that looks like them."""
 
 import subprocess
 import sys

@@ -38,7 +38,7 @@ def test_opening_a_notebook_asks_nothing_of_nbmlops(lab):
     assert not (lab.root / ".nbmlops" / "mlflow.db").exists()
 
 
-def test_a_notebook_without_a_tracked_model_is_told_how_to_get_one(lab):
+def test_a_notebook_without_a_tracked_model_is_reported_how_to_get_one(lab):
     nbformat.write(
         nbformat.v4.new_notebook(
             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}},

@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 class RemoteCache:
     """Files by name, in a folder of any file system or object store fsspec knows.
 
-    Whoever reads from it checks what is read: what others wrote may be half of it, or
+    Readers must check what they read: what others wrote may be half of it, or
     gone. When it does not answer, that is said once, and it counts as empty.
     """
 

@@ -274,7 +274,7 @@ class Sender:
                         self._changed.notify_all()
 
     def _has_awaited(self) -> bool:
-        """Whether someone waits for a shipment that can be tried now."""
+        """Whether someone waits for an upload that can be tried now."""
         now = time.monotonic()
         return any(
             each.is_awaited

@@ -614,7 +614,7 @@ class AnalysisState:
         self._bind(name, shared, bound, is_certain=is_certain)
         self._aliases.group(name).learn(made)
         if is_class:
-            # Its body runs at once; what only its methods do is not told apart.
+            # Its body runs at once; its methods count as run, too.
             for each in made.reads:
                 self._mention(each, bound)
             self._use(made)
