@@ -1,4 +1,8 @@
-"""Secrets taken out of whatever is about to be written."""
+"""Secrets taken out of text that is about to be written.
+
+Declared secrets in all encodings, tokens of known form, URLs and headers, and literals
+given to names that mean a secret. Masks text; what is written where is not decided here.
+"""
 
 from __future__ import annotations
 

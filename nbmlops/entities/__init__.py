@@ -1,4 +1,8 @@
-"""The nouns: frozen dataclasses, no I/O. All names here are exported."""
+"""The nouns: frozen dataclasses, no I/O.
+
+What functions return and what REST answers. All names here are exported; nothing here
+imports from another area.
+"""
 
 from nbmlops.entities.autologged import (
     AUTOLOGGED,

@@ -1,4 +1,8 @@
-"""The Python processes that nbmlops starts: none of them imports from the project."""
+"""The Python processes that nbmlops starts, and how a process is identified.
+
+None of them imports from the project or the working folder, unless it runs the user's
+notebook.
+"""
 
 from __future__ import annotations
 

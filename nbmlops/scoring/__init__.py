@@ -1,1 +1,5 @@
-"""MLflow's scoring protocol: what a model takes, requests for it, and answers."""
+"""MLflow's scoring protocol: what a model takes, requests for it, and answers.
+
+Used when a model is logged, served and called, so that all three agree. Needs no
+mlflow and no store.
+"""

@@ -1,4 +1,7 @@
-"""Pipelines written for others that run them, a command line a step."""
+"""Pipelines written for other schedulers: a DAG of Airflow, a workflow of GitHub.
+
+Each step becomes one command line of nbmlops. Nothing here runs a step.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 """Runs: made and ended, found, resolved from a few words, and listed.
 
-SQL for databases, MLflow's client for servers; both answer alike.
+SQL for databases, MLflow's REST API for servers; both answer alike.
 """

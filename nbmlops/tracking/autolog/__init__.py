@@ -1,4 +1,8 @@
-"""Fits and scores, recorded as the user's code makes them."""
+"""Fits and scores, recorded as the user's code makes them.
+
+Patches scikit-learn and the boosters only while a run is open, and leaves results,
+warnings and errors as they are.
+"""
 
 from nbmlops.tracking.autolog.log_fits import log_fits, model_of
 from nbmlops.tracking.autolog.recorder import Recorder

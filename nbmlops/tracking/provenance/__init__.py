@@ -1,4 +1,4 @@
 """What a run came from: cells and their order, files, source, commit, environment.
 
-Kept with the run so that it can be replayed.
+Stored with the run so that it can be replayed. Nothing here runs a cell.
 """
