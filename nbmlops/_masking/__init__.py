@@ -1,7 +1,7 @@
 """Secrets taken out of text that is about to be written.
 
 Declared secrets in all encodings, tokens of known form, URLs and headers, and literals
-given to names that mean a secret. Masks text; what is written where is not decided here.
+given to names that mean a secret. Masks text; writing it is done elsewhere.
 """
 
 from __future__ import annotations
