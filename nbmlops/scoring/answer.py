@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
-import math
 
 import numpy as np
 import pandas as pd
+
+from nbmlops.scoring.payload import strict_json
 
 
 def write_answer(predictions: object, *, classes: object = None) -> bytes:
@@ -25,11 +25,7 @@ def write_answer(predictions: object, *, classes: object = None) -> bytes:
     answer = {"predictions": predictions}
     if classes is not None:
         answer["classes"] = classes
-    try:
-        return json.dumps(answer, allow_nan=False, default=_plain).encode()
-    except ValueError:  # not finite
-        plain = json.loads(json.dumps(answer, default=_plain))
-        return json.dumps(_without_nan(plain), allow_nan=False).encode()
+    return strict_json(answer, default=_plain).encode()
 
 
 def _plain(value: object) -> object:
@@ -45,13 +41,3 @@ def _plain(value: object) -> object:
         return None
     isoformat = getattr(value, "isoformat", None)
     return isoformat() if isoformat else str(value)
-
-
-def _without_nan(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    return value

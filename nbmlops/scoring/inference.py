@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nbmlops._masking import mask, mask_tree
 from nbmlops.errors import UsageError
 from nbmlops.scoring import signature
-from nbmlops.scoring.payload import document, encode, payload
+from nbmlops.scoring.payload import document, encode, n_rows, payload, strict_json
 from nbmlops.scoring.schema import (
     NotServed,
     column_type,
@@ -37,6 +37,11 @@ EXAMPLE = "input_example.json"
 SERVING_EXAMPLE = "serving_input_example.json"
 
 _MOST_DENSE = 100_000
+_MLFLOW_TYPES = {
+    "frame": "dataframe",
+    "dicts": "json_object",
+    "sparse": "sparse_matrix_csr",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,35 +53,41 @@ class ExampleRecord:
     not_served: str | None
 
 
-def record_example(model: object, example: Rows) -> ExampleRecord:
+class _Model:
+    """A model; its method is looked up once, which runs code of scikit-learn."""
+
+    def __init__(self, estimator: object) -> None:
+        self.name = type(estimator).__name__
+        self.feature_names_in_ = getattr(estimator, "feature_names_in_", [])
+        self._predict = getattr(estimator, "predict", None)
+        self.can_predict = callable(self._predict)
+
+    def predict(self, rows: Rows) -> Any:  # noqa: ANN401
+        with same_draws():
+            return self._predict(rows)  # type: ignore[misc]
+
+    def takes(self, rows: Rows) -> bool:
+        try:
+            self.predict(rows)
+        except Exception:  # noqa: BLE001 - whatever it raises, it does not take them
+            return False
+        return True
+
+
+def record_example(estimator: object, example: Rows) -> ExampleRecord:
     """Return what is stored of rows that a model takes, once it has answered some.
 
     The first rows go the way of a request: they are written as JSON, read as an
     endpoint reads them, predicted, and the answer is written as JSON.
     """
-    with _calm(model):
-        return _record(model, example)
+    with _calm(estimator):
+        return _record(_Model(estimator), example)
 
 
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """A model; its method is looked up once, which runs code of scikit-learn."""
-
-    name: str
-    predict: Any
-    feature_names_in_: list[str]
-
-
-def _record(estimator: object, example: Rows) -> ExampleRecord:
-    model = _Model(
-        type(estimator).__name__,
-        getattr(estimator, "predict", None),
-        list(getattr(estimator, "feature_names_in_", [])),
-    )
-    can_predict = callable(model.predict)
+def _record(model: _Model, example: Rows) -> ExampleRecord:
     try:
         kind, rows = as_rows(model, example)
-        if _n_rows(rows) == 0:
+        if n_rows(rows) == 0:
             raise UsageError(
                 "The example has no rows.", fix="Give the rows the model was fitted on."
             )
@@ -86,7 +97,7 @@ def _record(estimator: object, example: Rows) -> ExampleRecord:
         return ExampleRecord(
             fields={"metadata": {signature.NOT_SERVED: words}},
             files={},
-            not_served=words if can_predict else None,
+            not_served=words if model.can_predict else None,
         )
     problem = None
     head = rows[:N_EXAMPLE_ROWS]
@@ -94,7 +105,7 @@ def _record(estimator: object, example: Rows) -> ExampleRecord:
         "signature": {"inputs": json.dumps(inputs), "outputs": None, "params": None},
         "metadata": {signature.KIND: kind, **metadata},
     }
-    if can_predict:
+    if model.can_predict:
         try:
             outputs = _answer_once(model, fields, head)
         except NotServed as reason:
@@ -127,21 +138,16 @@ def as_rows(model: object, data: Rows) -> tuple[RowKind, Rows]:
         data = data.to_numpy()
     if hasattr(data, "tocsr"):
         return "sparse", data.tocsr()
-    is_series = isinstance(data, pd.Series)
     if not isinstance(data, np.ndarray | pd.Series | list | tuple | range):
         if not hasattr(data, "__array__"):
             raise NotServed(f"Rows in a {type(data).__name__} cannot be sent")
         data = np.asarray(data)
-    if getattr(data, "ndim", 1) == 1:
-        is_objects = getattr(getattr(data, "dtype", None), "kind", "O") == "O"
-        items = list(data) if is_objects else data
-        if len(data) and all(isinstance(item, Mapping) for item in items):
-            return "dicts", list(items)
-        if not is_series and isinstance(data, list | tuple | range):
-            data = _as_array(data)
-    if is_series:
+    is_flat = getattr(data, "ndim", 1) == 1
+    if is_flat and len(data) and all(isinstance(item, Mapping) for item in data):
+        return "dicts", list(data)
+    if isinstance(data, pd.Series):
         return "series", data.reset_index(drop=True)
-    rows: Any = data
+    rows: Any = data if isinstance(data, np.ndarray) else _as_array(data)
     if rows.ndim == 1:
         return "vector", rows
     if names and rows.shape[1:] == (len(names),):
@@ -155,62 +161,62 @@ def _as_array(rows: Sequence[Any]) -> Any:  # noqa: ANN401
 
     try:
         found = np.asarray(rows)
-        if found.dtype.kind in "SU":
-            found = np.asarray(rows, dtype=object)
+        return np.asarray(rows, dtype=object) if found.dtype.kind in "SU" else found
     except ValueError:  # items of different lengths
         found = np.empty(len(rows), dtype=object)
         found[:] = rows
-    return found
+        return found
 
 
 def _describe(
-    model: object, kind: RowKind, rows: Rows
+    model: _Model, kind: RowKind, rows: Rows
 ) -> tuple[list[dict[str, object]], dict[str, object]]:
     """Return the inputs in MLflow's notation, and what it has no notation for."""
     import pandas as pd
 
-    match kind:
-        case "frame":
-            columns = frame_schema(rows, takes_gaps=_takes_gaps(model, rows))
-            dtypes = {
-                str(name): dtype
-                for i, name in enumerate(rows.columns)
-                if (dtype := dtype_of(rows.iloc[:, i]))
-            }
-            return columns, {signature.DTYPES: dtypes} if dtypes else {}
-        case "dicts":
-            return dicts_schema(rows), {}
-        case "series" | "vector":
-            column = pd.Series(rows)
-            found = column_type(column)
-            required = found == "string" and not _takes_gap(model, column)
-            schema: list[dict[str, object]] = [{"type": found, "required": True}]
-            if found == "string":  # of objects, since a Series of texts has those
-                schema = tensor_schema(column.to_numpy(object))
-            elif column.dtype != object:
-                schema = tensor_schema(rows)
-            metadata: dict[str, object] = {signature.REQUIRED: True} if required else {}
-            if dtype := dtype_of(column):
-                metadata[signature.DTYPES] = {"0": dtype}
-            return schema, metadata
-        case "sparse":
-            return tensor_schema(rows), {}
-    if rows.dtype != object or rows.ndim != 2:
+    if kind == "frame":
+        schema = frame_schema(rows, takes_gaps=model.takes(_row_of_gaps(rows)))
+        return schema, _dtypes(rows.items())
+    if kind == "dicts":
+        return dicts_schema(rows), {}
+    is_flat = rows.ndim == 1
+    if kind == "sparse" or not (is_flat or (rows.dtype == object and rows.ndim == 2)):
         return tensor_schema(rows), {}
-    parts = [pd.Series(rows[:, i]) for i in range(rows.shape[1])]
-    types = [column_type(part) for part in parts]
-    dtypes = {
-        str(i): dtype for i, part in enumerate(parts) if (dtype := dtype_of(part))
-    }
-    metadata = {signature.DTYPES: dtypes} if dtypes else {}
-    if set(types) == {"string"}:
+    columns = [pd.Series(rows)] if is_flat else [pd.Series(part) for part in rows.T]
+    types = [column_type(column) for column in columns]
+    metadata = _dtypes(enumerate(columns))
+    if set(types) == {"string"}:  # of objects, since a Series of texts has those
+        gap = columns[0][columns[0].isna()][:1]
+        if is_flat and not model.takes(gap if len(gap) else _gap()):
+            metadata[signature.REQUIRED] = True
+        return tensor_schema(rows.astype(object)), metadata
+    if is_flat and columns[0].dtype != object:
         return tensor_schema(rows), metadata
     return [{"type": each, "required": True} for each in types], metadata
 
 
+def _dtypes(columns: Iterable[tuple[Any, pd.Series[Any]]]) -> dict[str, object]:
+    found = {str(name): dtype for name, each in columns if (dtype := dtype_of(each))}
+    return {signature.DTYPES: found} if found else {}
+
+
+def _row_of_gaps(frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    numeric = frame.select_dtypes("number").columns
+    row = pd.DataFrame(float("nan"), [0], frame.columns, dtype=object)
+    return row.astype(dict.fromkeys(numeric, float))
+
+
+def _gap() -> pd.Series[Any]:
+    import pandas as pd
+
+    return pd.Series([float("nan")], dtype=object)
+
+
 @contextmanager
 def _calm(model: Any) -> Iterator[None]:  # noqa: ANN401
-    """Keep a model from telling of predictions that the user has not asked for."""
+    """Mute a model: the user has not asked for these predictions."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     params = model.get_params() if hasattr(model, "get_params") else {}
@@ -250,10 +256,9 @@ def same_draws() -> Iterator[None]:
         np.random.set_state(states[1])
 
 
-def _predict(model: Any, rows: Rows) -> Any:  # noqa: ANN401
+def _predict(model: _Model, rows: Rows) -> Any:  # noqa: ANN401
     try:
-        with same_draws():
-            return model.predict(rows)
+        return model.predict(rows)
     except Exception as error:
         raise UsageError(
             f"The {model.name} cannot predict the example it came with: "
@@ -267,9 +272,7 @@ def _words(error: Exception) -> str:
 
 
 def _answer_once(
-    model: Any,  # noqa: ANN401
-    fields: Mapping[str, Any],
-    head: Rows,
+    model: _Model, fields: Mapping[str, Any], head: Rows
 ) -> list[dict[str, object]]:
     """Return the outputs of a model that has answered some rows as an endpoint does."""
     from nbmlops.scoring.answer import write_answer
@@ -285,26 +288,23 @@ def _answer_once(
         problem = error.problem.rstrip(".")
         raise NotServed(f"The example cannot be sent: {problem}") from error
     is_same = _is_same(head, received)
-    direct = _predict(model, head)
-    predicted = direct
+    direct = predicted = _predict(model, head)
+    changed = "The example cannot be served: sent as JSON it becomes "
     if not is_same:
         try:
-            with same_draws():
-                predicted = model.predict(received)
+            predicted = model.predict(received)
         except Exception as error:
             raise NotServed(
-                "The example cannot be served: sent as JSON it becomes "
-                f"{_shown(received)}, and the model raises {_words(error)}"
+                f"{changed}{_shown(received)}, and the model raises {_words(error)}"
             ) from error
     answer = _answers(write_answer(predicted))
-    if len(answer) != _n_rows(head):
+    if len(answer) != n_rows(head):
         raise NotServed(
-            f"It predicts {len(answer)} values for {_n_rows(head)} rows, not one each"
+            f"It predicts {len(answer)} values for {n_rows(head)} rows, not one each"
         )
     if not is_same and not _is_close(answer, _answers(write_answer(direct))):
         raise NotServed(
-            "The example cannot be served: sent as JSON it becomes "
-            f"{_shown(received)}, which the model predicts otherwise"
+            f"{changed}{_shown(received)}, which the model predicts otherwise"
         )
     return tensor_schema(predicted)
 
@@ -314,10 +314,6 @@ def _answers(body: bytes) -> list[Any]:
     if not isinstance(found, list):
         raise NotServed("It predicts one value for all rows, not one each")
     return found
-
-
-def _n_rows(rows: Rows) -> int:
-    return int(rows.shape[0]) if hasattr(rows, "shape") else len(rows)
 
 
 def _shown(rows: Rows) -> str:
@@ -331,20 +327,16 @@ def _shown(rows: Rows) -> str:
 def _is_same(sent: Rows, received: Rows) -> bool:
     """Return whether rows arrived as they were: then one prediction speaks for both."""
     import numpy as np
-    import pandas as pd
 
-    if isinstance(sent, pd.DataFrame):
+    if hasattr(sent, "equals"):
         return bool(sent.reset_index(drop=True).equals(received))
-    if isinstance(sent, pd.Series):
-        return bool(sent.equals(received))
-    if isinstance(sent, np.ndarray):
-        return sent.dtype == received.dtype and np.array_equal(
-            sent, received, equal_nan=sent.dtype.kind == "f"
-        )
+    if isinstance(sent, list):
+        return bool(sent == received)
+    if (sent.dtype, sent.shape) != (received.dtype, received.shape):
+        return False
     if hasattr(sent, "tocsr"):
-        is_alike = (sent.dtype, sent.shape) == (received.dtype, received.shape)
-        return bool(is_alike and (sent != received).nnz == 0)
-    return bool(sent == received)
+        return bool((sent != received).nnz == 0)
+    return np.array_equal(sent, received, equal_nan=sent.dtype.kind == "f")
 
 
 def _is_close(one: list[Any], other: list[Any]) -> bool:
@@ -357,65 +349,19 @@ def _is_close(one: list[Any], other: list[Any]) -> bool:
     return bool(np.allclose(*pair, rtol=1e-6, equal_nan=True))
 
 
-def _takes_gaps(model: object, frame: pd.DataFrame) -> bool:
-    """Return whether the model predicts a row in which every value is missing."""
-    import pandas as pd
-
-    numeric = set(frame.select_dtypes("number").columns)
-    kinds = {name: float if name in numeric else object for name in frame.columns}
-    row = pd.DataFrame({name: [float("nan")] for name in frame.columns}).astype(kinds)
-    return _predicts(model, row)
-
-
-def _takes_gap(model: object, column: pd.Series[Any]) -> bool:
-    import pandas as pd
-
-    gaps = column[column.isna()]
-    row = gaps[:1] if len(gaps) else pd.Series([float("nan")], dtype=object)
-    return _predicts(model, row)
-
-
-def _predicts(model: Any, rows: Rows) -> bool:  # noqa: ANN401
-    if model.predict is None:
-        return False
-    try:
-        with same_draws():
-            model.predict(rows)
-    except Exception:  # noqa: BLE001 - whatever it raises, it does not take them
-        return False
-    return True
-
-
 def _example_files(
     kind: RowKind, head: Rows
 ) -> tuple[dict[str, str], dict[str, object]]:
     """Return the example as MLflow keeps it: files, and what is said of them."""
     rows = mask_tree(document(head))
-    info: dict[str, object] = {"artifact_path": EXAMPLE}
-    request: Any = {"inputs": rows}
-    match kind:
-        case "frame":
-            info |= {"type": "dataframe", "pandas_orient": "split"}
-            request = {"dataframe_split": rows}
-        case "dicts":
-            info["type"] = "json_object"
-        case "sparse":
-            info["type"] = "sparse_matrix_csr"
-            is_small = head.shape[0] * head.shape[1] <= _MOST_DENSE
-            request = {"inputs": document(head.toarray())} if is_small else None
-        case _:
-            info["type"] = "ndarray"
-    files = {EXAMPLE: _strict(rows)}
-    if request is not None:
-        files[SERVING_EXAMPLE] = _strict(request)
-        info["serving_input_path"] = SERVING_EXAMPLE
-    return files, info
-
-
-def _strict(value: Any) -> str:  # noqa: ANN401
-    """Return strict JSON; what is not finite is null."""
-    try:
-        return json.dumps(value, allow_nan=False)
-    except ValueError:
-        plain = json.loads(json.dumps(value), parse_constant=lambda _: None)
-        return json.dumps(plain)
+    info = {"artifact_path": EXAMPLE, "type": _MLFLOW_TYPES.get(kind, "ndarray")}
+    if kind == "frame":
+        info["pandas_orient"] = "split"
+    files = {EXAMPLE: strict_json(rows)}
+    if kind == "sparse":
+        if head.shape[0] * head.shape[1] > _MOST_DENSE:
+            return files, {**info}
+        rows = document(head.toarray())
+    layout = "dataframe_split" if kind == "frame" else "inputs"
+    files[SERVING_EXAMPLE] = strict_json({layout: rows})
+    return files, {**info, "serving_input_path": SERVING_EXAMPLE}

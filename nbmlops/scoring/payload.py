@@ -6,7 +6,7 @@ import base64
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +78,22 @@ def document(rows: Any) -> Any:  # noqa: ANN401
             "shape": list(rows.shape),
         }
     if getattr(getattr(rows, "dtype", None), "kind", "") == "M":
-        rows = rows.astype(
-            "datetime64[us]"
-        )  # lists of those of nanoseconds are numbers
+        rows = rows.astype("datetime64[us]")  # tolist() makes numbers of nanoseconds
     return _plain(rows.tolist() if hasattr(rows, "tolist") else rows)
+
+
+def n_rows(rows: Any) -> int:  # noqa: ANN401
+    """Return how many rows there are."""
+    return int(rows.shape[0]) if hasattr(rows, "shape") else len(rows)
+
+
+def strict_json(value: object, default: Callable[[Any], object] | None = None) -> str:
+    """Return strict JSON; what is not finite is null."""
+    try:
+        return json.dumps(value, allow_nan=False, default=default)
+    except ValueError:
+        text = json.dumps(value, default=default)
+        return json.dumps(json.loads(text, parse_constant=lambda _: None))
 
 
 def encode(request: Mapping[str, object]) -> bytes:
@@ -100,9 +112,8 @@ def parts(
     A row that is larger by itself is a request by itself.
     """
     more = {"params": dict(params)} if params else {}
-    n_rows = rows.shape[0] if hasattr(rows, "shape") else len(rows)
-    first, size = 0, n_rows
-    if n_rows > _N_SAMPLE:
+    first, size = 0, n_rows(rows)
+    if size > _N_SAMPLE:
         sample = len(encode(payload(rows[:_N_SAMPLE]))) / _N_SAMPLE
         size = max(1, int(0.9 * most_bytes / sample))
     while True:
@@ -112,14 +123,13 @@ def parts(
             continue
         yield first, body
         first += size
-        if first >= n_rows:
+        if first >= n_rows(rows):
             return
 
 
 def _cells(column: pd.Series[Any]) -> list[object]:
-    if getattr(column.dtype, "kind", "O") in "biu" and not hasattr(
-        column.dtype, "na_value"
-    ):
+    dtype = column.dtype
+    if getattr(dtype, "kind", "O") in "biu" and not hasattr(dtype, "na_value"):
         return column.tolist()
     return [_plain(value) for value in column.astype(object).tolist()]
 

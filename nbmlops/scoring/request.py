@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ _LAYOUTS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _EXAMPLE = 'Send {"dataframe_split": {"columns": [...], "data": [[...], ...]}}.'
 _PARAMS = 'Leave out \'params\', or send {"output": "probabilities"}.'
 _OUTPUTS = ("predictions", "probabilities")
-_SPARSE = ("data", "indices", "indptr", "shape")
+SPARSE_PARTS = ("data", "indices", "indptr", "shape")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,23 +111,21 @@ def _read_json(text: str, kind: RowKind) -> Table:
     if not isinstance(document, dict):
         raise refusal("The JSON is not an object.", fix=_EXAMPLE)
     params = document.pop("params", None)
-    layouts = [key for key in document if key in _LAYOUTS]
-    for key in document:
-        if key not in _LAYOUTS:
-            raise refusal(
-                f"Unknown field {_shown(key)}.{did_you_mean(key, _LAYOUTS)}",
-                fix=f"Send exactly one of {', '.join(_LAYOUTS)}.",
-            )
-    if len(layouts) != 1:
+    fix = f"Send exactly one of {', '.join(_LAYOUTS)}."
+    _refuse_unknown(document, _LAYOUTS, fix=fix)
+    if len(document) != 1:
         raise refusal(
-            f"The JSON has {len(layouts)} of the fields that hold rows.",
-            fix=f"Send exactly one of {', '.join(_LAYOUTS)}.",
+            f"The JSON has {len(document)} of the fields that hold rows.", fix=fix
         )
-    content = document[layouts[0]]
-    if kind == "sparse" and isinstance(content, dict) and set(content) == set(_SPARSE):
+    ((layout, content),) = document.items()
+    if (
+        kind == "sparse"
+        and isinstance(content, dict)
+        and set(content) == set(SPARSE_PARTS)
+    ):
         table = Table(names=None, columns=(), sparse=content)
     else:
-        table = _read_layout(layouts[0], content, kind)
+        table = _read_layout(layout, content, kind)
     return replace(table, output=_read_output(params))
 
 
@@ -136,12 +134,7 @@ def _read_output(params: object) -> Output:
         return "predictions"
     if not isinstance(params, dict):
         raise refusal("'params' is not an object.", fix=_PARAMS)
-    for key in params:
-        if key != "output":
-            raise refusal(
-                f"Unknown param {_shown(key)}.{did_you_mean(key, ['output'])}",
-                fix=_PARAMS,
-            )
+    _refuse_unknown(params, ("output",), noun="param", fix=_PARAMS)
     output = params.get("output", "predictions")
     if output not in _OUTPUTS:
         raise refusal(
@@ -159,29 +152,17 @@ def _read_layout(layout: str, content: object, kind: RowKind) -> Table:
         return _read_columns(layout, content)
     if not isinstance(content, list):
         raise refusal(f"'{layout}' is not a list of rows.", fix=_EXAMPLE)
-    if content and isinstance(content[0], dict):
+    first = content[0] if content else None
+    if isinstance(first, dict) or (content and layout == "dataframe_records"):
         return _read_records(layout, content, kind)
-    if layout == "dataframe_records" and content:
-        raise refusal(
-            "Row 0 of 'dataframe_records' is not an object.",
-            fix='Send rows such as {"column": value}.',
-        )
-    rows = (
-        content if content and isinstance(content[0], list) else [[v] for v in content]
-    )
-    return _table(None, rows)
+    return _table(None, content if isinstance(first, list) else [[v] for v in content])
 
 
 def _read_split(content: object) -> Table:
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
         raise refusal("'dataframe_split' has no list 'data'.", fix=_EXAMPLE)
-    for key in content:
-        if key not in ("columns", "data", "index"):
-            raise refusal(
-                f"Unknown field {_shown(key)} in 'dataframe_split'."
-                + did_you_mean(key, ("columns", "data", "index")),
-                fix=_EXAMPLE,
-            )
+    known = ("columns", "data", "index")
+    _refuse_unknown(content, known, where=" in 'dataframe_split'", fix=_EXAMPLE)
     names = content.get("columns")
     if names is not None and not (
         isinstance(names, list) and all(type(name) in (str, int) for name in names)
@@ -237,6 +218,20 @@ def _table(
         columns=tuple(zip(*rows, strict=True)),
         is_text=is_text,
     )
+
+
+def _refuse_unknown(
+    keys: Iterable[str],
+    known: Sequence[str],
+    *,
+    noun: str = "field",
+    where: str = "",
+    fix: str,
+) -> None:
+    for key in keys:
+        if key not in known:
+            hint = did_you_mean(key, known)
+            raise refusal(f"Unknown {noun} {_shown(key)}{where}.{hint}", fix=fix)
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

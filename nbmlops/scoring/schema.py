@@ -30,8 +30,7 @@ def frame_schema(
 ) -> list[dict[str, object]]:
     """Return the columns of a frame in MLflow's notation."""
     schema: list[dict[str, object]] = []
-    for position, name in enumerate(frame.columns):
-        column = frame.iloc[:, position]
+    for name, column in frame.items():
         kind = column_type(column)
         is_optional = takes_gaps or kind == "any" or bool(column.isna().any())
         schema.append({"name": str(name), "type": kind, "required": not is_optional})

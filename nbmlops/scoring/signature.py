@@ -25,20 +25,16 @@ NOT_SERVED = "nbmlops.not_served"
 
 _LOG_AGAIN = "Log the model with rows it takes: run.log_model(model, X)."
 _TENSOR_TYPES = {
-    "bool": "boolean",
-    "float16": "float",
-    "float32": "float",
-    "float64": "double",
-    "int8": "integer",
-    "int16": "integer",
-    "int32": "integer",
-    "int64": "long",
-    "object": "string",
-    "str": "string",
-    "uint8": "integer",
-    "uint16": "integer",
-    "uint32": "long",
-    "uint64": "long",
+    dtype: type_name
+    for type_name, dtypes in (
+        ("boolean", "bool"),
+        ("double", "float64"),
+        ("float", "float16 float32"),
+        ("integer", "int8 int16 int32 uint8 uint16"),
+        ("long", "int64 uint32 uint64"),
+        ("string", "object str"),
+    )
+    for dtype in dtypes.split()
 }
 _SCALARS = frozenset(
     ("any", "boolean", "integer", "long", "float", "double", "string", "datetime")
@@ -174,21 +170,11 @@ def _columns(specs: Sequence[Mapping[str, Any]]) -> list[Column]:
 
 def _listed(columns: Sequence[Column]) -> tuple[Column, ...]:
     """Return the columns as they are listed: those of a very wide array as one."""
-    first, last = (columns[0], columns[-1]) if columns else (None, None)
-    if (
-        first is None
-        or last is None
-        or len(columns) <= _MOST_LISTED
-        or (first.name, last.name) != ("0", str(len(columns) - 1))
-    ):
-        return tuple(columns)
-    return (
-        Column(
-            name=f"{first.name} to {last.name}",
-            type=first.type,
-            is_required=first.is_required,
-        ),
-    )
+    ends = ("0", str(len(columns) - 1))
+    is_wide = len(columns) > _MOST_LISTED
+    if is_wide and (columns[0].name, columns[-1].name) == ends:
+        return (replace(columns[0], name=" to ".join(ends)),)
+    return tuple(columns)
 
 
 def _shape(spec: Mapping[str, Any]) -> list[int]:
@@ -199,8 +185,5 @@ def _type_name(spec: Mapping[str, Any]) -> str:
     if spec["type"] != "tensor":
         return str(spec["type"])
     dtype = str(spec["tensor-spec"]["dtype"])
-    return (
-        "datetime"
-        if dtype.startswith("datetime64")
-        else _TENSOR_TYPES.get(dtype, dtype)
-    )
+    is_time = dtype.startswith("datetime64")
+    return "datetime" if is_time else _TENSOR_TYPES.get(dtype, dtype)
