@@ -20,13 +20,12 @@ FLAVORS = tuple(flavor for flavor, _ in _FORMATS.values())
 
 def flavor_of(model: object) -> str | None:
     """Return the flavor of a booster; None of anything else, which is not asked."""
-    name = _name_of(model)
-    return None if name is None else _FORMATS[name][0]
+    return _FORMATS.get(_name_of(model), (None,))[0]
 
 
-def _name_of(model: object) -> str | None:
+def _name_of(model: object) -> str:
     names = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(model).__mro__)
-    return next((name for name in names if name in _FORMATS), None)
+    return next((name for name in names if name in _FORMATS), "")
 
 
 def is_trained(model: Any) -> bool:  # noqa: ANN401
@@ -75,7 +74,7 @@ class Predictor:
 def dump(booster: Any) -> tuple[bytes, str, str, dict[str, Any]]:  # noqa: ANN401
     """Return a booster's file and its name, its flavor and what MLmodel says of it."""
     name = _name_of(booster)
-    flavor, file = _FORMATS[str(name)]
+    flavor, file = _FORMATS[name]
     said = {"code": None, "data": file, "model_class": name}
     version = import_module(flavor).__version__
     if flavor == "xgboost":

@@ -43,97 +43,78 @@ def save_model(
     model: object, folder: Path, example: Rows = None, *, trust: Trust = ()
 ) -> SavedModel:
     """Write a fitted estimator as a model folder that MLflow can load."""
-    if (network := networks.flavor_of(model)) is not None:
-        return _save_network(model, network, folder, example, trust)
-    python = platform.python_version()
-    code = OwnCode()
+    # Predicting would leave its traces in the user's own model, if only in a counter:
+    # the stored one is read back and predicts the example.
+    read: object
+    if network := networks.flavor_of(model):
+        pinned = pins([], example, networks.distributions(network))
+        code = networks.save(model, folder, pinned, trust)
+        document, read = signature.read_mlmodel(folder), networks.Network(folder)
+    else:
+        document, read, code = _save_estimator(model, folder, example, trust)
+    not_served = None
+    if example is not None:
+        record = record_example(read, example)
+        document, not_served = {**document, **record.fields}, record.not_served
+        for name, text in record.files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    for path, source in code.files.items():
+        (file := folder / FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(source)
+    if code.files:
+        for flavor in document["flavors"].values():
+            flavor["code"] = FOLDER
+    _write_yaml(folder / "MLmodel", document)
+    return SavedModel(own_code=code.source, not_served=not_served)
+
+
+def _save_estimator(
+    model: object, folder: Path, example: Rows, trust: Trust
+) -> tuple[dict[str, Any], object, OwnCode]:
+    """Write a model's own file; return its MLmodel, the model read back, its code."""
+    code, python = OwnCode(), platform.python_version()
     flavor: dict[str, Any]
-    if boosters.flavor_of(model) is None:
+    if boosters.flavor_of(model):
+        content, file, name, flavor = boosters.dump(model)
+        read = boosters.load(content, name)
+        types, function = [flavor["model_class"]], {"data": file}
+    else:
         file, name = _MODEL, "sklearn"
         content, types, read, code = skops_format.dump(model, trust)
         flavor = {
-            "code": FOLDER if code.files else None,
+            "code": None,
             "pickled_model": file,
             "serialization_format": "skops",
             "sklearn_version": _version("scikit-learn"),
             "skops_trusted_types": types,
         }
         function = {"model_path": file, "predict_fn": "predict"}
-        function |= {"code": FOLDER} if code.files else {}
-    else:
-        content, file, name, flavor = boosters.dump(model)
-        model = read = boosters.load(content, name)
-        types, function = [flavor["model_class"]], {"data": file}
-    document: dict[str, object] = {
-        "flavors": {name: flavor},
-        "mlflow_version": _version("mlflow"),
-        "model_size_bytes": len(content),
-        "utc_time_created": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
-    }
-    if hasattr(model, "predict"):
-        document["flavors"]["python_function"] = function | {  # type: ignore[index]
+    flavors: dict[str, object] = {name: flavor}
+    if hasattr(read, "predict"):
+        flavors["python_function"] = function | {
             "env": {"conda": "conda.yaml", "virtualenv": "python_env.yaml"},
             "loader_module": f"mlflow.{name}",
             "python_version": python,
         }
-    # Predicting would leave its traces in the user's own, if only in a counter.
-    signed, not_served = _signed(read, folder, example)
     (folder / file).write_bytes(content)
-    _write_code(code, folder)
-    _write_yaml(folder / "MLmodel", document | signed)
     _write_environment(folder, python, pins(types, example, code.distributions()))
-    return SavedModel(own_code=code.source, not_served=not_served)
-
-
-def _save_network(
-    model: object, flavor: str, folder: Path, example: Rows, trust: Trust
-) -> SavedModel:
-    pinned = pins([], example, networks.distributions(flavor))
-    code = networks.save(model, folder, pinned, trust)
-    document = signature.read_mlmodel(folder)
-    signed, not_served = _signed(networks.Network(folder), folder, example)
-    if code.files:
-        for described in document["flavors"].values():
-            described["code"] = FOLDER
-    _write_code(code, folder)
-    _write_yaml(folder / "MLmodel", document | signed)
-    return SavedModel(own_code=code.source, not_served=not_served)
-
-
-def _signed(
-    model: object, folder: Path, example: Rows
-) -> tuple[dict[str, object], str | None]:
-    """Write the example; return fields of MLmodel and why it is not served."""
-    if example is None:
-        return {}, None
-    record = record_example(model, example)
-    for name, text in record.files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return dict(record.fields), record.not_served
-
-
-def _write_code(code: OwnCode, folder: Path) -> None:
-    for path, source in code.files.items():
-        (file := folder / FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(source)
+    document = {
+        "flavors": flavors,
+        "mlflow_version": _version("mlflow"),
+        "model_size_bytes": len(content),
+        "utc_time_created": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S.%f}",
+    }
+    return document, read, code
 
 
 def _write_environment(folder: Path, python: str, pinned: list[str]) -> None:
     (folder / "requirements.txt").write_text("\n".join(pinned), encoding="utf-8")
     packages = [f"python={python}", "pip", {"pip": pinned}]
-    _write_yaml(
-        folder / "conda.yaml",
-        {"name": "mlflow-env", "channels": ["conda-forge"], "dependencies": packages},
-    )
-    build = ["pip", "setuptools", "wheel"]
-    _write_yaml(
-        folder / "python_env.yaml",
-        {
-            "python": python,
-            "build_dependencies": build,
-            "dependencies": ["-r requirements.txt"],
-        },
-    )
+    conda = {"name": "mlflow-env", "channels": ["conda-forge"]}
+    _write_yaml(folder / "conda.yaml", conda | {"dependencies": packages})
+    build = {"python": python, "build_dependencies": ["pip", "setuptools", "wheel"]}
+    environment = build | {"dependencies": ["-r requirements.txt"]}
+    _write_yaml(folder / "python_env.yaml", environment)
 
 
 def _write_yaml(path: Path, document: object) -> None:
@@ -145,12 +126,11 @@ def pins(
     types: Iterable[str], example: Rows = None, others: Iterable[str] = ()
 ) -> list[str]:
     """Return the packages a model needs, at the versions installed here."""
-    names = {"mlflow", "numpy", "scikit-learn", "scipy", "skops"}
-    names |= {TRUSTED_TYPES.get(name, "") for name in types} - {""}
-    names |= {*others}
+    names = {"mlflow", "numpy", "scikit-learn", "scipy", "skops", *others}
+    names |= {TRUSTED_TYPES.get(name, "") for name in types}
     if hasattr(example, "iloc"):
         names.add("pandas")
-    return [pin(name) for name in sorted(names)]
+    return [pin(name) for name in sorted(names - {""})]
 
 
 def pin(name: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,20 @@ _NOT_WRITABLE = (TypeError, ValueError, AttributeError, ImportError, RecursionEr
 
 def dump(model: object, trust: Trust = ()) -> tuple[bytes, list[str], Any, OwnCode]:
     """Return a fitted estimator in the skops format, and what it takes to read it."""
+    try:
+        return _dump(model, trust)
+    except UsageError as error:
+        refused, cause = error, error.__cause__
+    best = getattr(model, "best_estimator_", None)
+    if best is not None:
+        with contextlib.suppress(UsageError):
+            dump(best, trust)
+            fix = "Log its best_estimator_ instead of the whole search."
+            refused = UsageError(refused.problem, fix=fix)
+    raise refused from cause
+
+
+def _dump(model: object, trust: Trust) -> tuple[bytes, list[str], Any, OwnCode]:
     import skops.io
 
     name = f"The {type(model).__name__}"
@@ -37,9 +52,8 @@ def dump(model: object, trust: Trust = ()) -> tuple[bytes, list[str], Any, OwnCo
         content = _write(model)
         types = skops.io.get_untrusted_types(data=content)
         unknown = set(types) - set(TRUSTED_TYPES)
-        if strange := {
-            each for each in unknown if not (is_trusted(each, trust) and is_found(each))
-        }:
+        strange = {n for n in unknown if not (is_trusted(n, trust) and is_found(n))}
+        if strange:
             raise refusal(name, strange)
         if unknown:
             refuse_old_code(model)
@@ -47,31 +61,17 @@ def dump(model: object, trust: Trust = ()) -> tuple[bytes, list[str], Any, OwnCo
         if code.notebook:
             content = _renamed(content, "__main__", code.notebook)
             types = skops.io.get_untrusted_types(data=content)
-        read = skops.io.loads(content, trusted=types)
-    except UsageError as error:
-        raise _with_true_fix(error, model, trust) from None
+        return content, types, skops.io.loads(content, trusted=types), code
+    except UsageError:
+        raise
     except _NOT_WRITABLE as error:
         reason = str(error).rstrip(".") or type(error).__name__
         if isinstance(error, RecursionError):
             reason = "it holds an object that refers back to itself"
-        refused = UsageError(
+        raise UsageError(
             f"{name} cannot be stored without pickle: {reason}.",
             fix="Leave that part out of the model.",
-        )
-        raise _with_true_fix(refused, model, trust) from error
-    return content, types, read, code
-
-
-def _with_true_fix(error: UsageError, model: object, trust: Trust) -> UsageError:
-    best = getattr(model, "best_estimator_", None)
-    if best is None:
-        return error
-    try:
-        dump(best, trust)
-    except UsageError:
-        return error
-    fix = "Log its best_estimator_ instead of the whole search."
-    return UsageError(error.problem, fix=fix)
+        ) from error
 
 
 def _renamed(content: bytes, module: str, new: str) -> bytes:
@@ -120,15 +120,12 @@ def _parts(value: object, seen: set[int]) -> Iterator[object]:
         return
     seen.add(id(value))
     yield value
-    held: Iterable[object] = ()
-    if isinstance(value, dict):
-        held = value.values()
-    elif isinstance(value, list | tuple):
-        held = value
-    elif hasattr(value, "get_params") and not isinstance(value, type):
-        held = vars(value).values()
-    for part in held:
-        yield from _parts(part, seen)
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        value = vars(value)
+    held = value.values() if isinstance(value, dict) else value
+    if isinstance(value, dict | list | tuple):
+        for part in held:  # type: ignore[attr-defined]
+            yield from _parts(part, seen)
 
 
 def load(path: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
@@ -142,8 +139,7 @@ def load(path: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
             return skops.io.load(path, trusted=trusted)
         except UntrustedTypesFoundException:
             unknown = {*skops.io.get_untrusted_types(file=path)}.difference(trusted)
-            refused = {each for each in unknown if not is_trusted(each, trust)}
-            if refused:
+            if refused := {each for each in unknown if not is_trusted(each, trust)}:
                 raise refusal("The model", refused, is_loaded=True) from None
         allow_imports(path.parent)
         return skops.io.load(path, trusted=[*trusted, *unknown])
