@@ -69,13 +69,10 @@ def read_example(folder: Path) -> Example | None:
     try:
         # MLflow writes a missing number as a bare NaN, which is not JSON.
         rows = json.loads(path.read_bytes(), parse_constant=lambda _: None)
-        example = Example(kind=kind, rows=rows)
         if kind == "sparse_matrix_csc":
-            example = Example(
-                kind="sparse_matrix_csr", rows=document(_matrix(rows, is_csc=True))
-            )
-        is_known = example.kind in _KINDS and example.n_rows > 0
-        if is_known:
+            rows, kind = document(_matrix(rows, is_csc=True)), "sparse_matrix_csr"
+        example = Example(kind=kind, rows=rows)
+        if kind in _KINDS and example.n_rows > 0:
             example.table()  # what is damaged is no example
             return example
     except (ValueError, LookupError, TypeError):

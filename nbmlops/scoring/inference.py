@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
@@ -16,6 +16,7 @@ from nbmlops.scoring import signature
 from nbmlops.scoring.payload import document, encode, n_rows, payload, strict_json
 from nbmlops.scoring.schema import (
     NotServed,
+    as_rows,
     column_type,
     dicts_schema,
     dtype_of,
@@ -115,57 +116,6 @@ def _record(model: _Model, example: Rows) -> ExampleRecord:
         fields["signature"]["outputs"] = json.dumps(outputs)
     files, fields["saved_input_example_info"] = _example_files(kind, head)
     return ExampleRecord(fields=fields, files=files, not_served=problem)
-
-
-def as_rows(model: object, data: Rows) -> tuple[RowKind, Rows]:
-    """Return what rows are to the model, and the rows as it takes them."""
-    import numpy as np
-    import pandas as pd
-
-    if isinstance(data, Iterator):
-        raise UsageError(
-            f"The example is a {type(data).__name__}: reading it would use it up.",
-            fix="Give a list: list(rows).",
-        )
-    names = list(getattr(model, "feature_names_in_", []))
-    if isinstance(data, pd.DataFrame):
-        columns = list(data.columns)
-        if columns and all(isinstance(name, str) for name in columns):
-            data = data[names] if names and set(names) <= set(columns) else data
-            if twins := data.columns[data.columns.duplicated()].tolist():
-                raise NotServed(f"The example has two columns {twins[0]!r}")
-            return "frame", data
-        data = data.to_numpy()
-    if hasattr(data, "tocsr"):
-        return "sparse", data.tocsr()
-    if not isinstance(data, np.ndarray | pd.Series | list | tuple | range):
-        if not hasattr(data, "__array__"):
-            raise NotServed(f"Rows in a {type(data).__name__} cannot be sent")
-        data = np.asarray(data)
-    is_flat = getattr(data, "ndim", 1) == 1
-    if is_flat and len(data) and all(isinstance(item, Mapping) for item in data):
-        return "dicts", list(data)
-    if isinstance(data, pd.Series):
-        return "series", data.reset_index(drop=True)
-    rows: Any = data if isinstance(data, np.ndarray) else _as_array(data)
-    if rows.ndim == 1:
-        return "vector", rows
-    if names and rows.shape[1:] == (len(names),):
-        return "frame", pd.DataFrame(rows, columns=names)
-    return "array", rows
-
-
-def _as_array(rows: Sequence[Any]) -> Any:  # noqa: ANN401
-    """Return an array of a sequence; one of objects where numpy would make all text."""
-    import numpy as np
-
-    try:
-        found = np.asarray(rows)
-        return np.asarray(rows, dtype=object) if found.dtype.kind in "SU" else found
-    except ValueError:  # items of different lengths
-        found = np.empty(len(rows), dtype=object)
-        found[:] = rows
-        return found
 
 
 def _describe(

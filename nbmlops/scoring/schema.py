@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from nbmlops.errors import UsageError
+from nbmlops.scoring.signature import RowKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +26,57 @@ _COLUMN_TYPES = {
 
 class NotServed(Exception):  # noqa: N818 - not an error: the model is stored
     """Why rows cannot be sent to an endpoint of the model."""
+
+
+def as_rows(model: object, data: Any) -> tuple[RowKind, Any]:  # noqa: ANN401
+    """Return what rows are to the model, and the rows as it takes them."""
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(data, Iterator):
+        raise UsageError(
+            f"The example is a {type(data).__name__}: reading it would use it up.",
+            fix="Give a list: list(rows).",
+        )
+    names = list(getattr(model, "feature_names_in_", []))
+    if isinstance(data, pd.DataFrame):
+        columns = list(data.columns)
+        if columns and all(isinstance(name, str) for name in columns):
+            data = data[names] if names and set(names) <= set(columns) else data
+            if twins := data.columns[data.columns.duplicated()].tolist():
+                raise NotServed(f"The example has two columns {twins[0]!r}")
+            return "frame", data
+        data = data.to_numpy()
+    if hasattr(data, "tocsr"):
+        return "sparse", data.tocsr()
+    if not isinstance(data, np.ndarray | pd.Series | list | tuple | range):
+        if not hasattr(data, "__array__"):
+            raise NotServed(f"Rows in a {type(data).__name__} cannot be sent")
+        data = np.asarray(data)
+    is_flat = getattr(data, "ndim", 1) == 1
+    if is_flat and len(data) and all(isinstance(item, Mapping) for item in data):
+        return "dicts", list(data)
+    if isinstance(data, pd.Series):
+        return "series", data.reset_index(drop=True)
+    rows: Any = data if isinstance(data, np.ndarray) else _as_array(data)
+    if rows.ndim == 1:
+        return "vector", rows
+    if names and rows.shape[1:] == (len(names),):
+        return "frame", pd.DataFrame(rows, columns=names)
+    return "array", rows
+
+
+def _as_array(rows: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Return an array of a sequence; one of objects where numpy would make all text."""
+    import numpy as np
+
+    try:
+        found = np.asarray(rows)
+        return np.asarray(rows, dtype=object) if found.dtype.kind in "SU" else found
+    except ValueError:  # items of different lengths
+        found = np.empty(len(rows), dtype=object)
+        found[:] = rows
+        return found
 
 
 def frame_schema(
@@ -46,16 +100,13 @@ def column_type(column: pd.Series[Any]) -> str:
         column = dtype.categories.to_series()
         dtype = column.dtype
     dtype = getattr(dtype, "subtype", getattr(dtype, "numpy_dtype", dtype))
+    kind, size = getattr(dtype, "kind", "O"), getattr(dtype, "itemsize", 8)
     found = pd.api.types.infer_dtype(column, skipna=True)
     if found in ("integer", "integer-na"):
-        size = (
-            getattr(dtype, "itemsize", 8) if getattr(dtype, "kind", "O") in "iu" else 8
-        )
-        is_small = size < 4 or (size == 4 and dtype.kind == "i")
+        is_small = kind in "iu" and (size < 4 or (kind, size) == ("i", 4))
         return "integer" if is_small else "long"
     if found == "floating":
-        is_small = getattr(dtype, "kind", "O") == "f" and dtype.itemsize <= 4
-        return "float" if is_small else "double"
+        return "float" if kind == "f" and size <= 4 else "double"
     return _COLUMN_TYPES.get(found, "any")
 
 
@@ -80,16 +131,13 @@ def dicts_schema(rows: list[Mapping[str, Any]]) -> list[dict[str, object]]:
     """Return the keys of rows that are dicts, as columns in MLflow's notation."""
     import pandas as pd
 
-    names = dict.fromkeys(name for row in rows for name in row)
     schema: list[dict[str, object]] = []
-    for name in names:
+    for name in dict.fromkeys(name for row in rows for name in row):
         if not isinstance(name, str):
             raise NotServed(f"The key {name!r} of a row is no text")
-        values = [row.get(name) for row in rows]
-        column = pd.Series(values, dtype=object)
+        column = pd.Series([row.get(name) for row in rows], dtype=object)
         required = not bool(column.isna().any())
-        kind = column_type(column)
-        schema.append({"type": kind, "name": name, "required": required})
+        schema.append({"type": column_type(column), "name": name, "required": required})
     return schema
 
 
@@ -97,17 +145,11 @@ def tensor_schema(values: Any) -> list[dict[str, object]]:  # noqa: ANN401
     """Return an array or a sparse matrix in MLflow's notation."""
     import numpy as np
 
-    is_sparse = hasattr(values, "tocsr")
     try:
-        rows = values if is_sparse else np.asarray(values)
+        rows = values if hasattr(values, "tocsr") else np.asarray(values)
     except ValueError:  # lists of different lengths
         rows = np.empty(len(values), dtype=object)
-    match rows.dtype.kind:
-        case "U" | "S":
-            name = "str"
-        case "M":
-            name = "datetime64[ns]"
-        case _:
-            name = rows.dtype.name
+    names = {"U": "str", "S": "str", "M": "datetime64[ns]"}
+    name = names.get(rows.dtype.kind, rows.dtype.name)
     shape = [-1, *(int(n) for n in rows.shape[1:])]
     return [{"type": "tensor", "tensor-spec": {"dtype": name, "shape": shape}}]

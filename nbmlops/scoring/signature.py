@@ -119,14 +119,10 @@ def read_input_spec(document: Mapping[str, Any]) -> InputSpec:
                 f"The model takes arrays of shape {tuple(shape)}.",
                 fix="An endpoint serves models that take a table: rows and columns.",
             )
-    is_required = bool(metadata.get(REQUIRED, False))
-    columns = tuple(
-        # What a model of arrays makes of gaps is not in its signature.
-        column
-        if kind in ("frame", "dicts")
-        else replace(column, is_required=is_required)
-        for column in _columns(specs)
-    )
+    columns = _columns(specs)
+    if kind not in ("frame", "dicts"):  # a signature says nothing of an array's gaps
+        is_required = bool(metadata.get(REQUIRED, False))
+        columns = [replace(column, is_required=is_required) for column in columns]
     for column in columns:
         if column.type not in _SCALARS:
             raise UsageError(
@@ -134,7 +130,8 @@ def read_input_spec(document: Mapping[str, Any]) -> InputSpec:
                 "endpoint cannot read.",
                 fix=f"Use one of {', '.join(sorted(_SCALARS))}.",
             )
-    return InputSpec(kind=kind, columns=columns, dtypes=metadata.get(DTYPES) or {})
+    dtypes = metadata.get(DTYPES) or {}
+    return InputSpec(kind=kind, columns=tuple(columns), dtypes=dtypes)
 
 
 def _kind(specs: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> RowKind:
@@ -152,18 +149,17 @@ def _kind(specs: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> Ro
 def _columns(specs: Sequence[Mapping[str, Any]]) -> list[Column]:
     found: list[Column] = []
     for spec in specs:
-        shape, name = _shape(spec), spec.get("name")
+        shape, name, type_name = _shape(spec), spec.get("name"), _type_name(spec)
         required = bool(spec.get("required", not spec.get("optional", False)))
-        width = shape[1] if len(shape) == 2 and shape[1] > 0 else 1
         if spec["type"] == "tensor":  # which does not say whether gaps are taken
             required = False
+        width = shape[1] if len(shape) == 2 and shape[1] > 0 else 1
+        names = [name]
+        if name is None or width > 1:
+            names = [*range(len(found), len(found) + width)]
         found += [
-            Column(
-                name=str(len(found) + i) if name is None or width > 1 else str(name),
-                type=_type_name(spec),
-                is_required=required,
-            )
-            for i in range(width)
+            Column(name=str(each), type=type_name, is_required=required)
+            for each in names
         ]
     return found
 

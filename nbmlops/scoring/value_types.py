@@ -89,19 +89,16 @@ def _times(values: Sequence[Any], _: object) -> pd.DatetimeIndex:
     return pd.DatetimeIndex([v and _to_utc(v) for v in values])
 
 
-def _numbers(dtype: str) -> Callable[[Sequence[Any], object], Any]:
-    return lambda values, _: np.array(values, dtype=dtype)  # of None it makes NaN
-
-
-def _whole_numbers(dtype: str) -> Callable[[Sequence[Any], object], Any]:
-    """Return what builds a column of whole numbers; of doubles where some are not."""
-
+def _number_type(
+    means: str, plain: type, dtype: str, fits: Callable[[Any], bool]
+) -> ValueType:
     def build(values: Sequence[Any], _: object) -> Any:  # noqa: ANN401
-        if all(v is not None and v % 1 == 0 for v in values):
+        if plain is int and all(v is not None and v % 1 == 0 for v in values):
             return np.array([int(v) for v in values], dtype=dtype)
-        return np.array(values, dtype="float64")
+        # Gaps and fractions make a column of doubles; of None numpy makes NaN.
+        return np.array(values, dtype="float64" if plain is int else dtype)
 
-    return build
+    return ValueType(means, plain, fits, _read_number, build)
 
 
 def _booleans(values: Sequence[Any], gap: object) -> Any:  # noqa: ANN401
@@ -114,26 +111,10 @@ def _texts(values: Sequence[Any], gap: object) -> pd.Series[Any]:
 
 
 VALUE_TYPES = {
-    "double": ValueType(
-        "a number", float, _is_number, _read_number, _numbers("float64")
-    ),
-    "float": ValueType(
-        "a number of 32 bits",
-        float,
-        _is_within("float"),
-        _read_number,
-        _numbers("float32"),
-    ),
-    "long": ValueType(
-        "a number", int, _is_within("long"), _read_number, _whole_numbers("int64")
-    ),
-    "integer": ValueType(
-        "a number of 32 bits",
-        int,
-        _is_within("integer"),
-        _read_number,
-        _whole_numbers("int32"),
-    ),
+    "double": _number_type("a number", float, "float64", _is_number),
+    "float": _number_type("a number of 32 bits", float, "float32", _is_within("float")),
+    "long": _number_type("a number", int, "int64", _is_within("long")),
+    "integer": _number_type("a number of 32 bits", int, "int32", _is_within("integer")),
     "boolean": ValueType(
         "true or false",
         bool,

@@ -40,20 +40,13 @@ def skops_digest(path: Path) -> str:
             for name in archive.namelist()
             if name != "schema.json"
         }
-        schema = json.loads(archive.read("schema.json"))
+        text = archive.read("schema.json")
+
+    def without_addresses(node: dict[str, Any]) -> dict[str, Any]:
+        items = ((key, each) for key, each in node.items() if key != "__id__")
+        return {k: parts.get(v, v) if isinstance(v, str) else v for k, v in items}
+
+    schema = json.loads(text, object_hook=without_addresses)
     for key in _CODE_OF_FORMAT:
         schema.pop(key, None)
-    text = json.dumps(_without_addresses(schema, parts), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _without_addresses(node: Any, parts: dict[str, str]) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(node, dict):
-        return {
-            key: _without_addresses(value, parts)
-            for key, value in node.items()
-            if key != "__id__"
-        }
-    if isinstance(node, list):
-        return [_without_addresses(each, parts) for each in node]
-    return parts.get(node, node) if isinstance(node, str) else node
+    return hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()

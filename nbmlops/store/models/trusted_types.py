@@ -35,6 +35,9 @@ _SCIPY = {
     "scipy.sparse._csc": "csc_array csc_matrix",
     "scipy.sparse._coo": "coo_array coo_matrix",
 }
+_METRICS = """
+    BrayCurtis Canberra Chebyshev Dice Euclidean Hamming Haversine Jaccard Mahalanobis
+    Manhattan Minkowski RogersTanimoto RussellRao SEuclidean SokalSneath"""
 _SCIKIT_LEARN = {
     # Fitted trees: arrays of nodes, read back into compiled classes.
     "sklearn.tree._tree": "Tree",
@@ -46,16 +49,9 @@ _SCIKIT_LEARN = {
     # PyFuncDistance is left out: it holds a function.
     "sklearn.neighbors._kd_tree": "KDTree",
     "sklearn.neighbors._ball_tree": "BallTree",
-    "sklearn.metrics._dist_metrics": """
-        BrayCurtisDistance32 BrayCurtisDistance64 CanberraDistance32 CanberraDistance64
-        ChebyshevDistance32 ChebyshevDistance64 DiceDistance32 DiceDistance64
-        EuclideanDistance32 EuclideanDistance64 HammingDistance32 HammingDistance64
-        HaversineDistance32 HaversineDistance64 JaccardDistance32 JaccardDistance64
-        MahalanobisDistance32 MahalanobisDistance64 ManhattanDistance32
-        ManhattanDistance64 MinkowskiDistance32 MinkowskiDistance64
-        RogersTanimotoDistance32 RogersTanimotoDistance64 RussellRaoDistance32
-        RussellRaoDistance64 SEuclideanDistance32 SEuclideanDistance64
-        SokalSneathDistance32 SokalSneathDistance64""",
+    "sklearn.metrics._dist_metrics": " ".join(
+        f"{name}Distance{bits}" for name in _METRICS.split() for bits in (32, 64)
+    ),
     # Gaussian processes: kernels, and the binary models of the multi-class one.
     "sklearn.gaussian_process.kernels": """
         CompoundKernel ConstantKernel DotProduct ExpSineSquared Exponentiation Matern
