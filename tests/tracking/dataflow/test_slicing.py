@@ -251,6 +251,8 @@ def slice_of(*sources):
         (["m = fit(X)", "m.predict(X)", "m"], (0, 2)),
         (["def f(): return k", "k = 1", "k = 2", "f()"], (0, 2, 3)),
         (["def f(): return k", "g = f", "k = 2", "g()"], (0, 1, 2, 3)),
+        (["a = [1]", "f = lambda v=a: v", "b = 1", "f().append(2)", "a"],
+         (0, 1, 3, 4)),
         (["n = 0\ndef up():\n    global n\n    n += 1", "up()", "n"], (0, 1, 2)),
         (["def make():\n n = [0]\n return lambda: n.append(1) or n",
           "c = make()", "c()", "c()"], (0, 1, 2, 3)),

@@ -4,39 +4,48 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 SCALAR, FUNCTION = "<scalar>", "<function>"
 """Kinds: a value that nothing can change; a function that has no state."""
-_UNKNOWN, _UNBOUND = "<unknown>", ""
 _BUILTINS = frozenset(dir(builtins))
 
 
 @dataclass(slots=True, eq=False)
+class Notes:
+    """What a cell, or a call of a function, does."""
+
+    reads: set[str] = field(default_factory=set)
+    writes: set[str] = field(default_factory=set)
+    changes: set[str] = field(default_factory=set)  # before aliases are looked up
+    binds: set[str] = field(default_factory=set)
+    defines: set[str] = field(default_factory=set)
+    draws: set[str] = field(default_factory=set)
+    likely: set[str] = field(default_factory=set)  # of the writes and draws
+    returns: set[str] = field(default_factory=set)
+    must_keep: bool = False
+    changes_arguments: bool = False
+    makes_functions: bool = False
+    is_consumed: bool = False  # a look at it changes it
+    is_own: bool = False  # of the project's own code, so that no method is known
+
+
+@dataclass(slots=True, eq=False)
 class Group:
-    """Names that may share an object, and what is known of that object."""
+    """Names that may share an object, and what calls of that object do."""
 
     names: set[str] = field(default_factory=set)
     holders: set[str] = field(default_factory=set)
-    reads: set[str] = field(default_factory=set)
-    changes: set[str] = field(default_factory=set)
-    binds: set[str] = field(default_factory=set)
-    draws: set[str] = field(default_factory=set)
-    likely: set[str] = field(default_factory=set)
-    is_function: bool = False
-    makes_functions: bool = False
-    changes_arguments: bool = False
-    is_own: bool = False
-    is_consumed: bool = False
-    must_keep: bool = False
+    calls: set[Notes] = field(default_factory=set)
 
     def learn(self, other: Group) -> None:
         """Take over what is known of another, except for its names."""
-        for name in _LEARNED:
-            setattr(self, name, getattr(self, name) | getattr(other, name))
+        self.holders |= other.holders
+        self.calls |= other.calls
 
-
-_LEARNED = tuple(each.name for each in fields(Group) if each.name != "names")
+    def has(self, fact: str) -> bool:
+        """Return whether something is so for any of the calls."""
+        return any(getattr(call, fact) for call in self.calls)
 
 
 class AliasMap:
@@ -52,16 +61,16 @@ class AliasMap:
 
     def kind(self, name: str) -> str:
         """Return `SCALAR`, `FUNCTION` or the origin of what was imported, if known."""
-        return self._kinds.get(name, _UNBOUND)
+        return self._kinds.get(name, "")
 
-    def set_kind(self, name: str, kind: str = _UNKNOWN) -> None:
+    def set_kind(self, name: str, kind: str = "<unknown>") -> None:
         """Note what a name stands for now."""
         self._kinds[name] = kind
 
     def is_inert(self, name: str) -> bool:
         """Return whether no change of its object can be seen by another name."""
-        kind = self.kind(name)
-        if kind == _UNBOUND:
+        kind = self._kinds.get(name)
+        if kind is None:
             return name in _BUILTINS
         return kind == SCALAR or kind[0] != "<"
 
@@ -76,16 +85,13 @@ class AliasMap:
         """Forget names that nothing can mention any more."""
         for name in names:
             self._kinds.pop(name, None)
-            if name in self._groups:
-                self._groups.pop(name).names.discard(name)
+            self._groups.pop(name, Group()).names.discard(name)
 
     def hold(self, names: Iterable[str]) -> None:
         """Note that the objects of these names may hold each other."""
-        groups = {
-            id(g): g for n in names if not self.is_inert(n) for g in [self.group(n)]
-        }
+        groups = {self.group(name) for name in names if not self.is_inert(name)}
         if len(groups) > 1:
-            largest, *others = sorted(groups.values(), key=lambda g: -len(g.names))
+            largest, *others = sorted(groups, key=lambda g: -len(g.names))
             for other in others:
                 largest.names |= other.names
                 largest.learn(other)
@@ -102,8 +108,7 @@ class AliasMap:
         self.set_kind(name)
         self.hold([name, *others])
         for group in before:
-            if group is not self.group(name):
-                self.group(name).learn(group)
+            self.group(name).learn(group)
 
     def reached(self, names: Iterable[str]) -> set[str]:
         """Return the names and all that a call of one would use."""
@@ -112,8 +117,8 @@ class AliasMap:
             each = waiting.pop()
             if each not in seen:
                 seen.add(each)
-                if each in self._groups:
-                    waiting += self._groups[each].reads - seen
+                for call in self._groups[each].calls if each in self._groups else ():
+                    waiting += call.reads - seen
         return seen
 
     def affected(self, names: Iterable[str]) -> set[str]:
@@ -122,10 +127,8 @@ class AliasMap:
         seen: set[str] = set()
         while waiting:
             name = waiting.pop()
-            if name not in seen and (group := self._groups.get(name, _ALONE)):
+            if name not in seen:
+                group = self._groups.get(name, Group())
                 seen |= group.names | {name}
                 waiting += group.holders - seen
         return seen
-
-
-_ALONE = Group()

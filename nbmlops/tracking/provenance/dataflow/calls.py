@@ -7,6 +7,7 @@ or method of the notebook's own that has such a name voids it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 
 def words(text: str) -> frozenset[str]:
@@ -67,6 +68,7 @@ HOLDING = words("append add extend insert setdefault update")
 
 GENTLE_METHODS = READING | FITTING | DRAWING | HOLDING
 
+
 _CHANGING_FLAGS = re.compile(r"inplace|out|copy|copy_X|overwrite_\w+")
 RANDOM_FLAGS = words("random_state rng generator seed")
 _GENTLE_LIBRARIES = words(
@@ -88,22 +90,19 @@ _SEEDING = words(
     "seed set_seed manual_seed manual_seed_all set_random_seed set_global_seed "
     "set_state setstate seed_everything"
 )
-_STEADY_LIBRARIES = _GENTLE_LIBRARIES - {"xgboost", "lightgbm", "scipy"}
-_MAYBE_DRAWING = words("sample apply transform agg plot hist")
+_DRAWING_LIBRARIES = words("sklearn seaborn scipy xgboost lightgbm")
+_MAYBE_DRAWING = FITTING | words("sample apply transform agg plot hist")
 
 _SHOWING = re.compile(r"(matplotlib|seaborn|IPython\.display|pprint|nbmlops)\b.*")
-_SHOWING_AND_SETTING = re.compile(
-    r"rc\w*|use|style|set\w*|switch_backend|i(on|off|msave)|run_notebook|update"
-)
 _READING_ONLY = re.compile(
     r"os\.(path\..*|getenv|environ\.(get|copy)|getcwd|listdir|scandir|walk|cpu_count|"
-    r"getpid|fspath|sep|stat)|sys\.(getsizeof|intern|exc_info)|time\.(?!tzset)\w+|"
-    r"(.*\.)?(seed|set_seed|manual_seed|manual_seed_all|set_random_seed|seed_everything)"
+    r"getpid|fspath|sep|stat)|sys\.(getsizeof|intern|exc_info)|time\.(?!tzset)\w+"
 )
 _SETTING = re.compile(
-    r"(set_(option|theme|style|context|palette|printoptions|config)|\w*options\.\w+|"
-    r"(filter|reset)warnings|simplefilter|basicConfig|seterr|autolog|enable_\w+|"
-    r"disable\w*|path\.(append|insert)|use|rc\w*|style\.\w+)"
+    r".*\boptions\..*|.*\bstyle\..*|(.*\.)?(set(_(?!(index|axis|title|[xyz]))\w+)?|"
+    r"setp|rc\w*|use|update|switch_backend|i(on|off|msave)|run_notebook|path\.append|"
+    r"path\.insert|(filter|reset)warnings|simplefilter|basicConfig|seterr|autolog|"
+    r"(en|dis)able\w*)"
 )
 _ACTING_LIBRARIES = words("os sys shutil subprocess signal ctypes")
 _ACTING = re.compile(
@@ -118,17 +117,13 @@ def is_acting(method: str) -> bool:
     return bool(_ACTING.fullmatch(method))
 
 
-def changes_in_place(flags: frozenset[str]) -> bool:
+def changes_in_place(flags: Iterable[str]) -> bool:
     """Return whether one of these keywords may ask for a change in place."""
     return any(_CHANGING_FLAGS.fullmatch(flag) for flag in flags)
 
 
-def is_gentle(origin: str, flags: frozenset[str]) -> bool:
-    """Return whether a library's function is known to leave what it is given alone.
-
-    >>> is_gentle("numpy.mean", frozenset()), is_gentle("numpy.put", frozenset())
-    (True, False)
-    """
+def is_gentle(origin: str, flags: Iterable[str]) -> bool:
+    """Return whether a library's function is known to leave what it is given alone."""
     library, name = origin.partition(".")[0], origin.rpartition(".")[2]
     is_known = library in _GENTLE_LIBRARIES and name not in _CHANGING
     return is_known and not changes_in_place(flags)
@@ -138,22 +133,14 @@ def must_keep(origin: str, *, is_statement: bool) -> bool:
     """Return whether a library's function may change more than names.
 
     One whose value is thrown away is called for what it does.
-
-    >>> must_keep("os.path.join", is_statement=True)
-    False
-    >>> must_keep("pandas.set_option", is_statement=False)
-    True
     """
-    library, _, rest = origin.partition(".")
-    name = origin.rpartition(".")[2]
-    if _READING_ONLY.fullmatch(origin):
+    library, name = origin.partition(".")[0], origin.rpartition(".")[2]
+    if _READING_ONLY.fullmatch(origin) or name in _SEEDING:
         return False
-    if _SHOWING.fullmatch(origin):
-        return bool(_SHOWING_AND_SETTING.fullmatch(name)) or is_acting(name)
-    is_known = library not in ("", *_ACTING_LIBRARIES)  # "" is the project's own
-    return (
-        not is_known or is_statement or is_acting(name) or bool(_SETTING.search(rest))
-    )
+    if library in ("", *_ACTING_LIBRARIES):  # "" is the project's own
+        return True
+    is_statement &= not _SHOWING.fullmatch(origin)
+    return is_statement or is_acting(name) or bool(_SETTING.fullmatch(origin))
 
 
 def seeds(origin: str, name: str) -> frozenset[str]:
@@ -161,18 +148,12 @@ def seeds(origin: str, name: str) -> frozenset[str]:
     return _SEEDS.get(origin, RANDOM) if name in _SEEDING else frozenset()
 
 
-def draws(origin: str, name: str) -> tuple[frozenset[str], bool]:
-    """Return the sources that a call may draw from, and whether that is likely.
-
-    >>> draws("numpy.random.normal", "normal"), draws("numpy.mean", "mean")
-    ((frozenset({'<random numpy>'}), True), (frozenset(), True))
-    """
+def draws(origin: str, name: str, *, is_gentle: bool) -> tuple[frozenset[str], bool]:
+    """Return the sources that a call may draw from, and whether that is likely."""
     library = origin.partition(".")[0]
     if origin.startswith("numpy.random") or library == "random":
         return (_PYTHON if library == "random" else _NUMPY), True
-    if origin.startswith(("sklearn", "seaborn", "scipy.stats")):
-        return _NUMPY, False
-    is_steady = (name in GENTLE_BUILTINS or name in READING) and not origin
-    if library in _STEADY_LIBRARIES or (is_steady and name not in _MAYBE_DRAWING):
-        return frozenset(), True
-    return RANDOM, False
+    is_steady = library not in _DRAWING_LIBRARIES and (
+        origin or name not in _MAYBE_DRAWING
+    )
+    return (frozenset() if is_gentle and is_steady else RANDOM), False

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbmlops.tracking.provenance.dataflow.calls import words
+from nbmlops.tracking.provenance.dataflow.syntax import called
 from nbmlops.tracking.provenance.magics import PYTHON_MAGICS
 
 _NAMING = words(
@@ -24,47 +26,34 @@ _SETTING = words(
     "python python2 python3 pypy cmd"
 )
 """They change the process or its files; names they read stand in their line."""
-_BINDING = words("run reset reset_selective pylab store")
-"""They may set any name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MagicLine:
     """What a magic or a shell line may do: read variables of its words, run Python."""
 
-    words: tuple[str, ...] = ()
-    code: str | None = None
-    binds: tuple[str, ...] = ()
-    binds_any: bool = False
-    reads_everything: bool = False
+    words: Sequence[str] = ()
+    code: str = ""
+    binds: Sequence[str] = ()
     must_keep: bool = False
-
-
-_UNKNOWN = MagicLine(reads_everything=True)
+    reads_everything: bool = False
 
 
 def read_magic(node: ast.Call) -> MagicLine | None:
     """Return what a call of IPython's shell may do, or None for any other call."""
-    match node.func:
-        case ast.Attribute(
-            value=ast.Call(func=ast.Name(id="get_ipython")), attr=method
-        ):
-            pass
-        case ast.Name(id="get_ipython"):
-            return _UNKNOWN  # what is done with it can only be guessed
-        case _:
-            return None
-    texts = [
-        part.value
-        for part in node.args
-        if isinstance(part, ast.Constant) and isinstance(part.value, str)
-    ]
+    shell = node.func.value if isinstance(node.func, ast.Attribute) else node
+    if called(node) != "get_ipython" and (
+        not isinstance(shell, ast.Call) or called(shell) != "get_ipython"
+    ):
+        return None
+    method = called(node)
+    texts = [str(getattr(part, "value", "")) for part in node.args]
     if method in ("system", "getoutput", "getoutput_raw"):
-        return MagicLine(words=_tokens(" ".join(texts)), must_keep=True)
-    if method not in ("run_line_magic", "run_cell_magic") or not texts:
-        return _UNKNOWN
-    name, line, body = [*texts, "", ""][:3]
-    words = _tokens(line)
+        return MagicLine(words=_names(" ".join(texts)), must_keep=True)
+    name, line, body = [*texts, "", "", ""][:3]
+    words = _names(line)
+    if method not in ("run_line_magic", "run_cell_magic"):
+        return MagicLine(reads_everything=True)  # it can only be guessed
     if name in _NAMING:
         return MagicLine()
     if name in _SHOWING:
@@ -74,10 +63,8 @@ def read_magic(node: ast.Call) -> MagicLine | None:
         return MagicLine(code=code, binds=words if name == "capture" else ())
     if name in _SETTING:  # a cell magic may set names: %%bash --out text
         return MagicLine(words=words, binds=words if body else (), must_keep=True)
-    if name in _BINDING and "-i" not in line.split():
-        return MagicLine(words=words, binds_any=True, must_keep=True)
-    return _UNKNOWN
+    return MagicLine(reads_everything=True)
 
 
-def _tokens(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"[^\W\d]\w*", text))
+def _names(text: str) -> Sequence[str]:
+    return re.findall(r"[^\W\d]\w*", text)

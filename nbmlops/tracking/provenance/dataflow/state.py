@@ -9,58 +9,38 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from nbmlops.tracking.provenance.dataflow import calls
 from nbmlops.tracking.provenance.dataflow.aliases import (
     FUNCTION,
     SCALAR,
     AliasMap,
-    Group,
+    Notes,
 )
 from nbmlops.tracking.provenance.dataflow.effects import ANY, UNKNOWN, Effects
 from nbmlops.tracking.provenance.dataflow.magics import read_magic
-from nbmlops.tracking.provenance.dataflow.syntax import (
-    arguments,
-    called,
-    own_names,
-    parse,
-    pattern_names,
-)
+from nbmlops.tracking.provenance.dataflow.syntax import called, own_names, parse
 from nbmlops.tracking.provenance.magics import to_python
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
-_Body = _Function | ast.ClassDef | ast.Lambda | ast.GeneratorExp
-_LAZY = ast.Yield | ast.YieldFrom | ast.GeneratorExp
+_Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 _HISTORY = re.compile(r"In|Out|_dh|_oh|_ih|_{1,3}|_i*\d+|_i{1,3}")
 _PLAIN = (
     *(ast.Name, ast.Constant, ast.JoinedStr, ast.FormattedValue, ast.expr_context),
     *(ast.UnaryOp, ast.BinOp, ast.unaryop, ast.operator, ast.Tuple),
 )
-
-
-@dataclass(slots=True)
-class _Notes:
-    """What is noted of the cell, or of the function in it, that is being read."""
-
-    reads: set[str] = field(default_factory=set)
-    writes: set[str] = field(default_factory=set)
-    changes: set[str] = field(default_factory=set)  # before names stood for scalars
-    binds: set[str] = field(default_factory=set)
-    defines: set[str] = field(default_factory=set)
-    draws: set[str] = field(default_factory=set)
-    likely: set[str] = field(default_factory=set)  # of the writes and draws
-    returns: set[str] = field(default_factory=set)
-    must_keep: bool = False
+_MUTABLE = ast.List | ast.Dict | ast.Set | ast.Call
+_ITERATOR = Notes(is_consumed=True)
+_OWN_CALL = Notes(is_own=True, must_keep=True, changes_arguments=True)
+_OWN_CLASS = Notes(is_own=True, changes_arguments=True, makes_functions=True)
 
 
 class AnalysisState:
     """What is known of a kernel's names after the cells that were read.
 
-    Wherever ``bound`` is given, it holds the names that the cell itself has set by
-    then, so that a read of one is no read of what was before the cell. A name that is
-    local to a function has a number and a colon before it.
+    A name that is local to a function has a number and a colon before it.
     """
 
     def __init__(self, is_local: Callable[[str], bool] = lambda name: False) -> None:
@@ -68,8 +48,7 @@ class AnalysisState:
         self._aliases = AliasMap()
         self._own_methods: set[str] = set()  # of the cells' classes: nothing is known
         self._seeded: set[str] = set()
-        self._n_locals = self._n_functions = 0
-        self._is_done = True
+        self._n_locals = 0
 
     def read(
         self, code: str, *, is_whole: bool = True, is_running: bool = False
@@ -83,15 +62,20 @@ class AnalysisState:
         tree = parse(code)
         if tree is None:
             return UNKNOWN
-        self._notes = _Notes()
+        self._notes = notes = Notes()
         self._scope: dict[str, str] = {}
         self._visible = self._scope  # to functions: not the names of a class
-        self._is_done = not is_running
+        self._bound: set[str] = set()  # by the cell itself: no read of what was before
+        self._is_certain, self._is_done = is_whole, not is_running
+        self._locals: list[str] = []
+        self._unused: ast.expr | None = None  # the value of a statement
+        self._has_closures = False
         try:
-            self._block(tree.body, set(), is_certain=is_whole)
+            self._visit_all(tree.body)
         except RecursionError:
             return UNKNOWN
-        notes = self._notes
+        if not self._has_closures:
+            self._aliases.drop(self._locals)
         draws = notes.draws & self._seeded  # unseeded ones cannot be repeated
         writes = {n for n in notes.writes if ":" not in n} | draws
         reads = {n for n in notes.reads if ":" not in n} | (draws - notes.defines)
@@ -99,7 +83,7 @@ class AnalysisState:
             reads=frozenset(reads),
             writes=frozenset(writes),
             defines=frozenset(notes.defines),
-            unlikely=frozenset((writes | draws) - notes.likely),
+            unlikely=frozenset(writes - notes.likely),
             must_keep=notes.must_keep,
         )
 
@@ -110,19 +94,24 @@ class AnalysisState:
 
     def _local(self, name: str = "") -> str:
         self._n_locals += 1
-        return f"{self._n_locals}:{name}"
+        self._locals.append(f"{self._n_locals}:{name}")
+        return self._locals[-1]
 
-    def _bind(
-        self, name: str, sources: Iterable[str], bound: set[str], *, is_certain: bool
-    ) -> None:
+    def _made(self, *made: Notes) -> set[str]:
+        """Return a name for a new object, of which it is known what calls do."""
+        name = self._local()
+        self._aliases.set_kind(name)
+        self._aliases.group(name).calls.update(made)
+        return {name}
+
+    def _bind(self, name: str, sources: Iterable[str] = ()) -> None:
         notes = self._notes
-        notes.writes.add(name)
-        notes.binds.add(name)
-        notes.likely.add(name)
-        bound.add(name)
-        if is_certain:
+        for names in (notes.writes, notes.binds, notes.likely, self._bound):
+            names.add(name)
+        if self._is_certain:
             notes.defines.add(name)
-        self._aliases.bind(name, sources, is_certain=is_certain and self._is_done)
+        is_certain = self._is_certain and self._is_done
+        self._aliases.bind(name, sources, is_certain=is_certain)
 
     def _change(self, names: set[str], *, is_likely: bool = True) -> None:
         affected = self._aliases.affected(names)
@@ -131,304 +120,156 @@ class AnalysisState:
         if is_likely:
             self._notes.likely |= affected | names
 
-    def _mention(self, name: str, bound: set[str]) -> set[str]:
-        """Note a read of a name, and all that a call of it would do; return it."""
-        aliases = self._aliases
-        if name not in bound and name not in aliases and _HISTORY.fullmatch(name):
+    def _change_any(self, *, reads_everything: bool = False) -> None:
+        if reads_everything:
             self._notes.reads.add(ANY)
-        seen = aliases.reached([name])
-        self._notes.reads |= seen - bound
-        for each in seen:
-            if aliases.kind(each)[:1] == ".":
-                self._notes.must_keep = True
-        known = {
-            each for each in seen if each in aliases and not aliases.is_inert(each)
-        }
-        with_state = {each for each in known if aliases.kind(each) != FUNCTION}
-        for group in {id(g): g for g in map(aliases.group, known)}.values():
-            states = group.names & with_state
-            if group.is_consumed or (states and group.is_function):
-                self._change(states or group.names, is_likely=not group.is_own)
-            elif group.must_keep and group.is_own:  # what the project's own code made
-                self._change(states, is_likely=False)
-            self._use(group)
-        return set() if aliases.is_inert(name) else {name}
-
-    def _use(self, made: Group) -> None:
-        """Note all that a function or the body of a class does."""
-        notes = self._notes
-        notes.must_keep |= made.must_keep
-        notes.draws |= made.draws
-        notes.likely |= (made.draws | made.binds) & made.likely
-        if made.changes or made.binds:
-            self._change(made.changes & made.likely)
-            self._change(made.changes - made.likely, is_likely=False)
-            self._change(made.binds)
-            notes.writes |= made.binds
-            notes.binds |= made.binds
-            for name in made.binds:
-                self._aliases.set_kind(name)
-            kind = self._aliases.kind
-            given = {name for name in made.reads if kind(name) != FUNCTION}
-            self._aliases.hold(made.changes | made.binds | given)
-
-    def _read_everything(self) -> None:
         self._notes.must_keep = True
-        self._notes.reads.add(ANY)
         self._notes.writes.add(ANY)
         self._notes.likely.add(ANY)
 
-    # Expressions: each returns the names whose objects its value may share
+    def _mention(self, name: str) -> set[str]:
+        """Note a read of a name, and all that a call of it would do; return it."""
+        aliases, notes = self._aliases, self._notes
+        if name not in self._bound and name not in aliases and _HISTORY.fullmatch(name):
+            notes.reads.add(ANY)
+        seen = aliases.reached([name])
+        notes.reads |= seen - self._bound
+        notes.must_keep |= any(aliases.kind(each)[:1] == "." for each in seen)
+        known = {n for n in seen if n in aliases and not aliases.is_inert(n)}
+        states = {n for n in known if aliases.kind(n) != FUNCTION}
+        for group in {aliases.group(n) for n in known}:
+            found = group.names & states
+            if group.calls and (found or group.has("is_consumed")):
+                is_likely = not group.has("is_own")
+                self._change(found or group.names, is_likely=is_likely)
+            for call in list(group.calls):
+                self._use(call)
+        return set() if aliases.is_inert(name) else {name}
 
-    def _eval(
-        self, node: ast.AST | None, bound: set[str], *, is_statement: bool = False
-    ) -> set[str]:
+    def _use(self, call: Notes) -> None:
+        """Note all that a call of a function does."""
+        notes, kind = self._notes, self._aliases.kind
+        notes.must_keep |= call.must_keep
+        notes.draws |= call.draws
+        notes.likely |= (call.draws | call.binds) & call.likely
+        if call.changes or call.binds:
+            self._change(call.changes & call.likely)
+            self._change(call.changes - call.likely, is_likely=False)
+            self._change(call.binds)
+            notes.writes |= call.binds
+            notes.binds |= call.binds
+            for name in call.binds:
+                self._aliases.set_kind(name)
+            given = {name for name in call.reads if kind(name) != FUNCTION}
+            self._aliases.hold(call.changes | call.binds | given)
+
+    # Syntax: what is visited returns the names whose objects its value may share
+
+    def _visit_all(self, nodes: Iterable[ast.AST]) -> set[str]:
+        return set().union(*[self._visit(node) for node in nodes])
+
+    @contextmanager
+    def _branch(self) -> Iterator[None]:
+        """Visit in it what may not run."""
+        before = self._bound, self._is_certain
+        self._bound, self._is_certain = set(self._bound), False
+        yield
+        self._bound, self._is_certain = before
+
+    def _maybe(self, nodes: Iterable[ast.AST]) -> set[str]:
+        with self._branch():
+            return self._visit_all(nodes)
+
+    def _visit(self, node: ast.AST) -> set[str]:
         match node:
             case ast.Name(id=name):
-                return self._mention(self._name(name), bound)
+                return self._mention(self._name(name))
             case ast.Call():
-                if self._magic(node, bound):
-                    return set()
-                return self._call(node, bound, is_statement=is_statement)
-            case ast.Await(value=value):
-                return self._eval(value, bound, is_statement=is_statement)
+                return set() if self._magic(node) else self._call(node)
             case ast.NamedExpr(target=target, value=value):
-                found = self._eval(value, bound)
-                self._assign(target, value, found, bound, is_certain=False)
+                self._assign(target, value, found := self._visit(value))
                 return found
             case ast.Lambda() | ast.GeneratorExp():
-                return self._lazy(node, bound)
+                return self._lazy(node)
             case ast.ListComp() | ast.SetComp() | ast.DictComp():
-                return self._comprehension(node, set(bound))
-            case None:
+                return self._comprehension(node)
+            case ast.stmt() | ast.ExceptHandler() | ast.match_case():
+                self._statement(node)
                 return set()
-        if isinstance(node, ast.BoolOp | ast.IfExp):
-            bound = set(bound)
-        parts = [self._eval(each, bound) for each in ast.iter_child_nodes(node)]
-        found = set().union(*parts)
+            case ast.BoolOp() | ast.IfExp():
+                return self._maybe(ast.iter_child_nodes(node))
+        found = self._visit_all(ast.iter_child_nodes(node))
         if isinstance(node, ast.Yield | ast.YieldFrom):
             self._notes.returns |= found
         return set() if isinstance(node, ast.JoinedStr | ast.Compare) else found
 
-    def _lazy(self, node: ast.Lambda | ast.GeneratorExp, bound: set[str]) -> set[str]:
-        made = self._summary(node)
-        found = self._made(made)
-        if isinstance(node, ast.Lambda):
-            self._aliases.set_kind(min(found), FUNCTION)
-        for each in made.reads:
-            self._mention(each, bound)
-        self._use(made)
-        return found
-
-    def _comprehension(
-        self,
-        node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp,
-        bound: set[str],
-    ) -> set[str]:
-        before, n_functions = (self._scope, self._visible), self._n_functions
-        mine: set[str] = set()
-        for each in node.generators:
-            found = self._eval(each.iter, bound)
-            targets = [n.id for n in ast.walk(each.target) if isinstance(n, ast.Name)]
-            own = {name: self._local(name) for name in targets}
-            self._scope, self._visible = self._scope | own, self._visible | own
-            mine |= set(own.values())
-            self._assign(each.target, each.iter, found, bound, is_certain=False)
-            for test in each.ifs:
-                self._eval(test, bound)
+    def _statement(self, node: ast.AST) -> None:
         match node:
-            case ast.DictComp(key=key, value=value):
-                ends = [key, value]
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                self._definition(node)
+            case ast.Import() | ast.ImportFrom():
+                self._import(node)
+            case ast.Assign(targets=targets, value=value):
+                found = self._visit(value)
+                for target in targets:
+                    self._assign(target, value, found)
+                names = [each.id for each in targets if isinstance(each, ast.Name)]
+                self._aliases.hold(map(self._name, names))
+            case ast.AnnAssign(target=target, annotation=annotation, value=value):
+                self._visit(annotation)
+                if value is not None:
+                    self._assign(target, value, self._visit(value))
+            case ast.AugAssign(target=target, value=value):
+                found = self._visit(value) | (old := self._visit(target))
+                self._change(old)
+                self._assign(target, ast.BinOp(target, node.op, value), found)
+            case ast.Delete(targets=targets):
+                for target in targets:
+                    found = self._visit(target)
+                    if isinstance(target, ast.Name):
+                        self._bind(self._name(target.id))
+                        self._notes.defines.discard(self._name(target.id))
+                    else:
+                        self._change(found)
+            case ast.With(items=items) | ast.AsyncWith(items=items):
+                for item in items:
+                    found = self._visit(item.context_expr)
+                    if item.optional_vars:
+                        self._assign(item.optional_vars, None, found)
+                contexts = {called(item.context_expr) for item in items}
+                is_skipped = not contexts.isdisjoint(("suppress", "raises"))
+                (self._maybe if is_skipped else self._visit_all)(node.body)
+            case ast.Return(value=ast.expr() as value):
+                self._notes.returns |= self._visit(value)
+            case ast.Expr(value=value):
+                self._unused = value.value if isinstance(value, ast.Await) else value
+                self._visit(value)
             case _:
-                ends = [node.elt]
-        found = set().union(*[self._eval(end, bound) for end in ends])
-        self._scope, self._visible = before
-        if self._n_functions == n_functions:
-            groups = [self._aliases.group(name) for name in found]
-            found = {next(iter(g.names - mine), min(g.names)) for g in groups}
-            self._aliases.drop(mine - found)
-        return found
+                is_loop = isinstance(node, ast.For | ast.AsyncFor | ast.While)
+                for _ in range(1 + is_loop):  # what one pass links, the next may change
+                    with self._branch():
+                        self._compound(node)
 
-    def _call(self, node: ast.Call, bound: set[str], *, is_statement: bool) -> set[str]:
-        aliases = self._aliases
-        values = [*node.args, *(word.value for word in node.keywords)]
-        sets = [self._eval(value, bound) for value in values]
-        flags = frozenset(word.arg or "" for word in node.keywords)
-        name, origin = called(node), self._origin(node.func)
-        function, is_method = node.func, False
-        if isinstance(function, ast.Attribute) and not origin:
-            function, is_method = function.value, True
-        receiver = self._reachable(self._eval(function, bound))
-        given = self._reachable(set().union(*sets))
-        result, is_gentle, is_likely = receiver | given, False, True
-        if origin:
-            is_gentle, result = calls.is_gentle(origin, flags), given
-            self._notes.must_keep |= calls.must_keep(origin, is_statement=is_statement)
-            if name in calls.FRESH and origin.startswith(("numpy", "pandas", "sklea")):
-                result = set()
-            if origin[0] == ".":
-                result = given | self._made(Group(is_own=True, must_keep=True))
-        elif is_method:
-            is_own = any(aliases.group(each).is_own for each in receiver)
-            is_known = not (name in self._own_methods or calls.changes_in_place(flags))
-            is_gentle = is_known and not is_own and name in calls.GENTLE_METHODS
-            is_likely = not (is_known and name in calls.GENTLE_METHODS | calls.UNLIKELY)
-            if name in calls.FITTING and is_gentle:
-                receiver = result = receiver or self._made(Group())
-                self._change(receiver, is_likely=False)
-                self._notes.likely |= receiver  # more than what it was made of
-            elif not is_gentle or name not in calls.READING:
-                reads = calls.READING | calls.UNLIKELY
-                self._change(receiver, is_likely=not is_known or name not in reads)
-            if is_gentle and name in calls.FRESH:
-                result = set()
-            self._notes.must_keep |= calls.is_acting(name)
-            if name in ("query", "eval"):
-                self._read_query(node, bound)
-        elif isinstance(function, ast.Name):
-            name = self._name(function.id)
-            group = aliases.group(name)
-            if name in aliases:
-                is_gentle = group.is_function and not group.changes_arguments
-                others = {n for n in group.reads if aliases.kind(n) != FUNCTION}
-                receiver = group.changes | group.binds | others
-                if aliases.kind(name) != FUNCTION:
-                    receiver.add(name)
-                    self._change({name})
-                elif not group.makes_functions:
-                    result = result - {name}
-            elif name in calls.GENTLE_BUILTINS:
-                is_gentle = True
-                result = set() if name in calls.SCALAR_BUILTINS else given
-            self._builtin(node, name, is_statement=is_statement)
-        else:
-            self._change(receiver)
-        if name in calls.CONSUMED:
-            result = result | self._made(Group(is_consumed=True))
-        if is_gentle and is_method and name in calls.FITTING | calls.DRAWING:
-            for each in given - receiver:
-                aliases.group(each).holders |= receiver
-        elif is_gentle and is_method and name in calls.HOLDING:
-            aliases.hold(receiver | given)
-        elif not is_gentle:
-            self._change(given, is_likely=is_likely)
-            if is_likely:
-                aliases.hold(receiver | given)
-        self._draw(node, origin, called(node), values, sets)
-        return result
-
-    def _made(self, known: Group) -> set[str]:
-        """Return a name for a new object of which something is known."""
-        name = self._local()
-        self._aliases.bind(name, (), is_certain=False)
-        self._aliases.group(name).learn(known)
-        return {name}
-
-    def _reachable(self, names: set[str]) -> set[str]:
-        """Add what functions among these objects may return."""
-        is_function = [n for n in names if self._aliases.group(n).is_function]
-        found = self._aliases.reached(is_function)
-        return names | {n for n in found if not self._aliases.is_inert(n)}
-
-    def _draw(
-        self,
-        node: ast.Call,
-        origin: str,
-        name: str,
-        values: Sequence[ast.expr],
-        sets: Sequence[set[str]],
-    ) -> None:
-        has_state = False
-        words = zip(node.keywords, sets[len(node.args) :], strict=True)
-        for word, found in words:
-            if word.arg in calls.RANDOM_FLAGS:
-                has_state = getattr(word.value, "value", word) is not None
-                self._change(found)
-        seeded = calls.seeds(origin, name)
-        drawn, is_likely = calls.draws(origin, name)
-        self._seeded |= seeded
-        self._notes.draws |= seeded | drawn
-        self._notes.likely |= seeded | (drawn if is_likely and not has_state else set())
-
-    def _builtin(self, node: ast.Call, name: str, *, is_statement: bool) -> None:
-        if name in self._aliases:
-            return
-        if name in calls.READING_BUILTINS:
-            self._read_everything()
-        elif name == "open":
-            mode = next((w.value for w in node.keywords if w.arg == "mode"), None)
-            mode = node.args[1] if len(node.args) > 1 else mode
-            is_text = mode is None or isinstance(mode, ast.Constant)
-            is_writing = set("wax+") & set(str(getattr(mode, "value", "")))
-            self._notes.must_keep |= not is_text or bool(is_writing)
-        elif name in ("setattr", "delattr", "input") or (
-            is_statement and name not in calls.GENTLE_BUILTINS
-        ):
-            self._notes.must_keep = True
-
-    def _read_query(self, node: ast.Call, bound: set[str]) -> None:
-        """Note the ``@name`` in the text of pandas' ``query`` and ``eval``."""
-        for text in node.args[:1]:
-            if not isinstance(text, ast.Constant | ast.JoinedStr):
-                self._notes.reads.add(ANY)
-            for name in re.findall(r"@(\w+)", ast.unparse(text)):
-                self._mention(self._name(name), bound)
-
-    def _magic(self, node: ast.Call, bound: set[str]) -> bool:
-        """Note what a magic or a shell line does; False when it is neither."""
-        found = read_magic(node)
-        if found is None:
-            return False
-        for name in found.words:
-            if name in self._aliases:
-                self._mention(name, bound)
-        tree = None if found.code is None else parse(to_python(found.code))
-        if found.reads_everything or (found.code is not None and tree is None):
-            self._read_everything()
-        self._block(tree.body if tree else (), set(bound), is_certain=False)
-        for name in found.binds:
-            self._bind(name, (), set(), is_certain=False)
-        self._notes.must_keep |= found.must_keep
-        if found.binds_any:
-            self._notes.writes.add(ANY)
-            self._notes.likely.add(ANY)
-        return True
-
-    def _origin(self, function: ast.expr) -> str:
-        """Return the dotted name of a library's function, "" for any other."""
-        parts: list[str] = []
-        while isinstance(function, ast.Attribute):
-            parts.append(function.attr)
-            function = function.value
-        if not isinstance(function, ast.Name):
-            return ""
-        kind = self._aliases.kind(self._name(function.id))
-        return "" if kind[:1] in ("", "<") else ".".join([kind, *reversed(parts)])
-
-    def _is_scalar(self, node: ast.expr) -> bool:
-        """Return whether a value is sure to be one that nothing can change."""
+    def _compound(self, node: ast.AST) -> None:
+        """Visit a statement of which no part is sure to run."""
         match node:
-            case ast.Call(func=ast.Name(id=name)):
-                return name in calls.PLAIN_VALUES and name not in self._aliases
-        return all(
-            isinstance(part, _PLAIN)
-            and (
-                not isinstance(part, ast.Name)
-                or self._aliases.kind(self._name(part.id)) == SCALAR
-            )
-            for part in ast.walk(node)
-        )
-
-    # Statements
+            case ast.For() | ast.AsyncFor():
+                self._assign(node.target, None, self._visit(node.iter))
+            case ast.Match(subject=subject, cases=cases):
+                found = self._visit(subject)
+                with self._branch():
+                    for name in own_names(case.pattern for case in cases)[0]:
+                        self._bind(self._name(name), found)
+            case ast.ExceptHandler(name=str(name)):
+                self._bind(self._name(name))
+        for _, value in ast.iter_fields(node):
+            if isinstance(value, list):
+                self._maybe(part for part in value if isinstance(part, ast.AST))
+            elif isinstance(value, ast.AST) and value != getattr(node, "target", None):
+                self._visit(value)
 
     def _assign(
-        self,
-        target: ast.expr,
-        value: ast.expr | None,
-        found: set[str],
-        bound: set[str],
-        *,
-        is_certain: bool,
+        self, target: ast.expr, value: ast.expr | None, found: set[str]
     ) -> None:
         """Note an assignment of a value that shares objects with what was found.
 
@@ -443,140 +284,33 @@ class AnalysisState:
                 is_function = isinstance(value, ast.Lambda | ast.Name) and all(
                     aliases.kind(each) == FUNCTION for each in found
                 )
-                sources = () if is_scalar else found
-                self._bind(name, sources, bound, is_certain=is_certain)
-                is_sure = is_certain and self._is_done
+                self._bind(name, () if is_scalar else found)
+                is_sure = self._is_certain and self._is_done
                 if is_scalar and (is_sure or kind in ("", SCALAR)):
                     aliases.set_kind(name, SCALAR)
                 elif is_function and found and is_sure:
                     aliases.set_kind(name, FUNCTION)
             case ast.Starred(value=inner):
-                self._assign(inner, None, found, bound, is_certain=False)
+                self._assign(inner, None, found)
             case ast.Tuple(elts=elts) | ast.List(elts=elts):
-                parts: Sequence[ast.expr | None] = [None] * len(elts)
-                if isinstance(value, ast.Tuple) and len(value.elts) == len(elts):
-                    is_plain = all(map(self._is_scalar, value.elts))
-                    parts = value.elts if is_plain else parts
-                for one, part in zip(elts, parts, strict=True):
-                    self._assign(one, part, found, bound, is_certain=is_certain)
+                is_plain = isinstance(value, ast.Tuple) and self._is_scalar(value)
+                for each in elts:
+                    self._assign(each, value if is_plain else None, found)
                 if found or not isinstance(value, ast.Call | ast.Tuple):
-                    inside = [n for each in elts for n in ast.walk(each)]
-                    names = [n.id for n in inside if isinstance(n, ast.Name)]
+                    names = own_names(elts)[0]
                     aliases.hold(map(self._name, names))
             case ast.Attribute(value=root) | ast.Subscript(value=root):
                 if isinstance(target, ast.Subscript):
-                    self._eval(target.slice, bound)
-                places = self._eval(root, bound)
+                    self._visit(target.slice)
+                places = self._visit(root)
                 self._notes.must_keep |= bool(self._origin(root))
                 self._change(places)
                 aliases.hold(places | found)
 
-    def _block(
-        self, body: Sequence[ast.stmt], bound: set[str], *, is_certain: bool
-    ) -> None:
-        for statement in body:
-            self._statement(statement, bound, is_certain=is_certain)
-
-    def _statement(self, node: ast.stmt, bound: set[str], *, is_certain: bool) -> None:
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                self._definition(node, bound, is_certain=is_certain)
-            case ast.Import() | ast.ImportFrom():
-                self._import(node, bound, is_certain=is_certain)
-            case ast.Assign(targets=targets, value=value):
-                found = self._eval(value, bound)
-                for target in targets:
-                    self._assign(target, value, found, bound, is_certain=is_certain)
-                names = [each.id for each in targets if isinstance(each, ast.Name)]
-                if len(targets) > 1:
-                    self._aliases.hold(self._name(n) for n in names)
-            case ast.AnnAssign(target=target, annotation=annotation, value=value):
-                self._eval(annotation, bound)
-                if value is not None:
-                    found = self._eval(value, bound)
-                    self._assign(target, value, found, bound, is_certain=is_certain)
-            case ast.AugAssign(target=target, value=value):
-                found = self._eval(value, bound)
-                old = self._eval(target, bound)
-                self._change(old)
-                whole = ast.BinOp(target, node.op, value)
-                self._assign(target, whole, found | old, bound, is_certain=False)
-            case ast.Delete(targets=targets):
-                for target in targets:
-                    found = self._eval(target, bound)
-                    if isinstance(target, ast.Name):
-                        name = self._name(target.id)
-                        self._notes.writes.add(name)
-                        self._notes.binds.add(name)
-                        self._notes.likely.add(name)
-                        self._notes.defines.discard(name)
-                    else:
-                        self._change(found)
-            case ast.With() | ast.AsyncWith():
-                for item in node.items:
-                    self._compound(item, bound)
-                may_skip = any(
-                    isinstance(item.context_expr, ast.Call)
-                    and called(item.context_expr) in ("suppress", "raises")
-                    for item in node.items
-                )
-                inside = set(bound) if may_skip else bound
-                is_certain &= not may_skip
-                self._block(node.body, inside, is_certain=is_certain)
-            case ast.Return(value=value):
-                self._notes.returns |= self._eval(value, bound)
-            case ast.Expr(value=value):
-                before = frozenset(self._notes.draws)
-                self._eval(value, bound, is_statement=True)
-                if is_certain and isinstance(value, ast.Call):
-                    seeded = calls.seeds(self._origin(value.func), called(value))
-                    if len(seeded) == 1:
-                        self._notes.defines |= seeded - before
-            case _:
-                n_times = (
-                    2 if isinstance(node, ast.For | ast.AsyncFor | ast.While) else 1
-                )
-                for _ in range(n_times):  # what one pass links, the next may change
-                    self._compound(node, set(bound))
-
-    def _compound(self, node: ast.AST, bound: set[str]) -> None:
-        """Read a statement of which no part is sure to run."""
-        match node:
-            case (
-                ast.For(target=target, iter=value)
-                | ast.AsyncFor(target=target, iter=value)
-                | ast.withitem(optional_vars=ast.expr() as target, context_expr=value)
-            ):
-                found = self._eval(value, bound)
-                self._assign(target, None, found, bound, is_certain=False)
-            case ast.Match(subject=subject, cases=cases):
-                found = self._eval(subject, bound)
-                for part in (part for case in cases for part in ast.walk(case.pattern)):
-                    for name in pattern_names(part):
-                        name = self._name(name)
-                        self._bind(name, found, set(), is_certain=False)
-            case ast.ExceptHandler(name=str(name)):
-                self._bind(self._name(name), (), bound, is_certain=False)
-        for _, value in ast.iter_fields(node):
-            parts = value if isinstance(value, list) else [value]
-            inside = set(bound)
-            for part in parts:
-                if isinstance(part, ast.stmt):
-                    self._statement(part, inside, is_certain=False)
-                elif isinstance(part, ast.expr):
-                    if not isinstance(getattr(part, "ctx", None), ast.Store):
-                        self._eval(part, bound)
-                elif isinstance(part, ast.AST):
-                    self._compound(part, set(bound))
-
-    def _import(
-        self, node: ast.Import | ast.ImportFrom, bound: set[str], *, is_certain: bool
-    ) -> None:
+    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
         for alias in node.names:
             if alias.name == "*":
-                self._notes.must_keep = True
-                self._notes.writes.add(ANY)
-                self._notes.likely.add(ANY)
+                self._change_any()
                 continue
             name = alias.asname or alias.name
             origin = alias.name
@@ -587,99 +321,251 @@ class AnalysisState:
             if self._is_local(origin.partition(".")[0]):
                 origin = f".{origin}"
             name = self._name(name)
-            is_sure = (is_certain and self._is_done) or (
-                self._aliases.kind(name) in ("", origin)
-            )
-            self._bind(name, (), bound, is_certain=is_certain)
+            is_sure = self._is_certain and self._is_done
+            is_sure |= self._aliases.kind(name) in ("", origin)
+            self._bind(name)
             if is_sure or origin[0] == ".":
                 self._aliases.set_kind(name, origin)
 
-    def _definition(
-        self, node: _Function | ast.ClassDef, bound: set[str], *, is_certain: bool
-    ) -> None:
-        is_class = isinstance(node, ast.ClassDef)
-        outside: list[ast.expr | None] = list(node.decorator_list)
+    def _definition(self, node: _Function | ast.ClassDef) -> None:
+        aliases, name = self._aliases, self._name(node.name)
+        parts = [*ast.iter_child_nodes(node)]
+        shared = self._visit_all(p for p in parts if not isinstance(p, ast.stmt))
         if isinstance(node, ast.ClassDef):
-            outside += [*node.bases, *(word.value for word in node.keywords)]
+            before = self._scope
+            own, declared = own_names(node.body)
+            names = {each: self._local(each) for each in own - declared}
+            self._own_methods |= own
+            self._scope = before | names
+            self._maybe(node.body)
+            self._scope = before
+            self._bind(name, {*shared, *names.values()})
+            aliases.group(name).calls.add(_OWN_CLASS)
         else:
-            outside += [*node.args.defaults, *node.args.kw_defaults, node.returns]
-            outside += [each.annotation for each in arguments(node)]
-        shared = set().union(*[self._eval(each, bound) for each in outside])
-        has_state = any(
-            isinstance(each, ast.List | ast.Dict | ast.Set | ast.Call)
-            for each in outside
-        )
-        made = self._summary(node)
-        name = self._name(node.name)
-        self._bind(name, shared, bound, is_certain=is_certain)
-        self._aliases.group(name).learn(made)
-        if is_class:
-            # Its body runs at once; its methods count as run, too.
-            for each in made.reads:
-                self._mention(each, bound)
-            self._use(made)
-        elif not has_state and not node.decorator_list and not shared and is_certain:
-            self._aliases.set_kind(name, FUNCTION)
+            made = self._function(node)
+            defaults = [*node.args.defaults, *node.args.kw_defaults]
+            self._bind(name, shared)
+            aliases.group(name).calls.add(made)
+            has_state = any(isinstance(each, _MUTABLE) for each in defaults)
+            if self._is_certain and not (has_state or node.decorator_list or shared):
+                aliases.set_kind(name, FUNCTION)
         if node.decorator_list:  # it may call it, and keep it
-            self._mention(name, bound)
+            self._mention(name)
             self._change(shared)
 
-    def _summary(self, node: _Body) -> Group:
-        """Return what a function or a class does when it is used."""
+    def _function(self, node: _Function | ast.Lambda | ast.GeneratorExp) -> Notes:
+        """Return what a call of a function does."""
         before = self._notes, self._scope, self._visible
-        self._notes = notes = _Notes()
-        self._n_functions += 1
-        is_class, start = isinstance(node, ast.ClassDef), self._n_locals
-        n_functions = self._n_functions
-        body = node.body if isinstance(node, _Function | ast.ClassDef) else []
-        below = [part for statement in body for part in ast.walk(statement)]
-        own, declared = own_names(body)
-        parameters = {argument.arg for argument in arguments(node)}
-        names = {name: self._local(name) for name in (own | parameters) - declared}
-        for name in names.values():
-            self._aliases.set_kind(name)
-        self._scope = self._visible | names
-        if is_class:
-            self._own_methods |= own
-            self._scope = before[1] | names
-        else:
-            self._visible = self._scope
-        if isinstance(node, ast.Lambda):
-            notes.returns |= self._eval(node.body, set())
-        elif isinstance(node, ast.GeneratorExp):
-            notes.returns |= self._comprehension(node, set())
-        self._block(body, set(), is_certain=False)
-        self._notes, self._scope, self._visible = before
+        self._has_closures |= bool(self._scope)
+        self._notes = notes = Notes()
+        start = self._n_locals
+        given: set[str] = set()
+        with self._branch():
+            self._bound.clear()
+            if isinstance(node, ast.GeneratorExp):
+                notes.returns |= self._comprehension(node)
+            else:
+                body = node.body if isinstance(node.body, list) else [node.body]
+                own, declared = own_names(body)
+                found = [p.arg for p in ast.walk(node.args) if isinstance(p, ast.arg)]
+                inside = {n: self._local(n) for n in own.union(found) - declared}
+                given = {inside[name] for name in found}
+                for name in inside.values():
+                    self._aliases.set_kind(name)
+                self._scope = self._visible = self._visible | inside
+                returned = self._visit_all(body)
+                if isinstance(node, ast.Lambda):
+                    notes.returns |= returned
         mine = {
             name
             for name in notes.reads | notes.writes | notes.changes
             if ":" in name and int(name.partition(":")[0]) > start
         }
-        groups = [self._aliases.group(name) for name in names.values()]
-        given = {names[name] for name in parameters}
-        linked = set().union(*[self._aliases.group(name).names for name in given])
+        self._notes, self._scope, self._visible = before
+        group = self._aliases.group
+        linked = set().union(*[group(name).names for name in given])
         # Names that these share objects with are looked up when it is called.
-        changes = notes.changes | (notes.writes & notes.reads - notes.binds)
-        binds = notes.binds - mine
-        free = (notes.reads | changes | binds) - mine
-        returned = [self._aliases.group(name) for name in notes.returns]
-        made = Group(
-            reads=notes.reads - mine,
-            changes=changes - mine,
-            binds=binds,
-            draws=notes.draws,
-            likely=notes.likely,
-            is_function=True,
-            makes_functions=is_class
-            or any(group.is_function or group.is_consumed for group in returned),
-            changes_arguments=is_class or bool(changes & given) or bool(linked & free),
-            is_own=is_class,
-            is_consumed=any(isinstance(part, _LAZY) for part in [node, *below]),
-            must_keep=notes.must_keep,
+        notes.changes |= notes.writes & notes.reads - notes.binds
+        notes.changes_arguments = bool(notes.changes & given)
+        for names in (notes.reads, notes.changes, notes.binds):
+            names -= mine
+        free = notes.reads | notes.changes | notes.binds
+        notes.changes_arguments |= bool(linked & free)
+        notes.makes_functions = any(
+            group(each).calls and not group(each).has("is_own")
+            for each in notes.returns
         )
-        if is_class:
-            for group in groups:
-                made.learn(group)
-        elif self._n_functions == n_functions:
-            self._aliases.drop(names.values())
-        return made
+        lazy = ast.Yield | ast.YieldFrom | ast.GeneratorExp
+        notes.is_consumed = any(isinstance(part, lazy) for part in ast.walk(node))
+        return notes
+
+    def _lazy(self, node: ast.Lambda | ast.GeneratorExp) -> set[str]:
+        made = self._function(node)
+        found = self._made(made)
+        if isinstance(node, ast.Lambda):
+            if defaults := self._visit(node.args):
+                self._aliases.hold(found | defaults)
+            else:
+                self._aliases.set_kind(min(found), FUNCTION)
+        for name in made.reads:
+            self._mention(name)
+        self._use(made)
+        return found
+
+    def _comprehension(self, node: _Comprehension) -> set[str]:
+        before = self._scope, self._visible
+        with self._branch():
+            for each in node.generators:
+                found = self._visit(each.iter)
+                own = {name: self._local(name) for name in own_names([each.target])[0]}
+                self._scope, self._visible = self._scope | own, self._visible | own
+                self._assign(each.target, each.iter, found)
+                self._visit_all(each.ifs)
+            found = self._visit_all(
+                [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+            )
+        self._scope, self._visible = before
+        return found
+
+    # Calls
+
+    def _call(self, node: ast.Call) -> set[str]:
+        aliases, notes = self._aliases, self._notes
+        is_statement = node is self._unused
+        values = [*node.args, *(word.value for word in node.keywords)]
+        flags = {word.arg or "": word for word in node.keywords}
+        name, origin = called(node), self._origin(node.func)
+        is_method = isinstance(node.func, ast.Attribute) and not origin
+        function = node.func
+        if is_method and isinstance(function, ast.Attribute):
+            function = function.value
+        given = self._reachable(self._visit_all(values))
+        receiver = self._reachable(self._visit(function))
+        result, is_gentle, is_likely = receiver | given, False, True
+        if origin:
+            is_gentle, result = calls.is_gentle(origin, flags), given
+            notes.must_keep |= calls.must_keep(origin, is_statement=is_statement)
+            if name in calls.FRESH and origin.startswith(("numpy", "pandas", "sklea")):
+                result = set()
+            if origin[0] == ".":
+                result = given | self._made(_OWN_CALL)
+        elif is_method:
+            is_own = any(aliases.group(each).has("is_own") for each in receiver)
+            is_known = not (name in self._own_methods or calls.changes_in_place(flags))
+            is_gentle = is_known and not is_own and name in calls.GENTLE_METHODS
+            is_likely = not (is_known and name in calls.GENTLE_METHODS | calls.UNLIKELY)
+            if name in calls.FITTING and is_gentle:
+                receiver = result = receiver or self._made()
+                self._change(receiver, is_likely=False)
+                notes.likely |= receiver  # more than what it was made of
+            elif not is_gentle or name not in calls.READING:
+                reads = calls.READING | calls.UNLIKELY
+                self._change(receiver, is_likely=not is_known or name not in reads)
+            if is_gentle and name in calls.FRESH:
+                result = set()
+            notes.must_keep |= calls.is_acting(name)
+            if name in ("query", "eval"):
+                if not isinstance([*values, node][0], ast.Constant | ast.JoinedStr):
+                    notes.reads.add(ANY)
+                for used in re.findall(r"@(\w+)", ast.unparse(node)):
+                    self._mention(self._name(used))
+        elif not isinstance(function, ast.Name):
+            self._change(receiver)
+        elif (known := self._name(function.id)) in aliases:
+            group = aliases.group(known)
+            is_gentle = bool(group.calls) and not group.has("changes_arguments")
+            if aliases.kind(known) != FUNCTION:
+                self._change({known})
+            elif not group.has("makes_functions"):
+                receiver = receiver - {known}
+                result = receiver | given
+            receiver = receiver.union(*[call.binds for call in group.calls])
+        else:
+            is_gentle = name in calls.GENTLE_BUILTINS
+            if is_gentle:
+                result = given if name not in calls.SCALAR_BUILTINS else set()
+            if name in calls.READING_BUILTINS:
+                self._change_any(reads_everything=True)
+            elif name == "open":
+                notes.must_keep |= len(node.args) > 1 or "mode" in flags
+            elif name in ("setattr", "delattr", "input"):
+                notes.must_keep = True
+            notes.must_keep |= is_statement and not is_gentle
+        if name in calls.CONSUMED:
+            result = result | self._made(_ITERATOR)
+        if is_gentle and is_method and name in calls.FITTING | calls.DRAWING:
+            for each in given - receiver:
+                aliases.group(each).holders |= receiver
+        elif is_gentle and is_method and name in calls.HOLDING:
+            aliases.hold(receiver | given)
+        elif not is_gentle:
+            self._change(given, is_likely=is_likely)
+            if is_likely:
+                aliases.hold(receiver | given)
+        self._draw(origin, name, flags, is_gentle=is_gentle)
+        return result
+
+    def _reachable(self, names: set[str]) -> set[str]:
+        """Add what functions among these objects may return."""
+        aliases = self._aliases
+        found = aliases.reached(n for n in names if aliases.group(n).calls) - names
+        return names | {
+            each
+            for each in found
+            if not aliases.is_inert(each) and aliases.kind(each) != FUNCTION
+        }
+
+    def _draw(
+        self, origin: str, name: str, flags: dict[str, ast.keyword], *, is_gentle: bool
+    ) -> None:
+        seeded = calls.seeds(origin, name)
+        drawn, is_likely = calls.draws(origin, name, is_gentle=is_gentle)
+        for flag in calls.RANDOM_FLAGS & flags.keys():
+            value = flags[flag].value
+            is_likely &= getattr(value, "value", value) is None
+            self._change(self._visit(value))
+        if self._is_certain and len(seeded) == 1:
+            self._notes.defines |= seeded - self._notes.draws
+        self._seeded |= seeded
+        self._notes.draws |= seeded | drawn
+        self._notes.likely |= seeded | (drawn if is_likely else set())
+
+    def _magic(self, node: ast.Call) -> bool:
+        """Note what a magic or a shell line does; False when it is neither."""
+        found = read_magic(node)
+        if found is None:
+            return False
+        for name in found.words:
+            if name in self._aliases:
+                self._mention(name)
+        tree = parse(to_python(found.code))
+        if found.reads_everything or tree is None:
+            self._change_any(reads_everything=True)
+        else:
+            self._maybe(tree.body)
+        with self._branch():
+            for name in found.binds:
+                self._bind(name)
+        self._notes.must_keep |= found.must_keep
+        return True
+
+    def _origin(self, function: ast.expr) -> str:
+        """Return the dotted name of a library's function, "" for any other."""
+        parts: list[str] = []
+        while isinstance(function, ast.Attribute):
+            parts.append(function.attr)
+            function = function.value
+        if not isinstance(function, ast.Name):
+            return ""
+        kind = self._aliases.kind(self._name(function.id))
+        return "" if kind[:1] in ("", "<") else ".".join([kind, *reversed(parts)])
+
+    def _is_scalar(self, node: ast.AST) -> bool:
+        """Return whether a value is sure to be one that nothing can change."""
+        match node:
+            case ast.Call(func=ast.Name(id=name)):
+                return name in calls.PLAIN_VALUES and name not in self._aliases
+            case ast.Name(id=name):
+                return self._aliases.kind(self._name(name)) == SCALAR
+        parts = ast.iter_child_nodes(node)
+        return isinstance(node, _PLAIN) and all(map(self._is_scalar, parts))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 
 def parse(code: str) -> ast.Module | None:
@@ -16,21 +16,13 @@ def parse(code: str) -> ast.Module | None:
     return tree if isinstance(tree, ast.Module) else None
 
 
-def called(node: ast.Call) -> str:
+def called(node: ast.AST) -> str:
     """Return the last part of what a call calls, "" when that has no name."""
-    return getattr(node.func, "id", "") or getattr(node.func, "attr", "")
+    function = getattr(node, "func", None)
+    return getattr(function, "id", "") or getattr(function, "attr", "")
 
 
-def arguments(node: ast.AST) -> list[ast.arg]:
-    """Return the parameters of a function; none of anything else."""
-    given = getattr(node, "args", None)
-    if not isinstance(given, ast.arguments):
-        return []
-    rest = [each for each in (given.vararg, given.kwarg) if each is not None]
-    return [*given.posonlyargs, *given.args, *given.kwonlyargs, *rest]
-
-
-def own_names(body: Sequence[ast.AST]) -> tuple[set[str], set[str]]:
+def own_names(body: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
     """Return the names that a function's or class's body binds, and its globals."""
     own: set[str] = set()
     declared: set[str] = set()
@@ -52,20 +44,12 @@ def own_names(body: Sequence[ast.AST]) -> tuple[set[str], set[str]]:
                 own |= {a.asname or a.name.partition(".")[0] for a in node.names}
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 own.add(name)
-            case _:
-                own |= set(pattern_names(node))
+            case (
+                ast.ExceptHandler(name=str(name))
+                | ast.MatchAs(name=str(name))
+                | ast.MatchStar(name=str(name))
+                | ast.MatchMapping(rest=str(name))
+            ):
+                own.add(name)
         waiting += ast.iter_child_nodes(node)
     return own, declared
-
-
-def pattern_names(node: ast.AST) -> list[str]:
-    """Return the name that an ``except`` or a pattern of ``match`` binds."""
-    match node:
-        case (
-            ast.ExceptHandler(name=str(name))
-            | ast.MatchAs(name=str(name))
-            | ast.MatchStar(name=str(name))
-            | ast.MatchMapping(rest=str(name))
-        ):
-            return [name]
-    return []
