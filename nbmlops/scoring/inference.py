@@ -137,7 +137,8 @@ def _describe(
     metadata = _dtypes(enumerate(columns))
     if set(types) == {"string"}:  # of objects, since a Series of texts has those
         gap = columns[0][columns[0].isna()][:1]
-        if is_flat and not model.takes(gap if len(gap) else _gap()):
+        gap = gap if len(gap) else pd.Series([float("nan")], dtype=object)
+        if is_flat and not model.takes(gap):
             metadata[signature.REQUIRED] = True
         return tensor_schema(rows.astype(object)), metadata
     if is_flat and columns[0].dtype != object:
@@ -156,12 +157,6 @@ def _row_of_gaps(frame: pd.DataFrame) -> pd.DataFrame:
     numeric = frame.select_dtypes("number").columns
     row = pd.DataFrame(float("nan"), [0], frame.columns, dtype=object)
     return row.astype(dict.fromkeys(numeric, float))
-
-
-def _gap() -> pd.Series[Any]:
-    import pandas as pd
-
-    return pd.Series([float("nan")], dtype=object)
 
 
 @contextmanager
@@ -293,10 +288,11 @@ def _is_close(one: list[Any], other: list[Any]) -> bool:
     import numpy as np
 
     try:
-        pair = (np.asarray(one, dtype=float), np.asarray(other, dtype=float))
+        return np.allclose(
+            np.asarray(one, float), np.asarray(other, float), rtol=1e-6, equal_nan=True
+        )
     except (TypeError, ValueError):
         return one == other
-    return bool(np.allclose(*pair, rtol=1e-6, equal_nan=True))
 
 
 def _example_files(

@@ -218,21 +218,14 @@ def _check(value: object, row: int, column: Column) -> object:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         if not column.is_required:
             return None
-        raise _refusal(
-            row,
-            column,
-            "the value is missing",
-            fix=f"Send {value_type.means}: the model was trained without gaps there.",
-        )
+        fix = f"Send {value_type.means}: the model was trained without gaps there."
+        raise _refusal(row, column, "the value is missing", fix=fix)
     if not value_type.fits(value):
         shown = repr(value)
         shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-        raise _refusal(
-            row,
-            column,
-            f"{shown} {_reason(value, column.type)}",
-            fix=f"Send {value_type.means} ({column.type} in the model's signature).",
-        )
+        problem = f"{shown} {_reason(value, column.type)}"
+        fix = f"Send {value_type.means} ({column.type} in the model's signature)."
+        raise _refusal(row, column, problem, fix=fix)
     return value
 
 
@@ -252,13 +245,12 @@ def _refuse_inexact(values: Sequence[Any], column: Column) -> None:
     """Refuse a whole number that would be changed in a column of doubles."""
     for row, value in enumerate(values):
         if type(value) is int and int(float(value)) != value:
-            raise _refusal(
-                row,
-                column,
+            problem = (
                 f"{value} is a whole number that a double cannot hold; gaps and "
-                "fractions make a column of doubles",
-                fix=f"Send whole numbers without gaps, or none beyond {2**53}.",
+                "fractions make a column of doubles"
             )
+            fix = f"Send whole numbers without gaps, or none beyond {2**53}."
+            raise _refusal(row, column, problem, fix=fix)
 
 
 def _refusal(row: int, column: Column, problem: str, *, fix: str) -> UsageError:

@@ -30,15 +30,12 @@ def _name_of(model: object) -> str:
 
 def is_trained(model: Any) -> bool:  # noqa: ANN401
     """Return whether an object is a booster with at least one tree or weight."""
+    counted = {"xgboost": "num_boosted_rounds", "lightgbm": "num_trees"}
+    flavor = flavor_of(model)
     try:
-        match flavor_of(model):
-            case "xgboost":
-                return int(model.num_boosted_rounds()) > 0
-            case "lightgbm":
-                return int(model.num_trees()) > 0
+        return flavor is not None and int(getattr(model, counted[flavor])()) > 0
     except Exception:  # noqa: BLE001 - each library has errors of its own
         return False
-    return False
 
 
 class Predictor:
@@ -78,10 +75,12 @@ def dump(booster: Any) -> tuple[bytes, str, str, dict[str, Any]]:  # noqa: ANN40
     said = {"code": None, "data": file, "model_class": name}
     version = import_module(flavor).__version__
     if flavor == "xgboost":
+        content = bytes(booster.save_raw("ubj"))
         said |= {"xgb_version": version, "model_format": "ubj"}
-        return bytes(booster.save_raw("ubj")), file, flavor, said
-    said |= {"lgb_version": version}
-    return booster.model_to_string().encode(), file, flavor, said
+    else:
+        content = booster.model_to_string().encode()
+        said["lgb_version"] = version
+    return content, file, flavor, said
 
 
 def load(content: bytes, flavor: str) -> Predictor:

@@ -146,13 +146,13 @@ _version = cache(version)  # that of the code that is loaded, read once
 
 def load_model(folder: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
     """Return the fitted estimator of a model folder."""
-    document = signature.read_mlmodel(folder)
-    flavors = document.get("flavors") or {}
+    flavors = signature.read_mlmodel(folder).get("flavors") or {}
     for name in boosters.FLAVORS:
-        if isinstance(booster := flavors.get(name), dict):
-            path = _file_in(folder, str(booster.get("data")))
-            if booster.get("model_class") in TRUSTED_TYPES:
-                return boosters.load(path.read_bytes(), name)
+        booster = flavors.get(name)
+        if isinstance(booster, dict) and booster.get("model_class") in TRUSTED_TYPES:
+            return boosters.load(
+                _file_in(folder, booster.get("data")).read_bytes(), name
+            )
     for name in networks.FLAVORS:
         if name in flavors:
             networks.check_trust(name, trust, is_loaded=True)
@@ -171,12 +171,11 @@ def load_model(folder: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
             "whatever code is in the file.",
             fix=skops_format.LOG_AGAIN,
         )
-    path = _file_in(folder, str(flavor.get("pickled_model")))
-    return skops_format.load(path, trust)
+    return skops_format.load(_file_in(folder, flavor.get("pickled_model")), trust)
 
 
-def _file_in(folder: Path, name: str) -> Path:
-    path = folder / name
+def _file_in(folder: Path, named: object) -> Path:
+    path = folder / (name := str(named))
     if Path(name).name != name or not path.is_file():
         raise UsageError(
             f"The model in {folder} names the file {name!r}, which is not in it.",

@@ -6,7 +6,6 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import yaml
@@ -47,54 +46,47 @@ def send_model(
 ) -> str:
     """Record the files of a model as the model of a run; again does nothing new."""
     with answering(store):
-        from mlflow.entities import (
-            LoggedModelOutput,
-            LoggedModelParameter,
-            LoggedModelStatus,
-            LoggedModelTag,
-            Metric,
-        )
+        from mlflow import entities
 
-        asked = backend(store)
-        run = asked.get_run(run_id)
+        tracking_store = backend(store)
+        run = tracking_store.get_run(run_id)
         params = run.data.params.items()
-        made: list[Any] = []
-        if is_repeated:
-            made = asked.search_logged_models(
-                [run.info.experiment_id], f"tags.`{KEY}` = '{key}'"
-            )
-        logged = next(iter(made), None) or asked.create_logged_model(
-            experiment_id=run.info.experiment_id,
+        experiment_id, same = run.info.experiment_id, f"tags.`{KEY}` = '{key}'"
+        made = is_repeated and tracking_store.search_logged_models(
+            [experiment_id], same
+        )
+        logged = next(iter(made or ()), None) or tracking_store.create_logged_model(
+            experiment_id=experiment_id,
             name=name,
             source_run_id=run_id,
-            tags=[LoggedModelTag(KEY, key)],
-            params=[LoggedModelParameter(*pair) for pair in params],
+            tags=[entities.LoggedModelTag(KEY, key)],
+            params=[entities.LoggedModelParameter(*pair) for pair in params],
         )
-        status = LoggedModelStatus.FAILED
+        model_id, location = logged.model_id, logged.artifact_location
+        status = entities.LoggedModelStatus.FAILED
         try:
             ids = {
-                "artifact_path": logged.artifact_location,
-                "model_id": logged.model_id,
-                "model_uuid": logged.model_id,
+                "artifact_path": location,
+                "model_id": model_id,
+                "model_uuid": model_id,
                 "run_id": run_id,
             }
             described = folder / "MLmodel"
             text = re.split(r"(?m)^artifact_path:", described.read_text("utf-8"))[0]
             described.write_text(text + yaml.safe_dump(ids), encoding="utf-8")
-            artifacts.repository_at(store, logged.artifact_location).log_artifacts(
-                str(folder)
-            )
-            asked.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+            artifacts.repository_at(store, location).log_artifacts(str(folder))
+            output = entities.LoggedModelOutput(model_id, step=0)
+            tracking_store.log_outputs(run_id, [output])
             metrics = [
-                Metric(m.key, m.value, m.timestamp, m.step, model_id=logged.model_id)
+                entities.Metric(m.key, m.value, m.timestamp, m.step, model_id=model_id)
                 for m in run.data.to_proto().metrics
             ]
             if metrics:
-                asked.log_batch(run_id, metrics, [], [])
-            status = LoggedModelStatus.READY
+                tracking_store.log_batch(run_id, metrics, [], [])
+            status = entities.LoggedModelStatus.READY
         finally:
-            asked.finalize_logged_model(logged.model_id, status)
-    return str(logged.model_id)
+            tracking_store.finalize_logged_model(model_id, status)
+    return str(model_id)
 
 
 def is_fitted_estimator(value: object) -> bool:

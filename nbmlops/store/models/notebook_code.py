@@ -58,7 +58,7 @@ def _source_for(names: Iterable[str]) -> str:
             imports.append(f"import {value.__name__}{alias}")
         elif isinstance(value, FunctionType | type) and value.__module__ == MAIN:
             source = _source_of(value)
-            for used in _globals_of(source):
+            for used in sorted(_globals_of(symtable.symtable(source, name, "exec"))):
                 visit(used, name)
             lines.append(f"\n\n{source}")
         elif _is_importable(value):
@@ -134,15 +134,12 @@ def _class_source(cls: type) -> str:
     return ""
 
 
-def _globals_of(source: str) -> list[str]:
-    """Return the global names that a definition uses."""
-    found: dict[str, None] = {}
-    waiting = [symtable.symtable(source, "<cell>", "exec")]
-    while waiting:
-        table = waiting.pop()
-        is_top = table.get_type() == "module"
-        for symbol in table.get_symbols():
-            if symbol.is_global() or (is_top and symbol.is_referenced()):
-                found[symbol.get_name()] = None
-        waiting.extend(table.get_children())
-    return sorted(found)
+def _globals_of(table: symtable.SymbolTable) -> set[str]:
+    """Return the global names that a definition uses, at any depth."""
+    is_top = table.get_type() == "module"
+    own = {
+        symbol.get_name()
+        for symbol in table.get_symbols()
+        if symbol.is_global() or (is_top and symbol.is_referenced())
+    }
+    return own.union(*map(_globals_of, table.get_children()))
