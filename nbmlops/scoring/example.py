@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbmlops.scoring.payload import document
-from nbmlops.scoring.signature import read_mlmodel
+from nbmlops._masking import mask_tree
+from nbmlops.scoring.payload import document, strict_json
+from nbmlops.scoring.signature import RowKind, read_mlmodel
 
+_EXAMPLE = "input_example.json"
+_SERVING_EXAMPLE = "serving_input_example.json"
+_MOST_DENSE = 100_000
+_MLFLOW_TYPES = {
+    "frame": "dataframe",
+    "dicts": "json_object",
+    "sparse": "sparse_matrix_csr",
+}
 _MOST_COLUMNS = 1000
-_KINDS = ("dataframe", "ndarray", "sparse_matrix_csr", "json_object")
+_KINDS = ("ndarray", *_MLFLOW_TYPES.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,25 @@ class Example:
 
     def _is_dicts(self) -> bool:
         return isinstance(self.rows, list) and isinstance(self.rows[0], dict)
+
+
+def example_files(
+    kind: RowKind,
+    head: Any,  # noqa: ANN401
+) -> tuple[dict[str, str], dict[str, object]]:
+    """Return the example as MLflow keeps it: files, and what is said of them."""
+    rows = mask_tree(document(head))
+    info = {"artifact_path": _EXAMPLE, "type": _MLFLOW_TYPES.get(kind, "ndarray")}
+    if kind == "frame":
+        info["pandas_orient"] = "split"
+    files = {_EXAMPLE: strict_json(rows)}
+    if kind == "sparse":
+        if head.shape[0] * head.shape[1] > _MOST_DENSE:
+            return files, {**info}
+        rows = document(head.toarray())
+    layout = "dataframe_split" if kind == "frame" else "inputs"
+    files[_SERVING_EXAMPLE] = strict_json({layout: rows})
+    return files, {**info, "serving_input_path": _SERVING_EXAMPLE}
 
 
 def read_example(folder: Path) -> Example | None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from nbmlops._masking import mask, mask_tree
+from nbmlops._masking import mask
 from nbmlops.errors import UsageError
 from nbmlops.scoring import signature
-from nbmlops.scoring.payload import document, encode, n_rows, payload, strict_json
+from nbmlops.scoring.example import example_files
+from nbmlops.scoring.payload import encode, n_rows, payload
 from nbmlops.scoring.schema import (
     NotServed,
     as_rows,
@@ -33,16 +34,6 @@ Rows = Any
 
 N_EXAMPLE_ROWS = 5
 """Rows of the training data that are stored with a model."""
-
-EXAMPLE = "input_example.json"
-SERVING_EXAMPLE = "serving_input_example.json"
-
-_MOST_DENSE = 100_000
-_MLFLOW_TYPES = {
-    "frame": "dataframe",
-    "dicts": "json_object",
-    "sparse": "sparse_matrix_csr",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +72,7 @@ def record_example(estimator: object, example: Rows) -> ExampleRecord:
     The first rows go the way of a request: they are written as JSON, read as an
     endpoint reads them, predicted, and the answer is written as JSON.
     """
-    with _calm(estimator):
+    with _quiet(estimator):
         return _record(_Model(estimator), example)
 
 
@@ -94,13 +85,13 @@ def _record(model: _Model, example: Rows) -> ExampleRecord:
             )
         inputs, metadata = _describe(model, kind, rows)
     except NotServed as reason:
-        words = mask(f"{reason}.")
+        problem = mask(f"{reason}.")
         return ExampleRecord(
-            fields={"metadata": {signature.NOT_SERVED: words}},
+            fields={"metadata": {signature.NOT_SERVED: problem}},
             files={},
-            not_served=words if model.can_predict else None,
+            not_served=problem if model.can_predict else None,
         )
-    problem = None
+    not_served = None
     head = rows[:N_EXAMPLE_ROWS]
     fields: dict[str, Any] = {
         "signature": {"inputs": json.dumps(inputs), "outputs": None, "params": None},
@@ -110,12 +101,12 @@ def _record(model: _Model, example: Rows) -> ExampleRecord:
         try:
             outputs = _answer_once(model, fields, head)
         except NotServed as reason:
-            problem = mask(f"{reason}.")
-            fields["metadata"][signature.NOT_SERVED] = problem
+            not_served = mask(f"{reason}.")
+            fields["metadata"][signature.NOT_SERVED] = not_served
             outputs = tensor_schema(_predict(model, head))
         fields["signature"]["outputs"] = json.dumps(outputs)
-    files, fields["saved_input_example_info"] = _example_files(kind, head)
-    return ExampleRecord(fields=fields, files=files, not_served=problem)
+    files, fields["saved_input_example_info"] = example_files(kind, head)
+    return ExampleRecord(fields=fields, files=files, not_served=not_served)
 
 
 def _describe(
@@ -160,7 +151,7 @@ def _row_of_gaps(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextmanager
-def _calm(model: Any) -> Iterator[None]:  # noqa: ANN401
+def _quiet(model: Any) -> Iterator[None]:  # noqa: ANN401
     """Mute a model: the user has not asked for these predictions."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -207,12 +198,12 @@ def _predict(model: _Model, rows: Rows) -> Any:  # noqa: ANN401
     except Exception as error:
         raise UsageError(
             f"The {model.name} cannot predict the example it came with: "
-            f"{_words(error)}.",
+            f"{_message(error)}.",
             fix="Give as the example the rows, and only the columns, it was fitted on.",
         ) from error
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
 
 
@@ -240,7 +231,7 @@ def _answer_once(
             predicted = model.predict(received)
         except Exception as error:
             raise NotServed(
-                f"{changed}{_shown(received)}, and the model raises {_words(error)}"
+                f"{changed}{_shown(received)}, and the model raises {_message(error)}"
             ) from error
     answer = _answers(write_answer(predicted))
     if len(answer) != n_rows(head):
@@ -293,21 +284,3 @@ def _is_close(one: list[Any], other: list[Any]) -> bool:
         )
     except (TypeError, ValueError):
         return one == other
-
-
-def _example_files(
-    kind: RowKind, head: Rows
-) -> tuple[dict[str, str], dict[str, object]]:
-    """Return the example as MLflow keeps it: files, and what is said of them."""
-    rows = mask_tree(document(head))
-    info = {"artifact_path": EXAMPLE, "type": _MLFLOW_TYPES.get(kind, "ndarray")}
-    if kind == "frame":
-        info["pandas_orient"] = "split"
-    files = {EXAMPLE: strict_json(rows)}
-    if kind == "sparse":
-        if head.shape[0] * head.shape[1] > _MOST_DENSE:
-            return files, {**info}
-        rows = document(head.toarray())
-    layout = "dataframe_split" if kind == "frame" else "inputs"
-    files[SERVING_EXAMPLE] = strict_json({layout: rows})
-    return files, {**info, "serving_input_path": SERVING_EXAMPLE}

@@ -72,15 +72,15 @@ def dump(booster: Any) -> tuple[bytes, str, str, dict[str, Any]]:  # noqa: ANN40
     """Return a booster's file and its name, its flavor and what MLmodel says of it."""
     name = _name_of(booster)
     flavor, file = _FORMATS[name]
-    said = {"code": None, "data": file, "model_class": name}
+    fields = {"code": None, "data": file, "model_class": name}
     version = import_module(flavor).__version__
     if flavor == "xgboost":
         content = bytes(booster.save_raw("ubj"))
-        said |= {"xgb_version": version, "model_format": "ubj"}
+        fields |= {"xgb_version": version, "model_format": "ubj"}
     else:
         content = booster.model_to_string().encode()
-        said["lgb_version"] = version
-    return content, file, flavor, said
+        fields["lgb_version"] = version
+    return content, file, flavor, fields
 
 
 def load(content: bytes, flavor: str) -> Predictor:

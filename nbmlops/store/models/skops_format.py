@@ -12,16 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from nbmlops.errors import UsageError
-from nbmlops.store.models.own_code import (
-    OwnCode,
-    Trust,
-    allow_imports,
-    collect,
-    is_found,
-    is_trusted,
-    refusal,
-    refuse_old_code,
-)
+from nbmlops.store.models import own_code
+from nbmlops.store.models.own_code import OwnCode, Trust, is_found, is_trusted, refusal
 from nbmlops.store.models.trusted_types import TRUSTED_TYPES
 
 LOG_AGAIN = "Log it again with nbmlops: in a %%track cell, or by run.log_model(model)."
@@ -56,8 +48,8 @@ def _dump(model: object, trust: Trust) -> tuple[bytes, list[str], Any, OwnCode]:
         if strange:
             raise refusal(name, strange)
         if unknown:
-            refuse_old_code(model)
-        code = collect(unknown)
+            own_code.refuse_old_code(model)
+        code = own_code.collect(unknown)
         if code.notebook:
             content = _renamed(content, "__main__", code.notebook)
             types = skops.io.get_untrusted_types(data=content)
@@ -141,7 +133,7 @@ def load(path: Path, trust: Trust = ()) -> Any:  # noqa: ANN401
             unknown = {*skops.io.get_untrusted_types(file=path)}.difference(trusted)
             if refused := {each for each in unknown if not is_trusted(each, trust)}:
                 raise refusal("The model", refused, is_loaded=True) from None
-        allow_imports(path.parent)
+        own_code.allow_imports(path.parent)
         return skops.io.load(path, trusted=[*trusted, *unknown])
     except UsageError:
         raise
