@@ -35,7 +35,8 @@ def to_rows(table: Table, spec: InputSpec) -> Any:  # noqa: ANN401 - a frame, an
             f"Rows have {len(table.columns)} values, the model takes one a row.",
             fix='Send {"inputs": [value, value, ...]}.',
         )
-    values = _convert(table.columns[0], spec.columns[0], spec, is_text=table.is_text)
+    (column,) = spec.columns
+    values = _convert(table.columns[0], column, spec, is_text=table.is_text)
     return pd.Series(values) if spec.kind == "series" else np.asarray(values)
 
 
