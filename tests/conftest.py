@@ -10,6 +10,7 @@ from nbmlops.config import load_settings
 from nbmlops.store import connect
 from nbmlops.tracking.sync import sender
 
+_HIDDEN = ("MLFLOW_", "_MLFLOW_", "NBMLOPS_", "JPY_SESSION", "PYTHONHASHSEED")
 _FLUSH_TIMEOUT_S = 60.0  # a loaded machine is slow, not silent
 
 pytest_plugins = ["pytest_jupyter.jupyter_server", "tests.postgres", "tests.servers"]
@@ -28,7 +29,7 @@ def pytest_configure():
 def _own_environment(monkeypatch):
     """Hide what the machine or an earlier test says about tracking."""
     for name in list(os.environ):
-        if name.startswith(("MLFLOW_", "_MLFLOW_", "NBMLOPS_", "JPY_SESSION")):
+        if name.startswith(_HIDDEN):
             monkeypatch.delenv(name)
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
 

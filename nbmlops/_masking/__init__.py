@@ -81,7 +81,8 @@ def _coded(text: str) -> Iterator[Span]:
                 start -= 1
             found = _BASE64_RUN.match(text, start)
             code = (found[0] if found else "").translate(_PLAIN_BASE64)
-            if raw in base64.b64decode(code + "=" * (-len(code) % 4)):
+            whole = code[:-1] if len(code) % 4 == 1 else code  # no base64 is so long
+            if raw in base64.b64decode(whole + "=" * (-len(whole) % 4)):
                 yield start, start + len(code)
 
 

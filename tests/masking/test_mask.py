@@ -313,6 +313,16 @@ def test_a_secret_in_base64_is_masked_whatever_stands_around_it(
     assert masked.endswith(" and on")
 
 
+def test_base64_of_a_length_that_none_has_is_masked_too():
+    secrets.remember("open sesame")
+    code = base64.b64encode(b"xx open sesame!").decode()
+    try:
+        assert mask(f"see {code}A now") == "see [masked] now"
+    finally:
+        secrets._forms.clear()
+        secrets._codes.clear()
+
+
 @pytest.mark.parametrize("value", ['it\'s "5o" <s>', "a&b<1>\"'", "p'w\"d4"])
 def test_a_secret_with_quotes_is_masked_in_a_table_of_pandas(value):
     frame = pd.DataFrame({"who": ["ada"], "what": [Secret(value, "A_NAME")]})

@@ -14,7 +14,8 @@ _FIRST_USE = """
 import sys
 from pathlib import Path
 from nbmlops.config import load_settings
-from nbmlops.store import connect, runs
+from nbmlops.store import connect
+from nbmlops.store.runs import runs
 sys.stdin.readline()
 store = connect(load_settings(Path.cwd()))
 runs.create_run(store, name="first", experiment="race")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import nbmlops as nm
-from nbmlops.lifecycle.replay_spec import read_recipe
+from nbmlops.lifecycle.replay_spec import read_replay_spec
 from nbmlops.store import connect
 from nbmlops.store.models.files import load_model
 from nbmlops.store.models.models import download_model
@@ -80,7 +80,7 @@ def test_runs_are_compared(store):
 
 
 def test_what_a_replay_needs_is_read(store):
-    spec = read_recipe(store, by_name(store)["baseline"])
+    spec = read_replay_spec(store, by_name(store)["baseline"])
     assert any("LogisticRegression(C=0.5)" in source for source in spec.code)
     assert any(pin.startswith("scikit-learn==") for pin in spec.pins)
 

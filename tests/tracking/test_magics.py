@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 from nbmlops._hashing import code_hash
-from nbmlops.execution.clients.imports import imports, why_a_kernel
+from nbmlops.execution.clients.imports import find_imports, why_front_end
 from nbmlops.execution.notebooks.code_dependencies import facts_of
 from nbmlops.execution.notebooks.notebook import parameters
 from nbmlops.tracking.provenance.dataflow.syntax import parse
@@ -66,8 +66,8 @@ def test_text_that_looks_like_magics_is_text():
     assert not list(magic_lines(TEXT))
     facts = facts_of(f"import os\n{TEXT}")
     assert (facts.modules, facts.files) == (["os"], [])
-    assert why_a_kernel(notebook(TEXT).cells) == ""
-    assert imports(notebook(TEXT).cells) == []
+    assert why_front_end(notebook(TEXT).cells) == ""
+    assert find_imports(notebook(TEXT).cells) == []
     (found,) = parameters(notebook(TEXT, tags=["parameters"])).values()
     assert found.default == TEXT[len('note = """') : -len('"""\n')]
 
@@ -77,8 +77,8 @@ def test_magics_among_such_text_are_found():
     assert [first for first, _, _ in magic_lines(source)] == [8, 9, 10, 11]
     facts = facts_of(source)
     assert facts.files == ["own.py"]
-    assert "'%matplotlib qt'" in why_a_kernel(notebook(source).cells)
-    assert imports(notebook(source).cells) == ["mine"]
+    assert "'%matplotlib qt'" in why_front_end(notebook(source).cells)
+    assert find_imports(notebook(source).cells) == ["mine"]
 
 
 def test_python_needs_no_ipython():

@@ -17,9 +17,10 @@ pytestmark = [pytest.mark.ui, pytest.mark.kernel]
 
 _WORK = """%%track boosting -p rate depth -t team=risk --no-autolog
 import math, time
+from tqdm import tqdm
 rate, depth = 0.1, 6
 n_rounds = 400
-for round in range(n_rounds):
+for round in tqdm(range(n_rounds), desc='round', file=open('bar.txt', 'w')):
     loss = math.exp(-round / 60) + 0.05 * math.sin(round / 5) + 0.2
     %track log loss=loss accuracy=1-loss/2 --step round
     time.sleep(0.05)

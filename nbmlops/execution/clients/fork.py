@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from nbmlops.execution.cell_status import CellStatus, ExecutionObserver
-from nbmlops.execution.clients.outputs import CellOutputs
 from nbmlops.execution.outcome import (
     ExecutionOutcome,
     ExecutionStopped,
@@ -58,6 +57,8 @@ class ForkClient:
         }
         self._idle_s = idle_s
         self._status = CellStatus(notebook, observers)
+        from nbmlops.execution.clients.outputs import CellOutputs  # loads nbclient
+
         self._outputs = CellOutputs(notebook)
         self._has_begun = False
         self._fork: Fork | None = None
