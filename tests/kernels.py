@@ -36,11 +36,19 @@ class Kernel:
     """A started kernel."""
 
     def __init__(self, folder, env=None):
-        self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel(cwd=str(folder), env={**os.environ, **(env or {})})
-        self.client = self.manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        for is_last in (False, False, True):
+            self.manager = KernelManager(kernel_name="python3")
+            whole = {**os.environ, **(env or {})}
+            self.manager.start_kernel(cwd=str(folder), env=whole)
+            self.client = self.manager.client()
+            self.client.start_channels()
+            try:
+                self.client.wait_for_ready(timeout=60)
+                break
+            except RuntimeError:  # another process took a port that was free
+                if is_last:
+                    raise
+                self.shutdown()
 
     def send(self, source, cell_id=None):
         """Send a cell without waiting, and return its message id."""

@@ -51,7 +51,7 @@ def _no_kernel_is_left():
     """Fail a test that leaves a process behind."""
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     yield
-    deadline = time.monotonic() + 60
+    started = time.monotonic()
     while True:
         left = [
             process
@@ -59,7 +59,8 @@ def _no_kernel_is_left():
             if process.pid not in before and is_alive(process)
         ]
         # Journals are sent by a process that outlives who asked for it.
-        if not any(map(is_sender, left)) or time.monotonic() > deadline:
+        limit_s = 60 if any(map(is_sender, left)) else 2
+        if not left or time.monotonic() > started + limit_s:
             break
         time.sleep(0.05)
     assert not left

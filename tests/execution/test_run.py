@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import nbformat
 import numpy as np
 import psutil
 import pytest
+from jupyter_client.provisioning.local_provisioner import LocalPortCache
 
 import nbmlops as nm
 from nbmlops.entities import to_json
@@ -528,3 +530,21 @@ def test_a_notebook_of_an_old_format_runs(store, project):
     out = project / "out.ipynb"
     run_notebook(path, output=out, store=store)
     assert nbformat.read(out, 4).cells[0].outputs[0].text == "3\n"
+
+
+def test_a_kernel_whose_port_another_process_took_is_started_again(
+    store, write, monkeypatch
+):
+    find, taken = LocalPortCache.find_available_port, []
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+
+        def find_taken(self, ip):
+            taken.append(None)
+            return other.getsockname()[1] if len(taken) == 1 else find(self, ip)
+
+        monkeypatch.setattr(LocalPortCache, "find_available_port", find_taken)
+        result = run_notebook(write("1 + 1"), store=store, cold=True)
+    assert result.status == "FINISHED"
+    assert len(taken) > 5

@@ -290,7 +290,11 @@ def test_a_long_text_is_searched_once_while_it_is_in_the_notebook(monkeypatch):
 
 @given(
     st.text(st.characters(codec="utf-8"), min_size=4, max_size=40).filter(
-        lambda text: text.strip() == text and len(text.encode()) >= 4
+        lambda text: (
+            text.strip() == text
+            and len(text.encode()) >= 4
+            and text not in "Authorization: X [masked] and on"
+        )
     ),
     st.sampled_from(["", "a", "ab", "ada:", "user@host:"]),
     st.sampled_from(["", "!", "zz", "\n"]),

@@ -95,9 +95,7 @@ class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
         self.nb_man.notebook_start()
         with tempfile.TemporaryFile() as log:
             try:
-                self.km = self.create_kernel_manager()
-                self.km.kernel_spec_manager = self._specs
-                await self._within(self._start(log.fileno()))
+                await self._within(self._start(log))
                 for index, cell in enumerate(self.nb.cells):
                     await self._run_cell(index, cell)
                 self.set_widgets_metadata()
@@ -115,7 +113,19 @@ class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
                 self.nb_man.notebook_complete()
         return outcome
 
-    async def _start(self, log: int) -> None:
+    async def _start(self, log: Any) -> None:  # noqa: ANN401
+        """Start the kernel, again if another process took a port that was free."""
+        for is_last in (False, False, True):
+            self.km = self.create_kernel_manager()
+            self.km.kernel_spec_manager = self._specs
+            try:
+                return await self._start_once(log.fileno())
+            except RuntimeError:  # nbclient has cleaned up
+                if is_last or "Address already in use" not in log_tail(log):
+                    raise
+        return None
+
+    async def _start_once(self, log: int) -> None:
         """Start the kernel; what it writes to its streams goes to a file."""
         try:
             await self.async_start_new_kernel(env=self._env, stdout=log, stderr=log)
