@@ -9,6 +9,7 @@ from tests.faults.kills import kill_loggers, sync_and_reap
 
 
 @pytest.mark.server
+@pytest.mark.slow
 def test_values_kept_in_memory_alone_are_found_to_be_lost(
     project, mlflow_server, monkeypatch
 ):

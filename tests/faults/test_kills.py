@@ -43,6 +43,7 @@ def test_killed_loggers_lose_nothing_while_the_server_is_down(project, mlflow_se
 
 
 @pytest.mark.server
+@pytest.mark.slow
 def test_killed_loggers_lose_nothing_on_a_full_disk():
     tally = in_namespace(N, SEED)
     assert tally.acknowledged > MANY

@@ -80,6 +80,7 @@ def test_planted_data(store, made):
     assert changes(back) == {"data": -114.0}
 
 
+@pytest.mark.slow
 def test_several_factors_are_distinguished_and_the_rest_is_named(store, made):
     first = made(READ, FIT)
     second = made(READ, FIT.replace("= 2", "= 3"), data="x\n1\n9\n")
