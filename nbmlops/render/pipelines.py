@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,6 +14,7 @@ from nbmlops.render.templates import render_html
 
 _BOX, _HEIGHT, _GAP_X, _GAP_Y = 150, 40, 50, 18
 _DIGITS = 8
+_RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
 
 
 class PlanView(Table):
@@ -90,7 +92,8 @@ def _is_selected(report: PipelineReport, name: str) -> bool:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    """Return a reason in one line, with run ids as short as in the table's column."""
+    line = _RUN_ID.sub(lambda found: found[0][:_DIGITS], " ".join(text.split()))
     return line if len(line) <= 100 else f"{line[:97]}..."
 
 
