@@ -3,129 +3,130 @@
 from __future__ import annotations
 
 import codecs
-import io
 import json
 import os
-import select
-import shutil
+import resource
+import selectors
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any
-from uuid import uuid4
 
 from nbmlops.forkserver.fork_server import ForkServer
-from nbmlops.forkserver.process_state import process_state
-from nbmlops.forkserver.runtime_dir import START_S, ForkUnavailable, is_alive
+from nbmlops.forkserver.runtime_dir import START_S, ForkUnavailable, ask
 
 _IDLE_S = 600.0
 _ATTEMPTS = 5
 _POLL_S = 0.2
 _CHUNK = 1 << 20
-_SIGNALS = {signal.SIGINT: b"i", signal.SIGTERM: b"t", signal.SIGKILL: b"k"}
 _WIDTHS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+_LIMITS = tuple(
+    getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")
+)
 Document = dict[str, Any]
 
 
 class Fork:
     """A forked process in a session of its own, killed with its group when closed.
 
-    Its folder has a named pipe for each stream: ``go`` to it, ``out`` and those of its
-    file descriptors from it, ``life`` and ``end`` to and from its fork server.
+    A pipe named ``go`` leads to it; ``out``, and one for each of its streams in
+    ``texts``, lead from it. The connection to its fork server brings signals and its
+    end.
     """
 
-    def __init__(
-        self, folder: Path, wanted: Mapping[str, Any], texts: Sequence[str] = ()
-    ) -> None:
-        self._folder = folder
+    def __init__(self, texts: Sequence[str] = ()) -> None:
         self._fds: dict[str, int] = {}
-        self._read = (*texts, "out", "end")
-        self._rest = dict.fromkeys(self._read, b"")
-        decoder = codecs.getincrementaldecoder("utf-8")
-        self._decoders = {name: decoder("replace") for name in texts}
-        self._unsent = b""
-        self._group: int | None = None
-        self.log: IO[bytes] = io.BytesIO()
-        self._poll = select.poll()
-        self._fds["woken"], self._fds["waker"] = os.pipe()
-        os.set_blocking(self._fds["woken"], False)
-        self._poll.register(self._fds["woken"], select.POLLIN)
-        try:
-            folder.mkdir(mode=0o700)
-            (folder / "wanted.json").write_text(json.dumps(wanted))
-            self.log = (folder / "log").open("w+b")
-            # Held for reading, too, the pipes that are written never break.
-            modes = dict.fromkeys(self._read, os.O_RDONLY) | dict.fromkeys(
-                ("life", "go"), os.O_RDWR
-            )
-            for name, mode in modes.items():
-                os.mkfifo(folder / name, 0o600)
-                self._fds[name] = os.open(folder / name, mode | os.O_NONBLOCK)
-        except BaseException:
-            self.discard()
-            raise
+        self._theirs: dict[str, int] = {}
+        self._control: socket.socket | None = None
+        self._selector = selectors.PollSelector()
+        self._decoders = {
+            name: codecs.getincrementaldecoder("utf-8")("replace") for name in texts
+        }
+        self._read = (*texts, "out")
+        self._rest = self._unsent = b""
+        self._pid: int | None = None
+        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed last
+        self._theirs["go"], self._fds["go"] = os.pipe()
         for name in self._read:
-            self._poll.register(self._fds[name], select.POLLIN)
+            self._fds[name], self._theirs[name] = os.pipe()
+        self._fds["woken"] = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        for name, fd in self._fds.items():
+            os.set_blocking(fd, False)
+            if name != "go":
+                self._selector.register(fd, selectors.EVENT_READ, name)
 
     def connect(
-        self, server: ForkServer, state: Mapping[str, Any], check: Callable[[], object]
+        self,
+        server: ForkServer,
+        wanted: Mapping[str, Any],
+        state: Mapping[str, Any],
+        check: Callable[[], object],
     ) -> Document | str:
-        """Wait until it is ready; return its first word, or why to ask again.
-
-        What `process_state` returned is in no file: it has secrets.
-        """
-        server.ask(self._folder)
+        """Wait until it is ready; return its first word, or why to ask again."""
+        self._control = server.connect()
+        self._control.setblocking(False)
+        self._selector.register(self._control, selectors.EVENT_READ, "control")
+        names = ("go", "out", *self._decoders)
+        files = [self.log.fileno(), *(self._theirs[name] for name in names)]
+        try:
+            ask(self._control, {"type": "run", **wanted}, files)
+        except (BrokenPipeError, ConnectionResetError):
+            self._close_control()
+            return "its fork server left"
         while True:
             check()
             for document in self.read(_POLL_S):
-                match document["type"]:
-                    case "accepted":
+                match document:
+                    case {"type": "accepted"}:
+                        for name in self._read:  # it ends when theirs are closed
+                            os.close(self._theirs.pop(name))
                         self.send(state)
-                    case "ready":
+                    case {"type": "ready"}:
                         return document
-                    case "again":
-                        return str(document["why"])
-                    case "refused":
-                        raise ForkUnavailable(str(document["why"]))
-                    case "ended" if document["code"] is None:
-                        return "its fork server died"
-                    case "ended":
+                    case {"type": "again", "why": why}:
+                        self._close_control()
+                        return str(why)
+                    case {"type": "refused", "why": why}:
+                        raise ForkUnavailable(why)
+                    case {"type": "ended", "code": None} if "out" in self._theirs:
+                        return "its fork server left"
+                    case {"type": "ended"}:
                         self.log.seek(0)
                         log = self.log.read().decode(errors="replace")
                         raise ForkUnavailable(f"it died at its start: {log[-500:]}")
-            if not is_alive(server.folder):
-                return "its fork server died"
 
     def close(self) -> None:
-        """Let go of the process, which ends it, and remove the folder."""
-        while self._fds:
-            os.close(self._fds.popitem()[1])
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Let go of the process, which ends it; what is in its log stays."""
+        self._close_control()
+        self._selector.close()
+        for fds in (self._fds, self._theirs):
+            while fds:
+                os.close(fds.popitem()[1])
 
-    def discard(self) -> None:
-        """Close one that is not to be used."""
-        self.close()
-        self.log.close()
+    def _close_control(self) -> None:
+        if self._control is not None:
+            self._selector.unregister(self._control)
+            self._control.close()
+            self._control = None
 
-    def take(self, name: str, mode: str) -> IO[bytes]:
-        """Return a pipe as a file, which breaks when the process ends."""
-        fd = self._fds.pop(name)
-        if name in self._read:
-            self._forget(name, fd)
+    def take(self) -> tuple[IO[bytes], IO[bytes]]:
+        """Return ``go`` and ``out`` as files, which break when the process ends."""
+        go, out = self._fds.pop("go"), self._fds.pop("out")
+        self._selector.unregister(out)
+        os.close(self._theirs.pop("go"))
+        for fd in (go, out):
             os.set_blocking(fd, True)
-            return os.fdopen(fd, mode)
-        written = os.open(self._folder / name, os.O_WRONLY)
-        os.close(fd)
-        return os.fdopen(written, mode)
+        return os.fdopen(go, "wb"), os.fdopen(out, "rb")
 
     def wake(self) -> None:
         """Have `read` return, from another thread."""
         with suppress(OSError, KeyError):
-            os.write(self._fds["waker"], b"w")
+            os.eventfd_write(self._fds["woken"], 1)
 
     def send(self, document: Mapping[str, Any]) -> None:
         """Send a document; what does not fit into the pipe goes with `read`."""
@@ -134,66 +135,74 @@ class Fork:
 
     def send_signal(self, number: int) -> None:
         """Send it SIGTERM; or SIGINT or SIGKILL, and its group, too."""
-        os.write(self._fds["life"], _SIGNALS[signal.Signals(number)])
+        if self._control is not None:
+            with suppress(OSError):  # its server is gone, and it with that
+                ask(self._control, {"type": "signal", "number": int(number)})
 
     def _send(self) -> None:
         go = self._fds["go"]
         with suppress(BlockingIOError):
             while self._unsent:
                 self._unsent = self._unsent[os.write(go, self._unsent) :]
-        if self._unsent:
-            self._poll.register(go, select.POLLOUT)
-        else:
-            with suppress(KeyError):
-                self._poll.unregister(go)
+        is_waiting = go in self._selector.get_map()
+        if self._unsent and not is_waiting:
+            self._selector.register(go, selectors.EVENT_WRITE, "go")
+        elif is_waiting and not self._unsent:
+            self._selector.unregister(go)
 
     def read(self, timeout_s: float) -> Iterator[Document]:
         """Yield what came, waiting for the first of it."""
-        ready = dict(self._poll.poll(timeout_s * 1000))
-        if self._fds["woken"] in ready:
+        ready = {key.data for key, _ in self._selector.select(timeout_s)}
+        if "woken" in ready:
             with suppress(BlockingIOError):
-                os.read(self._fds["woken"], 64)
-        if self._unsent:
+                os.eventfd_read(self._fds["woken"])
+        if "go" in ready:
             self._send()
-        for name in self._read:
-            if (fd := self._fds.get(name)) not in ready:
-                continue
-            if name == "end":  # of what it said before, nothing is to be lost
-                for before in self._read[:-1]:
-                    yield from self._documents(before, select.POLLIN)
-            yield from self._documents(name, ready[fd])
+        for name in self._read:  # before its end: of what it said nothing is lost
+            if name in ready or "control" in ready:
+                yield from self._documents(name)
+        if "control" in ready:
+            yield from self._news()
 
     def read_texts(self) -> Iterator[Document]:
         """Yield what has been written to its file descriptors by now."""
         for name in self._decoders:
-            yield from self._documents(name, select.POLLIN)
+            yield from self._documents(name)
 
-    def _documents(self, name: str, events: int) -> Iterator[Document]:
+    def _documents(self, name: str) -> Iterator[Document]:
         fd = self._fds.get(name)
-        if fd is None or name not in self._rest:
+        if fd is None:
             return
         data, is_over = _drain(fd)
+        if is_over:
+            self._selector.unregister(fd)
+            os.close(self._fds.pop(name))
         if name in self._decoders:
-            text = self._decoders[name].decode(data)
-            if text:
+            if text := self._decoders[name].decode(data):
                 yield {"type": "stream", "content": {"name": name, "text": text}}
         else:
-            *lines, self._rest[name] = (self._rest[name] + data).split(b"\n")
-            for line in lines:
-                document = json.loads(line)
-                self._group = document.get("pid", self._group)
-                yield document
-        if is_over and events & select.POLLHUP:
-            self._forget(name, fd)
-            if name == "end":  # its fork server is gone, and it with that
-                if self._group is not None:
-                    with suppress(ProcessLookupError):
-                        os.killpg(self._group, signal.SIGKILL)
-                yield {"type": "ended", "code": None}
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            yield from map(json.loads, lines)
 
-    def _forget(self, name: str, fd: int) -> None:
-        self._poll.unregister(fd)
-        del self._rest[name]
+    def _news(self) -> Iterator[Document]:
+        """Yield what its fork server says of it."""
+        while self._control is not None:
+            try:
+                message = self._control.recv(_CHUNK)
+            except BlockingIOError:
+                return
+            except OSError:
+                message = b""
+            document: Document = {"type": "ended", "code": None}
+            if message:
+                document = json.loads(message)
+                self._pid = document.get("pid")
+            else:
+                self._close_control()
+                if self._pid is not None:
+                    with suppress(ProcessLookupError):
+                        os.killpg(self._pid, signal.SIGKILL)
+            yield document
 
 
 def _drain(fd: int) -> tuple[bytes, bool]:
@@ -213,7 +222,7 @@ class ForkedProcess:
         self.returncode: int | None = None
         self._fork = fork
         self.log = fork.log
-        self.stdin, self.stdout = fork.take("go", "wb"), fork.take("out", "rb")
+        self.stdin, self.stdout = fork.take()
         self.send_signal = fork.send_signal
 
     def terminate(self) -> None:
@@ -255,20 +264,36 @@ def start_fork(
     ready: Document | str = ""
     try:
         server = ForkServer(env, idle_s=idle_s, module=module)
-        for _ in range(_ATTEMPTS):
-            fork = Fork(server.runs() / uuid4().hex, wanted, texts)
-            try:
-                state = process_state(env, wanted["folder"])
-                ready = fork.connect(server, state, check)
+        fork = Fork(texts)
+        try:
+            state = _process_state(env, wanted["folder"])
+            for _ in range(_ATTEMPTS):
+                ready = fork.connect(server, wanted, state, check)
                 if isinstance(ready, dict):
                     return fork, ready
-            except BaseException:
-                fork.discard()
-                raise
-            fork.discard()
+        except BaseException:
+            fork.close()
+            fork.log.close()
+            raise
     except OSError as error:
         raise ForkUnavailable(f"its fork server cannot be reached: {error}") from error
+    fork.close()
+    fork.log.close()
     raise ForkUnavailable(f"its fork server took no run: {ready}")
+
+
+def _process_state(env: Mapping[str, str], folder: str) -> dict[str, Any]:
+    """Return what a process would have that this one starts; it has secrets."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return {
+        "env": dict(env),
+        "folder": folder,
+        "umask": umask,
+        "cpus": sorted(os.sched_getaffinity(0)),
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "limits": [(kind, resource.getrlimit(kind)) for kind in _LIMITS],
+    }
 
 
 def prestart(module: str, env: Mapping[str, str]) -> None:

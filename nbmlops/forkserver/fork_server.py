@@ -6,25 +6,23 @@ import hashlib
 import json
 import os
 import site
+import socket
 import subprocess
 import sys
 import sysconfig
-import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
+
+from filelock import FileLock
 
 from nbmlops.forkserver.registry import make_room
 from nbmlops.forkserver.runtime_dir import (
-    POLL_S,
-    START_S,
-    ForkUnavailable,
+    connect,
     home_of,
     is_alive,
-    locked,
+    listen,
     make_private,
-    send_request,
 )
 from nbmlops.processes import python_environ
 
@@ -53,60 +51,33 @@ class ForkServer:
         self._environ = environ
         self._idle_s = idle_s
         self._module = module
-        self.folder = home_of(environ) / _key(environ, module)
+        self._folder = home_of(environ) / _key(environ, module)
+
+    def connect(self) -> socket.socket:
+        """Return a connection to the server, which is started where there is none."""
+        with suppress(FileNotFoundError, ConnectionRefusedError):
+            return connect(self._folder)
+        self.begin()
+        return connect(self._folder)
 
     def begin(self) -> None:
         """Start it where there is none, without waiting until it has imported."""
-        make_private(self.folder)
-        if not is_alive(self.folder):
-            self._start()
-
-    def ask(self, run: Path) -> None:
-        """Have the server fork for the folder of a run; start it if there is none."""
-        request = f"run {run.name}\n".encode()
-        until = time.monotonic() + START_S
-        while time.monotonic() < until:
-            if send_request(self.folder, request):
+        with FileLock(make_private(self._folder) / "start.lock"):
+            if is_alive(self._folder):
                 return
-            if not is_alive(self.folder):
-                self._start()
-            time.sleep(POLL_S)
-        raise ForkUnavailable(
-            f"its fork server did not start: see {self.folder / 'log'}"
-        )
-
-    def runs(self) -> Path:
-        """Return the folder in which the folders of runs are."""
-        make_private(self.folder)
-        return make_private(self.folder / "runs")
-
-    def _start(self) -> None:
-        with locked(self.folder / "start.lock"):
-            if is_alive(self.folder):
-                return
-            wanted = {
-                "idle_s": self._idle_s,
-                "started_at": datetime.now(UTC).isoformat(),
-                "module": self._module,
-            }
-            (self.folder / "wanted.json").write_text(json.dumps(wanted))
-            make_room(self.folder.parent, self.folder)
-            for name in ("about.json", "control"):  # of one that was killed
-                (self.folder / name).unlink(missing_ok=True)
-            subprocess.run(  # noqa: S603
-                # Without -P, which IPython asks for in each fork, to import or not
-                # from its notebook's folder. What Python puts on the path is _HOST.
-                [sys.executable, str(_HOST), str(self.folder)],
-                env=_of_parent(self._environ),
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                check=False,
-            )
-            until = time.monotonic() + START_S
-            while not (self.folder / "control").exists():
-                if time.monotonic() > until:
-                    break
-                time.sleep(POLL_S)
+            make_room(self._folder.parent, self._folder)
+            with listen(self._folder) as listener:
+                words = [str(self._folder), str(listener.fileno()), str(self._idle_s)]
+                subprocess.run(  # noqa: S603
+                    # Without -P, which IPython asks for in each fork, to import or not
+                    # from its notebook's folder. What Python puts on the path is _HOST.
+                    [sys.executable, str(_HOST), *words, self._module],
+                    env=_of_parent(self._environ),
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[listener.fileno()],
+                    check=False,
+                )
 
 
 def _key(environ: Mapping[str, str], module: str = "") -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import struct
 import sys
 import time
 from contextlib import suppress
@@ -13,19 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from nbmlops.errors import UsageError
-from nbmlops.forkserver.runtime_dir import (
-    POLL_S,
-    START_S,
-    ForkUnavailable,
-    folders,
-    is_alive,
-    locked,
-    send_request,
-)
+from nbmlops.forkserver.runtime_dir import ForkUnavailable, ask, connect, folders
 
 MOST = 4
 """Fork servers that live at once; those that have runs stay, however many they are."""
 _FORGOTTEN_S = 86_400.0
+_REPLY_S = 0.5  # one that imports does not reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +34,13 @@ class ForkServerState:
     n_runs: int
     n_running: int
     modules: tuple[str, ...]
+    idle_s: float = 0.0
 
 
 def list_servers() -> tuple[ForkServerState, ...]:
     """Return the fork servers of this user that live here."""
-    found = [_state_of(folder) for folder in _folders() if is_alive(folder)]
-    return tuple(sorted(found, key=lambda server: server.started_at.timestamp()))
+    found = filter(None, map(_state_of, _folders()))
+    return tuple(sorted(found, key=lambda server: server.started_at))
 
 
 def _folders() -> tuple[Path, ...]:
@@ -57,52 +53,46 @@ def _folders() -> tuple[Path, ...]:
         ) from error
 
 
-def _state_of(folder: Path) -> ForkServerState:
-    """Return what a server that lives says of itself, as far as it has said it."""
-    wanted, about = _read(folder / "wanted.json"), _read(folder / "about.json")
+def _state_of(folder: Path) -> ForkServerState | None:
+    """Return what a server says of itself; None where there is none."""
+    reply: dict[str, Any] = {}
     try:
-        started_at = datetime.fromisoformat(str(wanted.get("started_at")))
-    except ValueError:
-        started_at = datetime.now(UTC)  # its folder is being made, or removed
+        with connect(folder, _REPLY_S) as control:
+            started_at = (folder / "socket").stat().st_mtime
+            credentials = control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+            with suppress(TimeoutError):
+                ask(control, {"type": "status"})
+                reply = json.loads(control.recv(1 << 20) or b"null")
+    except OSError:
+        return None
+    if reply is None:  # it left before it had read this
+        return None
     return ForkServerState(
-        pid=int(about.get("pid", 0)),
-        state=str(about.get("state", "starting")),
-        python=str(about.get("python", sys.executable)),
-        started_at=started_at,
-        n_runs=int(about.get("n_runs", 0)),
-        n_running=int(about.get("n_running", 0)),
-        modules=tuple(map(str, about.get("modules", ()))),
+        pid=struct.unpack("3i", credentials)[0],
+        state="ready" if reply else "importing",
+        python=reply.get("python", sys.executable),
+        started_at=datetime.fromtimestamp(started_at, UTC),
+        n_runs=reply.get("n_runs", 0),
+        n_running=reply.get("n_running", 0),
+        modules=tuple(reply.get("modules", ())),
+        idle_s=reply.get("idle_s", 0.0),
     )
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return what a server has written; nothing while it is not whole."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def stop_servers() -> tuple[ForkServerState, ...]:
     """Have every server leave when what it runs has ended."""
     found = list_servers()
-    until = time.monotonic() + START_S
     for folder in _folders():
-        while is_alive(folder) and time.monotonic() < until:
-            send_request(folder, b"stop\n")
-            time.sleep(POLL_S)
-        if not is_alive(folder):
-            _forget(folder)
+        _stop(folder)
+        shutil.rmtree(folder, ignore_errors=True)
     return found
 
 
-def _forget(folder: Path) -> None:
-    """Remove the folder of a server that has gone, unless one of its runs goes on."""
-    with suppress(OSError):
-        runs = folder / "runs"
-        if not runs.exists() or not any(runs.iterdir()):
-            shutil.rmtree(folder)
+def _stop(folder: Path) -> None:
+    """Return when the server of a folder takes no more requests."""
+    with suppress(OSError), connect(folder) as control:
+        ask(control, {"type": "stop"})
+        control.recv(1)
 
 
 def make_room(home: Path, coming: Path, *, most: int = MOST) -> None:
@@ -110,22 +100,14 @@ def make_room(home: Path, coming: Path, *, most: int = MOST) -> None:
 
     One that runs something stays. Of those that went a day ago the folder is removed.
     """
-    with locked(home / "room.lock"):
-        others = [each for each in home.iterdir() if each.is_dir() and each != coming]
-        alive = [each for each in others if is_alive(each)]
-        idle = sorted((at, each) for each in alive if (at := _idle_since(each)))
-        for _, folder in idle[: max(0, len(alive) + 1 - most)]:
-            send_request(folder, b"stop\n")
-        for folder in set(others) - set(alive):
-            if time.time() - folder.stat().st_mtime > _FORGOTTEN_S:
-                _forget(folder)
-
-
-def _idle_since(folder: Path) -> float:
-    """Return when a server had its last run; 0 while it has one, or starts."""
-    about = _read(folder / "about.json")
-    if about.get("state") != "ready" or about.get("n_running"):
-        return 0.0
-    with suppress(OSError):
-        return (folder / "about.json").stat().st_mtime
-    return 0.0
+    others = [each for each in home.iterdir() if each.is_dir() and each != coming]
+    states = {each: state for each in others if (state := _state_of(each))}
+    idle = [each for each, state in states.items() if state.idle_s]
+    idle.sort(key=lambda each: -states[each].idle_s)
+    for folder in idle[: max(0, len(states) + 1 - most)]:
+        _stop(folder)
+    for folder in others:
+        with suppress(OSError):
+            is_old = time.time() - folder.stat().st_mtime > _FORGOTTEN_S
+            if is_old and folder not in states:
+                shutil.rmtree(folder, ignore_errors=True)

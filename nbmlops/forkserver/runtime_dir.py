@@ -1,18 +1,17 @@
-"""The folder of a fork server: its owner, its lock, requests to it."""
+"""The folders of fork servers, each with the socket that its server listens on."""
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
+import socket
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 START_S = 30.0
-POLL_S = 0.005
-_CONTROL_BYTES = 512  # below PIPE_BUF: requests of several clients do not mix
+_BACKLOG = 128
 
 
 class ForkUnavailable(Exception):  # noqa: N818 - a cold kernel will do
@@ -39,45 +38,58 @@ def make_private(folder: Path) -> Path:
     return folder
 
 
+def listen(folder: Path) -> socket.socket:
+    """Return a socket that takes the requests of a folder from now on."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        listener.bind(f"{_address(at)}.new")
+        listener.listen(_BACKLOG)
+        (folder / "socket.new").replace(folder / "socket")
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        os.close(at)
+    return listener
+
+
+def connect(folder: Path, timeout_s: float = START_S) -> socket.socket:
+    """Return a connection to the server of a folder; an OSError where none listens."""
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control.settimeout(timeout_s)
+    at = -1
+    try:
+        at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        control.connect(_address(at))
+    except BaseException:
+        control.close()
+        raise
+    finally:
+        if at >= 0:
+            os.close(at)
+    return control
+
+
+def _address(folder: int) -> str:
+    """Return the path of a folder's socket, which may have 107 bytes at most."""
+    return f"/proc/self/fd/{folder}/socket"
+
+
+def ask(
+    control: socket.socket, request: Mapping[str, object], files: Sequence[int] = ()
+) -> None:
+    """Send a request to a fork server, with files that are its own from then on."""
+    socket.send_fds(control, [json.dumps(request).encode()], files)
+
+
 def is_alive(folder: Path) -> bool:
-    """Return whether a fork server holds the lock of a folder."""
+    """Return whether a fork server listens in a folder."""
     try:
-        lock = os.open(folder / "lock", os.O_RDWR)
+        connect(folder).close()
     except OSError:
         return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
-
-
-def send_request(folder: Path, line: bytes) -> bool:
-    """Write a line to a fork server, where one listens."""
-    assert len(line) < _CONTROL_BYTES  # noqa: S101
-    try:
-        control = os.open(folder / "control", os.O_WRONLY | os.O_NONBLOCK)
-    except OSError:
-        return False
-    try:
-        return os.write(control, line) == len(line)
-    except (BlockingIOError, BrokenPipeError):
-        return False
-    finally:
-        os.close(control)
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+    return True
 
 
 def folders() -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""Start a parent of warm runs: ``python HOST FOLDER``, as a daemon of its own."""
+"""Start a fork server: ``python HOST FOLDER SOCKET IDLE_S MODULE``, as a daemon."""
 
 import importlib.util
 import os
@@ -26,7 +26,7 @@ def _detach(folder: str) -> None:
     os.dup2(1, 2)
 
 
-def _run(folder: str) -> None:
+def _run(folder: str, listener: str, idle_s: str, module: str) -> None:
     here = Path(__file__).parent
     spec = importlib.util.spec_from_file_location(
         _NAME, here / "__init__.py", submodule_search_locations=[str(here)]
@@ -35,12 +35,12 @@ def _run(folder: str) -> None:
     package = sys.modules[_NAME] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)
     sys.modules["debugpy"] = None  # type: ignore[assignment] # it starts threads
-    parent = importlib.import_module(f"{_NAME}.server")
+    server = importlib.import_module(f"{_NAME}.server")
     del sys.modules["debugpy"]
-    parent.main(Path(folder))
+    server.Server(Path(folder), int(listener), float(idle_s), module).serve()
 
 
 if __name__ == "__main__":
     _detach(sys.argv[1])
     del sys.path[0]  # this folder: what a kernel of this Python does not have
-    _run(sys.argv[1])
+    _run(*sys.argv[1:])

@@ -12,34 +12,31 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .preload import Preload
 
 LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
+_FILES = ("log", "go", "out", "stdout", "stderr")  # as the client sends them
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
 
 
-def connect(
-    folder: Path, preload: Preload, redirected: Mapping[str, int]
+def begin(
+    preload: Preload, files: Sequence[int], redirected: Mapping[str, int]
 ) -> dict[str, int]:
-    """Leave the parent's session, open the pipes and take on the caller's state."""
+    """Leave the server's session, take its client's files and the state in them."""
     os.setsid()
     LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for number in _HANDLED:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    fds = {}
-    for name in {**redirected, "go": 0, "out": 0, "log": 0}:
-        flags = os.O_RDONLY if name == "go" else os.O_WRONLY | os.O_APPEND
-        fds[name] = os.open(folder / name, flags)
-        if name in redirected:
-            os.dup2(fds[name], redirected[name])
-            os.close(fds[name])
-            fds[name] = redirected[name]
+    fds = dict(zip(_FILES, files, strict=False))
+    for name, fd in redirected.items():
+        os.dup2(fds[name], fd)
+        os.close(fds[name])
+        fds[name] = fd
     state = _read_line(fds["go"])
     other = preload.read_otherwise(state["env"])
     if other:
