@@ -13,6 +13,7 @@ from nbmlops.engines import get_engine
 from nbmlops.entities import Exported, PipelineReport, PipelineSpec
 from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
 from nbmlops.execution.parameters.parameters import parse_text
+from nbmlops.pipeline.runner.plan import check_needs, plan
 from nbmlops.pipeline.runner.planner import Planner
 from nbmlops.pipeline.runner.runner import Runner
 from nbmlops.pipeline.runner.step_runs import Actions
@@ -178,8 +179,8 @@ class Pipeline:
         UsageError
             A param or a step is unknown, or a value is of another type.
         """
-        planner = self._planner(params or {}, force, from_step)
-        return PlanView(self.spec.name, planner.plan())
+        planner = self._planner(params or {}, force, from_step=from_step)
+        return PlanView(self.spec.name, plan(planner))
 
     def run(
         self,
@@ -359,7 +360,7 @@ class Pipeline:
         if from_step is not None:
             behind = (spec.step(name) for name in spec.downstream({from_step}))
             names |= {from_step, *(step.name for step in behind if not step.once)}
-        return Planner(
+        planner = Planner(
             spec,
             self._signatures,
             self._settings,
@@ -368,6 +369,9 @@ class Pipeline:
             store=self._store,
             actions=self.actions,
         )
+        if only is not None:
+            check_needs(planner, only)
+        return planner
 
     def _raise_failed(self, report: PipelineReport, may_pass: bool) -> None:
         failed = [each for each in report.steps if each.state == "failed"]

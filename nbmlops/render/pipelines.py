@@ -65,8 +65,8 @@ class ReportView(Table):
             for each in report.steps
         ]
         head = (
-            f"{report.pipeline}: {report.status} in {report.duration_s:.1f} s, "
-            f"run {report.run_id[:_DIGITS]}"
+            f"{report.pipeline}: {report.status} in {report.duration_s:.1f} s"
+            f"{run_note(report.run_id)}"
         )
         super().__init__(
             ["step", "state", "took", "run", "why"],
@@ -145,6 +145,11 @@ class Graph(Renderable):
                 (*at[each.name], _title(each), each.does) for each in self._spec.steps
             ],
         )
+
+
+def run_note(run_id: str) -> str:
+    """Return a run's id, to follow a line; nothing while it is a journal's key."""
+    return f", run {run_id[:_DIGITS]}" if _RUN_ID.fullmatch(run_id) else ""
 
 
 def _title(step: Step) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import StepReport, SweepReport, ranked
 from nbmlops.render.formats import format_number
+from nbmlops.render.pipelines import run_note
 from nbmlops.render.tables import Table
 
 if TYPE_CHECKING:
@@ -57,8 +58,8 @@ class SweepView(Table):
             for run in ordered[:_MOST_ROWS]
         ]
         head = (
-            f"{report.sweep}: {report.status} in {report.duration_s:.1f} s, "
-            f"run {report.run_id[:_DIGITS]}"
+            f"{report.sweep}: {report.status} in {report.duration_s:.1f} s"
+            f"{run_note(report.run_id)}"
         )
         more = len(ordered) - len(rows)
         notes = [f"{more} more runs: see .frame()"] if more else []

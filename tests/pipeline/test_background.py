@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from nbmlops.config import load_settings
-from nbmlops.errors import ConflictError
+from nbmlops.errors import ConflictError, NotFoundError
 from nbmlops.execution.progress.reader import find_newest, get_live, owner_of
 from nbmlops.pipeline.background import launch
 from nbmlops.store import connect
@@ -51,3 +51,15 @@ def test_it_does_not_go_on_when_its_starter_is_killed(project):
     assert get_live(settings.home, run.id).status == "KILLED"
     (recorded,) = list_runs(connect(settings)).items
     assert recorded.status == "KILLED"
+
+
+def test_progress_of_another_format_is_named_and_says_how_to_be_rid_of_it(project):
+    home = load_settings(project).home
+    folder = home / "pipelines" / "live" / ("0" * 32)
+    folder.mkdir(parents=True)
+    (folder / "state.json").write_text('{"format": 0, "steps": []}')
+    with pytest.raises(NotFoundError) as caught:
+        get_live(home, folder.name)
+    assert "is damaged or of another format" in caught.value.problem
+    assert str(folder) in caught.value.fix
+    assert find_newest(home, "a.ipynb", "step") is None

@@ -432,12 +432,13 @@ def test_an_entry_signed_with_another_key_is_a_miss_and_not_lost(
         Cache(project / ".nbmlops", shared=Shared(url="memory://x"))
 
 
-def test_an_entry_of_an_earlier_format_is_a_miss_that_goes_with_gc(cache, project):
+@pytest.mark.parametrize("head", ['{"body": ', "nbmlops-sealed-1 0\n"])
+def test_an_entry_of_another_format_is_a_miss_that_goes_with_gc(cache, project, head):
     path = cache.entry_path(key(1))
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"body": {"key": key(1)}, "sha256": "0"}))
+    path.write_text(head + json.dumps({"key": key(1)}))
     assert find(cache, project, key(1)) is None
-    words = "is of an earlier format; such go with: nbmlops cache gc"
+    words = "is of another format; remove such with: nbmlops cache gc"
     assert cache.refused[key(1)] == words
     assert invoke(["cache", "gc"]) == 0
     assert not path.exists()

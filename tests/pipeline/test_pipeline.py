@@ -249,7 +249,7 @@ def test_corrupt_and_missing_entries_are_misses(store, project):
             ),
             ("is not kept any more", lambda each: each.unlink()),
             (
-                "is of an earlier format; such go with: nbmlops cache gc",
+                "is of another format; remove such with: nbmlops cache gc",
                 lambda each: each.write_bytes(b'{"body": 1, "sha256": 2}'),
             ),
         )
@@ -595,6 +595,17 @@ def test_a_glob_that_looks_into_folders_orders_steps_and_decides_what_runs(
     report = nm.Pipeline.load(path, store=store).run().report
     assert plan == states(report) == dict.fromkeys(("make", "deep", "flat"), "cached")
     assert ledger(project) == ["read", "read"]
+
+
+def test_a_plan_from_a_step_forces_it_and_those_behind_it(store, project):
+    path = write_chain(project)
+    nm.Pipeline.load(path, store=store).run()
+    loaded = nm.Pipeline.load(path, store=store)
+    plan = {each.step: each for each in loaded.plan(from_step="prepare").steps}
+    assert (plan["prepare"].state, plan["prepare"].why) == ("run", "forced")
+    assert plan["train"].state == "open"
+    plan = {each.step: each.state for each in loaded.plan(from_step="train").steps}
+    assert plan == {"prepare": "cached", "train": "run"}
 
 
 def test_what_is_asked_wrongly_is_refused_before_anything_runs(store, project):

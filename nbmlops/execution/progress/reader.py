@@ -57,6 +57,11 @@ def get_live(home: Path, live_id: str) -> LiveRun:
     """Return a run as far as it has come."""
     folder = folder_of(home, live_id)
     record = _read(home, live_id)
+    if record is None and _is_id(live_id) and (folder / STATE).exists():
+        raise NotFoundError(
+            f"The progress of run {live_id!r} is damaged or of another format.",
+            fix=f"Delete its folder: {folder}.",
+        )
     if record is None:
         raise NotFoundError(
             f"No pipeline run {mask(live_id[:80])!r} is known here.",
@@ -115,11 +120,15 @@ def note_stopping(home: Path, live_id: str) -> None:
 
 
 def _read(home: Path, live_id: str) -> dict[str, Any] | None:
-    if len(live_id) != 32 or not set(live_id) <= _DIGITS:
+    if not _is_id(live_id):
         return None
     record = read_record(folder_of(home, live_id) / STATE)
     is_whole = isinstance(record, dict) and record.keys() >= _NEEDED
     return record if is_whole else None
+
+
+def _is_id(live_id: str) -> bool:
+    return len(live_id) == 32 and set(live_id) <= _DIGITS
 
 
 def _step(folder: Path, record: dict[str, Any], is_dead: bool) -> LiveStep:

@@ -18,7 +18,8 @@ from filelock import FileLock
 from nbmlops.errors import UsageError
 from nbmlops.secrets import find_reference
 
-_HEAD = b"nbmlops-sealed-2 "
+_ANY_HEAD = b"nbmlops-sealed-"
+_HEAD = _ANY_HEAD + b"2 "
 _SHORTEST = 16  # characters of a key that is given
 
 
@@ -83,8 +84,8 @@ class Signer:
 def read_unverified(signed: bytes) -> dict[str, Any]:
     """Return a record, its signature unchecked: to list it, never to use it."""
     head, _, content = signed.partition(b"\n")
-    if signed.startswith(b'{"body"'):
-        raise EntryError("is of an earlier format; such go with: nbmlops cache gc")
+    if signed.startswith((b'{"body"', _ANY_HEAD)) and not head.startswith(_HEAD):
+        raise EntryError("is of another format; remove such with: nbmlops cache gc")
     with suppress(ValueError, RecursionError):
         body = json.loads(content) if head.startswith(_HEAD) else None
         if isinstance(body, dict):

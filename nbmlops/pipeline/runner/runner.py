@@ -4,42 +4,44 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import replace
 from typing import Any
 
-from filelock import Timeout
-
 from nbmlops.engines import Engine, WorkerExited
 from nbmlops.entities import PipelineReport, RunStatus, Step, StepReport
-from nbmlops.errors import ConflictError, NbmlopsError, UsageError
+from nbmlops.errors import ConflictError, NbmlopsError
+from nbmlops.execution.interrupts import Interrupts
 from nbmlops.execution.progress import reader
 from nbmlops.execution.progress.writer import ProgressWriter
-from nbmlops.pipeline.cache.outputs import lock_outputs
 from nbmlops.pipeline.runner import worker_process
 from nbmlops.pipeline.runner.planner import Planner
-from nbmlops.pipeline.runner.reports import Reports
-from nbmlops.pipeline.runner.retries import Retries
 from nbmlops.pipeline.runner.run_recorder import RunRecorder
 from nbmlops.pipeline.runner.step_runs import (
     Decision,
     Failure,
     Reply,
+    Reports,
     StepRun,
     StepRunSource,
     Task,
-    choose,
     step_runs_of,
 )
-from nbmlops.pipeline.runner.worker_pool import WorkerPool
 from nbmlops.tracking.run.status import status_of
 
+_TICK_S = 0.5
 _GRACE_S = 30.0  # in which a step whose time is up ends by itself
+_LONGEST_WAIT_S = 60.0
 
 
 class Runner:
-    """Runs a pipeline once; a sweep's runs are those of its ``source``."""
+    """Runs a pipeline once; a sweep's runs are those of its ``source``.
+
+    In the main thread an interrupt is counted and not raised; the second one stops the
+    workers.
+    """
 
     def __init__(
         self,
@@ -67,11 +69,10 @@ class Runner:
         self._decisions: dict[str, list[Decision]] = {}
         self._reports = Reports(planner.spec)
         self._entries: dict[str, dict[str, Any] | None] = {}
-        self._ready: deque[Decision] = deque()
-        self._retries = Retries()
-        self._pool: WorkerPool[Decision] = WorkerPool(
-            engine, worker_process.__name__, recorder.environment
-        )
+        self._queue: list[tuple[float, Decision]] = []  # and when each may begin
+        self._attempts: Counter[str] = Counter()
+        self._running: dict[Future[object], Decision] = {}
+        self._interrupts = Interrupts()
         self._has_failed = self._has_told = self.may_pass = False
         self._notes: list[str] = []
         self._began = time.monotonic()
@@ -79,13 +80,13 @@ class Runner:
     @property
     def was_interrupted(self) -> bool:
         """Whether somebody wanted it to end."""
-        return self._pool.n_interrupts > 0
+        return self._interrupts.count > 0
 
     def run(self) -> PipelineReport:
         """Run all that has to run, and return how each step ended."""
         if self._source is None:
             self._progress.set_waiting(each.name for each in self._step_runs())
-        with self._pool:
+        with self._interrupts:
             try:
                 self._loop()
                 self._fail_lost()
@@ -93,7 +94,8 @@ class Runner:
                 self._recorder.abandon(error)
                 self._progress.end(status_of(error), problem=str(error))
                 raise
-        self._recorder.has_orphans |= self._pool.has_lost
+            finally:
+                self._engine.close()
         return self._finish()
 
     def _loop(self) -> None:
@@ -102,14 +104,12 @@ class Runner:
             self._dispatch()
             self._progress.flush()
             self._recorder.heartbeat()
-            has_left = self._ready or self._retries
-            if not self._pool.n_busy and (self._is_ending or not has_left):
+            if not self._running and (self._is_ending or not self._queue):
                 return
-            pause_s = float("inf") if self._is_ending else self._retries.wait_s
-            for decision, answer in self._pool.wait(pause_s):
-                self._take_answer(decision, answer)
-            n = self._pool.n_busy
-            if self._pool.n_interrupts == 1 and n and not self._has_told:
+            for future in self._wait():
+                self._take_answer(self._running.pop(future), future)
+            n = len(self._running)
+            if self._interrupts.count == 1 and n and not self._has_told:
                 self._has_told = True
                 self._say(
                     f"Interrupted: waiting for {n} running step{'s' * (n > 1)}; "
@@ -117,6 +117,20 @@ class Runner:
                 )
             if self._source is not None:
                 self._source.poll()
+
+    def _wait(self) -> Iterable[Future[object]]:
+        """Return what has ended, as soon as there is something to do."""
+        timeout_s = _TICK_S
+        if self._queue and not self._is_ending:
+            due_s = min(at for at, _ in self._queue) - time.monotonic()
+            if len(self._running) < self._n_jobs:
+                timeout_s = min(_TICK_S, max(0.0, due_s))
+        if not self._running:
+            time.sleep(timeout_s)
+        done, _ = wait(self._running, timeout_s, return_when=FIRST_COMPLETED)
+        if self._interrupts.count > 1:
+            self._engine.stop()
+        return done
 
     def _fail_lost(self) -> None:
         """Fail what had to run and has no report: a bug of the runner."""
@@ -146,21 +160,19 @@ class Runner:
 
     @property
     def _has_room(self) -> bool:
-        n = self._pool.n_busy + len(self._ready) + len(self._retries)
+        n = len(self._running) + len(self._queue)
         return n < self._n_jobs and not self._is_ending
 
     def _decide(self) -> None:
         """Decide for the steps whose needs are done."""
         while self._source and self._has_room and (found := self._source.next()):
             self._begin(found.step, [found])
-        is_moving = True
-        while is_moving and not self._is_ending:
-            is_moving = False
-            for step in list(self._waiting):
-                if all(name in self._planner.done for name in step.needs):
-                    self._waiting.remove(step)
-                    self._begin(step, step_runs_of(step))
-                    is_moving = True
+        if self._is_ending:
+            return
+        for step in list(self._waiting):  # in the order of their needs
+            if all(name in self._planner.done for name in step.needs):
+                self._waiting.remove(step)
+                self._begin(step, step_runs_of(step))
 
     def _begin(self, step: Step, step_runs: Iterable[StepRun]) -> None:
         new = []
@@ -170,61 +182,43 @@ class Runner:
             except NbmlopsError as error:
                 self._fail(step_run, error.summary)
         self._decisions.setdefault(step.name, []).extend(new)
-        for decision in new:
+        for each in new:
             try:
-                why = decision.why if decision.entry is None else self._gap(decision)
+                decision = self._planner.restore(each)
             except ConflictError as error:
-                self._fail(decision.step_run, f"{error.problem} {error.fix}")
+                self._fail(each.step_run, f"{error.problem} {error.fix}")
                 continue
-            if decision.entry is not None and not why:
-                self._planner.remember(decision)
-                report = self._planner.report_of(decision)
-                self._say(f"{report.step}: cached, {report.why}")
-                self._recorder.log_cached(report, step.notebook, decision.key)
-                self._add(decision.step_run, report)
-            else:
-                self._ready.append(replace(decision, entry=None, why=why))
-
-    def _gap(self, decision: Decision) -> str:
-        """Restore a cached result, and return why it could not be, or ""."""
-        step = decision.step_run.step
-        if step.grid:  # the selected one is restored when all are there
-            return ""
-        assert decision.entry is not None  # noqa: S101
-        try:
-            is_back = self._restore(decision.entry, step, timeout_s=0)
-        except Timeout:  # a worker can wait
-            return "another run is at its files"
-        except OSError as error:
-            self._notes.append(f"{decision.step_run.name} was not put back: {error}")
-            return "its files cannot be put back"
-        return "" if is_back else "its files are gone"
-
-    def _restore(
-        self, entry: Mapping[str, Any], step: Step, *, timeout_s: float = -1
-    ) -> bool:
-        home, outputs = self._planner.home, self._planner.outputs(step)
-        with lock_outputs(home, self._planner.folder, step, timeout_s=timeout_s):
-            others = self._planner.cache.restore(entry, outputs)
-        self._notes += outputs.left_alone(others or ())
-        return others is not None
+            if decision.entry is None:
+                self._queue.append((0.0, decision))
+                continue
+            report = self._planner.report_of(decision)
+            self._say(f"{report.step}: cached, {report.why}")
+            self._recorder.log_cached(report, step.notebook, decision.key)
+            self._add(decision.step_run, report)
 
     def _dispatch(self) -> None:
-        if self._is_ending:
-            return
-        self._ready.extend(self._retries.pop_due())
-        while self._ready and self._pool.n_busy < self._n_jobs:
-            self._pool.prestart()  # while the run above is made
-            self._recorder.open()
-            decision = self._ready.popleft()
-            name = decision.step_run.name
-            self._retries.count(name)
-            self._say(f"{name}: running, {decision.why}")
-            last = self._planner.cache.last(decision.step_id) or {}
-            self._progress.start(name, decision.why, last.get("duration_s"))
-            timeout_s = decision.step_run.step.timeout_s
-            limit_s = timeout_s and timeout_s + _GRACE_S
-            self._pool.submit(decision, self._task(decision), limit_s=limit_s)
+        now = time.monotonic()
+        for place in [each for each in self._queue if each[0] <= now]:
+            if self._is_ending or len(self._running) >= self._n_jobs:
+                return
+            self._queue.remove(place)
+            self._start(place[1])
+
+    def _start(self, decision: Decision) -> None:
+        module, env = worker_process.__name__, self._recorder.environment()
+        if not self._running:
+            self._engine.prestart(module, env)  # while the run above is made
+        self._recorder.open()
+        name = decision.step_run.name
+        self._attempts[name] += 1
+        self._say(f"{name}: running, {decision.why}")
+        last = self._planner.cache.last(decision.step_id) or {}
+        self._progress.start(name, decision.why, last.get("duration_s"))
+        timeout_s = decision.step_run.step.timeout_s
+        limit_s = timeout_s and timeout_s + _GRACE_S
+        task = self._task(decision)
+        future = self._engine.submit(module, env, task, limit_s=limit_s)
+        self._running[future] = decision
 
     def _task(self, decision: Decision) -> Task:
         planner, action = self._planner, decision.step_run.step.action
@@ -239,7 +233,7 @@ class Runner:
             jobs=min(
                 self._n_jobs,
                 self._engine.jobs_per_machine,
-                self._pool.n_busy + len(self._ready) + 1,
+                len(self._running) + len(self._queue) + 1,
             ),
             action_source=planner.done.get(action.source or "") if action else None,
             run_action=planner.actions.run_action
@@ -249,44 +243,58 @@ class Runner:
             keeps_notebook=self._progress.keeps_notebooks,
         )
 
-    def _take_answer(self, decision: Decision, answer: object) -> None:
+    def _take_answer(self, decision: Decision, future: Future[object]) -> None:
         name = decision.step_run.name
-        if isinstance(answer, WorkerExited):
-            if self._pool.n_interrupts > 1:
+        try:
+            reply = future.result()
+        except WorkerExited as exited:
+            self._recorder.has_orphans = True
+            if self._interrupts.count > 1:
                 report = StepReport(step=name, state="stopped", why="interrupted")
                 self._add(decision.step_run, report)
                 return
-            failure: Failure = "timeout" if answer.was_late else "died"
-            problem = f"The process of {name} ended: {answer}."
-            if answer.was_late:
+            failure: Failure = "timeout" if exited.was_late else "died"
+            problem = f"The process of {name} ended: {exited}."
+            if exited.was_late:
                 problem = f"{name} did not end within its time limit."
             report = StepReport(step=name, state="failed", why=problem)
-            answer = Reply(report=report, failure=failure)
-        assert isinstance(answer, Reply)  # noqa: S101 - our own worker's
-        self._take_reply(decision, answer)
+            reply = Reply(report=report, failure=failure)
+        assert isinstance(reply, Reply)  # noqa: S101 - our own worker's
+        self._take_reply(decision, reply)
 
     def _take_reply(self, decision: Decision, reply: Reply) -> None:
-        step_run, name = decision.step_run, decision.step_run.name
-        attempts, why = self._retries.n_attempts(name), reply.report.why
+        step_run, why = decision.step_run, reply.report.why
+        name = step_run.name
         self._notes += reply.notes
         if reply.failure is not None:
-            pause_s = self._retries.pause_s(step_run.step, name, reply.failure)
+            pause_s = self._pause_s(step_run, reply.failure)
             if pause_s is None or not self._may_retry:
                 self.may_pass |= pause_s is not None
                 self._fail(step_run, why, reply.report.run_id)
                 return
             self._say(f"{name}: {why} Again in {pause_s:g} s.")
-            again = replace(decision, why=f"attempt {attempts + 1}, after: {why}")
-            self._progress.set(name, state="waiting", why=again.why, began_at=None)
-            self._retries.put(again, pause_s)
+            because = f"attempt {self._attempts[name] + 1}, after: {why}"
+            self._progress.set(name, state="waiting", why=because, began_at=None)
+            due_at = time.monotonic() + pause_s
+            self._queue.append((due_at, replace(decision, why=because)))
             return
         report = replace(
-            reply.report, attempts=attempts, params=self._planner.all_params(decision)
+            reply.report,
+            attempts=self._attempts[name],
+            params=self._planner.all_params(decision),
         )
         took = "kept meanwhile" if report.state == "cached" else report.state
         self._say(f"{name}: {took} in {report.duration_s:.1f} s, run {report.run_id}")
         self._entries[name] = reply.entry
         self._add(step_run, report)
+
+    def _pause_s(self, step_run: StepRun, failure: Failure) -> float | None:
+        """Return the seconds before a step run may be begun again, or None."""
+        step, n = step_run.step, self._attempts[step_run.name]
+        is_safe = failure == "error" or not step.once
+        if n > step.retries or failure not in step.retry_on or not is_safe:
+            return None
+        return min(step.retry_wait_s * 2.0 ** (n - 1), _LONGEST_WAIT_S)
 
     def _fail(self, step_run: StepRun, problem: str, run_id: str | None = None) -> None:
         self._has_failed = True
@@ -296,7 +304,7 @@ class Runner:
             state="failed",
             why=problem,
             run_id=run_id,
-            attempts=self._retries.n_attempts(step_run.name),
+            attempts=self._attempts[step_run.name],
         )
         self._add(step_run, report)
         if run_id is None:
@@ -319,9 +327,7 @@ class Runner:
             return
         ordered = self._reports.of_step(step)
         try:
-            chosen = choose(step, ordered)
-            if step.grid and step.select is not None:
-                self._restore_selected(step, decisions[chosen])
+            chosen = self._planner.complete(step, decisions, ordered, self._entries)
         except NbmlopsError as error:
             self._fail(decisions[0].step_run, error.summary)
             return
@@ -331,16 +337,6 @@ class Runner:
                 self._reports.add(each.step_run, report)
                 self._progress.set(report.step, is_selected=n == chosen)
             self._recorder.log_selected(step.name, ordered[chosen])
-        self._planner.complete(step, [each.key for each in decisions], ordered[chosen])
-
-    def _restore_selected(self, step: Step, decision: Decision) -> None:
-        name = decision.step_run.name
-        entry = self._entries.get(name, decision.entry)
-        if entry is None or not self._restore(entry, step):
-            raise UsageError(
-                f"The files of {name!r}, the selected one, are not in the cache.",
-                fix=f"See that it can be written, then force step {step.name!r}.",
-            )
 
     def _finish(self) -> PipelineReport:
         status: RunStatus = "FAILED" if self._has_failed else "FINISHED"
@@ -355,20 +351,15 @@ class Runner:
             status=status,
             duration_s=time.monotonic() - self._began,
             steps=steps,
-            notes=tuple(dict.fromkeys(self._notes)),
+            notes=tuple(dict.fromkeys([*self._planner.notes, *self._notes])),
         )
         notes = self._recorder.end(report)
         for each in steps:
             self._progress.set_report(each)
         failed = " ".join(f"{s.step}: {s.why}" for s in steps if s.state == "failed")
+        fix = "Fix it and run it again: it continues from what is done."
+        run_id = self._recorder.run_id
         self._progress.end(
-            status,
-            run_id=self._recorder.run_id,
-            problem=failed,
-            fix="Fix it and run it again: it continues from what is done."
-            if failed
-            else "",
+            status, run_id=run_id, problem=failed, fix=fix if failed else ""
         )
-        return replace(
-            report, run_id=self._recorder.run_id, notes=(*report.notes, *notes)
-        )
+        return replace(report, run_id=run_id, notes=(*report.notes, *notes))
