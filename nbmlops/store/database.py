@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache, lru_cache
-from importlib.util import find_spec
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -143,8 +143,9 @@ def _is_current(store: Store) -> bool:
 @cache
 def _newest_revision() -> str:
     """Return the revision of the schema that the installed MLflow works with."""
-    (package,) = find_spec("mlflow").submodule_search_locations  # type: ignore
-    scripts = Path(package).glob("store/db_migrations/versions/[0-9a-f]*.py")
+    # Not found by `find_spec`: a project may have a module of that name.
+    package = Path(str(distribution("mlflow").locate_file("mlflow")))
+    scripts = package.glob("store/db_migrations/versions/[0-9a-f]*.py")
     texts = [script.read_text("utf-8") for script in scripts]
     given = {each for text in texts for each in re.findall(_REVISION, text)}
     (newest,) = {name for kind, name in given if kind == "revision"} - {

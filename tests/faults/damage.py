@@ -43,7 +43,7 @@ class Tally:
     lost : int
         Good records that the store does not have.
     unknown : int
-        Journals of which all that tells their run is damaged: named, and not sent.
+        Journals that were not sent although one place still tells their run.
     unnamed : int
         Journals with damaged bytes of which nobody tells.
     running : int
@@ -189,6 +189,18 @@ def is_good(written, what):
     return any(record in path.read_bytes() for path in paths)
 
 
+def tells_its_run(written, whole):
+    """Return whether one of the places that tell a journal's run is as it was."""
+    header = record_of(["run", asdict(written.header)])[:-1]
+    folder = written.journal.reader.folder
+    return any(
+        (folder / name).exists() and (folder / name).read_bytes() == content
+        for name, content in whole.items()
+    ) or any(
+        header in path.read_bytes() for path in written.journal.reader.segment_paths()
+    )
+
+
 def has_traces(written):
     """Return whether there are bytes that are neither record nor room."""
     for path in written.journal.reader.segment_paths():
@@ -206,9 +218,13 @@ def damage_journals(store, n, seed):
     """Write ``n`` journals, damage them, have them sent, and return the tally."""
     source, tally = random.Random(seed), Tally(journals=n)  # noqa: S311
     journals = [write_journal(store, source, number) for number in range(n)]
-    good, traces = {}, set()
+    good, traces, nameless = {}, set(), set()
     for written in journals:
+        folder = written.journal.reader.folder
+        whole = {name: (folder / name).read_bytes() for name in ("run", "run.copy")}
         damage(written, source)
+        if not tells_its_run(written, whole):
+            nameless.add(written.key)
         good[written.key] = {w for w in written.records if is_good(written, w)}
         tally.good += len(good[written.key])
         # What a part says of its run is there four times: only values are reported.
@@ -226,7 +242,7 @@ def damage_journals(store, n, seed):
     unknown = {folder.name for folder, _ in list_unreadable(store.settings.home)}
     for written in journals:
         if written.key in unknown:
-            tally.unknown += 1
+            tally.unknown += written.key not in nameless
             tally.unnamed += written.key not in reported
             continue
         _compare(store, written, good[written.key], tally)

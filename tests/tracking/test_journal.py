@@ -13,7 +13,7 @@ from nbmlops.tracking.journal.reader import (
     SyncState,
     list_journals,
 )
-from nbmlops.tracking.journal.records import record_of
+from nbmlops.tracking.journal.records import bodies, record_of
 from nbmlops.tracking.journal.segment import Segment
 from nbmlops.tracking.journal.writer import Journal
 
@@ -52,6 +52,12 @@ def _steps(reader):
 def test_entries_come_back_in_order(journal):
     _log(journal, 0, 1, 2)
     assert list(journal.reader.unsent()) == [_metric(0), _metric(1), _metric(2)]
+
+
+def test_a_record_without_its_newline_does_not_take_the_next_one_along():
+    first, second = record_of(_metric(0)), record_of(_metric(1))
+    assert len(bodies(first[:-1] + second)) == 2
+    assert len(bodies(first[:-1] + b"?" + second)) == 2
 
 
 def test_another_process_reads_what_is_written(project, journal):

@@ -50,7 +50,9 @@ def scan(data: bytes, *, is_whole: bool) -> list[Piece]:
     while at < size:
         end = _end_at(data, at)
         if end:
-            pieces.append((at, end, data[at + OVERHEAD - 1 : end - 1]))
+            begin = at + OVERHEAD - 1
+            length = int(data[at + 1 : at + 9], 16)
+            pieces.append((at, end, data[begin : begin + length]))
             at = end
             continue
         following = data.find(MARK, at + 1)
@@ -75,7 +77,9 @@ def _end_at(data: bytes, at: int) -> int:
     end = begin + int(digits[:8], 16)
     if end > len(data) or data.find(MARK, begin, end) >= 0:
         return 0
-    return end + 1 if crc32(data[begin:end]) == int(digits[8:], 16) else 0
+    if crc32(data[begin:end]) != int(digits[8:], 16):
+        return 0
+    return end + (data[end : end + 1] != MARK)  # where the newline was cut out
 
 
 def is_record_at(data: bytes, at: int) -> bool:
