@@ -12,9 +12,9 @@ import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from nbmlops._masking.forms import Span, find
 from nbmlops._masking.names import MASK, Strength, is_secret, strength_of
 from nbmlops._masking.spans import SpanCache, spans_of
-from nbmlops._masking.tokens import Span, find
 from nbmlops.secrets import Secret, known_codes, known_forms
 
 __all__ = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from nbmlops._masking.forms import Span, find
 from nbmlops._masking.names import (
     Strength,
     is_random,
@@ -12,7 +13,6 @@ from nbmlops._masking.names import (
     stands_for,
     strength_of,
 )
-from nbmlops._masking.tokens import Span, find
 
 # Every name that `strength_of` knows holds one of these, in lower case.
 _HINTS = (

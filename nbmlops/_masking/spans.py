@@ -7,9 +7,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 
+from nbmlops._masking.forms import (
+    Span,
+    address_spans,
+    header_spans,
+    pem_spans,
+    token_spans,
+)
 from nbmlops._masking.named_values import named_value_spans
-from nbmlops._masking.pem_and_urls import address_spans, header_spans, pem_spans
-from nbmlops._masking.tokens import Span, token_spans
 
 _SHORT = 200
 
