@@ -6,6 +6,7 @@ import json
 import logging
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +20,7 @@ from nbmlops._masking import mask, secrets_in
 from nbmlops.entities import to_json
 from nbmlops.errors import NbmlopsError, UsageError, did_you_mean, in_words
 from nbmlops.server._request import Request
-from nbmlops.server._route import Answer, Route
+from nbmlops.server._route import Response, Route
 from nbmlops.server._threads import RETRY_AFTER_S, Threads
 
 _log = logging.getLogger(__name__)
@@ -86,20 +87,19 @@ class Handler(APIHandler):
         """Do the route's work in a thread and write what it returns."""
         request = self.read(route, names)
 
-        def work() -> tuple[Answer, bytes]:
-            answer = route.work(request)
-            if not isinstance(answer, Answer):
-                answer = Answer(content=answer, status=route.status)
-            content = answer.content
-            if content is None or isinstance(content, bytes):
-                return answer, content or b""
-            return answer, json.dumps(to_json(content), allow_nan=False).encode()
+        def work() -> Response:
+            found = route.work(request)
+            if not isinstance(found, Response):
+                found = Response(content=found, status=route.status)
+            if isinstance(found.content, bytes | None):
+                return found
+            text = json.dumps(to_json(found.content), allow_nan=False)
+            return replace(found, content=text)
 
-        answer, written = await self._threads.run(
-            route.lane, work, timeout_s=route.timeout_s
-        )
-        self.set_status(answer.status)
-        await self.finish(written or None, set_content_type=answer.content_type)
+        response = await self._threads.run(route.lane, work, timeout_s=route.timeout_s)
+        self.set_status(response.status)
+        content = response.content or None
+        await self.finish(content, set_content_type=response.content_type)
 
     def read(self, route: Route, names: tuple[str, ...]) -> Request:
         """Return the request, its query checked against the route."""

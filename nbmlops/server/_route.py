@@ -16,7 +16,7 @@ _Work = TypeVar("_Work", bound=Callable[[Request], object])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Response:
     """What a route answers when it is not a noun with the route's status."""
 
     content: object
@@ -59,7 +59,7 @@ def route(
     answers: Any = ...,  # noqa: ANN401 - a type, also of a generic
     status: int = 200,
 ) -> Callable[[_Work], _Work]:
-    """Answer a path by the function below; its first line is the summary.
+    """Response a path by the function below; its first line is the summary.
 
     ``answers`` is the type of the content; by default what the function returns.
     """
@@ -75,7 +75,7 @@ def route(
                 action="read" if method == "GET" else action,
                 query=query,
                 body=body,
-                answers=None if returned in (Answer, NoneType) else returned,
+                answers=None if returned in (Response, NoneType) else returned,
                 status=status,
             )
         )

@@ -1,7 +1,9 @@
 """The same work against a real MLflow server instead of the embedded store."""
 
+import base64
 import math
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
@@ -13,7 +15,7 @@ from nbmlops.errors import NotFoundError, StoreError
 from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
 from nbmlops.store.registry import versions
-from nbmlops.store.runs.queries import get_run
+from nbmlops.store.runs.queries import get_run, list_runs
 
 X = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 1, 0]})
 
@@ -124,17 +126,66 @@ class Broken(BaseHTTPRequestHandler):
         pass
 
 
-def test_server_that_answers_with_errors_is_not_called_silent(project, monkeypatch):
-    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+@contextmanager
+def serving(handler, monkeypatch):
+    """Serve the tracking store by a handler; yield its host and port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         host = f"127.0.0.1:{server.server_port}"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{host}")
         try:
-            with pytest.raises(StoreError) as caught:
-                nm.runs()
+            yield host
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_server_that_answers_with_errors_is_not_called_silent(project, monkeypatch):
+    with serving(Broken, monkeypatch) as host, pytest.raises(StoreError) as caught:
+        nm.runs()
     expected = f"The tracking server {host} answers with errors (HTTP 500)."
     assert caught.value.problem == expected
+
+
+BASIC = f"Basic {base64.b64encode(b'ada:l0velace').decode()}"
+LOGIN = {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": "l0velace"}
+TOKEN = {"MLFLOW_TRACKING_TOKEN": "t0ken"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "header"),
+    [
+        ({}, None),
+        (TOKEN, "Bearer t0ken"),
+        (LOGIN, BASIC),
+        (LOGIN | TOKEN, BASIC),
+        ({"MLFLOW_TRACKING_USERNAME": "ada"} | TOKEN, "Bearer t0ken"),
+    ],
+)
+def test_runs_are_read_with_the_credentials_of_the_environment(
+    project, monkeypatch, tmp_path, environ, header
+):
+    sent = []
+
+    class Empty(Broken):
+        def do_GET(self):
+            sent.append(self.headers.get("Authorization"))
+            if header != sent[-1]:
+                self.send_error(401)
+                return
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_POST = do_GET  # noqa: N815
+
+    monkeypatch.setenv("HOME", str(tmp_path))  # whose .mlflow holds no credentials
+    for name in LOGIN | TOKEN:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    with serving(Empty, monkeypatch):
+        assert list_runs(connect()).items == ()
+    assert set(sent) == {header}

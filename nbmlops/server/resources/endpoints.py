@@ -13,7 +13,7 @@ from nbmlops.errors import UsageError
 from nbmlops.lifecycle.deploy import deploy
 from nbmlops.scoring.example import read_example
 from nbmlops.server._request import Request
-from nbmlops.server._route import Answer, route
+from nbmlops.server._route import Response, route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ def get_endpoint(request: Request) -> EndpointDetail:
     status=201,
     answers=EndpointDetail,
 )
-def put_endpoint(request: Request) -> Answer:
+def put_endpoint(request: Request) -> Response:
     """Deploy a version: 201 when made, 200 when it was there."""
     (name,) = request.names
     model, alias, version = (request.body[n] for n in ("model", "alias", "version"))
@@ -58,7 +58,7 @@ def put_endpoint(request: Request) -> Answer:
         (f"{model}@{alias}", None) if version is None else (f"{model}/{version}", alias)
     )
     handle = deploy(target, name=name, alias=moves, store=request.store)
-    return Answer(
+    return Response(
         content=_detail(request.settings, handle.endpoint),
         status=201 if handle.is_new else 200,
     )
@@ -71,13 +71,13 @@ def delete_endpoint(request: Request) -> None:
 
 
 @route("POST", "endpoints/{name}/predict", action="execute")
-def predict(request: Request) -> Answer:
+def predict(request: Request) -> Response:
     """Predict rows in MLflow's scoring protocol."""
     (name,) = request.names
     answer = local.request(
         request.settings, name, request.content, request.content_type
     )
-    return Answer(content=answer.body)
+    return Response(content=answer.body)
 
 
 def _detail(settings: Settings, endpoint: Endpoint) -> EndpointDetail:

@@ -26,7 +26,7 @@ from nbmlops.pipeline.background import launch, stop
 from nbmlops.pipeline.spec.problems import PipelineFileError
 from nbmlops.render.pipelines import Graph
 from nbmlops.server._request import Request
-from nbmlops.server._route import Answer, route
+from nbmlops.server._route import Response, route
 from nbmlops.server.resources.runs import read_notebook_of
 
 
@@ -134,7 +134,7 @@ def stop_run(request: Request) -> LiveRun:
 
 
 @route("GET", "pipelines/runs/{id}/notebook", query=("step",))
-def read_notebook_of_step(request: Request) -> Answer:
+def read_notebook_of_step(request: Request) -> Response:
     """Return the executed notebook of a step, which grows, as .ipynb."""
     name = request.query.get("step", "")
     home = request.settings.home
@@ -152,7 +152,7 @@ def read_notebook_of_step(request: Request) -> Answer:
     if content:
         whole = read_growing(home, path) if step.state == "running" else None
         content = content if whole is None else json.dumps(whole).encode()
-        return Answer(content=content, content_type="application/x-ipynb+json")
+        return Response(content=content, content_type="application/x-ipynb+json")
     if step.run_id is None:
         raise NotFoundError(
             f"Step {name!r} has no executed notebook yet.",

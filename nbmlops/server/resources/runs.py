@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from nbmlops.entities import Page, Run, parse_columns
 from nbmlops.server._request import Request
-from nbmlops.server._route import PAGE, Answer, route
+from nbmlops.server._route import PAGE, Response, route
 from nbmlops.store import artifacts
 from nbmlops.store.runs import listing, queries
 from nbmlops.store.runs.fields import SOURCE
@@ -75,13 +75,13 @@ def get_run(request: Request) -> Run:
 
 
 @route("GET", "runs/{id}/notebook")
-def read_notebook(request: Request) -> Answer:
+def read_notebook(request: Request) -> Response:
     """Return the executed notebook of a step, as .ipynb."""
     return read_notebook_of(request, *request.names)
 
 
-def read_notebook_of(request: Request, run_id: str) -> Answer:
+def read_notebook_of(request: Request, run_id: str) -> Response:
     """Return the executed notebook of a run."""
     run = queries.get_run(request.store, run_id)
     content = artifacts.read_file(request.store, run.run_id, _NOTEBOOK)
-    return Answer(content=content, content_type="application/x-ipynb+json")
+    return Response(content=content, content_type="application/x-ipynb+json")
