@@ -97,9 +97,7 @@ def explain(
     notes = list(done.notes)
     if repeated != first.metrics[name] and not _is_here(one):
         try:
-            swapped.environment = make_environment(
-                store.settings.home, one.pins, python=one.python
-            )
+            swapped.environment = swapped.environment_of(one)
         except DependencyError as error:
             notes.append(error.problem)
         else:
@@ -139,49 +137,44 @@ def explain(
     )
 
 
+@dataclass(slots=True)
 class _SwapExperiment:
     """Where one metric of two runs is measured under swaps."""
 
-    def __init__(
-        self,
-        store: Store,
-        first: Run,
-        second: Run,
-        metric: str,
-        timeout_s: float | None,
-    ) -> None:
-        self.environment: KernelEnvironment | None = None
-        self._store = store
-        self._first = first
-        self._second = second
-        self._metric = metric
-        self._timeout_s = timeout_s
+    store: Store
+    first: Run
+    second: Run
+    metric: str
+    timeout_s: float | None
+    environment: KernelEnvironment | None = None
+
+    def environment_of(self, spec: ReplaySpec) -> KernelEnvironment | None:
+        if _is_here(spec):
+            return None
+        home = self.store.settings.home
+        return make_environment(home, spec.pins, python=spec.python)
 
     def measure(self, swap: _Swap) -> tuple[float | None, Rerun]:
         """Return the metric under a swap, None where it was not set."""
         environment = self.environment
         if swap.packages_of is not None:
-            other = swap.packages_of
-            environment = None
-            if not _is_here(other):
-                home = self._store.settings.home
-                environment = make_environment(home, other.pins, python=other.python)
+            environment = self.environment_of(swap.packages_of)
         what = swap.factor or "nothing"
         done = rerun(
-            self._store,
+            self.store,
             swap.spec,
-            name=f"{self._first.name} with {what} of {self._second.name}",
+            name=f"{self.first.name} with {what} of {self.second.name}",
             tags={
                 "nbmlops.kind": "replay",
-                "nbmlops.replay_of": self._first.run_id,
+                "nbmlops.replay_of": self.first.run_id,
                 "nbmlops.explain": what,
             },
             files=swap.files,
             environment=environment,
-            timeout_s=self._timeout_s,
+            timeout_s=self.timeout_s,
         )
         again = done.pairs[0][1]
-        return (again.metrics.get(self._metric) if again else None), done
+        return (again.metrics.get(self.metric) if again else None), done
 
     def effect(self, swap: _Swap, repeated: float) -> FactorEffect:
         """Return what a swap does to the metric."""

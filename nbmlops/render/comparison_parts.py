@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 
 from nbmlops.entities import (
     CellDifference,
@@ -37,35 +37,26 @@ _COSTS = {  # what to call them, and in which unit, so large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """One kind of thing that differs, ready to be shown."""
+class Part:
+    """One kind of thing that differs, ready to be shown: a table, or cells of code."""
 
     title: str
-    rows: tuple[tuple[str, ...], ...] = ()
-    has_delta: bool = False
-    notes: tuple[str, ...] = ()
+    rows: Sequence[Sequence[str]] = ()
+    cells: Sequence[tuple[str, Sequence[str]]] = ()
+    notes: Sequence[str] = ()
 
-    def header(self, n_runs: int) -> tuple[str, ...]:
+    def header(self, n_runs: int) -> Sequence[str]:
         """Return the titles of the table's columns."""
-        delta = ("difference",) if self.has_delta else ()
-        return (self.title, *LETTERS[:n_runs], *delta)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeBlock:
-    """The cells in which a run differs from the first, ready to be shown."""
-
-    title: str
-    cells: tuple[tuple[str, tuple[str, ...]], ...]
-    notes: tuple[str, ...]
+        has_delta = any(len(row) > n_runs + 1 for row in self.rows)
+        return (self.title, *LETTERS[:n_runs], *["difference"] * has_delta)
 
 
 def legend(compared: Comparison) -> list[str]:
     """Return a line on each run."""
     return [
-        f"{letter}  {shortened(run.name)} {run.run_id[:8]} · {format_time(started)}"
+        f"{letter}  {shortened(run.name)} {run.run_id[:8]} · "
+        f"{format_time(run.started_at)}"
         for letter, run in zip(LETTERS, compared.runs, strict=False)
-        for started in [run.started_at]
     ]
 
 
@@ -84,60 +75,46 @@ def headline(compared: Comparison) -> str:
     return f"differs: {', '.join(map(shortened, parts)) or 'nothing but the cost'}"
 
 
-def parts(compared: Comparison) -> Iterator[Section | CodeBlock]:
+def parts(compared: Comparison) -> Iterator[Part]:
     """Yield what differs in the order it is read."""
-    has_delta = len(compared.runs) == 2
+    params, others = compared.params.items, compared.other_params
     if compared.facts.items:
         yield _table("run", compared.facts.items)
     if compared.metrics:
         rows = [row for metric in compared.metrics for row in _metric_rows(metric)]
-        yield Section(
-            title="metrics",
-            rows=tuple(rows[:_MOST_ROWS]),
-            has_delta=has_delta,
-            notes=_more(len(rows), "rows", ".frame()"),
-        )
-    n_others = len(compared.other_params.items) + len(compared.other_params.equal)
-    if compared.params.items or compared.other_params.items:
-        noun = counted(n_others, "param")
-        others = f"{noun} that autolog recorded not shown: see --all-params"
-        notes = [others] if n_others else []
-        yield _table("params", compared.params.items, where=".frame()", notes=notes)
-    yield from _code_blocks(compared)
+        notes = _more(len(rows), "rows", ".frame()")
+        yield Part(title="metrics", rows=rows[:_MOST_ROWS], notes=notes)
+    if params or others.items:
+        n_others = len(others.items) + len(others.equal)
+        hidden = f"{counted(n_others, 'param')} that autolog recorded not shown"
+        notes = [f"{hidden}: see --all-params"] if n_others else []
+        yield _table("params", params, *notes, where=".frame()")
+    yield from _code_parts(compared)
     if compared.datasets:
         yield _data(compared.datasets)
     if compared.packages.items or compared.notes:
-        yield _table("environment", compared.packages.items, notes=compared.notes)
+        yield _table("environment", compared.packages.items, *compared.notes)
     if compared.cost.items:
         rows = [_cost_row(each) for each in compared.cost.items[:_MOST_ROWS]]
-        yield Section(title="cost", rows=tuple(rows), has_delta=has_delta)
+        yield Part(title="cost", rows=rows)
 
 
 def _table(
-    title: str,
-    items: Sequence[Difference],
-    *,
-    where: str = ".comparison",
-    notes: Sequence[str] = (),
-) -> Section:
-    return Section(
-        title=title,
-        rows=tuple(_row(each) for each in items[:_MOST_ROWS]),
-        notes=(*_more(len(items), title, where), *notes),
-    )
+    title: str, items: Sequence[Difference], *notes: str, where: str = ".comparison"
+) -> Part:
+    rows = [_row(each) for each in items[:_MOST_ROWS]]
+    more = _more(len(items), title, where)
+    return Part(title=title, rows=rows, notes=[*more, *notes])
 
 
-def _more(count: int, what: str, where: str) -> tuple[str, ...]:
+def _more(count: int, what: str, where: str) -> list[str]:
     hidden = count - _MOST_ROWS
-    return (f"... and {hidden:,} more {what} in {where}",) if hidden > 0 else ()
+    return [f"... and {hidden:,} more {what} in {where}"] if hidden > 0 else []
 
 
 def _row(item: Difference) -> tuple[str, ...]:
     given = [value for value in item.values if value is not None]
-    shared = itertools.takewhile(
-        lambda characters: len(set(characters)) == 1, zip(*given, strict=False)
-    )
-    start = len(list(shared)) if len(given) > 1 else 0
+    start = len(commonprefix(given)) if given[1:] else 0  # noqa: RUF071 - of texts
     return (
         shortened(item.name),
         *(_NONE if v is None else shortened(v, start=start) for v in item.values),
@@ -223,29 +200,22 @@ def _float(text: str) -> float:
         return math.nan
 
 
-def _data(items: Sequence[DatasetDifference]) -> Section:
-    rows: list[tuple[str, ...]] = []
+def _data(items: Sequence[DatasetDifference]) -> Part:
+    rows: list[Sequence[str]] = []
     notes: list[str] = []
     for item in items:
         contexts = {each.context for each in item.versions if each} - {""}
         context = f" ({', '.join(sorted(contexts))})" if contexts else ""
-        texts = [
-            _NONE if each is None else dataset_text(each) for each in item.versions
-        ]
+        texts = (dataset_text(each) if each else _NONE for each in item.versions)
         rows.append((shortened(item.name + context), *texts))
         rows += [
             (f"· column {name}", *values) for name, *values in map(_row, item.columns)
         ]
         if not item.columns and len(set(map(_form, item.versions))) == 1:
             notes.append(f"{shortened(item.name)}: the same size and columns.")
-    return Section(
-        title="data",
-        rows=tuple(rows[: 2 * _MOST_ROWS]),
-        notes=(
-            *notes[:_MOST_ROWS],
-            *_more(len(rows) - _MOST_ROWS, "rows", ".comparison"),
-        ),
-    )
+    more = _more(len(rows) - _MOST_ROWS, "rows", ".comparison")
+    notes = [*notes[:_MOST_ROWS], *more]
+    return Part(title="data", rows=rows[: 2 * _MOST_ROWS], notes=notes)
 
 
 def _form(dataset: LoggedDataset | None) -> object:
@@ -265,32 +235,31 @@ def dataset_text(dataset: LoggedDataset) -> str:
     return shortened(f"{dataset.digest[:8]}{size}")
 
 
-def _code_blocks(compared: Comparison) -> Iterator[CodeBlock]:
+def _code_parts(compared: Comparison) -> Iterator[Part]:
     """Yield the lines in which the code of runs differs from the first one's."""
     n_left = _MOST_LINES
     for letter, code in zip(LETTERS[1:], compared.code, strict=False):
         if not (code.note or code.cells):
             continue
         counts = Counter(cell.change for cell in code.cells)
-        parts = [f"{n} {change}" for change, n in counts.items()]
-        parts += [f"{code.n_equal} equal"] if code.n_equal else []
-        cells = []
+        counted_cells = [f"{n} {change}" for change, n in counts.items()]
+        counted_cells += [f"{code.n_equal} equal"] if code.n_equal else []
+        title = f"code, A to {letter}"
+        cells: list[tuple[str, Sequence[str]]] = []
         for cell in code.cells:
             if n_left <= 0:
                 break
             lines = [_code_line(line) for line in cell.lines[:n_left]]
             hidden = len(cell.lines) - len(lines)
             lines += [f"... {counted(hidden, 'more line')}"] if hidden else []
-            cells.append((_heading(cell), tuple(lines)))
+            cells.append((_heading(cell), lines))
             n_left -= len(lines) + 1
         hidden = len(code.cells) - len(cells)
-        yield CodeBlock(
-            title=f"code, A to {letter}{': ' if parts else ''}{', '.join(parts)}",
-            cells=tuple(cells),
-            notes=(
-                *([f"... and {counted(hidden, 'more cell')}"] if hidden else []),
-                *([code.note] if code.note else []),
-            ),
+        more = f"... and {counted(hidden, 'more cell')}" if hidden else ""
+        yield Part(
+            title=": ".join(filter(None, [title, ", ".join(counted_cells)])),
+            cells=cells,
+            notes=list(filter(None, [more, code.note])),
         )
 
 
@@ -310,29 +279,19 @@ def _code_line(line: str) -> str:
 
 def equal(compared: Comparison) -> list[tuple[str, tuple[str, ...]]]:
     """Return what does not differ: how much of it, and what it is."""
-    found = [
-        (counted(len(alike), noun), [f"{key}={value}" for key, value in alike.items()])
-        for noun, alike in (
-            (
-                "metric",
-                {k: format_number(v) for k, v in compared.equal_metrics.items()},
-            ),
-            ("param", compared.params.equal),
-        )
-        if alike
-    ]
+    metrics = [f"{k}={format_number(v)}" for k, v in compared.equal_metrics.items()]
+    params = [f"{key}={value}" for key, value in compared.params.equal.items()]
+    data = [f"{each.name} {dataset_text(each)}" for each in compared.equal_datasets]
+    packages = [f"{key} {value}" for key, value in compared.packages.equal.items()]
+    facts = [f"{key}={value}" for key, value in compared.facts.equal.items()]
+    found = [("metric", metrics), ("param", params), ("dataset", data),
+             ("package", packages), ("other fact", facts)]  # fmt: skip
+    shown = [(counted(len(m), noun), _cut(m)) for noun, m in found if m]
     if compared.code and all(code.is_equal for code in compared.code):
         n_cells = compared.code[0].n_equal
-        found.append(("code", [counted(n_cells, "cell")] if n_cells else []))
-    data = [f"{each.name} {dataset_text(each)}" for each in compared.equal_datasets]
-    for noun, members in (
-        ("dataset", data),
-        ("package", [f"{k} {v}" for k, v in compared.packages.equal.items()]),
-        ("other fact", [f"{k}={v}" for k, v in compared.facts.equal.items()]),
-    ):
-        if members:
-            found.append((counted(len(members), noun), members))
-    return [(text, _cut(members)) for text, members in found]
+        cells = (counted(n_cells, "cell"),) if n_cells else ()
+        shown.insert(bool(metrics) + bool(params), ("code", cells))
+    return shown
 
 
 def _cut(members: Sequence[str]) -> tuple[str, ...]:

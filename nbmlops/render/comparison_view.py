@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.entities import Comparison
 from nbmlops.render.comparison_curves import figure, legend_key, stepped
-from nbmlops.render.comparison_parts import (
-    CodeBlock,
-    Section,
-    equal,
-    headline,
-    legend,
-    parts,
-)
+from nbmlops.render.comparison_parts import equal, headline, legend, parts
 from nbmlops.render.formats import terminal_width, wrapped
 from nbmlops.render.tables import Renderable, table_html, table_text
 from nbmlops.render.templates import render_html
@@ -46,10 +39,12 @@ class ComparisonView(Renderable):
         width = terminal_width()
         blocks = ["\n".join(legend(compared)), wrapped(headline(compared), width)]
         for part in parts(compared):
-            if isinstance(part, CodeBlock):
-                lines = _code(part, width)
-            else:
-                lines = _table(part, len(compared.runs), width)
+            lines = [part.title]
+            if part.rows:
+                header = part.header(len(compared.runs))
+                lines = [table_text(header, part.rows, width=width)]
+            for heading, code in part.cells:
+                lines += [f"  {heading}", *(_fold(line, width) for line in code)]
             notes = [wrapped(note, width) for note in part.notes]
             blocks.append("\n".join([*lines, *notes]))
         alike = ", ".join(text for text, _ in equal(compared))
@@ -102,24 +97,8 @@ class ComparisonView(Renderable):
         return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
-def _table(section: Section, n_runs: int, width: int) -> list[str]:
-    if not section.rows:
-        return [section.title]
-    return [table_text(section.header(n_runs), section.rows, width=width)]
-
-
-def _code(block: CodeBlock, width: int) -> list[str]:
-    lines = [block.title]
-    for heading, code in block.cells:
-        lines += [
-            f"  {heading}",
-            *(part for line in code for part in _fold(line, width)),
-        ]
-    return lines
-
-
-def _fold(line: str, width: int) -> list[str]:
-    """Return a line of code in parts that fit the terminal, each with its sign."""
+def _fold(line: str, width: int) -> str:
+    """Return a line of code in lines that fit the terminal, each with its sign."""
     room = max(width - 6, 20)
-    parts = [line[2:][start : start + room] for start in range(0, len(line) - 2, room)]
-    return [f"    {line[:2]}{part}" for part in parts] or [f"    {line}"]
+    starts = range(2, max(len(line), 3), room)
+    return "\n".join(f"    {line[:2]}{line[at : at + room]}" for at in starts)

@@ -75,9 +75,7 @@ def _location(store: Store, run_id: str) -> str:
 
 def _local_root(location: str) -> Path | None:
     """Return the folder of a location on a local disk, None for another location."""
-    if "://" in location and not location.startswith("file:"):
-        return None
-    if re.match(r"[a-z-]{2,}:", location) and not location.startswith("file:"):
+    if re.match(r"[a-z-]{2,}:|.*://", location) and not location.startswith("file:"):
         return None
     return Path(url2pathname(location.removeprefix("file://").removeprefix("file:")))
 
@@ -93,7 +91,10 @@ def log_bytes(store: Store, run_id: str, content: bytes, path: str) -> None:
 
 def list_sizes(store: Store, run_id: str, folder: str) -> Mapping[str, int]:
     """Return the files right in a folder of a run's artifacts, with their sizes."""
-    location = _location(store, run_id)
+    return _sizes(store, run_id, _location(store, run_id), folder)
+
+
+def _sizes(store: Store, run_id: str, location: str, folder: str) -> Mapping[str, int]:
     root = _local_root(location)
     with answering(store):
         if root is not None:
@@ -107,32 +108,25 @@ def list_sizes(store: Store, run_id: str, folder: str) -> Mapping[str, int]:
                 for each in answer.get("files", ())
                 if not each.get("is_dir")
             }
-        found = store.client.list_artifacts(run_id, folder)
+        found = store.client.list_artifacts(run_id, folder or None)
         return {file.path: file.file_size or 0 for file in found if not file.is_dir}
 
 
 def read_file(store: Store, run_id: str, path: str) -> bytes:
     """Return the content of an artifact of a run."""
-    missing = NotFoundError(
-        f"Run {run_id} has no artifact {path!r}.",
-        fix="See its artifacts in the MLflow UI.",
-    )
     location = _location(store, run_id)
-    root = _local_root(location)
+    root, folder = _local_root(location), path.rpartition("/")[0]
     with answering(store):
-        if root is not None:
-            if not (root / path).is_file():
-                raise missing
+        if root is not None and (root / path).is_file():
             return (root / path).read_bytes()
-        folder = path.rpartition("/")[0]
+        if root is not None or path not in _sizes(store, run_id, location, folder):
+            raise NotFoundError(
+                f"Run {run_id} has no artifact {path!r}.",
+                fix="See its artifacts in the MLflow UI.",
+            )
         if _is_proxied(store, location):
-            if path not in list_sizes(store, run_id, folder):
-                raise missing
             kept = urlsplit(location).path.strip("/")
             return rest.read_artifact(store, f"{kept}/{path}")
-        there = {f.path for f in store.client.list_artifacts(run_id, folder or None)}
-        if path not in there:
-            raise missing
         with tempfile.TemporaryDirectory() as scratch:
             found = store.client.download_artifacts(run_id, path, scratch)
             return Path(found).read_bytes()

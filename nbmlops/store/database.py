@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache, lru_cache
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from nbmlops.errors import UsageError
 from nbmlops.store.backend import backend
@@ -22,53 +22,37 @@ _REVISION = r"(?m)^(down_revision|revision)\b.*?[\"'](\w+)[\"']"
 _known: set[str] = set()
 
 
-class Connection(Protocol):
+class Connection:
     """A connection that runs SELECTs; ``:name`` takes a value, or a list for IN."""
 
-    regexp: str
-    """The operator that compares with a regular expression."""
+    def __init__(self, connection: Any, *, is_plain: bool) -> None:  # noqa: ANN401
+        self._connection, self._is_plain = connection, is_plain
+        self.regexp = "REGEXP" if is_plain else "~"
+        if is_plain:  # of sqlite3; else of sqlalchemy
+            connection.execute("PRAGMA case_sensitive_like = true")
+            connection.create_function("regexp", 2, _matches, deterministic=True)
 
     def stream(self, statement: str, **values: Any) -> Iterator[tuple[Any, ...]]:
         """Yield the rows a statement finds."""
+        return map(tuple, self._execute(statement, values, yield_per=_STREAMED_ROWS))
 
     def query(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         """Return the rows a statement finds."""
+        return [*map(tuple, self._execute(statement, values))]
 
-
-class _Sqlite:
-    regexp = "REGEXP"
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        connection.execute("PRAGMA case_sensitive_like = true")
-        connection.create_function("regexp", 2, _matches, deterministic=True)
-
-    def stream(self, statement: str, **values: Any) -> Iterator[tuple[Any, ...]]:
-        yield from self._connection.execute(*_with_lists(statement, values))
-
-    def query(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
-        return list(self.stream(statement, **values))
-
-
-class _Sqlalchemy:
-    regexp = "~"
-
-    def __init__(self, connection: Any) -> None:  # noqa: ANN401 - of sqlalchemy
-        self._connection = connection
-
-    def stream(self, statement: str, **values: Any) -> Iterator[tuple[Any, ...]]:
-        yield from self._run(statement, values, yield_per=_STREAMED_ROWS)
-
-    def query(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
-        return [tuple(row) for row in self._run(statement, values)]
-
-    def _run(self, statement: str, values: dict[str, Any], **options: Any) -> Any:  # noqa: ANN401
+    def _execute(
+        self, statement: str, values: dict[str, Any], **options: Any
+    ) -> Iterable[Any]:
+        written, single = _with_lists(statement, values)
+        if self._is_plain:
+            rows: Iterable[Any] = self._connection.execute(written, single)
+            return rows
         from sqlalchemy import text
 
-        written, single = _with_lists(statement, values)
-        return self._connection.execute(
+        found: Iterable[Any] = self._connection.execute(
             text(written), single, execution_options=options
         )
+        return found
 
 
 def has_tables(store: Store) -> bool:
@@ -113,10 +97,10 @@ def _connection(uri: str) -> Iterator[Connection]:
         with closing(
             sqlite3.connect(address, uri=True, timeout=_BUSY_TIMEOUT_S)
         ) as connection:
-            yield _Sqlite(connection)
+            yield Connection(connection, is_plain=True)
         return
     with _engine(uri, os.getpid()).connect() as connection:
-        yield _Sqlalchemy(connection)
+        yield Connection(connection, is_plain=False)
 
 
 @lru_cache(maxsize=8)

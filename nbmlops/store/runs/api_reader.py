@@ -23,11 +23,11 @@ from nbmlops.store.runs.fields import (
     shown_tags,
     to_utc,
 )
-from nbmlops.store.runs.protocols import Attempt, Head, Points, RunQuery, head_of
+from nbmlops.store.runs.protocols import Head, Points, RunQuery, head_of
 from nbmlops.store.runs.search_language import parse_order, quoted
 
 _FIRST_CHUNK, _LARGEST_CHUNK = 50, 1000
-_MOST_ATTEMPTS, _FEW_ATTEMPTS = 100, 10
+_MOST_ATTEMPTS = 100
 _RUNS_A_REQUEST = 100
 
 
@@ -124,18 +124,13 @@ class ApiReader:
         """Return the attempts of groups that the query finds, newest first."""
         members = {}
         for group in groups:  # one by one: MLflow's language has no IN for tags
-            heads = [run.head for run in self._of_group(group, _MOST_ATTEMPTS)]
-            members[group] = sorted(heads, key=lambda head: head.age, reverse=True)
+            is_attempt = f"tags.{ATTEMPT_OF} = {quoted(group)}"
+            conditions = " AND ".join(filter(None, (self._query.filter, is_attempt)))
+            found, _ = self._search(conditions, limit=_MOST_ATTEMPTS, is_ordered=False)
+            found.sort(key=lambda run: run.head.age, reverse=True)
+            self._kept |= {run.run_id: run for run in found[:1]}
+            members[group] = [run.head for run in found]
         return members
-
-    def newest(self, group: str) -> Attempt | None:
-        """Return the attempt of a group that began last, None without any."""
-        found = self._of_group(group, _FEW_ATTEMPTS)
-        if not found:
-            return None
-        # Of those that began at about the same time the one of the highest number.
-        newest = max(found, key=lambda run: run.head.age)
-        return Attempt(tags=newest.tags, params=newest.params)
 
     def living(self, run_ids: Sequence[str]) -> frozenset[str]:
         """Return which runs are in the query's experiments and not deleted."""
@@ -198,11 +193,6 @@ class ApiReader:
             )
         records = [_Record(each) for each in answer.get("runs", ())]
         return records, answer.get("next_page_token") or None
-
-    def _of_group(self, group: str, limit: int) -> list[_Record]:
-        is_attempt = f"tags.{ATTEMPT_OF} = {quoted(group)}"
-        conditions = " AND ".join(filter(None, (self._query.filter, is_attempt)))
-        return self._search(conditions, limit=limit, is_ordered=False)[0]
 
     def _read(self, run_ids: Sequence[str]) -> dict[str, _Record]:
         """Return runs by id; those of the last chunk are at hand."""

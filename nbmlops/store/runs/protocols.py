@@ -38,14 +38,6 @@ class Head:
         return self.attempt, self.started_ms, self.run_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """An attempt, as the next one compares itself with it."""
-
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-
-
 class RunReader(Protocol):
     """Reads the runs of one query, and of each no more than is asked."""
 
@@ -64,9 +56,6 @@ class RunReader(Protocol):
 
     def attempts(self, groups: Sequence[str]) -> Mapping[str, Sequence[Head]]:
         """Return the attempts of groups that the query finds, newest first."""
-
-    def newest(self, group: str) -> Attempt | None:
-        """Return the attempt of a group that began last, None without any."""
 
     def living(self, run_ids: Sequence[str]) -> frozenset[str]:
         """Return which runs are in the query's experiments and not deleted."""

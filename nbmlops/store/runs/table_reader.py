@@ -34,7 +34,7 @@ from nbmlops.store.runs.fields import (
     shown_tags,
     to_utc,
 )
-from nbmlops.store.runs.protocols import Attempt, Head, Points, RunQuery, head_of
+from nbmlops.store.runs.protocols import Head, Points, RunQuery, head_of
 from nbmlops.store.runs.search_language import Selection, add_filter, add_order
 
 _FIRST_CHUNK, _LARGEST_CHUNK = 200, 5000
@@ -189,17 +189,6 @@ class TableReader:
         for head in sorted(heads, key=lambda head: head.age, reverse=True):
             members[head.group or ""].append(head)
         return members
-
-    def newest(self, group: str) -> Attempt | None:
-        """Return the attempt of a group that began last, None without any."""
-        heads = self.attempts([group]).get(group)
-        if not heads:
-            return None
-        run_id = heads[0].run_id
-        with connected(self._store) as connection:
-            tags = _values(connection, "tags", [run_id], None)
-            params = _values(connection, "params", [run_id], None)
-        return Attempt(tags=tags[run_id], params=params[run_id])
 
     def living(self, run_ids: Sequence[str]) -> frozenset[str]:
         """Return which runs are in the query's experiments and not deleted."""
