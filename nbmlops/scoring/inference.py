@@ -58,6 +58,17 @@ class _Model:
         with same_draws():
             return self._predict(rows)  # type: ignore[misc]
 
+    def predict_example(self, rows: Rows) -> Any:  # noqa: ANN401
+        try:
+            return self.predict(rows)
+        except Exception as error:
+            raise UsageError(
+                f"The {self.name} cannot predict the example it came with: "
+                f"{_message(error)}.",
+                fix="Give as the example the rows, and only the columns, it was fitted "
+                "on.",
+            ) from error
+
     def takes(self, rows: Rows) -> bool:
         try:
             self.predict(rows)
@@ -103,7 +114,7 @@ def _record(model: _Model, example: Rows) -> ExampleRecord:
         except NotServed as reason:
             not_served = mask(f"{reason}.")
             fields["metadata"][signature.NOT_SERVED] = not_served
-            outputs = tensor_schema(_predict(model, head))
+            outputs = tensor_schema(model.predict_example(head))
         fields["signature"]["outputs"] = json.dumps(outputs)
     files, fields["saved_input_example_info"] = example_files(kind, head)
     return ExampleRecord(fields=fields, files=files, not_served=not_served)
@@ -192,17 +203,6 @@ def same_draws() -> Iterator[None]:
         np.random.set_state(states[1])
 
 
-def _predict(model: _Model, rows: Rows) -> Any:  # noqa: ANN401
-    try:
-        return model.predict(rows)
-    except Exception as error:
-        raise UsageError(
-            f"The {model.name} cannot predict the example it came with: "
-            f"{_message(error)}.",
-            fix="Give as the example the rows, and only the columns, it was fitted on.",
-        ) from error
-
-
 def _message(error: Exception) -> str:
     return str(error).strip().rstrip(".") or type(error).__name__
 
@@ -224,7 +224,7 @@ def _answer_once(
         problem = error.problem.rstrip(".")
         raise NotServed(f"The example cannot be sent: {problem}") from error
     is_same = _is_same(head, received)
-    direct = predicted = _predict(model, head)
+    direct = predicted = model.predict_example(head)
     changed = "The example cannot be served: sent as JSON it becomes "
     if not is_same:
         try:

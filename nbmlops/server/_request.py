@@ -148,22 +148,15 @@ class Request:
 
 def _checked(name: str, value: object, fields: Mapping[str, Any]) -> object:
     declared = fields[name]
-    is_union = isinstance(declared, UnionType)
-    kinds = [
-        get_origin(kind) or kind
-        for kind in (get_args(declared) if is_union else (declared,))
-    ]
-    is_integer = type(value) is int and 1 <= value <= _MAX_INTEGER
-    if (
-        (value is None and NoneType in kinds)
-        or (isinstance(value, str) and value and str in kinds)
-        or (is_integer and int in kinds)
-        or (type(value) in (dict, list) and type(value) in kinds)
-    ):
+    options = get_args(declared) if isinstance(declared, UnionType) else (declared,)
+    kinds = [get_origin(kind) or kind for kind in options]
+    is_empty = isinstance(value, str) and not value
+    is_beyond = isinstance(value, int) and not 1 <= value <= _MAX_INTEGER
+    if type(value) in kinds and not is_empty and not is_beyond:
         return value
-    what = next(words for kind, words in _WORDS.items() if kind in kinds)
     if value is None:
         raise UsageError(f"Field {name!r} is missing.", fix=f"Send {_shape(fields)}.")
+    what = next(words for kind, words in _WORDS.items() if kind in kinds)
     raise UsageError(
         f"Field {name!r} is {str(value)[:80]!r}.", fix=f"Send {what} as {name!r}."
     )

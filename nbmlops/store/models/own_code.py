@@ -111,27 +111,26 @@ def refusal(
     model: str, names: Collection[str], *, is_loaded: bool = False
 ) -> UsageError:
     """Return the error that a model holds what the user has not allowed to run."""
-    listed = ", ".join(sorted(names))
     modules = {_parent(name) for name in names}
     notebook = {m for m in modules if m == MAIN or m.startswith(PREFIX)}
     roots = {m.partition(".")[0] for m in modules - notebook}
     given = sorted(roots | ({MAIN} if notebook else set()))
     setting = _SETTING.format(", ".join(f'"{root}"' for root in given))
-    risk = f"{listed}, which could run any code when it is loaded."
-    by_hand = "%%track --trust, run.log_model(model, X, trust=True)."
+    risk = f"{', '.join(sorted(names))}, which could run any code when it is loaded."
     if is_loaded:
         return UsageError(
             f"{model} holds {risk}",
             fix=f"If you trust that code, set {setting}, or deploy with trust=True.",
         )
+    by_hand = "%%track --trust, run.log_model(model, X, trust=True)."
+    fix = f"If you trust that code, set {setting}, or store this model with {by_hand}"
     if roots & {*sys.stdlib_module_names, *_LARGE}:
         fix = (
             "Build it of scikit-learn's own classes and numpy's functions, or of "
             "functions of your own that call those."
         )
     elif nameless := sorted(n for n in names if not is_found(n)):
-        listed = ", ".join(nameless)
-        risk = f"{listed}, which no other process can find by that name."
+        risk = f"{', '.join(nameless)}, which no other process can find by that name."
         fix = (
             "Define it by def or class at the top of a module or cell, not as a lambda "
             "or inside of a function."
@@ -142,10 +141,6 @@ def refusal(
         fix = (
             f"Move {own} into a module, say helpers.py, import it from there and set "
             f"{helpers}; or store the notebook's own code with the model: {by_hand}"
-        )
-    else:
-        fix = (
-            f"If you trust that code, set {setting}, or store this model with {by_hand}"
         )
     problem = f"{model} cannot be stored without pickle: it holds {risk}"
     return UsageError(problem, fix=fix)

@@ -46,3 +46,8 @@ def as_logged(value: float) -> float:
     (-inf, 0.5)
     """
     return math.copysign(math.inf, value) if abs(value) >= LARGEST else value
+
+
+def as_number(value: float | None) -> float:
+    """Return a metric's value of a table, where NULL is selected for NaN."""
+    return math.nan if value is None else as_logged(value)

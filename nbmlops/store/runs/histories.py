@@ -14,7 +14,7 @@ from nbmlops.store import rest
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.database import Connection, connected, has_tables
 from nbmlops.store.runs.api_reader import read_histories
-from nbmlops.store.runs.fields import as_logged
+from nbmlops.store.runs.fields import as_logged, as_number
 
 _POINTS = 100
 # A database gives 300,000 values a second, a server 50,000.
@@ -49,7 +49,7 @@ def list_histories(
 
 def _from_database(connection: Connection, run_id: str) -> Mapping[str, MetricHistory]:
     latest = {
-        key: (_number(value), step)
+        key: (as_number(value), step)
         for key, value, step in connection.query(_LATEST, id=run_id)
     }
     found = {key: _fold(key, last, (), is_whole=False) for key, last in latest.items()}
@@ -57,16 +57,12 @@ def _from_database(connection: Connection, run_id: str) -> Mapping[str, MetricHi
     readable = itertools.islice(rows, _MOST_VALUES)
     for key, group in itertools.groupby(readable, key=itemgetter(0)):
         if key in latest:  # else it was logged since
-            values = ((step, _number(value)) for _, step, value in group)
+            values = ((step, as_number(value)) for _, step, value in group)
             found[key] = _fold(key, latest[key], values)
     cut = next(rows, None)
     if cut is not None and cut[0] in found:
         found[cut[0]] = replace(found[cut[0]], is_whole=False)
     return found
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else as_logged(value)
 
 
 def _from_server(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nbmlops.entities import Run
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
-from nbmlops.store import rest
-from nbmlops.store.connection import Store, answering
-from nbmlops.store.database import connected, has_tables
-from nbmlops.store.experiments import list_experiments
+from nbmlops.store.connection import Store
 from nbmlops.store.runs.fields import REPLAY_OF
 from nbmlops.store.runs.queries import list_children, list_runs, listed
 from nbmlops.store.runs.search_language import backticked
@@ -20,12 +17,9 @@ _MOST_READ = 200
 
 def no_latest(store: Store, experiment: str, *, with_model: bool) -> NotFoundError:
     """Return the error of an experiment without a run, or without one with a model."""
-    others = (
-        _with_model(store)
-        if with_model
-        else _names(list_runs(store, limit=_MOST_READ).items)
-    )
-    what = "run with a model" if with_model else "run"
+    what = f"run{' with a model' * with_model}"
+    newest = list_runs(store, limit=_MOST_READ)
+    others = _names(run for run in newest if run.model_id or not with_model)
     return NotFoundError(
         f"Experiment {experiment!r} has no {what} yet.",
         fix=_elsewhere(what, [each for each in others if each != experiment])
@@ -121,31 +115,7 @@ def _having(store: Store, metric: str, experiment: str | None = None) -> list[Ru
     return [run for run in runs if metric in run.metrics]
 
 
-def _with_model(store: Store) -> list[str]:
-    """Return the experiments that have logged models, the newest first."""
-    names = list_experiments(store)
-    if has_tables(store):
-        with connected(store) as connection:
-            rows = connection.query(
-                "SELECT m.experiment_id, max(m.creation_timestamp_ms) AS newest "
-                "FROM logged_models m WHERE m.lifecycle_stage = 'active' "
-                "GROUP BY m.experiment_id ORDER BY newest DESC"
-            )
-        ids = [str(each) for each, _ in rows]
-    else:
-        with answering(store):
-            answer = rest.post(
-                store,
-                "logged-models/search",
-                experiment_ids=list(names),
-                max_results=_MOST_READ,
-            )
-        models = [each["info"] for each in answer.get("models", ())]
-        ids = list(dict.fromkeys(each["experiment_id"] for each in models))
-    return [names[each] for each in ids if each in names]
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
+def _names(runs: Iterable[Run]) -> list[str]:
     return list(dict.fromkeys(run.experiment for run in runs))
 
 

@@ -7,7 +7,6 @@ alone.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -29,7 +28,7 @@ from nbmlops.store.runs.fields import (
     ATTEMPT_OF,
     PARENT,
     SOURCE,
-    as_logged,
+    as_number,
     ended_at,
     shown_tags,
     to_utc,
@@ -129,48 +128,46 @@ class TableReader:
         ids = list(run_ids)
         if not ids:
             return ()
-        metric_names = columns.names("metrics") if columns else None
-        param_names = columns.names("params") if columns else None
-        tag_names = columns.names("tags") if columns else None
+        wanted = columns.names if columns else lambda kind: None
+        param_names, tag_names = wanted("params"), wanted("tags")
         read_tags = None if tag_names is None else (*tag_names, *_ALWAYS_READ)
         with connected(self._store) as connection:
             rows = connection.query(_RUNS, ids=ids)
             params = _values(connection, "params", ids, param_names)
             tags = _values(connection, "tags", ids, read_tags)
-            metrics = _values(connection, "latest_metrics", ids, metric_names)
+            metrics = _values(connection, "latest_metrics", ids, wanted("metrics"))
             for name in param_names or ():  # a short name of what autolog recorded
                 others = (*metrics.values(), *tags.values())
                 lack = [each for each in ids if name not in params.get(each, ())]
                 if lack and not any(name in each for each in others):
+                    end = short_end(name)
                     for run_id, key, value in connection.query(
-                        _ENDING,
-                        ids=lack,
-                        end=short_end(name),
-                        length=len(short_end(name)),
+                        _ENDING, ids=lack, end=end, length=len(end)
                     ):
                         params[run_id][key] = value
-            models: dict[str, str] = {}
-            if columns is None or "model" in columns.names("attributes"):
-                models = dict(connection.query(_MODELS, ids=ids))
-        found = {
-            run_id: Run(
+            has_models = columns is None or "model" in columns.names("attributes")
+            models = dict(connection.query(_MODELS, ids=ids)) if has_models else {}
+        found = {}
+        for run_id, name, status, start_ms, end_ms, experiment in rows:
+            given, logged = tags[run_id], params[run_id]
+            found[run_id] = Run(
                 run_id=run_id,
                 name=name or "",
                 experiment=experiment,
                 status=status,
                 started_at=to_utc(start_ms),
                 ended_at=ended_at(status, end_ms),
-                params=params[run_id],
+                params=logged,
                 metrics=metrics[run_id],
-                tags=_shown(tags[run_id], tag_names),
-                source=tags[run_id].get(SOURCE),
-                parent_run_id=tags[run_id].get(PARENT),
+                tags=shown_tags(given)
+                if tag_names is None
+                else {tag: given[tag] for tag in tag_names if tag in given},
+                source=given.get(SOURCE),
+                parent_run_id=given.get(PARENT),
                 model_id=models.get(run_id),
-                order_note=Order.of(tags[run_id]).note,
-                autologged=Autologged.of(params[run_id], tags[run_id]),
+                order_note=Order.of(given).note,
+                autologged=Autologged.of(logged, given),
             )
-            for run_id, name, status, start_ms, end_ms, experiment in rows
-        }
         return tuple(found[run_id] for run_id in ids if run_id in found)
 
     def attempts(self, groups: Sequence[str]) -> Mapping[str, Sequence[Head]]:
@@ -209,8 +206,7 @@ class TableReader:
             for run_id, key, step, value in connection.query(
                 _THINNED, ids=list(run_ids), keys=list(metrics), last=n_points - 1
             ):
-                number = math.nan if value is None else as_logged(value)
-                curves[run_id, key].append((step, number))
+                curves[run_id, key].append((step, as_number(value)))
         return {series: sorted(points) for series, points in curves.items()}
 
     def _visible(self) -> Selection:
@@ -255,21 +251,13 @@ def _values(
         return found
     is_metric = table == "latest_metrics"
     value = "CASE WHEN v.is_nan THEN NULL ELSE v.value END" if is_metric else "v.value"
-    statement = f"SELECT v.run_uuid, v.key, {value} FROM {table} v "  # noqa: S608
-    statement += "WHERE v.run_uuid IN :ids"
-    given: dict[str, Any] = {"ids": list(run_ids)}
-    if names is not None:
-        statement += " AND v.key IN :names"
-        given["names"] = list(names)
-    for run_id, key, text in connection.query(statement, **given):
-        if is_metric:
-            found[run_id][key] = math.nan if text is None else as_logged(text)
-        else:
-            found[run_id][key] = text
+    is_named = " AND v.key IN :names" * (names is not None)
+    statement = (
+        f"SELECT v.run_uuid, v.key, {value} FROM {table} v "  # noqa: S608
+        f"WHERE v.run_uuid IN :ids{is_named}"
+    )
+    for run_id, key, text in connection.query(
+        statement, ids=list(run_ids), names=list(names or ())
+    ):
+        found[run_id][key] = as_number(text) if is_metric else text
     return found
-
-
-def _shown(tags: Mapping[str, str], names: Sequence[str] | None) -> Mapping[str, str]:
-    if names is None:
-        return shown_tags(tags)
-    return {name: tags[name] for name in names if name in tags}
