@@ -9,9 +9,9 @@ from nbmlops.errors import UsageError
 from nbmlops.render.runs import RunsTable
 from nbmlops.store import Store, connect, fluent
 from nbmlops.store.connection import answering
+from nbmlops.store.runs.fields import RunQuery
 from nbmlops.store.runs.listing import RunListing
 from nbmlops.store.runs.missing import no_metric, no_runs
-from nbmlops.store.runs.protocols import RunQuery
 from nbmlops.store.runs.queries import experiment_ids
 from nbmlops.store.runs.search_language import backticked
 from nbmlops.tracking.sync.sender import flush_pending

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from nbmlops.entities import CacheEntry, PipelineReport, PipelineSpec, PlannedStep, Step
-from nbmlops.render.formats import format_time
+from nbmlops.render.formats import format_time, truncate
 from nbmlops.render.tables import Renderable, Table
 from nbmlops.render.templates import render_html
 
 _BOX, _HEIGHT, _GAP_X, _GAP_Y = 150, 40, 50, 18
-_DIGITS = 8
+_DIGITS, _WIDEST = 8, 100
 _RUN_ID = re.compile(r"\b[0-9a-f]{32}\b")
 
 
@@ -36,15 +36,15 @@ class PlanView(Table):
     def __init__(self, name: str, steps: Sequence[PlannedStep]) -> None:
         self.steps = tuple(steps)
         words = {"cached": "cached", "run": "will run", "open": "may run"}
-        n = sum(step.state != "cached" for step in steps)
-        cut = [step for step in steps if _short(step.why).endswith("...")]
+        whys = [(step, _line(step.why)) for step in steps]
+        cut = [step for step, why in whys if len(why) > _WIDEST]
         super().__init__(
             ["step", "state", "why"],
-            [(step.step, words[step.state], _short(step.why)) for step in steps],
+            [(s.step, words[s.state], truncate(why, _WIDEST)) for s, why in whys],
             empty=f"Pipeline {name!r} has no steps.",
             notes=[
                 *(f"{step.step}: {' '.join(step.why.split())}" for step in cut),
-                *([] if n else ["nothing to run"]),
+                *(["nothing to run"] * all(s.state == "cached" for s in steps)),
             ],
         )
 
@@ -60,7 +60,7 @@ class ReportView(Table):
                 each.state,
                 f"{each.duration_s:.1f} s" if each.duration_s else "",
                 (each.run_id or "")[:_DIGITS],
-                _short(each.why),
+                truncate(_line(each.why), _WIDEST),
             )
             for each in report.steps
         ]
@@ -91,10 +91,9 @@ def _is_selected(report: PipelineReport, name: str) -> bool:
     )
 
 
-def _short(text: str) -> str:
+def _line(text: str) -> str:
     """Return a reason in one line, with run ids as short as in the table's column."""
-    line = _RUN_ID.sub(lambda found: found[0][:_DIGITS], " ".join(text.split()))
-    return line if len(line) <= 100 else f"{line[:97]}..."
+    return _RUN_ID.sub(lambda found: found[0][:_DIGITS], " ".join(text.split()))
 
 
 class Graph(Renderable):

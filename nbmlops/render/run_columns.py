@@ -10,6 +10,7 @@ from typing import Any
 from nbmlops.entities import (
     KIND,
     AskedColumns,
+    ColumnKind,
     Run,
     RunColumn,
     full_names,
@@ -28,6 +29,8 @@ SOURCE = RunColumn(kind="attributes", name="source")
 HTML_WIDTH = 108
 """Characters that a notebook's cell has room for."""
 
+_FIELDS = {"run": "run_id", "model": "model_id", "started": "started_at",
+           "ended": "ended_at"}  # fmt: skip
 _FEW = 3  # columns of a kind that come before the others of another
 
 
@@ -134,14 +137,18 @@ Columns = tuple[list[RunColumn], list[RunColumn]]
 """Those that the user named, and those that autolog recorded."""
 
 
+def _columns(kind: ColumnKind, named: list[str], recorded: list[str]) -> Columns:
+    first, others = (
+        [RunColumn(kind=kind, name=name) for name in names]
+        for names in (named, recorded)
+    )
+    return first, others
+
+
 def _metrics(runs: Sequence[Run]) -> Columns:
     recorded = {name for run in runs for name in run.autologged.metrics}
     names = {name for run in runs for name in run.metrics}
-    named, others = sorted(names - recorded), sorted(names & recorded)
-    return (
-        [RunColumn(kind="metrics", name=name) for name in named],
-        [RunColumn(kind="metrics", name=name) for name in others],
-    )
+    return _columns("metrics", sorted(names - recorded), sorted(names & recorded))
 
 
 def _params(runs: Sequence[Run], *, all_params: bool) -> Columns:
@@ -160,10 +167,7 @@ def _params(runs: Sequence[Run], *, all_params: bool) -> Columns:
             unknown.setdefault(name, set()).add(run.params[name])
     recorded |= {n for n, texts in unknown.items() if len(texts) > 1 or len(runs) < 2}
     others = sorted(recorded - named, key=lambda name: (name != KIND, name))
-    return (
-        [RunColumn(kind="params", name=name) for name in sorted(named)],
-        [RunColumn(kind="params", name=name) for name in others],
-    )
+    return _columns("params", sorted(named), others)
 
 
 def value_of(run: Run, column: RunColumn) -> Any:  # noqa: ANN401 - a cell's
@@ -172,18 +176,9 @@ def value_of(run: Run, column: RunColumn) -> Any:  # noqa: ANN401 - a cell's
         return param_of(run.params, column.name)
     if column.kind != "attributes":
         return getattr(run, column.kind).get(column.name)
-    match column.name:
-        case "run":
-            return run.run_id
-        case "started":
-            return run.started_at
-        case "ended":
-            return run.ended_at
-        case "duration":
-            return run.ended_at and run.ended_at - run.started_at
-        case "model":
-            return run.model_id
-    return getattr(run, column.name)
+    if column.name == "duration":
+        return run.ended_at and run.ended_at - run.started_at
+    return getattr(run, _FIELDS.get(column.name, column.name))
 
 
 def cell(run: Run, column: RunColumn) -> str:

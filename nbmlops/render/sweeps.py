@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import StepReport, SweepReport, ranked
-from nbmlops.render.formats import format_number
+from nbmlops.render.formats import format_number, truncate
 from nbmlops.render.pipelines import run_note
 from nbmlops.render.tables import Table
 
@@ -134,5 +134,6 @@ def _best_note(report: SweepReport) -> list[str]:
 
 
 def _shown(value: object) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    if isinstance(value, float):
+        return format_number(value)
+    return truncate(" ".join(str(value).split()), 60)

@@ -12,9 +12,8 @@ from nbmlops.errors import UsageError
 from nbmlops.store import connect, experiments
 from nbmlops.store.runs import queries, runs
 from nbmlops.store.runs.api_reader import ApiReader
-from nbmlops.store.runs.fields import ATTEMPT, ATTEMPT_OF
+from nbmlops.store.runs.fields import ATTEMPT, ATTEMPT_OF, RunQuery
 from nbmlops.store.runs.listing import RunListing, newest_attempt, newest_attempts
-from nbmlops.store.runs.protocols import RunQuery
 from nbmlops.store.runs.queries import experiment_ids, list_runs
 from nbmlops.store.runs.table_reader import TableReader
 

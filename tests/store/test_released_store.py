@@ -18,7 +18,7 @@ from nbmlops.store.models.models import download_model
 from nbmlops.store.registry.registered_models import list_models
 from nbmlops.store.registry.versions import get_version
 from nbmlops.store.runs.api_reader import ApiReader
-from nbmlops.store.runs.protocols import RunQuery
+from nbmlops.store.runs.fields import RunQuery
 from nbmlops.store.runs.queries import experiment_ids, list_children, list_runs
 
 _PACKED = Path(__file__).parent / "stores" / "0.1.0.tar.xz"

@@ -9,8 +9,7 @@ from nbmlops.server._request import Request
 from nbmlops.server._route import PAGE, Response, route
 from nbmlops.store import artifacts
 from nbmlops.store.runs import listing, queries
-from nbmlops.store.runs.fields import SOURCE
-from nbmlops.store.runs.protocols import RunQuery
+from nbmlops.store.runs.fields import SOURCE, RunQuery
 from nbmlops.store.runs.search_language import quoted
 
 _NOTEBOOK = "nbmlops/notebook.ipynb"

@@ -1,9 +1,10 @@
-"""Tags of runs by name, and the values of MLflow's records as this project has them."""
+"""Which runs are read, their tags by name, and their values as MLflow records them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 SOURCE = "mlflow.source.name"
@@ -18,6 +19,47 @@ REPLAY_OF = "nbmlops.replay_of"
 """Tag of the runs of a replay: the run that was replayed."""
 LARGEST = 1.7976931348623157e308  # what SQL stores keep for an infinity
 _HIDDEN = ("mlflow.log-model.", "mlflow.user", "mlflow.runName", SOURCE, PARENT)
+
+
+Points = Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs, in which order."""
+
+    experiment_ids: tuple[str, ...]
+    filter: str = ""
+    order_by: str | None = None
+    is_folded: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What must be known of a run to say whether it gets a row of its own."""
+
+    run_id: str
+    started_ms: int
+    group: str | None = None
+    attempt: int = 1
+    parent_run_id: str | None = None
+
+    @property
+    def age(self) -> tuple[int, int, str]:
+        """What sorts attempts, the newest last."""
+        return self.attempt, self.started_ms, self.run_id
+
+
+def head_of(run_id: str, started_ms: int, tags: Mapping[str, str]) -> Head:
+    """Return the head of a run with these tags."""
+    attempt = tags.get(ATTEMPT, "")
+    return Head(
+        run_id=run_id,
+        started_ms=started_ms,
+        group=tags.get(ATTEMPT_OF),
+        attempt=int(attempt) if attempt.isascii() and attempt.isdigit() else 1,
+        parent_run_id=tags.get(PARENT),
+    )
 
 
 def ended_at(status: str, ended_ms: int | None) -> datetime | None:

@@ -9,9 +9,8 @@ from typing import Any
 
 from nbmlops.entities import AskedColumns, FoldedRuns, Page, Run
 from nbmlops.store.connection import Store
-from nbmlops.store.runs.fields import ATTEMPT_OF
-from nbmlops.store.runs.protocols import Head, Points, RunQuery, RunReader
-from nbmlops.store.runs.queries import run_reader
+from nbmlops.store.runs.fields import ATTEMPT_OF, Head, Points, RunQuery
+from nbmlops.store.runs.queries import RunReader, run_reader
 
 _BLOCK = 2000
 _FOLDED_SHOWN = 5

@@ -14,10 +14,11 @@ from nbmlops.store.database import has_tables
 from nbmlops.store.experiments import find_experiment, list_experiments
 from nbmlops.store.fluent import current_experiment
 from nbmlops.store.runs.api_reader import ApiReader
-from nbmlops.store.runs.fields import KERNEL_ID, PARENT, REPLAY_OF, SOURCE
-from nbmlops.store.runs.protocols import RunQuery, RunReader
+from nbmlops.store.runs.fields import KERNEL_ID, PARENT, REPLAY_OF, SOURCE, RunQuery
 from nbmlops.store.runs.search_language import quoted
 from nbmlops.store.runs.table_reader import TableReader
+
+RunReader = TableReader | ApiReader
 
 
 def run_reader(store: Store, query: RunQuery) -> RunReader:

@@ -28,12 +28,15 @@ from nbmlops.store.runs.fields import (
     ATTEMPT_OF,
     PARENT,
     SOURCE,
+    Head,
+    Points,
+    RunQuery,
     as_number,
     ended_at,
+    head_of,
     shown_tags,
     to_utc,
 )
-from nbmlops.store.runs.protocols import Head, Points, RunQuery, head_of
 from nbmlops.store.runs.search_language import Selection, add_filter, add_order
 
 _FIRST_CHUNK, _LARGEST_CHUNK = 200, 5000
