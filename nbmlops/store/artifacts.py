@@ -59,18 +59,15 @@ def log_file(
 
 def _location(store: Store, run_id: str) -> str:
     """Return where the artifacts of a run are kept."""
-    missing, fix = f"No run {run_id!r}.", "List them with %runs."
     if has_tables(store):
         with connected(store) as connection:
             found = connection.query(
                 "SELECT r.artifact_uri FROM runs r WHERE r.run_uuid = :id", id=run_id
             )
         if not found:
-            raise NotFoundError(missing, fix=fix)
+            raise NotFoundError(f"No run {run_id!r}.", fix="List them with %runs.")
         return str(found[0][0])
-    with answering(store, missing=missing, fix=fix):
-        run = rest.get(store, "runs/get", run_id=run_id)["run"]
-    return str(run["info"]["artifact_uri"])
+    return str(rest.get_run(store, run_id)["info"]["artifact_uri"])
 
 
 def _local_root(location: str) -> Path | None:

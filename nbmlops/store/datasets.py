@@ -174,10 +174,7 @@ def list_datasets(store: Store, run_id: str) -> tuple[LoggedDataset, ...]:
         with connected(store) as connection:
             found = {_to_dataset(*row) for row in connection.query(_INPUTS, id=run_id)}
     else:
-        with answering(
-            store, missing=f"No run {run_id!r}.", fix="List them with %runs."
-        ):
-            run = rest.get(store, "runs/get", run_id=run_id)["run"]
+        run = rest.get_run(store, run_id)
         found = set()
         for each in run.get("inputs", {}).get("dataset_inputs", ()):
             tags = {tag["key"]: tag["value"] for tag in each.get("tags", ())}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from nbmlops.errors import NotFoundError
 from nbmlops.store import rest
-from nbmlops.store.connection import Store, answering
+from nbmlops.store.connection import Store
 from nbmlops.store.database import connected, has_tables
 
 _PAGE = 1000
@@ -27,13 +27,10 @@ def find_experiment(store: Store, name: str) -> str | None:
             )
         return str(found[0][0]) if found else None
     try:
-        with answering(store):
-            found_item = rest.get(
-                store, "experiments/get-by-name", experiment_name=name
-            )
+        item = rest.get(store, "experiments/get-by-name", experiment_name=name)
     except NotFoundError:
         return None
-    return str(found_item["experiment"]["experiment_id"])
+    return str(item["experiment"]["experiment_id"])
 
 
 def list_experiments(store: Store) -> Mapping[str, str]:
@@ -48,10 +45,9 @@ def list_experiments(store: Store) -> Mapping[str, str]:
     found: dict[str, str] = {}
     token = None
     while True:
-        with answering(store):
-            page = rest.post(
-                store, "experiments/search", max_results=_PAGE, page_token=token
-            )
+        page = rest.post(
+            store, "experiments/search", max_results=_PAGE, page_token=token
+        )
         for item in page.get("experiments", ()):
             found[item["experiment_id"]] = item["name"]
         token = page.get("next_page_token")
@@ -72,6 +68,5 @@ def experiment_name(store: Store, experiment_id: str) -> str:
                 f"No experiment of id {experiment_id!r}.", fix="See `nbmlops runs`."
             )
         return str(found[0][0])
-    with answering(store):
-        item = rest.get(store, "experiments/get", experiment_id=experiment_id)
+    item = rest.get(store, "experiments/get", experiment_id=experiment_id)
     return str(item["experiment"]["name"])

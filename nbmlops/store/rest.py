@@ -18,6 +18,7 @@ from nbmlops.store.connection import (
     TRANSIENT,
     ApiError,
     Store,
+    answering,
     prepare_environment,
     unreachable,
 )
@@ -37,23 +38,35 @@ _lock = threading.Lock()
 
 def get(store: Store, path: str, /, **asked: Any) -> Any:  # noqa: ANN401 - JSON
     """Return the answer to a question that takes its values in the address."""
-    return _json(store, "GET", _API + path, asked)
+    return _json(store, "GET", path, asked)
 
 
 def post(store: Store, path: str, /, **asked: Any) -> Any:  # noqa: ANN401 - JSON
     """Return the answer to a question that takes its values in a body."""
-    return _json(store, "POST", _API + path, asked)
+    return _json(store, "POST", path, asked)
+
+
+def get_run(store: Store, run_id: str) -> Any:  # noqa: ANN401 - JSON
+    """Return a run of whatever experiment."""
+    asked = {"run_id": run_id}
+    return _json(store, "GET", "runs/get", asked, missing=f"No run {run_id!r}.")["run"]
 
 
 def read_artifact(store: Store, path: str) -> bytes:
     """Return a file that the server keeps, by its path below the server's artifacts."""
-    return _answer(store, "GET", f"/api/2.0/mlflow-artifacts/artifacts/{path}", {})
+    path = f"/api/2.0/mlflow-artifacts/artifacts/{path}"
+    with answering(store):
+        return _answer(store, "GET", path, {})
 
 
-def _json(store: Store, method: str, path: str, asked: dict[str, Any]) -> Any:  # noqa: ANN401
+def _json(
+    store: Store, method: str, path: str, asked: dict[str, Any], missing: str = ""
+) -> Any:  # noqa: ANN401
     given = {name: value for name, value in asked.items() if value is not None}
+    with answering(store, missing=missing, fix="List them with %runs." * bool(missing)):
+        content = _answer(store, method, _API + path, given)
     try:
-        return json.loads(_answer(store, method, path, given) or b"{}")
+        return json.loads(content or b"{}")
     except ValueError as error:
         raise StoreError(
             f"The tracking server {store.host} answers with no JSON.",

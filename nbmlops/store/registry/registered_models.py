@@ -11,7 +11,7 @@ from typing import Any
 from nbmlops.entities import Page, RegisteredModel
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store import rest
-from nbmlops.store.connection import Store, answering
+from nbmlops.store.connection import Store
 from nbmlops.store.database import connected, has_tables, offset_of
 from nbmlops.store.runs.fields import to_utc
 from nbmlops.store.runs.queries import listed
@@ -45,15 +45,14 @@ def list_models(
         )
         more = str(start + limit) if len(found) > limit else None
         return Page(items=found[:limit], next_page_token=more)
-    with answering(registry):
-        answer = rest.get(
-            registry,
-            "registered-models/search",
-            filter=f"name ILIKE {quoted(f'%{search}%')}" if search else None,
-            max_results=limit,
-            order_by="name ASC",
-            page_token=page_token,
-        )
+    answer = rest.get(
+        registry,
+        "registered-models/search",
+        filter=f"name ILIKE {quoted(f'%{search}%')}" if search else None,
+        max_results=limit,
+        order_by="name ASC",
+        page_token=page_token,
+    )
     return Page(
         items=tuple(map(_to_model, answer.get("registered_models", ()))),
         next_page_token=answer.get("next_page_token") or None,
@@ -69,9 +68,8 @@ def get_model(store: Store, name: str) -> RegisteredModel:
             return model
     else:
         try:
-            with answering(registry):
-                answer = rest.get(registry, "registered-models/get", name=name)
-                return _to_model(answer["registered_model"])
+            answer = rest.get(registry, "registered-models/get", name=name)
+            return _to_model(answer["registered_model"])
         except (NotFoundError, UsageError) as error:
             cause = error
     known = [model.name for model in list_models(store, limit=1000)]

@@ -65,15 +65,14 @@ def list_versions(
         token = str(start + limit) if len(found) > limit else None
         found = found[:limit]
     else:
-        with answering(registry):
-            answer = rest.get(
-                registry,
-                "model-versions/search",
-                filter=f"name = {quoted(name)}",
-                max_results=limit,
-                order_by="version_number DESC",
-                page_token=page_token,
-            )
+        answer = rest.get(
+            registry,
+            "model-versions/search",
+            filter=f"name = {quoted(name)}",
+            max_results=limit,
+            order_by="version_number DESC",
+            page_token=page_token,
+        )
         found = [_record(each) for each in answer.get("model_versions", ())]
         token = answer.get("next_page_token") or None
     runs = _runs_of(store, found)
@@ -116,10 +115,9 @@ def _find(store: Store, name: str, version: int) -> _Record | None:
         )
         return found[0] if found else None
     try:
-        with answering(registry):
-            answer = rest.get(
-                registry, "model-versions/get", name=name, version=str(version)
-            )
+        answer = rest.get(
+            registry, "model-versions/get", name=name, version=str(version)
+        )
     except NotFoundError:
         return None
     return _record(answer["model_version"])

@@ -116,12 +116,7 @@ class ApiReader:
 
     def run(self, run_id: str) -> Run:
         """Return one run, of whatever experiment."""
-        with answering(
-            self._store, missing=f"No run {run_id!r}.", fix="List them with %runs."
-        ):
-            return self._run(
-                _Record(rest.get(self._store, "runs/get", run_id=run_id)["run"])
-            )
+        return self._run(_Record(rest.get_run(self._store, run_id)))
 
     def attempts(self, groups: Sequence[str]) -> Mapping[str, Sequence[Head]]:
         """Return the attempts of groups that the query finds, newest first."""
@@ -159,8 +154,7 @@ class ApiReader:
         self, run_ids: Sequence[str], metric: str, n_points: int
     ) -> Sequence[dict[str, Any]]:
         try:
-            with answering(self._store):
-                return read_histories(self._store, run_ids, metric, n_points)
+            return read_histories(self._store, run_ids, metric, n_points)
         except (NotFoundError, UsageError, StoreError) as error:
             if isinstance(error, StoreError) and error.is_outage:
                 raise
@@ -184,16 +178,15 @@ class ApiReader:
         is_ordered: bool = True,
     ) -> tuple[list[_Record], str | None]:
         order = [self._query.order_by] if is_ordered and self._query.order_by else []
-        with answering(self._store):
-            answer = rest.post(
-                self._store,
-                "runs/search",
-                experiment_ids=list(self._query.experiment_ids),
-                filter=filter,
-                order_by=[*order, "attributes.start_time DESC"],
-                max_results=limit,
-                page_token=token,
-            )
+        answer = rest.post(
+            self._store,
+            "runs/search",
+            experiment_ids=list(self._query.experiment_ids),
+            filter=filter,
+            order_by=[*order, "attributes.start_time DESC"],
+            max_results=limit,
+            page_token=token,
+        )
         records = [_Record(each) for each in answer.get("runs", ())]
         return records, answer.get("next_page_token") or None
 

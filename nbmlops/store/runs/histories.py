@@ -11,7 +11,7 @@ from typing import Any
 
 from nbmlops.entities import MetricHistory, mode_of
 from nbmlops.store import rest
-from nbmlops.store.connection import Store, answering
+from nbmlops.store.connection import Store
 from nbmlops.store.database import Connection, connected, has_tables
 from nbmlops.store.runs.api_reader import read_histories
 from nbmlops.store.runs.fields import as_logged, as_number
@@ -68,14 +68,12 @@ def _from_database(connection: Connection, run_id: str) -> Mapping[str, MetricHi
 def _from_server(
     store: Store, run_ids: Sequence[str]
 ) -> tuple[Mapping[str, MetricHistory], ...]:
-    with answering(store):
-        runs = [rest.get(store, "runs/get", run_id=each)["run"] for each in run_ids]
     latest: list[_Latest] = [
         {
             item["key"]: (as_logged(float(item["value"])), int(item.get("step", 0)))
             for item in run["data"].get("metrics", ())
         }
-        for run in runs
+        for run in (rest.get_run(store, each) for each in run_ids)
     ]
 
     def is_alike(key: str) -> bool:
@@ -87,9 +85,8 @@ def _from_server(
     for key in keys:
         samples: dict[str, list[dict[str, Any]]] = {}
         if key in asked:
-            with answering(store):
-                for item in read_histories(store, run_ids, key, _SAMPLE):
-                    samples.setdefault(item["run_id"], []).append(item)
+            for item in read_histories(store, run_ids, key, _SAMPLE):
+                samples.setdefault(item["run_id"], []).append(item)
         for run_id, last, mine in zip(run_ids, latest, found, strict=True):
             if key in last:
                 values = samples.get(run_id, [])
@@ -109,15 +106,14 @@ def _pages(store: Store, run_id: str, key: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     token = None
     for _ in range(_MOST_PAGES):
-        with answering(store):
-            page = rest.get(
-                store,
-                "metrics/get-history",
-                run_id=run_id,
-                metric_key=key,
-                max_results=_PAGE,
-                page_token=token,
-            )
+        page = rest.get(
+            store,
+            "metrics/get-history",
+            run_id=run_id,
+            metric_key=key,
+            max_results=_PAGE,
+            page_token=token,
+        )
         found += page.get("metrics", ())
         token = page.get("next_page_token")
         if not token:
