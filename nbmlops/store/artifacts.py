@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.store import rest
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.database import connected, has_tables
+from nbmlops.store.database import has_tables, select
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -60,10 +60,8 @@ def log_file(
 def _location(store: Store, run_id: str) -> str:
     """Return where the artifacts of a run are kept."""
     if has_tables(store):
-        with connected(store) as connection:
-            found = connection.query(
-                "SELECT r.artifact_uri FROM runs r WHERE r.run_uuid = :id", id=run_id
-            )
+        by_id = "SELECT r.artifact_uri FROM runs r WHERE r.run_uuid = :id"
+        found = select(store, by_id, id=run_id)
         if not found:
             raise NotFoundError(f"No run {run_id!r}.", fix="List them with %runs.")
         return str(found[0][0])

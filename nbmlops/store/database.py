@@ -80,6 +80,12 @@ def connected(store: Store) -> Iterator[Connection]:
         yield connection
 
 
+def select(store: Store, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+    """Return the rows that one statement finds in the store's database."""
+    with connected(store) as connection:
+        return connection.query(statement, **values)
+
+
 def offset_of(token: str | None) -> int:
     """Return where a page of a database's begins."""
     if token and not token.isdecimal():

@@ -20,7 +20,7 @@ from nbmlops.scoring.schema import column_type, frame_schema
 from nbmlops.store import rest
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.database import connected, has_tables
+from nbmlops.store.database import has_tables, select
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,8 +171,7 @@ def send_dataset(store: Store, run_id: str, described: Mapping[str, str]) -> Non
 def list_datasets(store: Store, run_id: str) -> tuple[LoggedDataset, ...]:
     """Return the data that a run recorded as its input, by whatever library."""
     if has_tables(store):
-        with connected(store) as connection:
-            found = {_to_dataset(*row) for row in connection.query(_INPUTS, id=run_id)}
+        found = {_to_dataset(*row) for row in select(store, _INPUTS, id=run_id)}
     else:
         run = rest.get_run(store, run_id)
         found = set()

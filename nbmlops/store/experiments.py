@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from nbmlops.errors import NotFoundError
 from nbmlops.store import rest
 from nbmlops.store.connection import Store
-from nbmlops.store.database import connected, has_tables
+from nbmlops.store.database import has_tables, select
 
 _PAGE = 1000
 
@@ -20,11 +20,8 @@ def by_id(experiment_id: str) -> str:
 def find_experiment(store: Store, name: str) -> str | None:
     """Return the id of an experiment, deleted or not; None without it."""
     if has_tables(store):
-        with connected(store) as connection:
-            found = connection.query(
-                "SELECT e.experiment_id FROM experiments e WHERE e.name = :name",
-                name=name,
-            )
+        by_name = "SELECT e.experiment_id FROM experiments e WHERE e.name = :name"
+        found = select(store, by_name, name=name)
         return str(found[0][0]) if found else None
     try:
         item = rest.get(store, "experiments/get-by-name", experiment_name=name)
@@ -36,12 +33,11 @@ def find_experiment(store: Store, name: str) -> str | None:
 def list_experiments(store: Store) -> Mapping[str, str]:
     """Return the names of all experiments by id, the newest first."""
     if has_tables(store):
-        with connected(store) as connection:
-            rows = connection.query(
-                "SELECT e.experiment_id, e.name FROM experiments e "
-                "WHERE e.lifecycle_stage = 'active' ORDER BY e.last_update_time DESC"
-            )
-        return {str(each): name for each, name in rows}
+        newest_first = (
+            "SELECT e.experiment_id, e.name FROM experiments e "
+            "WHERE e.lifecycle_stage = 'active' ORDER BY e.last_update_time DESC"
+        )
+        return {str(each): name for each, name in select(store, newest_first)}
     found: dict[str, str] = {}
     token = None
     while True:
@@ -58,11 +54,8 @@ def list_experiments(store: Store) -> Mapping[str, str]:
 def experiment_name(store: Store, experiment_id: str) -> str:
     """Return the name of an experiment."""
     if has_tables(store):
-        with connected(store) as connection:
-            found = connection.query(
-                "SELECT e.name FROM experiments e WHERE e.experiment_id = :id",
-                id=int(experiment_id),
-            )
+        by_id = "SELECT e.name FROM experiments e WHERE e.experiment_id = :id"
+        found = select(store, by_id, id=int(experiment_id))
         if not found:
             raise NotFoundError(
                 f"No experiment of id {experiment_id!r}.", fix="See `nbmlops runs`."

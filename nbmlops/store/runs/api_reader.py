@@ -88,10 +88,12 @@ class ApiReader:
 
     def heads(self) -> Iterator[Sequence[Head]]:
         """Yield the runs in order, a chunk at a time."""
-        with answering(self._store):
-            metric = _metric_of(self._query.order_by)
         chunks = self._chunks()
-        for runs in _endless_last(chunks, metric) if metric else chunks:
+        if self._query.order_by is not None:
+            with answering(self._store):
+                kind, key, _ = parse_order(self._query.order_by)
+            chunks = _endless_last(chunks, key) if kind == "metric" else chunks
+        for runs in chunks:
             self._kept = {run.run_id: run for run in runs}
             yield [run.head for run in runs]
 
@@ -251,13 +253,6 @@ def page_of(store: Store, experiment_id: str, run_id: str) -> str | None:
     path = f"{parts.path.rstrip('/')}/"  # without the name and password of the URI
     page = f"/experiments/{experiment_id}/runs/{run_id}"
     return urlunsplit((parts.scheme, store.host, path, "", page))
-
-
-def _metric_of(order_by: str | None) -> str | None:
-    if order_by is None:
-        return None
-    kind, key, _ = parse_order(order_by)
-    return key if kind == "metric" else None
 
 
 def _endless_last(

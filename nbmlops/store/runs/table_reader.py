@@ -22,7 +22,7 @@ from nbmlops.entities import (
     short_end,
 )
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.database import Connection, connected, offset_of
+from nbmlops.store.database import Connection, connected, offset_of, select
 from nbmlops.store.runs.fields import (
     ATTEMPT,
     ATTEMPT_OF,
@@ -92,26 +92,14 @@ class TableReader:
     def heads(self) -> Iterator[Sequence[Head]]:
         """Yield the runs in order, a chunk at a time."""
         size, offset = _FIRST_CHUNK, 0
-        last: Head | None = None
         while True:
             with connected(self._store) as connection:
                 found = self._selection(connection)
-                if self._query.order_by is None and last is not None:
-                    # Runs that begin meanwhile must not push others onto two pages.
-                    began, last_id = map(found.name, (last.started_ms, last.run_id))
-                    found.conditions.append(
-                        f"(r.start_time < {began} OR "
-                        f"(r.start_time = {began} AND r.run_uuid > {last_id}))"
-                    )
-                    chunk = self._heads(connection, found, limit=size)
-                else:
-                    chunk = self._heads(connection, found, limit=size, offset=offset)
-            if chunk:
-                yield chunk
-                last, offset = chunk[-1], offset + len(chunk)
+                chunk = self._heads(connection, found, limit=size, offset=offset)
+            yield chunk
             if len(chunk) < size:
                 return
-            size = min(2 * size, _LARGEST_CHUNK)
+            offset, size = offset + size, min(2 * size, _LARGEST_CHUNK)
 
     def page(self, limit: int, token: str | None) -> Page[Run]:
         """Return a page of all that the query finds, with all of each run."""
@@ -196,8 +184,7 @@ class TableReader:
             return frozenset()
         found = self._visible()
         found.conditions.append(f"r.run_uuid IN {found.name(list(run_ids))}")
-        with connected(self._store) as connection:
-            rows = connection.query(found.statement("r.run_uuid"), **found.values)
+        rows = select(self._store, found.statement("r.run_uuid"), **found.values)
         return frozenset(run_id for (run_id,) in rows)
 
     def curves(
@@ -205,11 +192,9 @@ class TableReader:
     ) -> Mapping[tuple[str, str], Points]:
         """Return steps and values of metrics that have steps, evenly thinned."""
         curves: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
-        with connected(self._store) as connection:
-            for run_id, key, step, value in connection.query(
-                _THINNED, ids=list(run_ids), keys=list(metrics), last=n_points - 1
-            ):
-                curves[run_id, key].append((step, as_number(value)))
+        asked = {"ids": list(run_ids), "keys": list(metrics), "last": n_points - 1}
+        for run_id, key, step, value in select(self._store, _THINNED, **asked):
+            curves[run_id, key].append((step, as_number(value)))
         return {series: sorted(points) for series, points in curves.items()}
 
     def _visible(self) -> Selection:
