@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from nbmlops.processes.bootstrap import ORIGINAL
+from nbmlops.processes.bootstrap import DETACHED, ORIGINAL
 
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 _INSTALLED_IN = os.path.realpath(Path(__file__).parents[2])
@@ -42,6 +42,21 @@ def start_process(module: str, *arguments: str, folder: Path) -> None:
     )
     # Someone has to take note when it ends, else it stays as a zombie.
     threading.Thread(target=process.wait, name=f"nbmlops {module}", daemon=True).start()
+
+
+def start_detached(module: str, folder: Path) -> subprocess.Popen[bytes]:
+    """Start a process with pipes that counts as nobody's child, nor as its usage."""
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        python_command(DETACHED, module),
+        cwd=folder,
+        env=python_environ(os.environ, folder),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    process.wait()
+    return process
 
 
 def python_environ(environ: Mapping[str, str], folder: str | Path) -> dict[str, str]:

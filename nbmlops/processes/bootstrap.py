@@ -2,16 +2,22 @@
 
 import os
 import sys
-from pathlib import Path
 
 ORIGINAL = "_NBMLOPS_PYTHONPATH"
 """Holds the whole ``PYTHONPATH`` while the interpreter starts with a part of it."""
+DETACHED = "--detached"
+"""Has the module run in a process that is no child of the one that starts it."""
 
 
 def main() -> None:
     """Run the module as ``__main__``, in the nbmlops that this file belongs to."""
+    if sys.argv[1] == DETACHED:
+        del sys.argv[1]
+        if os.fork():
+            os._exit(0)
     import importlib.util
     import runpy
+    from pathlib import Path
 
     package = Path(__file__).parents[1]
     spec = importlib.util.spec_from_file_location(package.name, package / "__init__.py")

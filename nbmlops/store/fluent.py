@@ -6,6 +6,7 @@ So ``mlflow.log_metric`` in a tracked cell reaches the run the user sees.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,24 @@ def stack(store: Store) -> list[ActiveRun]:
         mlflow.set_tracking_uri(store.uri)
     found: list[ActiveRun] = fluent._active_run_stack.get()
     return found
+
+
+def use_runs(store: Store, run_ids: Callable[[], Sequence[str]]) -> None:
+    """Have MLflow, just imported, log to runs that were opened before.
+
+    They are looked up when a thread first asks for its active run.
+    """
+    import mlflow
+    from mlflow.tracking import fluent
+
+    def stack_of_thread() -> list[ActiveRun]:
+        found = [mlflow.ActiveRun(store.client.get_run(each)) for each in run_ids()]
+        if found and fluent._active_experiment_id is None:
+            _provide_experiment()
+        return found
+
+    mlflow.set_tracking_uri(store.uri)
+    fluent._active_run_stack.default_factory = stack_of_thread
 
 
 def activate(stack: list[ActiveRun], run: Run) -> None:

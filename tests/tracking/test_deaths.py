@@ -151,7 +151,7 @@ def test_script_whose_memory_runs_out_has_failed(project):
 
 @pytest.mark.kernel
 def test_reaper_leaves_alone_who_lives_or_is_stopped(project):
-    code = "print('now', flush=True)\nimport sys\nsys.stdin.read()"
+    code = "run.flush()\nprint('now', flush=True)\nimport sys\nsys.stdin.read()"
     with _popen(project, _tracked_block("it", code), stdin=subprocess.PIPE) as process:
         assert process.stdout.readline() == "now\n"
         for number in (signal.SIGSTOP, signal.SIGCONT):

@@ -112,7 +112,7 @@ def test_value_the_store_refuses_is_set_aside_and_the_rest_arrives(store, journa
     uploader.advance()
     run = _only(store)
     assert (run.params, run.metrics) == ({"C": "1", "D": "3"}, {"loss": 0.5})
-    (reported,) = uploader.uploads.refused
+    (reported,) = uploader.progress.refused
     refused = journal.reader.folder.with_name(f"{journal.reader.key}.refused")
     aside = refused / "entries.jsonl"
     assert str(aside) in reported

@@ -220,20 +220,15 @@ class JournalReader:
         )
 
     @contextmanager
-    def locked(self) -> Iterator[bool]:
-        """Hold the journal against other senders; False when another holds it."""
+    def locked(self, wait_s: float = 0.0) -> Iterator[bool]:
+        """Hold the journal against other senders; False while another holds it."""
         try:
             fd = self._open_state()
         except FileNotFoundError:  # sent and removed meanwhile
             yield False
             return
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield self.exists()
+            yield _lock(fd, wait_s) and self.exists()
         finally:
             os.close(fd)
 
@@ -471,6 +466,19 @@ def number_of(segment: Path) -> int:
     """Return the number of a segment."""
     found = _SEGMENT.fullmatch(segment.name)
     return 0 if found is None else int(found[1])
+
+
+def _lock(fd: int, wait_s: float) -> bool:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 def _n_records(content: bytes) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import warnings
+from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from nbmlops._hashing import set_hash
@@ -14,6 +17,7 @@ from nbmlops.entities import Run, RunStatus
 from nbmlops.errors import StoreError
 from nbmlops.store import Store, fluent
 from nbmlops.store.runs.queries import get_run
+from nbmlops.tracking.import_hook import PostImportHook
 from nbmlops.tracking.journal.reader import RunHeader
 from nbmlops.tracking.journal.writer import Journal
 from nbmlops.tracking.resources.usage import ResourceUsage
@@ -24,9 +28,12 @@ from nbmlops.tracking.run.status import status_of, uncaught
 from nbmlops.tracking.run.writer import RunWriter
 from nbmlops.tracking.sync.sender import PendingUpload, sender
 from nbmlops.tracking.sync.sync import damage
+from nbmlops.tracking.sync.uploader import load
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
+
+    from nbmlops.tracking.sync.uploader import UploadProgress
 
 
 class ActiveRun(RunWriter):
@@ -42,44 +49,58 @@ class ActiveRun(RunWriter):
         self.changes: tuple[str, ...] | None = None
         self._pid = os.getpid()
         self.curves = Curves()
+        is_remote = sender().start_process()
         self.usage = ResourceUsage(store.settings.cost)
-        store.load()
-        self._stack = fluent.stack(store)
-        self._task = sender().submit(store, journal, self._when_made)
-        self._task.uploader.on_metrics = self.curves.add_points
+        if is_remote:
+            _stores[:] = [store]
+            _await_mlflow()
+        else:
+            load(store)
+            self._stack = fluent.stack(store)
+        self._task = sender().submit(
+            store, journal, None if is_remote else self._when_made, is_remote=is_remote
+        )
+        self._task.on_metrics(self.curves.add_points)
         _opened.setdefault(threading.get_ident(), []).append(self)
         atexit.register(self._close_at_exit)
 
     def __repr__(self) -> str:
-        return f"<run {self.name!r} {self.run_id}>"
+        return f"<run {self.name!r} {self._task.progress.run_id or self.key}>"
 
     @property
     def run_id(self) -> str:
-        """MLflow's run id; while the store has not answered yet, the run's key."""
-        made = self._task.run
-        return self.key if made is None else str(made.info.run_id)
+        """MLflow's run id, which may wait for the store; without an answer, the key."""
+        return self._made().run_id or self.key
+
+    def _made(self) -> UploadProgress:
+        """Wait until the run is made in the store, and return what is known of it."""
+        if self._is_open and self._task.is_remote and not self._task.progress.run_id:
+            sender().flush(self._task)
+        return self._task.progress
 
     @property
     def attempt(self) -> int | None:
         """Which attempt it is, from 1; None while the store has not answered."""
-        return self._task.uploader.attempt
+        return self._made().attempt
 
     @property
     def expected_s(self) -> float | None:
         """Seconds that the attempt before took; None when that is not known."""
-        return self._task.uploader.expected_s
+        return self._made().expected_s
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of what the store has not, a line each."""
-        task = self._task
-        lacking = [f"the store refuses {each}" for each in task.refused]
-        if task.n_damaged:
-            lacking.append(damage(task.n_damaged, self.store, self.reader))
+        progress = self._task.progress
+        lacking = [f"the store refuses {each}" for each in progress.refused]
+        if progress.n_damaged:
+            lacking.append(damage(progress.n_damaged, self.store, self.reader))
         return (*([str(self.pending)] if self.pending else []), *lacking)
 
     def begin(self) -> None:
-        """Have the run made in the store."""
+        """Have the run made in the store; meanwhile, when MLflow is loaded first."""
+        if self._task.progress.is_busy:
+            return
         try:
             self.pending = sender().wait_for_run(self._task)
         except BaseException:
@@ -113,13 +134,13 @@ class ActiveRun(RunWriter):
         """Wait until the store has all that was logged so far."""
         self.pending = sender().flush(self._task)
         if self.model_id is not None:
-            made = self._task.uploader.uploads.models
+            made = self._task.progress.models
             self.model_id = made.get(self.model_id, self.model_id)
         return self.pending
 
     def recorded(self) -> Run | None:
         """Return the run as the store has it: with what others gave it."""
-        if self._task.run is None:
+        if self._task.progress.run_id is None:
             return None
         try:
             return get_run(self.store, self.run_id)
@@ -157,13 +178,19 @@ class ActiveRun(RunWriter):
         _forget(self)
         self._journal.end(status, self.clock.now_ms())
         try:
-            fluent.deactivate(self.store, self.run_id, status)
+            if "mlflow" in sys.modules:
+                fluent.deactivate(self.store, self.run_id, status)
         finally:
             self.flush()
+        failure = self._task.failure
+        is_refused = not (isinstance(failure, StoreError) and failure.is_outage)
+        is_made = self._task.progress.run_id is not None
+        if failure is not None and is_refused and not is_made and error is None:
+            raise failure
 
     def _compared(self) -> dict[str, str]:
         """Return a tag of what changed since the attempt before, where there is one."""
-        before = self._task.uploader.attempt_before
+        before = self._made().attempt_before
         if before is None:
             return {}
         facts = RunFingerprint.from_tags(self._tags, self.params)
@@ -177,12 +204,28 @@ class ActiveRun(RunWriter):
 
 _opened: dict[int, list[ActiveRun]] = {}
 """Runs open in this process, by the thread that opened them."""
+_stores: list[Store] = []
+"""The store of the run that was opened last, while MLflow is not imported."""
 
 
 def innermost() -> ActiveRun | None:
     """Return the run that this thread opened last and that is open still, or None."""
     mine = _opened.get(threading.get_ident(), [])
     return mine[-1] if mine else None
+
+
+@cache
+def _await_mlflow() -> None:
+    """Have MLflow's own functions log to the open runs once it is imported."""
+
+    def run_ids() -> list[str]:
+        opened = _opened.get(threading.get_ident(), ())
+        return [run.run_id for run in opened if run.run_id != run.key]
+
+    def use(_mlflow: ModuleType) -> None:
+        fluent.use_runs(_stores[-1], run_ids)
+
+    sys.meta_path.insert(0, PostImportHook(["mlflow"], use))
 
 
 def _forget(run: ActiveRun) -> None:

@@ -59,8 +59,7 @@ class DeferredRun(RunWriter):
     @property
     def run_id(self) -> str:
         """MLflow's run id where this process knows it; else the run's key."""
-        made = self._task.run if self._task else None
-        return self._made if made is None else str(made.info.run_id)
+        return (self._task and self._task.progress.run_id) or self._made
 
     def set_run_id(self, run_id: str) -> None:
         """Take the id of the run that another process has made in the store."""
@@ -78,8 +77,7 @@ class DeferredRun(RunWriter):
     def submit(self) -> UploadTask:
         """Begin to send it, without waiting."""
         if self._task is None:
-            submit = sender().submit
-            self._task = submit(self._store, self._journal, lambda _run: None)
+            self._task = sender().submit(self._store, self._journal)
         return self._task
 
     def send(self) -> PendingUpload | None:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Literal
 from uuid import uuid4
 
 from nbmlops._hashing import set_hash
 from nbmlops._masking import mask, mask_value
 from nbmlops.entities import check_key
-from nbmlops.errors import StoreError
 from nbmlops.processes.process_id import ProcessId
 from nbmlops.store import Store, connect, embedded, fluent
-from nbmlops.store.backend import backend
-from nbmlops.store.connection import answering, probe
 from nbmlops.store.runs.fields import KERNEL_ID, REPLAY_OF
 from nbmlops.tracking.journal.clock import start_ms
 from nbmlops.tracking.journal.reader import RunHeader
@@ -74,8 +70,6 @@ def open_run(
     except OSError as error:
         raise embedded.disk_error(error, home / "journal") from error
     run = ActiveRun(store, journal, header)
-    if not store.is_served:
-        _make_tables(store)
     run.begin()
     if REPLAY_OF not in header.tags:  # a replay is looked at, not worked in
         fluent.note_experiment(store, experiment)
@@ -124,10 +118,3 @@ def make_header(
         kernel=owner.kernel,
         boot=owner.boot,
     )
-
-
-def _make_tables(store: Store) -> None:
-    """Have MLflow make or look over the tables of a database, which may take long."""
-    with suppress(StoreError), answering(store):
-        probe(store)
-        backend(store)

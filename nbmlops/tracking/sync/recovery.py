@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nbmlops.entities import Run
 
 _logger = logging.getLogger(__name__)
+_WAIT_S = 5.0
 _KEPT_S = 7 * 24 * 3600.0
 
 
@@ -85,7 +86,7 @@ def reap(store: Store, *, now: float | None = None) -> tuple[Reaped, ...]:
 
 def _end_journal(store: Store, reader: JournalReader, now: float) -> Reaped | None:
     try:
-        with reader.locked() as is_mine:
+        with reader.locked(_WAIT_S) as is_mine:  # else that of a dead script sends it
             return _end_locked(store, reader, now) if is_mine else None
     except OSError as error:  # others are to be ended still
         _logger.warning("ending a run failed", exc_info=error)
@@ -117,7 +118,7 @@ def _end_locked(store: Store, reader: JournalReader, now: float) -> Reaped:
                 ("end", "KILLED", ending),
             )
         state = uploader.send()
-        is_ended = uploader.is_ended
+        is_ended = uploader.progress.is_ended
         if may_come_back:
             run_id = str(state.run_id)
             runs.end_run(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,10 +18,14 @@ from nbmlops.store import Store
 from nbmlops.tracking.journal.reader import SyncState
 from nbmlops.tracking.journal.writer import Journal
 from nbmlops.tracking.provenance.source import relative
-from nbmlops.tracking.sync.uploader import JournalUploader
+from nbmlops.tracking.sync.process import RemoteUploader, SenderLostError, SenderProcess
+from nbmlops.tracking.sync.uploader import JournalUploader, as_ours, load
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
+
+    from nbmlops.store.runs.runs import Point
+    from nbmlops.tracking.sync.uploader import UploadProgress
 
 _logger = logging.getLogger(__name__)
 _PERIOD_S = 0.25
@@ -50,17 +56,24 @@ class UploadTask:
     """One run's journal while this process sends it."""
 
     def __init__(
-        self, store: Store, journal: Journal, when_made: Callable[[MlflowRun], None]
+        self,
+        store: Store,
+        journal: Journal,
+        when_made: Callable[[MlflowRun], None] | None = None,
+        process: SenderProcess | None = None,
     ) -> None:
         self.store = store
         self.journal = journal
-        self.uploader = JournalUploader(
+        self._here = JournalUploader(
             store,
             journal.reader,
             memory=journal.in_memory,
             written=journal.written,
             when_made=when_made,
         )
+        self._uploader: JournalUploader | RemoteUploader = self._here
+        if process is not None:
+            self._uploader = RemoteUploader(process, store, journal.reader.key)
         self._pid = os.getpid()
         self.failure: NbmlopsError | None = None
         self.position: tuple[int, int] | None = None
@@ -72,19 +85,14 @@ class UploadTask:
         self.heartbeat_at = 0.0
 
     @property
-    def run(self) -> MlflowRun | None:
-        """MLflow's run, once the store has answered."""
-        return self.uploader.run
+    def progress(self) -> UploadProgress:
+        """How far it is."""
+        return self._uploader.progress
 
     @property
-    def refused(self) -> list[str]:
-        """What the store will never have, in words."""
-        return self.uploader.uploads.refused
-
-    @property
-    def n_damaged(self) -> int:
-        """How many records of the journal were found damaged."""
-        return self.uploader.n_damaged
+    def is_remote(self) -> bool:
+        """Whether a process of its own sends it."""
+        return self._uploader is not self._here
 
     @property
     def is_of_parent(self) -> bool:
@@ -95,7 +103,7 @@ class UploadTask:
     def is_over(self) -> bool:
         """Whether there is nothing more to try."""
         gone = self.failure is not None and not isinstance(self.failure, StoreError)
-        return self.uploader.is_ended or gone
+        return self.progress.is_ended or gone
 
     def pending(self) -> PendingUpload:
         """Return what the store does not have, and why."""
@@ -127,31 +135,39 @@ class UploadTask:
         position = self.journal.position
         try:
             if not (self.journal.is_ended or self.journal.reader.exists()):
-                self.journal.renew(SyncState(run_id=self._run_id(), is_reaped=True))
+                run_id = self.progress.run_id
+                self.journal.renew(SyncState(run_id=run_id, is_reaped=True))
                 position = self.journal.position
-            if self.uploader.advance():
+            if self.journal.in_memory:  # which no other process can read
+                self._send_from_here()
+            try:
+                is_sent = self._uploader.advance()
+            except SenderLostError:
+                self._send_from_here()
+                is_sent = self._uploader.advance()
+            if is_sent:
                 self.position = position
             self.failure = None
             self.pause_s = 0.0
         except Exception as error:  # noqa: BLE001 - nothing may end the sender
-            self.failure = _as_ours(error)
+            self.failure = as_ours(error)
             self.pause_s = min(_LONGEST_PAUSE_S, 2 * self.pause_s or _PERIOD_S)
         # What nobody waits for is sent in few pieces, however often others wait.
         self.next_try_at = time.monotonic() + max(self.pause_s, _PERIOD_S)
 
-    def _run_id(self) -> str | None:
-        return None if self.run is None else str(self.run.info.run_id)
+    def _send_from_here(self) -> None:
+        if self.is_remote:
+            self._here.progress = self.progress
+            self._uploader = self._here
+            self.progress.is_busy = True
+            try:
+                load(self.store)
+            finally:
+                self.progress.is_busy = False
 
-
-def _as_ours(error: Exception) -> NbmlopsError:
-    if isinstance(error, NbmlopsError):
-        return error
-    if not isinstance(error, OSError):
-        _logger.warning("sending a journal failed", exc_info=error)
-    return StoreError(
-        f"The store failed: {type(error).__name__}: {error}.",
-        fix="See that it runs and can be reached, then run: nbmlops sync",
-    )
+    def on_metrics(self, add: Callable[[Sequence[Point]], None]) -> None:
+        """Have metrics that are sent from this process given to a function."""
+        self._here.on_metrics = add
 
 
 class Sender:
@@ -162,12 +178,28 @@ class Sender:
         self._changed = threading.Condition()
         self._is_urgent = False
         self._thread: threading.Thread | None = None
+        self.process: SenderProcess | None = None
+
+    def start_process(self) -> bool:
+        """Have a process of its own send what is submitted, if that is of any use."""
+        if "mlflow" in sys.modules or "IPython" in sys.modules:
+            return False
+        if self.process is None or self.process.is_lost:
+            with suppress(OSError):
+                self.process = SenderProcess()
+        return self.process is not None
 
     def submit(
-        self, store: Store, journal: Journal, when_made: Callable[[MlflowRun], None]
+        self,
+        store: Store,
+        journal: Journal,
+        when_made: Callable[[MlflowRun], None] | None = None,
+        *,
+        is_remote: bool = False,
     ) -> UploadTask:
         """Begin to send a journal, until its end is in the store."""
-        task = UploadTask(store, journal, when_made)
+        process = self.process if is_remote else None
+        task = UploadTask(store, journal, when_made, process)
         with self._changed:
             self._tasks.append(task)
             if self._thread is None:
@@ -204,7 +236,7 @@ class Sender:
         self, task: UploadTask, wanted: tuple[int, int], timeout_s: float
     ) -> PendingUpload | None:
         with self._changed:
-            tries, progress = task.n_tries, task.uploader.n_sent
+            tries, progress = task.n_tries, task.progress.n_sent
             began = time.monotonic()
             deadline = began + timeout_s
             while not task.is_over and (
@@ -215,17 +247,17 @@ class Sender:
                     self._is_urgent = True
                     self._changed.notify_all()
                 self._changed.wait(0.05)
-                if task.uploader.n_sent > progress:
-                    progress = task.uploader.n_sent
+                if task.progress.n_sent > progress:
+                    progress = task.progress.n_sent
                     deadline = time.monotonic() + timeout_s
-                elif task.uploader.uploads.is_large:
+                elif task.progress.is_busy:
                     deadline = max(deadline, began + _UPLOAD_TIMEOUT_S)
                 has_failed = task.failure and task.n_tries > tries
                 if has_failed or time.monotonic() > deadline:
                     task.is_silent = not has_failed
                     return task.pending()
         task.is_silent = False
-        is_stuck = task.failure is not None and not task.uploader.is_ended
+        is_stuck = task.failure is not None and not task.progress.is_ended
         return task.pending() if is_stuck else None
 
     def flush_all(self) -> None:
@@ -309,6 +341,8 @@ def flush_pending() -> None:
 
 def _forget() -> None:
     global _sender
+    if _sender is not None and _sender.process is not None:
+        _sender.process.close()  # which would wait for this fork, too, to end
     _sender = None  # a fork has no threads but its own
 
 

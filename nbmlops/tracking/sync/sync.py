@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -133,12 +132,8 @@ def send_journal(store: Store, reader: JournalReader) -> Synced | None:
     reason = ""
     if header.store == store_hash(store):
         try:
-            deadline = time.monotonic() + _WAIT_S
-            while not uploader.advance():
-                if time.monotonic() > deadline:
-                    reason = "Another process is sending it."
-                    break
-                time.sleep(0.05)
+            if not uploader.advance(_WAIT_S):
+                reason = "Another process is sending it."
         except NbmlopsError as failure:
             reason = str(failure)
         except Exception as failure:
@@ -151,9 +146,10 @@ def send_journal(store: Store, reader: JournalReader) -> Synced | None:
     with suppress(FileNotFoundError):
         state, n_kept = reader.state(), reader.count_unsent()
         is_there = True
-    lacking = list(uploader.uploads.refused)
-    if uploader.n_damaged:
-        lacking.append(damage(uploader.n_damaged, store, reader))
+    progress = uploader.progress
+    lacking = list(progress.refused)
+    if progress.n_damaged:
+        lacking.append(damage(progress.n_damaged, store, reader))
     found: Literal["sent", "open", "kept", "incomplete"] = "sent"
     if is_there and reason:
         found = "kept"
@@ -165,10 +161,10 @@ def send_journal(store: Store, reader: JournalReader) -> Synced | None:
         run_id=state.run_id or header.key,
         name=header.name,
         state=found,
-        n_sent=uploader.n_sent,
+        n_sent=progress.n_sent,
         n_kept=n_kept,
         reason=" ".join([*([reason] if is_there and reason else []), *lacking]),
-        n_damaged=uploader.n_damaged,
+        n_damaged=progress.n_damaged,
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -20,7 +22,7 @@ from nbmlops.errors import (
 )
 from nbmlops.store import Store, datasets
 from nbmlops.store.backend import backend
-from nbmlops.store.connection import answering
+from nbmlops.store.connection import answering, probe
 from nbmlops.store.experiments import by_id
 from nbmlops.store.runs import listing, runs
 from nbmlops.store.runs.fields import ATTEMPT, ATTEMPT_OF, KEY, KEY_FORM, PARENT
@@ -34,8 +36,49 @@ from nbmlops.tracking.sync.uploads import Uploads
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
+_logger = logging.getLogger(__name__)
 _MOST_TRIES = 3
 _T = TypeVar("_T")
+
+
+@dataclass(slots=True, kw_only=True)
+class UploadProgress:
+    """What is known of a run in the store, and how much of its journal is there."""
+
+    run_id: str | None = None
+    attempt: int | None = None
+    attempt_before: RunFingerprint | None = None
+    expected_s: float | None = None
+    n_sent: int = 0
+    n_damaged: int = 0
+    refused: list[str] = field(default_factory=list)
+    """What the store will never have, in words."""
+    models: dict[str, str] = field(default_factory=dict)
+    """MLflow's ids of the models that were sent, by their keys."""
+    is_ended: bool = False
+    is_busy: bool = False
+    """Whether MLflow is being loaded, or a large file sent."""
+
+
+def load(store: Store) -> None:
+    """Load MLflow, and have it make the tables of a database, which may take long."""
+    store.load()
+    if not store.is_served:
+        with suppress(StoreError), answering(store):
+            probe(store)
+            backend(store)
+
+
+def as_ours(error: Exception) -> NbmlopsError:
+    """Return an error as one of ours."""
+    if isinstance(error, NbmlopsError):
+        return error
+    if not isinstance(error, OSError):
+        _logger.warning("sending a journal failed", exc_info=error)
+    return StoreError(
+        f"The store failed: {type(error).__name__}: {error}.",
+        fix="See that it runs and can be reached, then run: nbmlops sync",
+    )
 
 
 class JournalUploader:
@@ -59,29 +102,27 @@ class JournalUploader:
         self._when_made = when_made
         self._tries: dict[str, int] = {}
         self._damaged: set[tuple[str, int]] = set()
-        self.run: MlflowRun | None = None
-        self.attempt: int | None = None
-        self.attempt_before: RunFingerprint | None = None
-        self.expected_s: float | None = None
-        self.uploads = Uploads(store, reader)
-        self.is_ended = False
-        self.n_sent = self.n_damaged = 0
+        self.progress = UploadProgress()
+        self.uploads = Uploads(store, reader, self)
         self.on_metrics: Callable[[Sequence[runs.Point]], None] | None = None
+        self.on_progress: Callable[[], object] = lambda: None
 
-    def advance(self) -> bool:
-        """Send what is there."""
-        with self._reader.locked() as is_mine:
+    def advance(self, wait_s: float = 0.0) -> bool:
+        """Send what is there, unless another process does so."""
+        with self._reader.locked(wait_s) as is_mine:
             if is_mine:
                 self.send()
             else:
-                self.is_ended = not self._reader.exists()  # all sent by another
-            return is_mine or self.is_ended
+                # Else all was sent by another.
+                self.progress.is_ended = not self._reader.exists()
+            return is_mine or self.progress.is_ended
 
     def send(self) -> SyncState:
         """Send what is there; the caller holds the journal's lock."""
         state = self._reader.state()
         if state.run_id is None:
             state = self._open(state)
+        self.progress.run_id = state.run_id
         if state.is_reaped and self._has_come_back():
             runs.reopen_run(self._store, str(state.run_id))
             state.is_reaped = False
@@ -92,7 +133,7 @@ class JournalUploader:
             if state.tries > 1:
                 self._drop_twins(state)
             self._reader.remove()
-            self.is_ended = True
+            self.progress.is_ended = True
         return state
 
     def _has_come_back(self) -> bool:
@@ -113,19 +154,19 @@ class JournalUploader:
         if state.tries:  # an earlier creation may have got through
             found = runs.find_by_key(self._store, header.key, experiment=experiment)
         if found:
-            self.run = found[0]
+            run = found[0]
             # The state was damaged: what it said of the end is said by the run.
-            has_ended = self.run.info.status != "RUNNING"
+            has_ended = run.info.status != "RUNNING"
             state.is_ended = has_ended and self._written is None
             state.is_reaped = has_ended and self._written is not None
         else:
             with numbering(self._store.settings.home, header.tags[ATTEMPT_OF]):
-                self.run = self._make(state, experiment_id)
-        state.run_id = str(self.run.info.run_id)
+                run = self._make(state, experiment_id)
+        state.run_id = self.progress.run_id = str(run.info.run_id)
         self._reader.set_state(state)
-        self.uploads.location = self.run.info.artifact_uri
+        self.uploads.location = run.info.artifact_uri
         if self._when_made is not None:
-            self._when_made(self.run)
+            self._when_made(run)
         return state
 
     def _make(self, state: SyncState, experiment_id: str) -> MlflowRun:
@@ -158,16 +199,19 @@ class JournalUploader:
     def _number_attempt(self, experiment_id: str) -> dict[str, str]:
         group = self._header.tags[ATTEMPT_OF]
         newest = listing.newest_attempt(self._store, group, experiment_id=experiment_id)
-        self.attempt = 1
+        progress = self.progress
+        progress.attempt = 1
         if newest is not None:
             number = newest.tags.get(ATTEMPT, "")
-            self.attempt += int(number) if re.fullmatch("[0-9]{1,9}", number) else 1
-            self.attempt_before = RunFingerprint.from_tags(newest.tags, newest.params)
+            progress.attempt += int(number) if re.fullmatch("[0-9]{1,9}", number) else 1
+            progress.attempt_before = RunFingerprint.from_tags(
+                newest.tags, newest.params
+            )
             took_s = newest.tags.get("nbmlops.cost.wall_s", "")
             has_ended_well = "nbmlops.ended_because" not in newest.tags
             if has_ended_well and re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", took_s):
-                self.expected_s = float(took_s)
-        return {ATTEMPT: str(self.attempt)}
+                progress.expected_s = float(took_s)
+        return {ATTEMPT: str(progress.attempt)}
 
     def _drop_twins(self, state: SyncState) -> None:
         header = self._header
@@ -235,7 +279,8 @@ class JournalUploader:
             segment.mark(starts[first] if first < len(entries) else pieces[-1][1])
             for position in [each for each in to_discard if each < first]:
                 self._reader.discard(to_discard.pop(position))
-            self.n_sent += len(batch)
+            self.progress.n_sent += len(batch)
+            self.on_progress()
         if not entries:
             segment.mark(pieces[-1][1])
 
@@ -251,7 +296,7 @@ class JournalUploader:
             ) from error
         if (name, start) not in self._damaged:
             self._damaged.add((name, start))
-            self.n_damaged += n_damaged
+            self.progress.n_damaged += n_damaged
 
     def _send(self, state: SyncState, batch: list[Entry]) -> Path | None:
         """Send a batch; of a file return what may be discarded when that is noted."""

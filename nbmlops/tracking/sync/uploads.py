@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbmlops.errors import NotFoundError, StoreError, UsageError
 from nbmlops.store import Store, artifacts
@@ -10,18 +11,21 @@ from nbmlops.tracking.journal.reader import JournalReader
 from nbmlops.tracking.journal.records import Entry, what_of
 from nbmlops.tracking.run.values import check_artifact_path
 
+if TYPE_CHECKING:
+    from nbmlops.tracking.sync.uploader import JournalUploader
+
 _LARGE_BYTES = 1_000_000
 
 
 class Uploads:
     """Sends the files and models of one run."""
 
-    def __init__(self, store: Store, reader: JournalReader) -> None:
+    def __init__(
+        self, store: Store, reader: JournalReader, uploader: JournalUploader
+    ) -> None:
         self._store = store
         self._reader = reader
-        self.models: dict[str, str] = {}
-        self.refused: list[str] = []
-        self.is_large = False
+        self._uploader = uploader
         self.location: str | None = None
 
     def send(self, run_id: str, entry: Entry) -> Path | None:
@@ -64,12 +68,18 @@ class Uploads:
             raise UsageError(
                 f"{path!r} is not in the journal any more.", fix="Log it again."
             )
-        self.is_large = _size_bytes(kept) > _LARGE_BYTES
+        is_large = _size_bytes(kept) > _LARGE_BYTES
         try:
+            self._set_busy(is_busy=is_large)
             self._send(run_id, kind, kept, *content)
         finally:
-            self.is_large = False
+            self._set_busy(is_busy=False)
         return kept
+
+    def _set_busy(self, *, is_busy: bool) -> None:
+        if is_busy != self._uploader.progress.is_busy:
+            self._uploader.progress.is_busy = is_busy
+            self._uploader.on_progress()
 
     def _send(self, run_id: str, kind: str, kept: Path, *content: str) -> None:
         from nbmlops.store.models.models import send_model
@@ -85,7 +95,7 @@ class Uploads:
             begun = kept.with_suffix(".begun")
             is_repeated = begun.exists()
             begun.touch()
-            self.models[key] = send_model(
+            self._uploader.progress.models[key] = send_model(
                 self._store,
                 run_id,
                 kept,
@@ -103,7 +113,9 @@ class Uploads:
                 f"{self._reader.folder.parent} could not be written: {error}.",
                 fix="Free some space there.",
             ) from error
-        self.refused.append(f"{what_of(entry)} is kept in {kept_in}: {reason}")
+        self._uploader.progress.refused.append(
+            f"{what_of(entry)} is kept in {kept_in}: {reason}"
+        )
 
 
 def _size_bytes(path: Path) -> int:
