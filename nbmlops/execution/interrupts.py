@@ -4,28 +4,10 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from types import FrameType, TracebackType
-from typing import Any, Protocol
-
-from nbmlops.execution.outcome import ExecutionOutcome
-
-_POLL_S = 0.2
-GiveUp = Callable[[], str]
-"""Says why what runs is not to go on; nothing while it may."""
-
-
-class NotebookClient(Protocol):
-    """What runs a notebook once."""
-
-    def run(self) -> ExecutionOutcome:
-        """Run it to its end."""
-
-    def stop(self) -> None:
-        """Interrupt it, from any thread."""
+from typing import Any
 
 
 class Interrupts:
@@ -52,32 +34,6 @@ class Interrupts:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.count += 1 if number == signal.SIGINT else 2
-
-
-def run_interruptibly(
-    client: NotebookClient, give_up: GiveUp | None = None
-) -> tuple[ExecutionOutcome, KeyboardInterrupt | None]:
-    """Run a notebook in a thread, so that this one can be interrupted meanwhile."""
-    outcome: ExecutionOutcome | None = None
-    interrupt: KeyboardInterrupt | None = None
-    why = ""
-    with ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool:
-        try:
-            future = pool.submit(client.run)
-            while outcome is None:
-                try:
-                    if wait([future], _POLL_S if give_up else None).done:
-                        outcome = future.result()
-                    elif give_up and not why and (why := give_up()):
-                        client.stop()
-                except KeyboardInterrupt as error:
-                    interrupt = interrupt or error
-                    client.stop()
-        finally:
-            client.stop()
-    if why and interrupt is None and outcome.how != "finished":
-        outcome = replace(outcome, how="given up", reason=why)
-    return outcome, interrupt
 
 
 @contextmanager

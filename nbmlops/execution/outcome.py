@@ -1,12 +1,12 @@
-"""How the execution of a notebook ended."""
+"""How, where and why the execution of a notebook ended."""
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import IO, Any, Literal
+
+from nbmlops.execution.notebooks.notebook import INJECTED, PARAMETERS, tagged
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
@@ -39,48 +39,30 @@ class ExecutionStopped(Exception):  # noqa: N818 - not an error of the notebook
         super().__init__(reason)
         self.how = how
 
-
-class TimeLimit:
-    """The time that a notebook and each of its cells may take, and whether to stop."""
-
-    def __init__(self, timeout_s: float | None, cell_timeout_s: float | None) -> None:
-        self.is_stopped = False
-        self._timeout_s, self._cell_timeout_s = timeout_s, cell_timeout_s
-        self._end = self._cell_end = math.inf
-
-    def start(self) -> None:
-        """Begin to count the time of the notebook."""
-        if self._timeout_s is not None:
-            self._end = time.monotonic() + self._timeout_s
-
-    def start_cell(self) -> None:
-        """Begin to count the time of a cell."""
-        self.check()
-        if self._cell_timeout_s is not None:
-            self._cell_end = time.monotonic() + self._cell_timeout_s
-
-    def check(self) -> float | None:
-        """Return the seconds left, None without a limit; raise when there are none."""
-        if self.is_stopped:
-            raise ExecutionStopped("interrupted")
-        left_s = min(self._end, self._cell_end) - time.monotonic()
-        if left_s <= 0:
-            raise ExecutionStopped("timed out")
-        return None if left_s == math.inf else left_s
+    def outcome(
+        self,
+        cell: Any,  # noqa: ANN401
+        index: int | None,
+        log: IO[bytes] | None,
+    ) -> ExecutionOutcome:
+        """Return it as an outcome, with the traceback of its cell or the log's end."""
+        traceback = "" if index is None else _traceback_of(cell)
+        if self.how in ("died", "not started") and log is not None:
+            traceback = traceback or log_tail(log)
+        return ExecutionOutcome(
+            how=self.how,
+            cell_index=index,
+            reason=_ANSI.sub("", str(self)).strip().partition("\n")[0],
+            traceback=traceback,
+        )
 
 
-def first_line(text: str) -> str:
-    """Return the first line of a text, without colour codes."""
-    return _ANSI.sub("", text).strip().partition("\n")[0]
-
-
-def traceback_of(cell: Any) -> str:  # noqa: ANN401
-    """Return the traceback among a cell's outputs, or ""."""
+def _traceback_of(cell: Any) -> str:  # noqa: ANN401
     errors = [o for o in cell.get("outputs", []) if o.output_type == "error"]
     return _ANSI.sub("", "\n".join(errors[-1].traceback)) if errors else ""
 
 
-def log_tail(file: Any) -> str:  # noqa: ANN401
+def log_tail(file: IO[bytes]) -> str:
     """Return the end of what a kernel wrote to its streams."""
     size = file.seek(0, 2)
     file.seek(max(0, size - 100_000))
@@ -89,13 +71,52 @@ def log_tail(file: Any) -> str:  # noqa: ANN401
     return "\n".join(said)[-4000:].strip()
 
 
-def is_to_run(cell: Any) -> bool:  # noqa: ANN401
-    """Return whether a kernel is asked to run a cell."""
-    is_code = cell["cell_type"] == "code" and bool(cell["source"].strip())
-    return is_code and not is_skipped(cell)
+def failure_message(
+    outcome: ExecutionOutcome,
+    name: str,
+    index: int | None,
+    *,
+    timeout_s: float | None,
+    cell_timeout_s: float | None,
+) -> str:
+    """Return one sentence on where and why a notebook ended; "" when it was done.
+
+    ``cell_timeout_s`` is None unless the cell took longer than that.
+    """
+    cell = "no cell" if index is None else f"cell {index}"
+    match outcome.how:
+        case "raised":
+            return f"In {cell} of {name}: {outcome.reason}."
+        case "exited":
+            return f"In {cell} of {name} the notebook was left by {outcome.reason}."
+        case "timed out" if cell_timeout_s is not None:
+            limit = f"{cell_timeout_s:g} seconds"
+            return f"{cell.capitalize()} of {name} did not end within {limit}."
+        case "timed out":
+            limit = f"{timeout_s:g} seconds"
+            return f"{name} did not end within {limit}: it was in {cell}."
+        case "died":
+            return f"The kernel of {name} died in {cell}."
+        case "interrupted":
+            where = "before its first cell" if index is None else f"in {cell}"
+            return f"{name} was interrupted {where}."
+        case "given up":
+            return f"{name} was {outcome.reason}."
+        case "not started":
+            return f"The kernel of {name} did not start: {outcome.reason}."
+    return ""
 
 
-def is_skipped(cell: Any) -> bool:  # noqa: ANN401
-    """Return whether a cell says that it is not to be run."""
-    tags = cell["metadata"].get("tags", [])
-    return cell["cell_type"] == "code" and "skip-execution" in tags
+def source_index(index: int | None, executed: Any, notebook: Any) -> int | None:  # noqa: ANN401
+    """Return where a cell of an executed notebook is in the one that was read."""
+    if index is None:
+        return None
+    if _is_injected(executed.cells[index]):
+        return tagged(notebook, PARAMETERS)
+    before = sum(not _is_injected(cell) for cell in executed.cells[:index])
+    own = [n for n, cell in enumerate(notebook.cells) if not _is_injected(cell)]
+    return own[before]
+
+
+def _is_injected(cell: Any) -> bool:  # noqa: ANN401
+    return INJECTED in cell.metadata.get("tags", [])

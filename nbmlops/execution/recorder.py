@@ -15,17 +15,18 @@ from typing import Any
 from nbmlops._masking import mask
 from nbmlops.entities import Run, RunStatus
 from nbmlops.errors import NbmlopsError, NotebookError
-from nbmlops.execution.clients.choice import run_cells
-from nbmlops.execution.failure import failure_message, source_index
-from nbmlops.execution.interrupts import GiveUp
+from nbmlops.execution.cell_status import OnProgress, ProgressObserver
+from nbmlops.execution.clients.choice import GiveUp, run_cells
 from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.execution.notebooks.autosave import Autosave
 from nbmlops.execution.notebooks.html import to_html
 from nbmlops.execution.notebooks.masking import OutputMasker
 from nbmlops.execution.notebooks.output_file import rescue, write_whole
-from nbmlops.execution.outcome import ExecutionOutcome
-from nbmlops.execution.progress.observer import ProgressObserver
-from nbmlops.execution.progress.writer import OnProgress
+from nbmlops.execution.outcome import (
+    ExecutionOutcome,
+    failure_message,
+    source_index,
+)
 from nbmlops.execution.recovery import JOURNAL
 from nbmlops.execution.values import VALUES_FILE, read_values, record_values
 from nbmlops.secrets import NAMES_FILE, ChildSecrets

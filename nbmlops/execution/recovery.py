@@ -14,9 +14,9 @@ from typing import Any
 
 from nbmlops._masking import mask_notebook
 from nbmlops.config import Settings
+from nbmlops.execution.cell_status import is_to_run
 from nbmlops.execution.notebooks.autosave import version_of
 from nbmlops.execution.notebooks.output_file import write_whole
-from nbmlops.execution.outcome import is_to_run
 from nbmlops.processes.process_id import ProcessId
 from nbmlops.store import Store
 from nbmlops.tracking.journal.reader import JournalReader, list_journals

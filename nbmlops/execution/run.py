@@ -12,7 +12,8 @@ from nbmlops._hashing import code_hash
 from nbmlops._masking import mask_tree
 from nbmlops.entities import CellProgress, to_json
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
-from nbmlops.execution.interrupts import GiveUp, terminable
+from nbmlops.execution.clients.choice import GiveUp
+from nbmlops.execution.interrupts import terminable
 from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.execution.notebooks.notebook import (
     check_parameters,

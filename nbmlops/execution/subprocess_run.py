@@ -17,8 +17,8 @@ from typing import Any
 from nbmlops.engines.local import TICK_S, Process
 from nbmlops.entities import CellProgress
 from nbmlops.errors import NbmlopsError, NotebookError
+from nbmlops.execution.cell_status import OnProgress
 from nbmlops.execution.interrupts import terminable
-from nbmlops.execution.progress.writer import OnProgress
 from nbmlops.execution.result import StepResult
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
 

@@ -6,18 +6,24 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.config import Warm
-from nbmlops.execution.clients.fork import ForkClient
 from nbmlops.execution.clients.imports import find_imports, why_front_end
-from nbmlops.execution.interrupts import GiveUp, run_interruptibly
 from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.execution.notebooks.notebook import language
 from nbmlops.execution.outcome import ExecutionOutcome
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
 
+if TYPE_CHECKING:
+    from nbmlops.execution.clients.client import CellClient
+
 _LAUNCH = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+_POLL_S = 0.2
+GiveUp = Callable[[], str]
+"""Says why what runs is not to go on; nothing while it may."""
 
 
 def run_cells(
@@ -40,7 +46,7 @@ def run_cells(
     if not why:
         try:
             client = fork_client(notebook, settings, jobs=jobs, **options)
-            return run_interruptibly(client, give_up)
+            return _run_interruptibly(client, give_up)
         except ForkUnavailable as reason:
             why = str(reason)
     on_kernel(why)
@@ -48,7 +54,33 @@ def run_cells(
 
     specs = environment.kernel_specs()
     kernel = KernelClient(notebook, kernel_name=kernel_name, specs=specs, **options)
-    return run_interruptibly(kernel, give_up)
+    return _run_interruptibly(kernel, give_up)
+
+
+def _run_interruptibly(
+    client: CellClient, give_up: GiveUp | None
+) -> tuple[ExecutionOutcome, KeyboardInterrupt | None]:
+    """Run a notebook in a thread, so that this one can be interrupted meanwhile."""
+    outcome: ExecutionOutcome | None = None
+    interrupt: KeyboardInterrupt | None = None
+    why = ""
+    with ThreadPoolExecutor(1, thread_name_prefix="nbmlops-step") as pool:
+        try:
+            future = pool.submit(client.run)
+            while outcome is None:
+                try:
+                    if wait([future], _POLL_S if give_up else None).done:
+                        outcome = future.result()
+                    elif give_up and not why and (why := give_up()):
+                        client.stop()
+                except KeyboardInterrupt as error:
+                    interrupt = interrupt or error
+                    client.stop()
+        finally:
+            client.stop()
+    if why and interrupt is None and outcome.how != "finished":
+        outcome = replace(outcome, how="given up", reason=why)
+    return outcome, interrupt
 
 
 def why_no_fork(
@@ -73,8 +105,10 @@ def why_no_fork(
     return why_front_end(notebook.cells)
 
 
-def fork_client(notebook: Any, settings: Warm, **options: Any) -> ForkClient:  # noqa: ANN401
+def fork_client(notebook: Any, settings: Warm, **options: Any) -> CellClient:  # noqa: ANN401
     """Return what runs a notebook in a fork."""
+    from nbmlops.execution.clients.fork import ForkClient
+
     return ForkClient(
         notebook,
         modules=settings.preload or find_imports(notebook.cells),

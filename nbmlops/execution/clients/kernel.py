@@ -1,168 +1,115 @@
-"""Papermill with the truth about each cell, one limit for all, and no kernel left over.
-
-Only imported when a notebook is to be run: papermill takes a second to import.
-"""
+"""Runs a notebook in a kernel: nbclient with one limit for all, and none left over."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbclient.util import ensure_async
-from papermill.clientwrap import PapermillNotebookClient
 
-from nbmlops.execution.cell_status import CellStatus, ExecutionObserver
-from nbmlops.execution.clients.outputs import storable
-from nbmlops.execution.outcome import (
-    ExecutionOutcome,
-    ExecutionStopped,
-    How,
-    TimeLimit,
-    first_line,
-    is_to_run,
-    log_tail,
-    traceback_of,
-)
+from nbmlops.execution.clients.client import GRACE_S, CellClient, refuse_exit
+from nbmlops.execution.outcome import ExecutionStopped, log_tail
 
 _START_S = 60
 _OUTPUT_S = 60
-_GRACE_S = 3.0
-_log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 
-class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
-    """Runs a notebook once, in a kernel of its own that is gone when `run` returns."""
+class KernelClient(CellClient):
+    """Runs a notebook once, in a kernel of its own."""
+
+    km: Any
+    kc: Any
 
     def __init__(
         self,
         notebook: Any,  # noqa: ANN401
         *,
         kernel_name: str,
-        folder: Path,
-        env: Mapping[str, str],
-        timeout_s: float | None,
-        cell_timeout_s: float | None = None,
         specs: KernelSpecManager,
-        on_failure: Callable[[], None],
-        observers: Sequence[ExecutionObserver] = (),
+        **options: Any,
     ) -> None:
         super().__init__(
-            CellStatus(notebook, observers),
+            notebook,
             kernel_name=kernel_name,
             iopub_timeout=_OUTPUT_S,
+            raise_on_iopub_timeout=True,
             startup_timeout=_START_S,
-            resources={"metadata": {"path": str(folder)}},
-            log=_log,
-            on_cell_executed=_refuse_exit,
+            on_cell_executed=lambda *, execute_reply, **_: refuse_exit(
+                execute_reply["content"]
+            ),
+            **options,
         )
-        self._env = dict(env)
         self._specs = specs
-        self._limit = TimeLimit(timeout_s, cell_timeout_s)
-        self._on_failure = on_failure
+        self._runner = asyncio.Runner()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._has_begun = False
         self._stopped = asyncio.Event()
         self._is_answering = True
         self._group: int | None = None
 
-    def run(self) -> ExecutionOutcome:
-        """Run the notebook to its end, whatever that is."""
-        return asyncio.run(self._run())
-
-    def stop(self) -> None:
-        """Interrupt the notebook, from any thread."""
-        self._limit.is_stopped = True
+    def _wake(self) -> None:
         with suppress(RuntimeError):  # the loop has closed: it has ended already
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._stopped.set)
 
-    async def _run(self) -> ExecutionOutcome:
-        self._loop = asyncio.get_running_loop()
-        if self._limit.is_stopped:
-            self._stopped.set()
-        self._limit.start()
-        index: int | None = None
-        self.nb_man.notebook_start()
-        with tempfile.TemporaryFile() as log:
-            try:
-                await self._within(self._start(log))
-                for index, cell in enumerate(self.nb.cells):
-                    await self._run_cell(index, cell)
-                self.set_widgets_metadata()
-                outcome = ExecutionOutcome(how="finished")
-            except (
-                ExecutionStopped,
-                CellExecutionError,
-                RuntimeError,
-                OSError,
-            ) as e:
-                outcome = self._outcome(e, index if self._has_begun else None, log)
-                self._on_failure()
-            finally:
-                await self._end_kernel()
-                self.nb_man.notebook_complete()
-        return outcome
-
-    async def _start(self, log: Any) -> None:  # noqa: ANN401
+    def _begin(self) -> None:
         """Start the kernel, again if another process took a port that was free."""
+        self._loop = self._runner.get_loop()
+        self._kernel_log = tempfile.TemporaryFile()  # noqa: SIM115 - until `_end`
         for is_last in (False, False, True):
             self.km = self.create_kernel_manager()
             self.km.kernel_spec_manager = self._specs
             try:
-                return await self._start_once(log.fileno())
-            except RuntimeError:  # nbclient has cleaned up
-                if is_last or "Address already in use" not in log_tail(log):
-                    raise
-        return None
+                self._within(self._start())
+                return
+            except (RuntimeError, OSError) as error:  # nbclient has cleaned up
+                is_taken = "Address already in use" in log_tail(self._kernel_log)
+                if is_last or not is_taken or isinstance(error, OSError):
+                    self._is_answering = False
+                    raise ExecutionStopped("not started", str(error)) from error
 
-    async def _start_once(self, log: int) -> None:
+    async def _start(self) -> None:
         """Start the kernel; what it writes to its streams goes to a file."""
+        assert self._kernel_log is not None  # noqa: S101 - made just before
+        log = self._kernel_log.fileno()
         try:
-            await self.async_start_new_kernel(env=self._env, stdout=log, stderr=log)
+            await self.async_start_new_kernel(
+                cwd=str(self._folder), env=self._env, stdout=log, stderr=log
+            )
         finally:
             provisioner = self.km and self.km.provisioner
             group, pid = (getattr(provisioner, name, None) for name in ("pgid", "pid"))
             self._group = group if group == pid else None
         await self.async_start_new_kernel_client()
-        info = await self.async_wait_for_reply(self.kc.kernel_info())
+        info: Any = await self.async_wait_for_reply(self.kc.kernel_info())
         self.nb.metadata["language_info"] = info["content"]["language_info"]
 
-    async def _run_cell(self, index: int, cell: Any) -> None:  # noqa: ANN401
-        if not is_to_run(cell):
-            self.nb_man.cell_passed(cell, index)
-            return
-        self._limit.start_cell()
-        self.nb_man.cell_start(cell, index)
+    def _run_cell(self, cell: Any, index: int) -> None:  # noqa: ANN401
         try:
-            self._limit.check()  # an observer may have taken some
-            self._has_begun = True
-            await self._within(self.async_execute_cell(cell, index), interrupt=True)
-        except BaseException:
-            self.nb_man.cell_exception(cell, index)
-            raise
-        finally:
-            self.nb_man.cell_complete(cell, index)
+            self._within(self.async_execute_cell(cell, index), interrupt=True)
+        except CellExecutionError as error:
+            reason = f"{error.ename}: {error.evalue}"
+            is_exit = error.ename == "SystemExit"
+            raise ExecutionStopped("exited" if is_exit else "raised", reason) from error
+        except DeadKernelError as error:
+            self._is_answering = False
+            raise ExecutionStopped("died", str(error)) from error
+        except (RuntimeError, OSError) as error:
+            raise ExecutionStopped("raised", str(error)) from error
 
-    def process_message(self, msg: Any, cell: Any, cell_index: int) -> Any:  # noqa: ANN401
-        """Take what a kernel says as papermill does, less what no notebook may hold."""
-        if "data" in msg["content"] and not msg["msg_type"].startswith("comm_"):
-            msg["content"]["data"] = storable(msg["content"]["data"])
-        return super().process_message(msg, cell, cell_index)
-
-    async def _within(
+    def _within(
         self, work: Coroutine[Any, Any, object], *, interrupt: bool = False
     ) -> None:
-        """Await ``work`` until the time is up or someone calls `stop`."""
+        """Do ``work`` until the time is up or someone calls `stop`."""
+        self._runner.run(self._wait(work, interrupt))
+
+    async def _wait(self, work: Coroutine[Any, Any, object], interrupt: bool) -> None:
         task = asyncio.ensure_future(work)
         stopped = asyncio.ensure_future(self._stopped.wait())
         try:
@@ -178,7 +125,7 @@ class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
             if interrupt:  # the traceback then says where it hung
                 with suppress(RuntimeError):
                     await ensure_async(self.km.interrupt_kernel())
-                await asyncio.wait({task}, timeout=_GRACE_S)
+                await asyncio.wait({task}, timeout=GRACE_S)
                 self._is_answering = task.done()
             raise ExecutionStopped("interrupted" if stopped.done() else "timed out")
         finally:
@@ -186,48 +133,15 @@ class KernelClient(PapermillNotebookClient):  # type: ignore[misc]
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _end_kernel(self) -> None:
+    def _end(self) -> None:
         self.shutdown_kernel = "graceful" if self._is_answering else "immediate"
         try:
             if self.km is not None:
-                await self._async_cleanup_kernel()
+                self._runner.run(self._async_cleanup_kernel())
         finally:
             if self._group is not None and self._group != os.getpgid(0):
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._group, signal.SIGKILL)
-
-    def _outcome(
-        self,
-        error: Exception,
-        index: int | None,
-        log: Any,  # noqa: ANN401
-    ) -> ExecutionOutcome:
-        traceback = "" if index is None else traceback_of(self.nb.cells[index])
-        how: How = "raised"
-        reason = str(error)
-        match error:
-            case ExecutionStopped():
-                how = error.how
-            case CellExecutionError():
-                how = "exited" if error.ename == "SystemExit" else "raised"
-                reason = f"{error.ename}: {error.evalue}"
-            case DeadKernelError() if index is not None:
-                how = "died"
-            case RuntimeError() | OSError() if index is None:
-                how = "not started"
-        if how in ("died", "not started"):
-            self._is_answering = False
-            traceback = traceback or log_tail(log)
-        return ExecutionOutcome(
-            how=how,
-            cell_index=index,
-            reason=first_line(reason),
-            traceback=traceback,
-        )
-
-
-def _refuse_exit(*, execute_reply: Any, **_: object) -> None:  # noqa: ANN401
-    """Stop after a cell that called ``exit()``: its kernel goes away by itself."""
-    payload = execute_reply["content"].get("payload") or []
-    if any(part.get("source") == "ask_exit" for part in payload):
-        raise ExecutionStopped("exited", "exit()")
+            self._runner.close()
+            if self._kernel_log is not None:
+                self._kernel_log.close()

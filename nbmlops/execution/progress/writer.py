@@ -7,7 +7,7 @@ are asked for, the notebooks as they grow. Its time of change says when it was w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -15,14 +15,13 @@ from typing import Any, Literal
 
 from nbmlops._masking import mask_tree
 from nbmlops.entities import CellProgress, RunStatus, StepReport, to_json
+from nbmlops.execution.cell_status import OnProgress
 from nbmlops.execution.file_hashes import write_record
 from nbmlops.processes.process_id import ProcessId
 
 _EVERY_S = 0.2
 _LONGEST_SHARE = 0.1
 STATE = "state.json"
-OnProgress = Callable[[CellProgress], None]
-"""Given how far a notebook has come, at its start and whenever a cell begins."""
 
 
 def folder_of(home: Path, live_id: str) -> Path:

@@ -14,7 +14,7 @@ def prepare() -> None:
     from jupyter_client.provisioning.factory import KernelProvisionerFactory
 
     from nbmlops.execution import run, subprocess_run  # noqa: F401
-    from nbmlops.execution.clients import outputs  # noqa: F401
+    from nbmlops.execution.clients import fork  # noqa: F401
     from nbmlops.execution.notebooks.html import load
     from nbmlops.pipeline.runner import journal_sender, worker  # noqa: F401
     from nbmlops.store.connection import load_database_code
