@@ -1,4 +1,4 @@
-"""Commands that serve model versions."""
+"""Commands that register model versions and serve them."""
 
 from __future__ import annotations
 
@@ -8,43 +8,60 @@ from typing import Any
 
 import click
 
-from nbmlops.cli.output import json_option, print_progress, show
+from nbmlops.cli.output import Shown, command, experiment_option, print_progress
 
 
-@click.command()
+@command()
+@click.argument("model")
+@click.option(
+    "--run",
+    default="latest",
+    show_default=True,
+    metavar="RUN",
+    help="A run id, its first characters, latest or best:METRIC[:min|max].",
+)
+@click.option("--alias", help="Alias to set on the version, such as champion.")
+@experiment_option
+def register(model: str, **options: Any) -> Shown:
+    """Register the model of a run as a version of MODEL."""
+    from nbmlops.lifecycle.register import register
+    from nbmlops.render.tables import version_table
+
+    version = register(model, **options)
+    return version, version_table(version)
+
+
+@command()
 @click.argument("target", metavar="MODEL[@ALIAS|/VERSION]")
 @click.option("--name", help="The endpoint's name; the model's by default.")
 @click.option("--alias", help="Moves to the version when the endpoint has answered.")
 @click.option("--port", type=int, help="TCP port on loopback; a free one by default.")
 @click.option("--no-auth", is_flag=True, help="Answer without a token.")
 @click.option("--trust", is_flag=True, help="Run the code that the model brings.")
-@json_option
-def deploy(target: str, as_json: bool, **options: Any) -> None:
+def deploy(target: str, **options: Any) -> Shown:
     """Serve a model version on this machine."""
     from nbmlops.lifecycle.deploy import deploy
     from nbmlops.render.tables import endpoints_table
 
     print_progress(f"deploying {target}")
     handle = deploy(target, **options)
-    show(handle.endpoint, as_json=as_json, text=endpoints_table([handle.endpoint]))
+    return handle.endpoint, endpoints_table([handle.endpoint])
 
 
-@click.command()
-@json_option
-def endpoints(as_json: bool) -> None:
+@command()
+def endpoints() -> Shown:
     """List the endpoints, dead ones included."""
     from nbmlops.lifecycle.deploy import endpoints
     from nbmlops.render.tables import endpoints_table
 
     found = endpoints()
-    show(found, as_json=as_json, text=endpoints_table(found))
+    return found, endpoints_table(found)
 
 
-@click.command()
+@command()
 @click.argument("endpoint")
 @click.argument("file", default="-")
-@json_option
-def predict(endpoint: str, file: str, as_json: bool) -> None:
+def predict(endpoint: str, file: str) -> Shown:
     """Send FILE (.csv, or JSON in MLflow's scoring protocol; - is stdin)."""
     from nbmlops.errors import NotFoundError
     from nbmlops.lifecycle.deploy import endpoint as get_endpoint
@@ -59,15 +76,14 @@ def predict(endpoint: str, file: str, as_json: bool) -> None:
         payload, is_csv = Path(file).read_bytes(), file.endswith(".csv")
     predictions = handle.send(payload, "text/csv" if is_csv else "application/json")
     text = "\n".join(map(str, predictions))
-    show({"predictions": predictions}, as_json=as_json, text=text)
+    return {"predictions": predictions}, text
 
 
-@click.command()
+@command()
 @click.argument("endpoint")
-@json_option
-def undeploy(endpoint: str, as_json: bool) -> None:
+def undeploy(endpoint: str) -> Shown:
     """Stop an endpoint and remove all it left."""
     from nbmlops.lifecycle.deploy import undeploy
 
     undeploy(endpoint)
-    show({"undeployed": endpoint}, as_json=as_json, text=f"{endpoint} is gone")
+    return {"undeployed": endpoint}, f"{endpoint} is gone"

@@ -12,13 +12,11 @@ import click
 
 from nbmlops._masking import mask, secrets_in
 from nbmlops.cli.demo import demo
-from nbmlops.cli.endpoints import deploy, endpoints, predict, undeploy
+from nbmlops.cli.endpoints import deploy, endpoints, predict, register, undeploy
 from nbmlops.cli.maintenance import doctor, sync, warm
 from nbmlops.cli.output import in_shell, option_words
-from nbmlops.cli.pipeline import cache, pipeline
-from nbmlops.cli.replay import explain, replay
-from nbmlops.cli.runs import compare, register, run, runs
-from nbmlops.cli.sweep import sweep
+from nbmlops.cli.pipeline import cache, pipeline, sweep
+from nbmlops.cli.runs import compare, explain, replay, run, runs
 from nbmlops.errors import (
     ConflictError,
     DependencyError,

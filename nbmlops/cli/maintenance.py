@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import click
 
-from nbmlops.cli.output import json_option, show
+from nbmlops.cli.output import Shown, command
 
 
-@click.command()
+@command()
 @click.option(
     "--fix", is_flag=True, help="End the runs of dead processes; send what is pending."
 )
-@json_option
-def doctor(fix: bool, as_json: bool) -> int:
+def doctor(fix: bool) -> Shown:
     """Show each setting and where it is from, and what is wrong."""
     from nbmlops.lifecycle.doctor import doctor
 
     found = doctor(fix=fix)
-    show(found, as_json=as_json, text=found)
-    return 0 if found.is_well else 1
+    return found, found, 0 if found.is_well else 1
 
 
-@click.command()
-@json_option
-def sync(as_json: bool) -> int:
+@command()
+def sync() -> Shown:
     """Send to the store what it could not take when it was logged."""
     from nbmlops.tracking.sync.sync import sync
 
     report = sync()
-    show(report.runs, as_json=as_json, text=report)
-    return 0 if report.is_complete else 1
+    return report.runs, report, 0 if report.is_complete else 1
 
 
 @click.group()
@@ -37,9 +33,8 @@ def warm() -> None:
     """See and stop the processes that notebooks are forked from."""
 
 
-@warm.command()
-@json_option
-def status(as_json: bool) -> None:
+@command(warm)
+def status() -> Shown:
     """List them, with what they have imported."""
     from nbmlops.forkserver.registry import list_servers
     from nbmlops.render.formats import format_time
@@ -61,16 +56,15 @@ def status(as_json: bool) -> None:
         rows,
         empty="No process is warm: the next nbmlops run starts one.",
     )
-    show(parents, as_json=as_json, text=table)
+    return parents, table
 
 
-@warm.command()
-@json_option
-def stop(as_json: bool) -> None:
+@command(warm)
+def stop() -> Shown:
     """Have them exit when their runs have ended."""
     from nbmlops.forkserver.registry import stop_servers
 
     parents = stop_servers()
     named = ", ".join(str(parent.pid) for parent in parents)
     text = f"asked to exit: {named}" if parents else "No process is warm."
-    show(parents, as_json=as_json, text=text)
+    return parents, text

@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,26 +19,51 @@ from nbmlops._masking import mask
 if TYPE_CHECKING:
     from nbmlops.entities import CellProgress
 
-F = TypeVar("F", bound=Callable[..., Any])
+Shown = tuple[object, object] | tuple[object, object, int]
+"""The result of a command, what people read of it, and its exit code unless 0."""
 _COMMANDS = (
     *("register", "deploy", "endpoints", "predict", "undeploy", "runs"),
     *("compare", "replay", "explain", "sync", "doctor", "pipeline"),
 )
 
 
-def json_option(command: F) -> F:
-    """Add ``--json`` to a command, as its argument ``as_json``."""
-    option = click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON document."
+def command(
+    group: click.Group | None = None, name: str | None = None
+) -> Callable[[Callable[..., Shown]], click.Command]:
+    """Make a command, with ``--json``, of a function that returns what it shows."""
+
+    def decorate(function: Callable[..., Shown]) -> click.Command:
+        @wraps(function)
+        def run(*, as_json: bool, **options: Any) -> int:
+            from nbmlops.entities import to_json
+
+            result, text, *code = function(**options)
+            document = json.dumps(to_json(result), indent=2) if as_json else ""
+            print(document or in_shell(str(text)))
+            return code[0] if code else 0
+
+        made = click.command(name)(run)
+        words = ["--json", "as_json"]
+        made.params.append(
+            click.Option(words, is_flag=True, help="Print one JSON document.")
+        )
+        if group is not None:
+            group.add_command(made)
+        return made
+
+    return decorate
+
+
+experiment_option = click.option(
+    "-e", "--experiment", help="Where latest and best: look."
+)
+
+
+def params_option(metavar: str, help: str) -> Callable[[Callable[..., Any]], Any]:
+    """Return the option that sets a parameter, as often as it is given."""
+    return click.option(
+        "-p", "params", nargs=2, multiple=True, metavar=metavar, help=help
     )
-    return option(command)
-
-
-def show(value: object, *, as_json: bool, text: object) -> None:
-    """Print the result of a command."""
-    from nbmlops.entities import to_json
-
-    print(json.dumps(to_json(value), indent=2) if as_json else in_shell(str(text)))
 
 
 def in_shell(text: str) -> str:

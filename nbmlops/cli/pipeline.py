@@ -1,4 +1,4 @@
-"""Commands for pipelines of notebooks, and for their cached results."""
+"""Commands for pipelines and sweeps of notebooks, and for their cached results."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from nbmlops._masking import mask_tree
-from nbmlops.cli.output import json_option, print_progress, show
+from nbmlops.cli.output import Shown, command, params_option, print_progress
 from nbmlops.errors import UsageError
 
 _SIZES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -16,13 +16,8 @@ _TIMES = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _ALL = "*"
 Pairs = tuple[tuple[str, str], ...]
 
-_params = click.option(
-    "-p",
-    "params",
-    nargs=2,
-    multiple=True,
-    metavar="STEP.NAME VALUE",
-    help="A parameter of a step, or a name of the file's params.",
+_params = params_option(
+    "STEP.NAME VALUE", "A parameter of a step, or a name of the file's params."
 )
 _force = click.option(
     "--force",
@@ -45,7 +40,7 @@ def pipeline() -> None:
     """Run notebooks that depend on each other; only what has changed."""
 
 
-@pipeline.command()
+@command(pipeline)
 @click.argument("file", required=False)
 @_params
 @_force
@@ -55,15 +50,13 @@ def pipeline() -> None:
 @click.option("--engine", default="local", show_default=True, help="Where steps run.")
 @click.option("--step", metavar="NAME", help="Run this one; those it needs are done.")
 @click.option("--no-retries", is_flag=True, help="Leave with 75 where one is due.")
-@json_option
 def run(
     file: str | None,
     force: tuple[str, ...],
     params: Pairs,
-    as_json: bool,
     no_retries: bool,
     **options: Any,
-) -> None:
+) -> Shown:
     """Run the steps of FILE that are not cached."""
     from nbmlops.entities import to_json
     from nbmlops.lifecycle.pipelines import Pipeline
@@ -74,29 +67,27 @@ def run(
     view = loaded.run(
         params=given, force=force, retries=not no_retries, say=print_progress, **options
     )
-    show(mask_tree(to_json(view.report)), as_json=as_json, text=view)
+    return mask_tree(to_json(view.report)), view
 
 
-@pipeline.command()
+@command(pipeline)
 @click.argument("file", required=False)
 @_params
 @_force
 @_from_step
-@json_option
 def plan(
     file: str | None,
     force: tuple[str, ...],
     params: Pairs,
-    as_json: bool,
     **options: Any,
-) -> None:
+) -> Shown:
     """Say for each step of FILE whether it would run, and why."""
     from nbmlops.lifecycle.pipelines import Pipeline
 
     file, force = _apart(file, force)
     loaded = Pipeline.load(file)
     view = loaded.plan(params=loaded.parse(params), force=force, **options)
-    show(view.steps, as_json=as_json, text=view)
+    return view.steps, view
 
 
 def _apart(file: str | None, force: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -108,27 +99,23 @@ def _apart(file: str | None, force: tuple[str, ...]) -> tuple[str, tuple[str, ..
     return file, force
 
 
-@pipeline.command()
+@command(pipeline)
 @click.argument("file")
-@json_option
-def graph(file: str, as_json: bool) -> None:
+def graph(file: str) -> Shown:
     """Draw the steps of FILE."""
     from nbmlops.lifecycle.pipelines import Pipeline
 
     loaded = Pipeline.load(file)
-    show(loaded.spec, as_json=as_json, text=loaded.graph())
+    return loaded.spec, loaded.graph()
 
 
-@pipeline.command()
+@command(pipeline)
 @click.argument("to", metavar="airflow|github")
 @click.argument("file")
 @click.option("-o", "path", metavar="OUT", help="Where to write; stdout by default.")
 @_params
 @click.option("--force", is_flag=True, help="Overwrite a file that was not exported.")
-@json_option
-def export(
-    to: str, file: str, params: Pairs, as_json: bool, path: str | None, force: bool
-) -> None:
+def export(to: str, file: str, params: Pairs, path: str | None, force: bool) -> Shown:
     """Write an Airflow DAG, or a GitHub workflow, that runs the steps of FILE."""
     from nbmlops.lifecycle.pipelines import Pipeline
 
@@ -136,18 +123,17 @@ def export(
     made = loaded.export(to, params=loaded.parse(params), path=path, force=force)
     for note in made.notes:
         print_progress(note)
-    show(made, as_json=as_json, text=made.path or made.text)
+    return made, made.path or made.text
 
 
-@pipeline.command()
+@command(pipeline)
 @click.argument("file")
-@json_option
-def status(file: str, as_json: bool) -> None:
+def status(file: str) -> Shown:
     """Show the last run of FILE and its steps."""
     from nbmlops.lifecycle.pipelines import Pipeline
 
     view = Pipeline.load(file).status()
-    show(view.report, as_json=as_json, text=view)
+    return view.report, view
 
 
 @click.group()
@@ -155,23 +141,21 @@ def cache() -> None:
     """See and remove the cached results of steps."""
 
 
-@cache.command("ls")
-@json_option
-def list_entries(as_json: bool) -> None:
+@command(cache, "ls")
+def list_entries() -> Shown:
     """List the cached results, the newest first."""
     from nbmlops.config import load_settings
     from nbmlops.pipeline.cache.step_cache import Cache
     from nbmlops.render.pipelines import cache_table
 
     entries = tuple(Cache(load_settings().home).list_entries())
-    show(entries, as_json=as_json, text=cache_table(entries))
+    return entries, cache_table(entries)
 
 
-@cache.command("gc")
+@command(cache, "gc")
 @click.option("--max-size", metavar="SIZE", help="What may stay, such as 10GB.")
 @click.option("--older-than", metavar="AGE", help="What goes, such as 30d.")
-@json_option
-def collect(max_size: str | None, older_than: str | None, as_json: bool) -> None:
+def collect(max_size: str | None, older_than: str | None) -> Shown:
     """Remove the results unused for longest, and files without a result."""
     from nbmlops.config import load_settings
     from nbmlops.pipeline.cache.gc import collect as collect_entries
@@ -186,7 +170,7 @@ def collect(max_size: str | None, older_than: str | None, as_json: bool) -> None
         f"{done.n_entries} results and {done.n_files} files taken out: "
         f"{done.freed_bytes:,} bytes; {done.left_bytes:,} stay."
     )
-    show(done, as_json=as_json, text=text)
+    return done, text
 
 
 def _read(text: str, units: dict[str, int]) -> float:
@@ -197,3 +181,63 @@ def _read(text: str, units: dict[str, int]) -> float:
             f"{text!r} is no number with a unit.", fix=f"Use one of: {known}."
         )
     return float(found[1]) * units[found[2]]
+
+
+@command()
+@click.argument("notebook")
+@click.option("--grid", multiple=True, metavar="NAME=V1,V2", help="Each combination.")
+@click.option("--sets", metavar="FILE", help="A list of sets in YAML, JSON or CSV.")
+@click.option(
+    "--space",
+    multiple=True,
+    metavar="NAME=LOW..HIGH[:log]",
+    help="Ranges, or choices NAME=A,B, that Optuna searches.",
+)
+@params_option("NAME VALUE", "A parameter that is the same in all runs.")
+@click.option("--metric", help="What runs are compared by.")
+@click.option("--mode", type=click.Choice(["max", "min"]), help="Which is the best.")
+@click.option("--trials", type=click.IntRange(1), help="Runs of a search.")
+@click.option("--time", "time_s", type=float, help="Seconds after which no run starts.")
+@click.option("--seed", type=click.IntRange(0), help="Of a search; 0.")
+@click.option("--pruner", help="median, halving, hyperband or none.")
+@click.option("--input", "inputs", multiple=True, metavar="PATH", help="What it reads.")
+@click.option("-e", "--experiment", help="Experiment of the runs.")
+@click.option("--name", help="The sweep's name; the notebook's by default.")
+@click.option("--timeout", "timeout_s", type=float, help="Seconds each run may take.")
+@click.option("--retries", type=click.IntRange(0), default=0, help="Of a dead kernel.")
+@click.option("--kernel", "kernel_name", help="Kernel to use.")
+@click.option(
+    "--engine", default="local", show_default=True, help="Where runs are done."
+)
+@click.option("--jobs", type=click.IntRange(1), help="Runs at once; the cores.")
+@click.option("--stop-on-failure", is_flag=True, help="Start none after a failed one.")
+@click.option("--force", is_flag=True, help="Run all sets, cached or not.")
+@click.option("--no-cache", is_flag=True, help="Use no cached result.")
+def sweep(
+    notebook: str,
+    grid: tuple[str, ...],
+    space: tuple[str, ...],
+    params: Pairs,
+    stop_on_failure: bool,
+    no_cache: bool,
+    **options: Any,
+) -> Shown:
+    """Run NOTEBOOK with many sets of parameters: a grid, a list or a search."""
+    from nbmlops.entities import to_json
+    from nbmlops.execution.parameters.parameters import parse_text
+    from nbmlops.pipeline.sweeps.grid import declared_by, parse_grid, parse_space
+    from nbmlops.pipeline.sweeps.sweep import sweep as run_sweep
+
+    declared = declared_by(notebook)
+    view = run_sweep(
+        notebook,
+        grid=parse_grid(declared, grid) if grid else None,
+        space=parse_space(declared, space) if space else None,
+        params={name: parse_text(declared, name, text) for name, text in params},
+        keep_going=not stop_on_failure,
+        cache=not no_cache,
+        say=print_progress,
+        **options,
+    )
+    code = 0 if view.report.status == "FINISHED" else 1
+    return mask_tree(to_json(view.report)), view, code

@@ -1,4 +1,4 @@
-"""Commands that make runs, list them and register their models."""
+"""Commands that make runs, list and compare them, and run them again."""
 
 from __future__ import annotations
 
@@ -7,8 +7,22 @@ from typing import Any
 
 import click
 
-from nbmlops.cli.output import CellLine, json_option, print_progress, show
+from nbmlops.cli.output import (
+    CellLine,
+    Shown,
+    command,
+    experiment_option,
+    params_option,
+    print_progress,
+)
 from nbmlops.errors import UsageError
+
+_all_params = click.option(
+    "--all-params", is_flag=True, help="All params that autolog recorded."
+)
+_timeout = click.option(
+    "--timeout", "timeout_s", type=float, help="Seconds each replay may take."
+)
 
 
 def _refuse_folder(_: click.Context, __: click.Parameter, folder: str | None) -> None:
@@ -20,12 +34,10 @@ def _refuse_folder(_: click.Context, __: click.Parameter, folder: str | None) ->
         )
 
 
-@click.command()
+@command()
 @click.argument("notebook")
 @click.argument("output", required=False)
-@click.option(
-    "-p", "params", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter."
-)
+@params_option("NAME VALUE", "A parameter.")
 @click.option("-f", "file", metavar="FILE", help="Parameters in YAML; -p wins.")
 @click.option("-e", "--experiment", help="Experiment of the run.")
 @click.option("--name", help="The run's name; the notebook's by default.")
@@ -36,15 +48,13 @@ def _refuse_folder(_: click.Context, __: click.Parameter, folder: str | None) ->
 @click.option("--kernel", "kernel_name", help="Kernel to use.")
 @click.option("--cold", is_flag=True, help="Start a kernel, even where a fork will do.")
 @click.option("--cwd", hidden=True, expose_value=False, callback=_refuse_folder)
-@json_option
 def run(
     notebook: str,
     output: str | None,
     params: tuple[tuple[str, str], ...],
     file: str | None,
-    as_json: bool,
     **options: Any,
-) -> None:
+) -> Shown:
     """Run NOTEBOOK as one tracked step; write it, executed, to OUTPUT."""
     from nbmlops.execution.notebooks.kernelspecs import read_quickly
     from nbmlops.execution.notebooks.notebook import find_notebook, parameters
@@ -70,10 +80,10 @@ def run(
         f"{result.status} in {result.duration_s:.1f} s: run {result.run_id}, "
         f"{len(result.run_ids)} tracked in it"
     )
-    show(result, as_json=as_json, text="\n".join([text, *result.notes]))
+    return result, "\n".join([text, *result.notes])
 
 
-@click.command()
+@command()
 @click.option("-e", "--experiment", help="By default the project's.")
 @click.option("--filter", default="", help='Such as "metrics.auc > 0.8".')
 @click.option("--by", metavar="METRIC", help="Order by a metric, the best first.")
@@ -83,50 +93,65 @@ def run(
 )
 @click.option("--columns", metavar="A,B,...", help="Metrics, params, tags to show.")
 @click.option("--all", is_flag=True, help="Older attempts and child runs too.")
-@click.option("--all-params", is_flag=True, help="All params that autolog recorded.")
-@json_option
-def runs(as_json: bool, **query: Any) -> None:
+@_all_params
+def runs(**query: Any) -> Shown:
     """List runs, newest first."""
     from nbmlops.lifecycle.runs import runs
 
     table = runs(**query)
-    show(table.page, as_json=as_json, text=table)
+    return table.page, table
 
 
-@click.command()
+@command()
 @click.argument("runs", nargs=-1, metavar="RUN RUN ...")
-@click.option("-e", "--experiment", help="Where latest and best: look.")
-@click.option("--all-params", is_flag=True, help="All params that autolog recorded.")
-@json_option
-def compare(
-    runs: tuple[str, ...], experiment: str | None, all_params: bool, as_json: bool
-) -> None:
+@experiment_option
+@_all_params
+def compare(runs: tuple[str, ...], **options: Any) -> Shown:
     """Show what differs between runs.
 
     RUN is an id, its first characters, latest, best:METRIC or best:METRIC:min|max.
     """
     from nbmlops.lifecycle.compare import compare
 
-    view = compare(*runs, experiment=experiment, all_params=all_params)
-    show(view.comparison, as_json=as_json, text=view)
+    view = compare(*runs, **options)
+    return view.comparison, view
 
 
-@click.command()
-@click.argument("model")
+@command()
+@click.argument("run", default="latest")
 @click.option(
-    "--run",
-    default="latest",
-    show_default=True,
-    metavar="RUN",
-    help="A run id, its first characters, latest or best:METRIC[:min|max].",
+    "--in-env", is_flag=True, help="In a virtual environment of the run's packages."
 )
-@click.option("--alias", help="Alias to set on the version, such as champion.")
-@click.option("-e", "--experiment", help="Where latest and best: look.")
-@json_option
-def register(model: str, as_json: bool, **options: Any) -> None:
-    """Register the model of a run as a version of MODEL."""
-    from nbmlops.lifecycle.register import register
-    from nbmlops.render.tables import version_table
+@click.option(
+    "--tolerance",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="How far apart metrics may be.",
+)
+@_timeout
+@experiment_option
+def replay(run: str, **options: Any) -> Shown:
+    """Run RUN again in a clean kernel and compare; exit code 1 when it differs."""
+    from nbmlops.lifecycle.replay import replay
+    from nbmlops.render.tables import replay_table
 
-    version = register(model, **options)
-    show(version, as_json=as_json, text=version_table(version))
+    print_progress(f"replaying {run}")
+    result = replay(run, **options)
+    return result, replay_table(result), int(result.verdict == "different")
+
+
+@command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--metric", help="By default the only one that differs.")
+@_timeout
+@experiment_option
+def explain(a: str, b: str, **options: Any) -> Shown:
+    """Say which factor changed a metric between the runs A and B."""
+    from nbmlops.lifecycle.explain import explain
+    from nbmlops.render.tables import explanation_table
+
+    print_progress(f"replaying {a} with what differs in {b}, one factor at a time")
+    why = explain(a, b, **options)
+    return why, explanation_table(why)

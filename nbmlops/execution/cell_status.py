@@ -1,4 +1,4 @@
-"""The status of each cell of a notebook that runs, and who is told of it."""
+"""The status of each cell of a notebook that runs, and what observes it."""
 
 from __future__ import annotations
 
