@@ -27,8 +27,8 @@ class ExecutionObserver:
     def on_cell_end(self, index: int) -> None:
         """Take note of a cell that has ended."""
 
-    def on_output(self) -> None:
-        """Take note of an output of the cell that runs."""
+    def on_output(self, output: Any) -> None:  # noqa: ANN401
+        """Take note of an output of the cell that runs; None changes one that was."""
 
 
 class ProgressObserver(ExecutionObserver):
@@ -128,10 +128,10 @@ class CellStatus:
             for observer in self._observers:
                 observer.on_cell_end(index)
 
-    def note_output(self) -> None:
+    def note_output(self, output: Any) -> None:  # noqa: ANN401
         """Note an output of the cell that runs."""
         for observer in self._observers:
-            observer.on_output()
+            observer.on_output(output)
 
 
 def _note_end(record: Any, began_at: datetime) -> None:  # noqa: ANN401

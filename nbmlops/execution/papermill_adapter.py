@@ -37,55 +37,38 @@ class _PapermillObserver(ExecutionObserver):
     def __init__(self, notebook: Any, options: Mapping[str, Any]) -> None:  # noqa: ANN401
         from papermill.engines import NotebookExecutionManager
 
-        self._notebook = notebook
         self._is_logged = bool(options.get("log_output"))
         self._files: dict[str, IO[str] | None] = {
             "stdout": options.get("stdout_file"),
             "stderr": options.get("stderr_file"),
         }
-        self._running: int | None = None
-        self._n_shown: list[int] = []
         shown = options.get("progress_bar", False)
         self._bar = NotebookExecutionManager(notebook, progress_bar=shown).pbar
 
     def on_cell_start(self, index: int) -> None:
         """Show that a cell begins."""
-        self._pass_on(index)
+        if self._is_logged:
+            _papermill_log.info(f"Executing Cell {index + 1:-<40}")
 
     def on_cell_end(self, index: int) -> None:
-        """Show that a cell has ended, and what it wrote."""
+        """Show that a cell has ended."""
         if self._bar is not None:
             self._bar.update(index + 1 - self._bar.n)
-        self._pass_on(index)
         if self._is_logged:
             _papermill_log.info(f"Ending Cell {index + 1:-<43}")
 
-    def on_output(self) -> None:
-        """Show what a cell has written."""
-        if self._running is not None:
-            self._pass_on(self._running)
-
-    def _pass_on(self, index: int) -> None:
-        """Log and write what of a cell's outputs is new."""
-        if index != self._running:
-            self._running, self._n_shown = index, []
-            if self._is_logged:
-                _papermill_log.info(f"Executing Cell {index + 1:-<40}")
-        outputs = self._notebook.cells[index].get("outputs", ())
-        if len(outputs) < len(self._n_shown):
-            self._n_shown = []  # they were cleared
-        for n, output in enumerate(outputs):
-            name = output.get("name", "stdout")
-            text = output.get("text") or output.get("data", {}).get("text/plain", "")
-            new = text[self._n_shown[n] if n < len(self._n_shown) else 0 :]
-            self._n_shown[n : n + 1] = [len(text)]
-            if self._is_logged and new:
-                level = logging.WARNING if name == "stderr" else logging.INFO
-                _papermill_log.log(level, new)
-            file = self._files[name]
-            if file is not None and output.output_type == "stream":
-                file.write(new)
-                file.flush()
+    def on_output(self, output: Any) -> None:  # noqa: ANN401
+        """Log what a cell has written, and write it to its file."""
+        name = (output or {}).get("name", "")
+        text = (output or {}).get("text") or ""
+        if file := self._files.get(name):
+            file.write(text)
+            file.flush()
+        if output and not text:
+            text = output.get("data", {}).get("text/plain", "")
+        if self._is_logged and text:
+            level = logging.WARNING if name == "stderr" else logging.INFO
+            _papermill_log.log(level, text)
 
     def close(self) -> None:
         """Show that the notebook has ended."""

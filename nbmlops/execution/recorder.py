@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from nbmlops._masking import mask
 from nbmlops.entities import Run, RunStatus
 from nbmlops.errors import NbmlopsError, NotebookError
 from nbmlops.execution.cell_status import OnProgress, ProgressObserver
-from nbmlops.execution.clients.choice import GiveUp, run_cells
+from nbmlops.execution.clients.choice import run_cells
 from nbmlops.execution.kernel_environment import KernelEnvironment
 from nbmlops.execution.notebooks.autosave import Autosave
 from nbmlops.execution.notebooks.html import to_html
@@ -46,12 +46,9 @@ class Execution:
 
     run: ActiveRun
     source: Path
-    source_name: str
     notebook: Any
     executed: Any
-    kernel_name: str
     environment: KernelEnvironment
-    experiment: str
     target: Path | None
     timeout_s: float | None
     cell_timeout_s: float | None
@@ -59,82 +56,82 @@ class Execution:
     interrupt: KeyboardInterrupt | None = None
     children: tuple[str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    problem: NbmlopsError | None = None
     _open_at_failure: tuple[str, ...] = ()
     _masker: OutputMasker = field(default_factory=OutputMasker)
 
-    @property
-    def _was_killed(self) -> bool:
-        return self.outcome.how in ("died", "interrupted", "given up")
-
-    def execute(
-        self, on_progress: OnProgress, *, cold: bool, jobs: int, give_up: GiveUp | None
-    ) -> None:
-        """Run the cells, in a thread so that this one can be interrupted."""
-        ready = self.executed
-        with tempfile.TemporaryDirectory() as scratch, ExitStack() as closing:
+    def execute(self, kernel_name: str, report: OnProgress, **options: Any) -> None:
+        """Run the cells, and keep what came of them."""
+        journal = self.run.reader.folder / JOURNAL
+        with tempfile.TemporaryDirectory() as scratch:
             names, values = Path(scratch, "names"), Path(scratch, "values")
-            read_new_secrets = ChildSecrets(names).update
-            closing.callback(read_new_secrets)
+            secrets = ChildSecrets(names)
 
             def masked(node: Any) -> Any:  # noqa: ANN401
-                read_new_secrets()
+                secrets.update()
                 return self._masker.masked(node)
 
-            journal = self.run.reader.folder / JOURNAL
-            self._autosave = Autosave(
-                ready, self.target, journal=journal, masked=masked
+            autosave = Autosave(
+                self.executed, self.target, journal=journal, masked=masked
             )
             progress = ProgressObserver(
-                ready, on_progress, expected_s=self.run.expected_s
+                self.executed, report, expected_s=self.run.expected_s
             )
-            files = {NAMES_FILE: str(names), VALUES_FILE: str(values)}
-            self.outcome, self.interrupt = run_cells(
-                ready,
-                self.kernel_name,
-                self.environment,
-                self.run.store.settings.warm,
-                cold=cold,
-                jobs=jobs,
-                give_up=give_up,
-                on_kernel=self._note_kernel,
-                folder=self.environment.folder or self.source.parent,
-                env=self._env() | files,
-                timeout_s=self.timeout_s,
-                cell_timeout_s=self.cell_timeout_s,
-                on_failure=self._note_open_children,
-                observers=(self._autosave, progress),
-            )
-            self.values = read_values(values)
+            try:
+                self.outcome, self.interrupt = run_cells(
+                    self.executed,
+                    kernel_name,
+                    self.environment,
+                    self.run.store.settings.warm,
+                    on_kernel=self._note_kernel,
+                    folder=self.environment.folder or self.source.parent,
+                    env=self._env(names=names, values=values),
+                    timeout_s=self.timeout_s,
+                    cell_timeout_s=self.cell_timeout_s,
+                    on_failure=self._note_open_children,
+                    observers=(autosave, progress),
+                    **options,
+                )
+                self.values = read_values(values)
+            finally:
+                secrets.update()
+        self._mask()
+        self._keep()
+        autosave.close()
+        self._end_runs()
 
     def _note_kernel(self, why: str) -> None:
         _log.info("%s runs in a kernel: %s.", self.source.name, why)
         self.run.log_tags({"nbmlops.kernel_because": why[:500]})
 
-    def _env(self) -> dict[str, str]:
+    def _env(self, *, names: Path, values: Path) -> dict[str, str]:
+        tags = self.run.tags
         context = {
             "mlflow.parentRunId": self.run.run_id,
-            "mlflow.source.name": self.source_name,
+            "mlflow.source.name": tags["mlflow.source.name"],
             "mlflow.source.type": "NOTEBOOK",
             **self.environment.context,
         }
-        if commit := self.run.tags.get(COMMIT):
+        if commit := tags.get(COMMIT):
             context[COMMIT] = commit
         inherited = {k: v for k, v in os.environ.items() if k not in _SET_BY_STEP}
         return inherited | {
             "JPY_SESSION_NAME": str(self.source),
-            "MLFLOW_EXPERIMENT_NAME": self.experiment,
+            "MLFLOW_EXPERIMENT_NAME": self.run.experiment,
             "MLFLOW_RUN_CONTEXT": json.dumps(context),
             "MLFLOW_TRACKING_URI": self.run.store.uri,
             **self.environment.env,
+            NAMES_FILE: str(names),
+            VALUES_FILE: str(values),
         }
 
     def _note_open_children(self) -> None:
-        with suppress(NbmlopsError):  # `finish` reports a store that is gone
-            self._open_at_failure = tuple(self._open_children())
+        with suppress(NbmlopsError):  # the end reports a store that is gone
+            self._open_at_failure = tuple(self._open_children(self._children()))
 
-    def _open_children(self, children: Iterable[Run] | None = None) -> Iterator[str]:
+    def _open_children(self, children: Iterable[Run]) -> Iterator[str]:
         """Yield the runs below this one that are still open."""
-        waiting = list(self._children() if children is None else children)
+        waiting = list(children)
         while waiting:
             child = waiting.pop()
             if child.status == "RUNNING":
@@ -143,26 +140,6 @@ class Execution:
 
     def _children(self) -> tuple[Run, ...]:
         return list_children(self.run.store, self.run.run_id)
-
-    def finish(self) -> NbmlopsError | None:
-        """Keep the executed notebook, end the runs of its cells, and end its own."""
-        self._mask()
-        problem = self._keep()
-        self._autosave.close()
-        try:
-            record_values(self.run, self.values)
-            self._end_children()
-        except NbmlopsError as error:
-            problem = problem or error
-        try:
-            if self.outcome.how == "given up":
-                self.run.log_tags({"nbmlops.ended_because": self.outcome.reason})
-                self.run.close(status="KILLED")
-            else:
-                self.run.close(problem, status="KILLED" if self._was_killed else None)
-        except NbmlopsError as error:
-            problem = problem or error
-        return problem
 
     def _mask(self) -> None:
         """Take the secrets out of the notebook and of the outcome."""
@@ -177,20 +154,26 @@ class Execution:
             traceback=mask(self.outcome.traceback, known),
         )
 
-    def _keep(self) -> NbmlopsError | None:
+    @contextmanager
+    def _noting_problem(self) -> Iterator[None]:
+        """Go on after an error; the first one is the problem."""
+        try:
+            yield
+        except NbmlopsError as error:
+            self.problem = self.problem or error
+
+    def _keep(self) -> None:
         """Write the executed notebook to all places it belongs to."""
         import nbformat
 
         text = nbformat.writes(self.executed)  # type: ignore[no-untyped-call]
         content = text.encode("utf-8", "backslashreplace")
-        kept, failure = "", None
-        try:
+        kept = ""
+        with self._noting_problem():
             if self.target is not None:
                 write_whole(self.target, content)
                 kept = str(self.target)
-        except NbmlopsError as error:
-            failure = error
-        try:
+        with self._noting_problem():
             self.run.log_bytes(content, "nbmlops/notebook.ipynb")
             kept = kept or f"nbmlops/notebook.ipynb of run {self.run.run_id}"
             title, folder = self.source.stem, self.source.parent
@@ -198,14 +181,11 @@ class Execution:
             self.run.log_bytes(
                 page.encode("utf-8", "backslashreplace"), "nbmlops/notebook.html"
             )
-        except NbmlopsError as error:
-            failure = failure or error
         kept = kept or str(rescue(self.source.name, content) or "nowhere: disks full")
         if self.outcome.how != "finished":
-            return self._error(kept)
-        if failure is not None:
-            failure.fix += f" The executed notebook is kept in {kept}."
-        return failure
+            self.problem = self._error(kept)
+        elif self.problem is not None:
+            self.problem.fix += f" The executed notebook is kept in {kept}."
 
     def _error(self, kept: str) -> NotebookError:
         index = self.outcome.cell_index
@@ -234,10 +214,22 @@ class Execution:
             cell_timeout_s=None if index is None else limit_s,
         )
 
-    def _end_children(self) -> None:
+    def _end_runs(self) -> None:
+        """End the runs of its cells, and its own."""
+        was_killed = self.outcome.how in ("died", "interrupted", "given up")
+        with self._noting_problem():
+            record_values(self.run, self.values)
+            self._end_children("KILLED" if was_killed else "FAILED")
+        with self._noting_problem():
+            if self.outcome.how == "given up":
+                self.run.log_tags({"nbmlops.ended_because": self.outcome.reason})
+                self.run.close(status="KILLED")
+            else:
+                self.run.close(self.problem, status="KILLED" if was_killed else None)
+
+    def _end_children(self, status: RunStatus) -> None:
         """End what the cells left open when their kernel went."""
         store = self.run.store
-        status: RunStatus = "KILLED" if self._was_killed else "FAILED"
         because = {"nbmlops.ended_because": self._failure[:500]}
         for run_id in self._open_at_failure:
             # Left to itself, MLflow ends an open run as FINISHED when Python exits.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from nbmlops._hashing import code_hash
 from nbmlops._masking import mask_tree
-from nbmlops.entities import CellProgress, to_json
+from nbmlops.entities import to_json
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.execution.cell_status import OnProgress
 from nbmlops.execution.clients.choice import GiveUp
 from nbmlops.execution.interrupts import terminable
 from nbmlops.execution.kernel_environment import KernelEnvironment
@@ -23,9 +24,9 @@ from nbmlops.execution.notebooks.notebook import (
     read_notebook,
 )
 from nbmlops.execution.notebooks.output_file import check_output
+from nbmlops.execution.outcome import StepResult
 from nbmlops.execution.recorder import Execution
 from nbmlops.execution.recovery import recover_steps
-from nbmlops.execution.result import StepResult
 from nbmlops.render.progress import CellBar
 from nbmlops.store import Store, connect, fluent
 from nbmlops.tracking.live_output import LiveOutput
@@ -48,7 +49,7 @@ def run_notebook(
     cold: bool = False,
     jobs: int = 1,
     give_up: GiveUp | None = None,
-    on_progress: Callable[[CellProgress], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> StepResult:
     """Run a notebook in a process of its own and record it as one run.
 
@@ -165,31 +166,23 @@ def run_notebook(
         execution = Execution(
             run=run,
             source=source,
-            source_name=source_name,
             notebook=notebook,
             executed=ready,
-            kernel_name=kernel,
             environment=environment,
-            experiment=experiment,
             target=target,
             timeout_s=timeout_s,
             cell_timeout_s=cell_timeout_s,
         )
+        report = on_progress or _progress_bar(source.name)
         try:
-            execution.execute(
-                on_progress or _ProgressBar(source.name),
-                cold=cold,
-                jobs=jobs,
-                give_up=give_up,
-            )
-            problem = execution.finish()
+            execution.execute(kernel, report, cold=cold, jobs=jobs, give_up=give_up)
         except BaseException as error:
             run.close(error)
             raise
         if execution.interrupt is not None:
-            raise execution.interrupt from problem
-        if problem is not None:
-            raise problem
+            raise execution.interrupt from execution.problem
+        if execution.problem is not None:
+            raise execution.problem
     return StepResult(
         run_id=run.run_id,
         status="FINISHED",
@@ -202,16 +195,10 @@ def run_notebook(
     )
 
 
-class _ProgressBar:
-    """Shows a bar below the cell of a notebook; nothing anywhere else."""
-
-    def __init__(self, name: str) -> None:
-        self._output = LiveOutput(f"running {name}")
-        self._started = time.monotonic()
-
-    def __call__(self, progress: CellProgress) -> None:
-        """Show how far it has come."""
-        self._output.show(CellBar(progress, time.monotonic() - self._started))
+def _progress_bar(name: str) -> OnProgress:
+    """Return what shows a bar below the cell of a notebook; nothing anywhere else."""
+    output, began = LiveOutput(f"running {name}"), time.monotonic()
+    return lambda progress: output.show(CellBar(progress, time.monotonic() - began))
 
 
 def _kernel(

@@ -19,7 +19,7 @@ from nbmlops.entities import CellProgress
 from nbmlops.errors import NbmlopsError, NotebookError
 from nbmlops.execution.cell_status import OnProgress
 from nbmlops.execution.interrupts import terminable
-from nbmlops.execution.result import StepResult
+from nbmlops.execution.outcome import StepResult
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from nbmlops.tracking.resources.usage import ResourceUsage
     from nbmlops.tracking.resources.watchdog import BudgetWatchdog
     from nbmlops.tracking.run.active import ActiveRun
-    from nbmlops.tracking.run.capture import DataNames
 
 _MAX_METRICS = 12
 _WARNINGS = "nbmlops/mlflow-warnings.txt"
@@ -223,8 +222,8 @@ class CellRun:
         return problems[0] if problems else None
 
     def _autolog(self, *, is_whole: bool) -> None:
-        from nbmlops.tracking.autolog import log_fits
-        from nbmlops.tracking.run.capture import assigned_names, data_names
+        from nbmlops.tracking.autolog import log_fits, log_model
+        from nbmlops.tracking.run.capture import assigned_names, data_names, find_model
 
         source = "\n".join(self.sources)
         data = data_names(source, [text for _, text in self.options.datasets])
@@ -244,42 +243,19 @@ class CellRun:
         if self._fits.is_aside and not has_model:
             recorded = self.run.recorded()
             has_model = recorded is not None and recorded.model_id is not None
-        if is_whole and not has_model:
-            with self.failures.caught("the model"):
-                self._log_model(assigned_names(source), data)
-
-    def _log_model(self, names: Sequence[str], data: DataNames) -> None:
-        from nbmlops.tracking.autolog import model_of
-        from nbmlops.tracking.run.capture import find_example, find_model
-
         namespace = self._shell.user_ns
-        found = find_model(namespace, names)
-        if found is None:
-            return
-        model = model_of(found[1])
-        example = find_example(namespace, data, model)
-        name = f"model {found[0]!r}"
-        try:
-            self.run.model_id = self.run.keep_model(
-                model, example, trust=self.options.is_trusting
-            )
-        except UsageError as refusal:
-            self.notes.append(f"{name} was not stored: {refusal}")
-            return
-        if example is None:
-            self.notes.append(
-                f"no data of the form {found[0]!r} was fitted on is named in the cell, "
-                "so the model has no input example and cannot be deployed"
-            )
-        elif self.run.not_served:
-            self.notes.append(
-                f"{name} is stored and cannot be deployed: {self.run.not_served}"
-            )
-        if self.run.own_code:
-            self.notes.append(
-                f"{name} holds code of this notebook, stored with it as a module:\n"
-                f"{self.run.own_code}"
-            )
+        found = find_model(namespace, assigned_names(source))
+        if is_whole and not has_model and found is not None:
+            name, model = found
+            with self.failures.caught("the model"):
+                self.notes += log_model(
+                    self.run,
+                    model,
+                    namespace,
+                    data,
+                    name=f"model {name!r}",
+                    trust=self.options.is_trusting,
+                )
 
 
 def evaluate(shell: InteractiveShell, expression: str) -> Any:  # noqa: ANN401

@@ -110,7 +110,7 @@ class CellClient(NotebookClient):
         if "data" in content and not msg["msg_type"].startswith("comm_"):
             content["data"] = _storable(content["data"])
         output = super().process_message(msg, cell, cell_index)
-        self._status.note_output()
+        self._status.note_output(output)
         return output
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nbclient.exceptions import CellExecutionComplete
+from nbformat.v4 import output_from_msg
 
 from nbmlops.execution.clients.client import GRACE_S, CellClient, refuse_exit
 from nbmlops.execution.outcome import ExecutionStopped
@@ -149,7 +150,7 @@ class ForkClient(CellClient):
             and not self.clear_before_next_output
         ):
             last.text += content["text"]
-            return last
+            return output_from_msg(msg)  # type: ignore[no-untyped-call]
         return super().output(outs, msg, display_id, cell_index)
 
     def _interrupt(self) -> None:

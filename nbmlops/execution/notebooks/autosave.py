@@ -67,7 +67,7 @@ class Autosave(ExecutionObserver):
             cell = self._masked(self._notebook.cells[index])
             self._note({"index": index, "cell": cell})
 
-    def on_output(self) -> None:
+    def on_output(self, output: Any) -> None:  # noqa: ANN401
         """Write the whole, when the last time is long ago."""
         self._write_if_due()
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbmlops.notebook.output.panel import MAX_METRICS, Panel
 from nbmlops.notebook.output.progress import tqdm_progress
 from nbmlops.render.formats import format_bytes, format_duration
+from nbmlops.tracking.live_output import CellOutput, parent_of
 from nbmlops.tracking.resources.watchdog import stack
 
 if TYPE_CHECKING:
@@ -33,38 +33,6 @@ _STOP = (
 )
 
 
-class CellOutput:
-    """One output of the cell that is running, to be replaced from any thread."""
-
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._publisher: Any = shell.display_pub
-        self._parent = parent_of(shell)
-        self._transient = {"display_id": f"nbmlops-{uuid.uuid4().hex}"}
-        self._shown: dict[str, str] | None = None
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether there is something to replace."""
-        return self._shown is not None
-
-    def show(
-        self, html: str, text: str, *, parent: dict[str, Any] | None = None
-    ) -> None:
-        """Show it, in place of what was shown."""
-        data = {"text/html": html, "text/plain": text}
-        if data == self._shown:
-            return
-        kind = "update_display_data" if self.is_shown else "display_data"
-        self._shown = data
-        self._publisher.session.send(
-            self._publisher.pub_socket,
-            kind,
-            {"data": data, "metadata": {}, "transient": self._transient},
-            parent=parent or self._parent,
-            ident=self._publisher.topic,
-        )
-
-
 class LivePanel:
     """What a kernel shows of a run while it is open; nothing outside of a kernel."""
 
@@ -81,9 +49,9 @@ class LivePanel:
         }
         self._wake = waker(shell)
         self._has_ended = threading.Event()
+        self._line, self._panel = CellOutput(shell), CellOutput(shell)
         if not self._is_kernel:
             return
-        self._line, self._panel = CellOutput(shell), CellOutput(shell)
         if is_lasting:
             self._update()
         self._thread = threading.Thread(
@@ -94,7 +62,7 @@ class LivePanel:
     @property
     def is_shown(self) -> bool:
         """Whether the cell has an output that shows how the run ended."""
-        return self._is_kernel and self._line.is_shown
+        return self._line.is_shown
 
     def end(self, status: RunStatus, reason: str | None) -> None:
         """Show no more but how it ended, when anything was shown."""
@@ -188,11 +156,6 @@ class LivePanel:
             if value is not None and is_set and issubclass(type(value), _PLAIN):
                 found[name] = str(value)
         return found
-
-
-def parent_of(shell: InteractiveShell) -> dict[str, Any]:
-    """Return the header of the request a kernel is at; nothing outside of one."""
-    return getattr(shell.display_pub, "parent_header", None) or {}
 
 
 def has_commands(shell: InteractiveShell) -> bool:

@@ -4,7 +4,7 @@ Patches scikit-learn and the boosters only while a run is open, and leaves resul
 warnings and errors as they are.
 """
 
-from nbmlops.tracking.autolog.log_fits import log_fits, model_of
+from nbmlops.tracking.autolog.log_fits import log_fits, log_model
 from nbmlops.tracking.autolog.recorder import Recorder
 
-__all__ = ["Recorder", "log_fits", "model_of"]
+__all__ = ["Recorder", "log_fits", "log_model"]

@@ -136,6 +136,38 @@ def _log_child(
         child.submit()
 
 
+def log_model(
+    run: ActiveRun,
+    estimator: object,
+    namespace: Mapping[str, Any],
+    data: DataNames,
+    *,
+    name: str = "the model",
+    trust: bool = False,
+) -> list[str]:
+    """Store a fitted model with its run, and return what is to be said of it."""
+    model = model_of(estimator)
+    example = find_example(namespace, data, model)
+    try:
+        run.model_id = run.keep_model(model, example, trust=trust)
+    except UsageError as refusal:
+        return [f"{name} was not stored: {refusal}"]
+    notes = []
+    if example is None:
+        notes.append(
+            f"no data of the form {name} was fitted on is named in the code, "
+            "so it has no input example and cannot be deployed"
+        )
+    elif run.not_served:
+        notes.append(f"{name} is stored and cannot be deployed: {run.not_served}")
+    if run.own_code:
+        notes.append(
+            f"{name} holds code of this notebook, stored with it as a module:\n"
+            f"{run.own_code}"
+        )
+    return notes
+
+
 def model_of(estimator: Any) -> Any:  # noqa: ANN401
     """Return what is to be stored of an estimator: of a search, its best."""
     if hasattr(estimator, "cv_results_"):

@@ -26,7 +26,7 @@ from nbmlops.tracking.resources.watchdog import (
     stack,
 )
 from nbmlops.tracking.run.active import ActiveRun
-from nbmlops.tracking.run.capture import DataNames, data_names, find_example
+from nbmlops.tracking.run.capture import DataNames, data_names
 from nbmlops.tracking.run.failures import Failures
 from nbmlops.tracking.run.start import open_run
 
@@ -176,7 +176,7 @@ class TrackContext:
 def _log_fits(
     run: ActiveRun, recorder: Recorder, frame: FrameType, *, has_models: bool
 ) -> None:
-    from nbmlops.tracking.autolog import log_fits, model_of
+    from nbmlops.tracking.autolog import log_fits, log_model
 
     namespace = {**frame.f_globals, **frame.f_locals}
     data = DataNames(
@@ -186,13 +186,7 @@ def _log_fits(
     notes = log_fits(run, recorder, namespace, data, has_models=has_models)
     fitted = [fit.estimator for fit in recorder.fits if fit.is_model]
     if has_models and run.model_id is None and any(e is not None for e in fitted[-1:]):
-        model = model_of(fitted[-1])
-        try:
-            run.model_id = run.keep_model(model, find_example(namespace, data, model))
-        except UsageError as refusal:
-            notes.append(f"the model was not stored: {refusal}")
-        if run.not_served:
-            notes.append(f"the model cannot be deployed: {run.not_served}")
+        notes += log_model(run, fitted[-1], namespace, data)
     for note in notes:
         _log.info("run %s: %s", run.name, note)
 
