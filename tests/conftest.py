@@ -13,6 +13,10 @@ from nbmlops.tracking.sync import sender
 _HIDDEN = ("MLFLOW_", "_MLFLOW_", "NBMLOPS_", "JPY_SESSION", "PYTHONHASHSEED")
 _FLUSH_TIMEOUT_S = 60.0  # a loaded machine is slow, not silent
 
+# Several tests share few cores: threads of one that wait for a core burn another's.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 pytest_plugins = ["pytest_jupyter.jupyter_server", "tests.postgres", "tests.servers"]
 
 

@@ -10,28 +10,49 @@ from nbmlops.cli.main import invoke
 from tests.kernels import kernel
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+PAGES = [
+    # It starts ten kernels; tests/lifecycle replays and explains as well.
+    pytest.param(path, marks=pytest.mark.slow) if path.stem == "replay" else path
+    for path in sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
+]
 # ```python is a cell, ```console has lines "$ nbmlops ...", and a comment that begins
 # with "run" is a cell the reader is spared.
+_NEXT_PAGE = (
+    "%reset_selective -f ^(?!_|In$|Out$|exit$|quit$|open$|get_ipython$)\n"
+    "__import__('os').environ['NBMLOPS_EXPERIMENT'] = "
+)
 _BLOCK = re.compile(
     r"^```(?P<kind>python|console)\n(?P<code>.*?)^```$|^<!-- run\n(?P<hidden>.*?)^-->$",
     re.DOTALL | re.MULTILINE,
 )
 
 
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory):
+    """Give the project and the kernel of somebody who reads one page after another."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / ".nbmlops").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        with kernel(folder) as k:
+            yield folder, k
+
+
 @pytest.mark.kernel
 @pytest.mark.server
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
-def test_page_runs(page, project, monkeypatch):
-    monkeypatch.setenv("NBMLOPS_EXPERIMENT", f"docs {page.stem}")
-    blocks = list(_BLOCK.finditer(page.read_text(encoding="utf-8")))
-    with kernel(project) as k:
-        for block in blocks:
-            if block["kind"] == "console":
-                _run_commands(block["code"])
-            else:
-                reply = k.run(block["code"] or block["hidden"], timeout=120)
-                assert reply.status == "ok", f"{block[0]}\n{reply.text}"
+def test_page_runs(page, reader, monkeypatch):
+    folder, k = reader
+    experiment = f"docs {page.stem}"
+    monkeypatch.setenv("NBMLOPS_EXPERIMENT", experiment)
+    monkeypatch.chdir(folder)
+    assert k.run(_NEXT_PAGE + repr(experiment)).status == "ok"
+    for block in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+        if block["kind"] == "console":
+            _run_commands(block["code"])
+        else:
+            reply = k.run(block["code"] or block["hidden"], timeout=120)
+            assert reply.status == "ok", f"{block[0]}\n{reply.text}"
 
 
 def _run_commands(block):
