@@ -17,9 +17,9 @@ from nbmlops.pipeline.runner.plan import check_needs, plan
 from nbmlops.pipeline.runner.planner import Planner
 from nbmlops.pipeline.runner.runner import Runner
 from nbmlops.pipeline.runner.step_runs import Actions
+from nbmlops.pipeline.spec.draft import NotebookSignature
 from nbmlops.pipeline.spec.file import read_pipeline, settings_of
 from nbmlops.pipeline.spec.overrides import override, takers_of
-from nbmlops.pipeline.spec.validation_context import NotebookSignature
 from nbmlops.render.pipelines import Graph, PlanView, ReportView, StatusView
 from nbmlops.store import Store
 from nbmlops.tracking.provenance.replaying import refuse_in_replay

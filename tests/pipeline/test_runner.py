@@ -13,7 +13,7 @@ from nbmlops.execution.parameters.parameters import Parameter
 from nbmlops.pipeline.runner.planner import Planner
 from nbmlops.pipeline.runner.runner import Runner
 from nbmlops.pipeline.runner.step_runs import Reply, StepRun, step_runs_of
-from nbmlops.pipeline.spec.validation_context import NotebookSignature
+from nbmlops.pipeline.spec.draft import NotebookSignature
 from tests.notebooks import write_notebook
 
 ALIKE = [1, "1", 1.0, True, "True", "true", None, "None", "null", "", "a", "a,y=1"]

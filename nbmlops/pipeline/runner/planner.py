@@ -21,8 +21,8 @@ from nbmlops.pipeline.cache.outputs import Outputs, lock_outputs
 from nbmlops.pipeline.cache.step_cache import Cache
 from nbmlops.pipeline.runner.once_record import OnceRecord
 from nbmlops.pipeline.runner.step_runs import Actions, Decision, StepRun, choose
+from nbmlops.pipeline.spec.draft import NotebookSignature
 from nbmlops.pipeline.spec.templates import render
-from nbmlops.pipeline.spec.validation_context import NotebookSignature
 from nbmlops.store import Store
 
 

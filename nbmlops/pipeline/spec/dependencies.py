@@ -12,22 +12,19 @@ from pathlib import Path
 from nbmlops.entities import Step
 from nbmlops.errors import did_you_mean
 from nbmlops.pipeline.cache.outputs import find_link
+from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
 from nbmlops.pipeline.spec.globs import GLOB, PathPattern
 from nbmlops.pipeline.spec.templates import has_template, references
-from nbmlops.pipeline.spec.validation_context import (
-    NotebookSignature,
-    ValidationContext,
-)
 
 
 class DependencyResolver:
     """Finds the needs of steps."""
 
     def __init__(
-        self, context: ValidationContext, signatures: Mapping[str, NotebookSignature]
+        self, draft: Draft, signatures: Mapping[str, NotebookSignature]
     ) -> None:
-        self._context, self._signatures = context, signatures
-        self._steps, self._fail = context.draft.steps, context.fail
+        self._draft, self._signatures = draft, signatures
+        self._steps, self._fail = draft.steps, draft.fail
         self._folders: set[Path] = set()  # outputs that say so by a slash at the end
 
     def order(self) -> tuple[Step, ...]:
@@ -42,32 +39,32 @@ class DependencyResolver:
     def _outputs(self) -> dict[Path, str]:
         made_by: dict[Path, str] = {}
         notebooks = {
-            Path(os.path.normpath(self._context.folder / step.notebook))
+            Path(os.path.normpath(self._draft.folder / step.notebook))
             for step in self._steps.values()
             if step.notebook
         }
         for step in self._steps.values():
             for output in step.outputs:
-                line = self._context.draft.paths_of[step.name][output]
-                path = self._context.inside(output, line)
+                line = self._draft.lines(step, "outputs")[output]
+                path = self._draft.inside(output, line)
                 if path is None:
                     continue
                 kept = (
-                    self._context.project / ".nbmlops",
-                    self._context.project / ".git",
+                    self._draft.project / ".nbmlops",
+                    self._draft.project / ".git",
                 )
-                is_source = path in notebooks or path == self._context.path
+                is_source = path in notebooks or path == self._draft.path
                 if is_source or any(path.is_relative_to(each) for each in kept):
                     self._fail(line, f"{output!r} is not to be written by a step.")
                 if GLOB.search(output):
                     self._fail(line, f"Output {output!r} is a pattern, not a file.")
                 if path in (
-                    self._context.folder,
-                    self._context.project,
-                ) or self._context.path.is_relative_to(path):
+                    self._draft.folder,
+                    self._draft.project,
+                ) or self._draft.path.is_relative_to(path):
                     self._fail(line, f"{output!r} holds the pipeline itself.")
-                if (link := find_link(path, self._context.folder)) is not None:
-                    shown = os.path.relpath(link, self._context.folder)
+                if (link := find_link(path, self._draft.folder)) is not None:
+                    shown = os.path.relpath(link, self._draft.folder)
                     self._fail(
                         line,
                         f"Output {output!r} is behind the link {shown!r}: name where "
@@ -86,13 +83,13 @@ class DependencyResolver:
 
     def _needs(self, step: Step, made_by: Mapping[Path, str]) -> list[str]:
         needs: dict[str, None] = {}
-        line = self._context.line(step, "needs")
+        line = self._draft.line(step, "needs")
         for name in step.needs:
             if self._is_step(name, line, f"Step {step.name!r} needs"):
                 needs[name] = None
         for text in step.inputs:
             needs |= dict.fromkeys(self._makers(step, text, made_by))
-        for located in self._context.draft.params_of[step.name].values():
+        for located in self._draft.located(step, "params").values():
             for scalar in located.scalars():
                 if has_template(scalar.value):
                     for name in self._template(step, scalar.value, scalar.line):
@@ -113,11 +110,11 @@ class DependencyResolver:
 
     def _makers(self, step: Step, text: str, made_by: Mapping[Path, str]) -> list[str]:
         """Return the steps that make an input; a problem when nothing is there."""
-        line = self._context.draft.paths_of[step.name][text]
-        path = self._context.inside(text, line, is_input=True)
+        line = self._draft.lines(step, "inputs")[text]
+        path = self._draft.inside(text, line, is_input=True)
         if path is None:
             return []
-        pattern = PathPattern(self._context.folder, text)
+        pattern = PathPattern(self._draft.folder, text)
         makers: dict[str, None] = {}
         possible: dict[str, None] = {}
         for made, maker in made_by.items():
@@ -153,7 +150,7 @@ class DependencyResolver:
     def _action_source(self, step: Step) -> str | None:
         action = step.action
         assert action is not None  # noqa: S101
-        line = self._context.line(step, action.kind)
+        line = self._draft.line(step, action.kind)
         name = action.source
         if name is None and action.kind == "deploy" and "model" not in action.options:
             found = [

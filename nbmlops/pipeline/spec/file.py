@@ -10,13 +10,10 @@ from nbmlops.config import Settings, load_settings
 from nbmlops.entities import PipelineSpec
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.execution.file_hashes import Digests
+from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
 from nbmlops.pipeline.spec.parser import Parser
 from nbmlops.pipeline.spec.problems import PipelineFileError, Problem
 from nbmlops.pipeline.spec.resolver import Resolver
-from nbmlops.pipeline.spec.validation_context import (
-    NotebookSignature,
-    ValidationContext,
-)
 from nbmlops.pipeline.spec.yaml_lines import read_located
 from nbmlops.store.embedded import make_home
 
@@ -36,12 +33,9 @@ def read_pipeline(
     document = read_located(text, problems)
     if document is None and problems:
         raise PipelineFileError(str(path), problems)
-    draft = Parser(problems).read(document)
-    digests = Digests(settings.home / "cache" / "digests")
-    context = ValidationContext(
-        path=found, readable=settings.readable, draft=draft, problems=problems
-    )
-    resolver = Resolver(context, digests)
+    draft = Draft(path=found, readable=settings.readable, problems=problems)
+    Parser(draft).read(document)
+    resolver = Resolver(draft, Digests(settings.home / "cache" / "digests"))
     steps = resolver.check()
     if problems:
         raise PipelineFileError(str(path), problems)

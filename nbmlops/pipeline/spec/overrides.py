@@ -12,8 +12,8 @@ from nbmlops.execution.parameters.parameters import (
     check_parameters,
     refuse_other,
 )
+from nbmlops.pipeline.spec.draft import NotebookSignature
 from nbmlops.pipeline.spec.templates import has_template
-from nbmlops.pipeline.spec.validation_context import NotebookSignature
 
 
 def override(

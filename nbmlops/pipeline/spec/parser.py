@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Any
 
 from nbmlops.entities import Action, Select, Step, Trigger, mode_of, unknown_mode
-from nbmlops.entities.pipeline import RetryKind
 from nbmlops.errors import did_you_mean
-from nbmlops.pipeline.spec.cron import cron_problem
-from nbmlops.pipeline.spec.problems import Problem
+from nbmlops.pipeline.spec.draft import Draft
 from nbmlops.pipeline.spec.templates import has_template
 from nbmlops.pipeline.spec.value_readers import ValueReader, describe
 from nbmlops.pipeline.spec.yaml_lines import Located
 
 _TOP = ("name", "experiment", "params", "steps", "triggers")
-_COMMON = ("needs", "cache", "once", "retries", "retry_on", "retry_wait_s", "timeout_s")
-_NOTEBOOK = (
-    "notebook",
-    "inputs",
-    "outputs",
-    "params",
-    "grid",
-    "select",
-    "kernel",
-    "cell_timeout_s",
-)
+_COMMON = {
+    "needs": "texts",
+    "cache": "flag",
+    "once": "flag",
+    "retries": "count",
+    "retry_wait_s": "seconds",
+    "timeout_s": "seconds",
+    "retry_on": "retry_kinds",
+}
+_NOTEBOOK = {"kernel": "text", "cell_timeout_s": "seconds"}
+_NOTEBOOK_KEYS = ("inputs", "outputs", "params", "grid", "select", *_NOTEBOOK)
 _ACTIONS = ("register", "deploy", "check")
 _OPTIONS = {
     "register": ("model", "from", "alias"),
@@ -36,65 +33,52 @@ _OPTIONS = {
 }
 _LATER = {"canary": "Canaries", "shadow": "Shadows", "target": "Deploy targets"}
 _TRIGGERS = {
-    "data": ("paths",),
-    "drift": ("endpoint", "share"),
-    "performance": ("endpoint", "metric", "below", "above"),
-    "schedule": ("cron",),
+    "data": {"paths": "texts"},
+    "drift": {"endpoint": "text", "share": "share"},
+    "performance": {
+        "endpoint": "text",
+        "metric": "text",
+        "below": "number",
+        "above": "number",
+    },
+    "schedule": {"cron": "cron"},
 }
 _MOST_RUNS = 1000
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,99}")
 
 
-@dataclass(slots=True)
-class Draft:
-    """A pipeline file as far as it could be read."""
-
-    name: str | None = None
-    experiment: str | None = None
-    params: dict[str, Located] = field(default_factory=dict)
-    steps: dict[str, Step] = field(default_factory=dict)
-    params_of: dict[str, dict[str, Located]] = field(default_factory=dict)
-    grid_of: dict[str, dict[str, Located]] = field(default_factory=dict)
-    paths_of: dict[str, dict[str, int]] = field(default_factory=dict)
-    lines_of: dict[str, dict[str, int]] = field(default_factory=dict)
-    triggers: list[Trigger] = field(default_factory=list)
-    watched: dict[str, int] = field(default_factory=dict)
-
-
 class Parser:
     """Reads a document into a `Draft`."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        self._read = ValueReader(problems)
-        self._fail, self._get = self._read.fail, self._read.get
-        self.draft = Draft()
+    def __init__(self, draft: Draft) -> None:
+        self.draft, self._fail = draft, draft.fail
+        self._reader = ValueReader(draft.fail)
+        self._get = self._reader.get
 
-    def read(self, document: Located | None) -> Draft:
-        """Return the draft of a whole document."""
+    def read(self, document: Located | None) -> None:
+        """Read a whole document."""
+        draft = self.draft
         if document is None or not isinstance(document.value, dict):
             kind = "empty" if document is None else describe(document.value)
             self._fail(
                 1, f"The file is {kind}, not a mapping of name, steps and so on."
             )
-            return self.draft
+            return
         top = document.value
-        self._read.check_keys(top, _TOP, "a pipeline")
-        draft = self.draft
-        draft.name = self._get(top, "name", self._read.run_name)
-        draft.experiment = self._get(top, "experiment", self._read.run_name)
-        draft.params = self._get(top, "params", self._read.parameters) or {}
+        self._reader.check_keys(top, _TOP, "a pipeline")
+        draft.name = self._get(top, "name", "run_name")
+        draft.experiment = self._get(top, "experiment", "run_name")
+        draft.params = self._get(top, "params", "parameters") or {}
         for name, each in draft.params.items():
             if has_template(each.plain()):
                 self._fail(each.line, f"Param {name!r} has a template; a step can.")
-        steps = self._get(top, "steps", self._read.mapping)
+        steps = self._get(top, "steps", "mapping")
         if "steps" not in top or steps == {}:
             self._fail(document.line, "The file has no steps.")
         for name, each in (steps or {}).items():
             self._step(name, each)
-        triggers = self._get(top, "triggers", self._read.list) or []
-        for each in triggers:
+        for each in self._get(top, "triggers", "list") or []:
             self._trigger(each)
-        return draft
 
     def _step(self, name: str, located: Located) -> None:
         line = located.line
@@ -104,7 +88,7 @@ class Parser:
                 f"A step cannot be named {name[:60]!r}: begin with a letter or "
                 "_, and go on with letters, digits, _ and -; 100 at most.",
             )
-        body = self._read.mapping(located, f"step {name!r}")
+        body = self._reader.mapping(located, f"step {name!r}")
         if body is None:
             return
         kinds = [key for key in ("notebook", *_ACTIONS) if key in body]
@@ -114,53 +98,45 @@ class Parser:
                 what = f"has {' and '.join(kinds)}: it can have one"
             self._fail(line, f"Step {name!r} {what}.")
         is_notebook = "notebook" in body or not kinds
-        known = (*(_NOTEBOOK if is_notebook else ()), *_COMMON, *_ACTIONS, "notebook")
-        self._read.check_keys(body, known, f"step {name!r}")
+        known = ("notebook", *_ACTIONS, *_COMMON)
+        if is_notebook:
+            known += _NOTEBOOK_KEYS
+        self._reader.check_keys(body, known, f"step {name!r}")
         if "check" in body:
             self._fail(
                 body["check"].line,
                 f"Step {name!r} is a check, which pipelines cannot do yet: put its "
                 "assertions into a notebook.",
             )
-        params = self._get(body, "params", self._read.parameters) or {}
-        grid = self._grid(name, self._get(body, "grid", self._read.parameters) or {})
-        self.draft.params_of[name] = params
-        self.draft.grid_of[name] = {axis: body["grid"].value[axis] for axis in grid}
-        self.draft.lines_of[name] = {key: each.line for key, each in body.items()}
-        inputs = self._paths(name, body, "inputs")
-        outputs = self._paths(name, body, "outputs")
-        retries = self._get(body, "retries", self._read.count)
-        is_cached = self._get(body, "cache", self._read.flag)
-        is_once = self._get(body, "once", self._read.flag)
-        if is_once and is_cached is False:
+        if is_notebook:
+            found = self._notebook(name, body)
+        else:
+            found = {"action": self._action(body, kinds[0])}
+        for key, form in _COMMON.items():
+            if (value := self._get(body, key, form)) is not None:
+                found[key] = value
+        if found.get("once") and found.get("cache") is False:
             self._fail(
                 body["once"].line,
                 f"Step {name!r} is to be done once, and its cache is off, by which it "
                 "would be known that it was done.",
             )
-        wait_s = self._get(body, "retry_wait_s", self._read.seconds)
-        self.draft.steps[name] = Step(
-            name=name,
-            line=line,
-            notebook=self._get(body, "notebook", self._read.text)
-            if is_notebook
-            else None,
-            action=self._action(body, kinds[0]) if not is_notebook and kinds else None,
-            needs=self._get(body, "needs", self._read.texts) or (),
-            inputs=inputs,
-            outputs=outputs,
-            params={key: each.plain() for key, each in params.items()},
-            grid=grid,
-            select=self._select(name, body, has_grid=bool(grid) or "grid" in body),
-            kernel=self._get(body, "kernel", self._read.text),
-            timeout_s=self._get(body, "timeout_s", self._read.seconds),
-            cell_timeout_s=self._get(body, "cell_timeout_s", self._read.seconds),
-            retries=retries or 0,
-            retry_on=self._retry_on(body),
-            retry_wait_s=1.0 if wait_s is None else wait_s,
-            cache=is_cached is not False,
-            once=bool(is_once),
-        )
+        self.draft.bodies[name] = body
+        self.draft.steps[name] = Step(name=name, line=line, **found)
+
+    def _notebook(self, name: str, body: Mapping[str, Located]) -> dict[str, Any]:
+        """Return what only a step with a notebook has."""
+        params = self._get(body, "params", "parameters") or {}
+        grid = self._grid(name, self._get(body, "grid", "parameters") or {})
+        return {
+            "notebook": self._get(body, "notebook", "text"),
+            "inputs": self._paths(body, "inputs"),
+            "outputs": self._paths(body, "outputs"),
+            "params": {key: each.plain() for key, each in params.items()},
+            "grid": grid,
+            "select": self._select(name, body),
+            **{key: self._get(body, key, form) for key, form in _NOTEBOOK.items()},
+        }
 
     def _grid(
         self, name: str, axes: Mapping[str, Located]
@@ -171,7 +147,7 @@ class Parser:
             if not isinstance(values, list) or not values:
                 shown = "empty" if values in ([], None) else describe(values)
                 self._fail(each.line, f"Grid {axis!r} is {shown}, not a list.")
-            elif has_template(each.plain()):
+            elif has_template(values):
                 self._fail(each.line, f"Grid {axis!r} has a template; params can.")
             elif len({repr(value) for value in values}) < len(values):
                 self._fail(each.line, f"Grid {axis!r} has a value twice.")
@@ -183,26 +159,23 @@ class Parser:
             self._fail(line, f"The grid of {name!r} is {n} runs, above {_MOST_RUNS}.")
         return found
 
-    def _select(
-        self, name: str, body: Mapping[str, Located], *, has_grid: bool
-    ) -> Select | None:
-        given = self._get(body, "select", self._read.mapping)
+    def _select(self, name: str, body: Mapping[str, Located]) -> Select | None:
+        given = self._get(body, "select", "mapping")
         if given is None:
             return None
         line = body["select"].line
-        self._read.check_keys(given, ("metric", "mode"), "select")
-        metric = self._get(given, "metric", self._read.text)
-        mode = self._get(given, "mode", self._read.text)
+        self._reader.check_keys(given, ("metric", "mode"), "select")
+        metric = self._get(given, "metric", "text")
+        mode = self._get(given, "mode", "text")
         if "metric" not in given:
             self._fail(line, f"The select of step {name!r} names no metric.")
         if mode not in (None, "max", "min"):
+            near = did_you_mean(mode, ("max", "min"))
             self._fail(
-                given["mode"].line,
-                f"The mode is {mode!r}, not max or min."
-                f"{did_you_mean(mode, ('max', 'min'))}",
+                given["mode"].line, f"The mode is {mode!r}, not max or min.{near}"
             )
             return None
-        if not has_grid:
+        if "grid" not in body:
             self._fail(line, f"Step {name!r} has a select, but no grid to select from.")
         if metric is None:
             return None
@@ -216,22 +189,22 @@ class Parser:
     def _action(self, body: Mapping[str, Located], kind: str) -> Action | None:
         if kind not in _OPTIONS:
             return None
-        given = self._get(body, kind, self._read.mapping)
+        given = self._get(body, kind, "mapping")
         if given is None:
             return None
         line = body[kind].line
-        for key in list(given):
-            if kind == "deploy" and key in _LATER:
+        if kind == "deploy":
+            for key in _LATER.keys() & given.keys():
                 self._fail(given[key].line, f"{_LATER[key]} cannot be deployed yet.")
-                given = {each: at for each, at in given.items() if each != key}
-        self._read.check_keys(given, _OPTIONS[kind], kind)
-        options: dict[str, object] = {}
-        for key in _OPTIONS[kind]:
-            check = self._read.port if key == "port" else self._read.text
-            value: object = self._get(given, key, check)
-            if value is not None and key != "from":
-                options[key] = value
-        source = self._get(given, "from", self._read.text)
+            given = {key: each for key, each in given.items() if key not in _LATER}
+        self._reader.check_keys(given, _OPTIONS[kind], kind)
+        options = {
+            key: value
+            for key in _OPTIONS[kind]
+            if (value := self._get(given, key, "port" if key == "port" else "text"))
+            is not None
+        }
+        source = options.pop("from", None)
         needed = "model" if kind == "register" else "endpoint"
         if needed not in given:
             self._fail(line, f"The {kind} names no {needed}.")
@@ -241,24 +214,11 @@ class Parser:
             self._fail(line, "The deploy has a model and a step it is from: give one.")
         return Action(kind=kind, source=source, options=options)  # type: ignore[arg-type]
 
-    def _retry_on(self, body: Mapping[str, Located]) -> tuple[RetryKind, ...]:
-        known = get_args(RetryKind)
-        given = self._get(body, "retry_on", self._read.texts)
-        for each in given or ():
-            if each not in known:
-                self._fail(
-                    body["retry_on"].line,
-                    f"No end of a step is called {each!r}: retry_on has "
-                    f"{', '.join(known)}.{did_you_mean(each, known)}",
-                )
-        default: tuple[RetryKind, ...] = ("died", "outage")
-        return default if given is None else given
-
     def _trigger(self, located: Located) -> None:
-        given = self._read.mapping(located, "a trigger")
+        given = self._reader.mapping(located, "a trigger")
         if given is None:
             return
-        on = self._get(given, "on", self._read.text)
+        on = self._get(given, "on", "text")
         if on not in _TRIGGERS:
             what = "no `on`" if on is None else f"on {on!r}"
             near = did_you_mean(on or "", _TRIGGERS)
@@ -267,46 +227,28 @@ class Parser:
                 f"The trigger has {what}: it can be {', '.join(_TRIGGERS)}.{near}",
             )
             return
-        self._read.check_keys(given, ("on", *_TRIGGERS[on]), f"a trigger on {on}")
-        options: dict[str, object] = {}
-        for key in _TRIGGERS[on]:
-            check: Callable[[Located, str], Any] = {
-                "paths": self._read.texts,
-                "share": self._read.share,
-                "below": self._read.number,
-                "above": self._read.number,
-            }.get(key, self._read.text)
-            if key not in given:
-                if key not in ("below", "above"):
-                    self._fail(located.line, f"The trigger on {on} has no {key}.")
-            elif (value := self._get(given, key, check)) is not None:
+        forms = _TRIGGERS[on]
+        self._reader.check_keys(given, ("on", *forms), f"a trigger on {on}")
+        options = {}
+        for key, form in forms.items():
+            if (value := self._get(given, key, form)) is not None:
                 options[key] = value
+            elif key not in given and key not in ("below", "above"):
+                self._fail(located.line, f"The trigger on {on} has no {key}.")
         if "paths" in options:
-            self.draft.watched |= _lines(given["paths"])
+            self.draft.watched |= given["paths"].lines()
         if on == "performance" and not {"below", "above"} & set(given):
             self._fail(
                 located.line, "The trigger on performance has no below or above."
             )
-        if "cron" in options and (problem := cron_problem(str(options["cron"]))):
-            self._fail(given["cron"].line, f"Bad cron: {problem}")
         self.draft.triggers.append(Trigger(on=on, options=options))
 
-    def _paths(
-        self, name: str, body: Mapping[str, Located], key: str
-    ) -> tuple[str, ...]:
-        found: tuple[str, ...] = self._get(body, key, self._read.texts) or ()
-        lines = self.draft.paths_of.setdefault(name, {})
-        if key in body:
-            lines |= _lines(body[key])
+    def _paths(self, body: Mapping[str, Located], key: str) -> tuple[str, ...]:
+        found: tuple[str, ...] = self._get(body, key, "texts") or ()
+        lines = body[key].lines() if found else {}
         for path in found:
             if has_template(path):
                 self._fail(lines[path], f"{path!r} has a template; params alone can.")
             if found.count(path) > 1:
                 self._fail(lines[path], f"{path!r} is twice among the {key}.")
         return tuple(dict.fromkeys(path for path in found if not has_template(path)))
-
-
-def _lines(located: Located) -> dict[str, int]:
-    """Return the line of each of some texts."""
-    items = located.value if isinstance(located.value, list) else [located]
-    return {str(item.value): item.line for item in items}

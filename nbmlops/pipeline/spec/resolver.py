@@ -15,20 +15,17 @@ from nbmlops.execution.notebooks.notebook import (
     parameters,
 )
 from nbmlops.pipeline.spec.dependencies import DependencyResolver
+from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
 from nbmlops.pipeline.spec.overrides import optional
 from nbmlops.pipeline.spec.templates import has_template
-from nbmlops.pipeline.spec.validation_context import (
-    NotebookSignature,
-    ValidationContext,
-)
 
 
 class Resolver:
     """Checks notebooks, kernels and parameters."""
 
-    def __init__(self, context: ValidationContext, digests: Digests) -> None:
-        self._context, self._digests = context, digests
-        self._steps, self._fail = context.draft.steps, context.fail
+    def __init__(self, draft: Draft, digests: Digests) -> None:
+        self._draft, self._digests = draft, digests
+        self._steps, self._fail = draft.steps, draft.fail
         self.signatures: dict[str, NotebookSignature] = {}
 
     def check(self) -> tuple[Step, ...]:
@@ -36,20 +33,20 @@ class Resolver:
         for step in self._steps.values():
             if step.notebook is not None:
                 self._read_notebook(step)
-        ordered = DependencyResolver(self._context, self.signatures).order()
+        ordered = DependencyResolver(self._draft, self.signatures).order()
         for step in ordered:
             if step.name in self.signatures:
                 self._params(step, self.signatures[step.name])
         self._shared_params()
-        for path, line in self._context.draft.watched.items():
-            self._context.inside(path, line, is_input=True)
+        for path, line in self._draft.watched.items():
+            self._draft.inside(path, line, is_input=True)
         return ordered
 
     def _read_notebook(self, step: Step) -> None:
-        line = self._context.line(step, "notebook")
+        line = self._draft.line(step, "notebook")
         if step.kernel is not None:
             self._kernel(step, step.kernel)
-        path = self._context.inside(str(step.notebook), line)
+        path = self._draft.inside(str(step.notebook), line)
         if path is None:
             return
         try:
@@ -65,7 +62,7 @@ class Resolver:
             emitted = read_imports(
                 code_sources(notebook),
                 folder=path.parent,
-                project=self._context.project,
+                project=self._draft.project,
                 digests=self._digests,
             ).emitted
         try:
@@ -79,16 +76,16 @@ class Resolver:
         try:
             read_kernel(name)
         except NbmlopsError as error:
-            self._fail(self._context.line(step, "kernel"), error.problem)
+            self._fail(self._draft.line(step, "kernel"), error.problem)
 
     def _params(self, step: Step, signature: NotebookSignature) -> None:
         """Check each param of a step against what the notebook declares."""
         given = {
             name: (located.line, [located.plain()])
-            for name, located in self._context.draft.params_of[step.name].items()
+            for name, located in self._draft.located(step, "params").items()
         } | {
             name: (located.line, list(step.grid[name]))
-            for name, located in self._context.draft.grid_of[step.name].items()
+            for name, located in self._draft.located(step, "grid").items()
         }
         declared = optional(signature.declared)
         for name, (line, values) in given.items():
@@ -100,7 +97,7 @@ class Resolver:
                     check_parameters(declared, {name: None if is_open else value})
                 except NbmlopsError as error:
                     self._fail(line, f"Step {step.name!r}: {error.problem}")
-        shared = self._context.draft.params
+        shared = self._draft.params
         for name, parameter in (signature.declared or {}).items():
             if name in given:
                 continue
@@ -126,7 +123,7 @@ class Resolver:
         unread = len(self.signatures) < sum(
             bool(s.notebook) for s in self._steps.values()
         )
-        for name, located in self._context.draft.params.items():
+        for name, located in self._draft.params.items():
             if name not in known and not unread:
                 near = did_you_mean(name, known)
                 self._fail(located.line, f"No step has a parameter {name!r}.{near}")

@@ -54,6 +54,11 @@ class Located:
                 return [each.plain() for each in self.value]
         return self.value
 
+    def lines(self) -> dict[str, int]:
+        """Return the line of each of some texts, or of one."""
+        items = self.value if isinstance(self.value, list) else [self]
+        return {str(item.value): item.line for item in items}
+
     def scalars(self) -> Iterator[Located]:
         """Yield the scalars in it."""
         match self.value:

@@ -14,12 +14,8 @@ from nbmlops.execution.notebooks.kernelspecs import kernel_of, read_kernel, read
 from nbmlops.execution.notebooks.notebook import find_notebook, parameters
 from nbmlops.execution.parameters.parameters import refuse_other
 from nbmlops.pipeline.runner.step_runs import printed
+from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
 from nbmlops.pipeline.spec.globs import PathPattern
-from nbmlops.pipeline.spec.parser import Draft
-from nbmlops.pipeline.spec.validation_context import (
-    NotebookSignature,
-    ValidationContext,
-)
 from nbmlops.pipeline.sweeps.checking import Checker
 from nbmlops.pipeline.sweeps.grid import Combo, Given, of_grid, of_list
 from nbmlops.pipeline.sweeps.space import Space, read_space
@@ -188,14 +184,12 @@ def _check_metric(spec: SweepSpec, checker: Checker) -> Mode | None:
 def _check_inputs(
     source: Path, inputs: tuple[str, ...], settings: Settings, checker: Checker
 ) -> None:
-    context = ValidationContext(
-        path=source, readable=settings.readable, draft=Draft(), problems=[]
-    )
+    draft = Draft(path=source, readable=settings.readable)
     for text in inputs:
-        is_inside = context.inside(text, 1, is_input=True) is not None
+        is_inside = draft.inside(text, 1, is_input=True) is not None
         if is_inside and not any(PathPattern(source.parent, text).files()):
             checker.fail(
                 f"Input {text!r} is not there; it is relative to the notebook."
             )
-    for each in context.problems:
+    for each in draft.problems:
         checker.fail(each.message)

@@ -1,17 +1,17 @@
-"""What the checks of a pipeline file share."""
+"""A pipeline file as far as it was read, and what is wrong with it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from nbmlops.entities import Step
+from nbmlops.entities import Step, Trigger
 from nbmlops.execution.parameters.parameters import Parameter
 from nbmlops.pipeline.spec.globs import PathPattern
-from nbmlops.pipeline.spec.parser import Draft
 from nbmlops.pipeline.spec.problems import Problem
+from nbmlops.pipeline.spec.yaml_lines import Located
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
@@ -24,14 +24,20 @@ class NotebookSignature:
     emitted: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationContext:
-    """A draft, where its file is, and the problems found so far."""
+@dataclass(slots=True, kw_only=True)
+class Draft:
+    """The parts of a pipeline file that could be read, and all problems so far."""
 
     path: Path
     readable: tuple[Path, ...]
-    draft: Draft
-    problems: list[Problem]
+    problems: list[Problem] = field(default_factory=list)
+    name: str | None = None
+    experiment: str | None = None
+    params: dict[str, Located] = field(default_factory=dict)
+    steps: dict[str, Step] = field(default_factory=dict)
+    bodies: dict[str, dict[str, Located]] = field(default_factory=dict)
+    triggers: list[Trigger] = field(default_factory=list)
+    watched: dict[str, int] = field(default_factory=dict)
 
     @property
     def project(self) -> Path:
@@ -49,7 +55,18 @@ class ValidationContext:
 
     def line(self, step: Step, key: str) -> int:
         """Return the line of a step's key."""
-        return self.draft.lines_of[step.name].get(key, step.line)
+        found = self.bodies[step.name].get(key)
+        return found.line if found else step.line
+
+    def lines(self, step: Step, key: str) -> dict[str, int]:
+        """Return the lines of the texts below a step's key."""
+        body = self.bodies[step.name]
+        return body[key].lines() if key in body else {}
+
+    def located(self, step: Step, key: str) -> dict[str, Located]:
+        """Return what is below one of a step's mappings, as far as it is valid."""
+        valid: Mapping[str, object] = getattr(step, key)
+        return {name: self.bodies[step.name][key].value[name] for name in valid}
 
     def inside(self, path: str, line: int, *, is_input: bool = False) -> Path | None:
         """Return the path, which is inside of the project, or None with a problem.
