@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,8 +16,17 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from nbmlops.config import Settings
-from nbmlops.engines.dask_submission import FIX, Submission, asking
-from nbmlops.engines.dask_task import DaskTask, call
+from nbmlops.engines._protocol import WorkerExited
+from nbmlops.engines.dask_task import (
+    GONE,
+    DaskReply,
+    DaskTask,
+    began_at,
+    call,
+    run_task,
+    stop_of,
+)
+from nbmlops.engines.local import TICK_S
 from nbmlops.engines.preflight import find_problem, read_machine
 from nbmlops.errors import DependencyError, EngineError, UsageError
 
@@ -22,6 +34,8 @@ if TYPE_CHECKING:
     from nbmlops.engines._protocol import Engine
 
 _CONNECT_S = 15.0
+_END_S = 40.0  # more than a process takes that is stopped, and then killed
+_FIX = "See that the scheduler runs and can be reached, then run it again."
 
 
 class DaskEngine:
@@ -45,7 +59,8 @@ class DaskEngine:
         )
         self._cluster: Any = None
         self._mark = settings.home / "pipelines" / "marks" / uuid4().hex
-        self._submissions: list[Submission] = []
+        self._is_stopped = False
+        self._gone: dict[str, list[str]] = {}  # workers that were to do a task
         self._threads = ThreadPoolExecutor(1000, thread_name_prefix="nbmlops-dask")
         if not self._address and not settings.dask.cluster:
             raise UsageError(
@@ -57,14 +72,14 @@ class DaskEngine:
     @property
     def n_jobs(self) -> int:
         """As many as the workers that are there have threads."""
-        with asking(self._client):
+        with self._asking():
             return sum(self._client.nthreads().values()) or 1
 
     @property
     def jobs_per_machine(self) -> int:
         """As many as the workers of one machine have threads."""
         found: Counter[str | None] = Counter()
-        with asking(self._client):
+        with self._asking():
             for address, n_threads in self._client.nthreads().items():
                 found[urlsplit(address).hostname] += n_threads
         return max(found.values(), default=1)
@@ -81,8 +96,9 @@ class DaskEngine:
         limit_s: float | None = None,
     ) -> Future[object]:
         """Have a task done by the next worker of the cluster that is free."""
+        key = f"nbmlops-{uuid4().hex}"
         dask_task = DaskTask(
-            key=f"nbmlops-{uuid4().hex}",
+            key=key,
             module=module,
             env=dict(env),
             folder=str(self._settings.project),
@@ -92,14 +108,52 @@ class DaskEngine:
             machine=self._machine,
             is_store_here=self._is_store_here,
         )
-        submission = Submission(self._client, dask_task)
-        self._submissions.append(submission)
-        return self._threads.submit(submission.result)
+        self._gone[key] = []
+        with self._asking():
+            future = self._client.submit(
+                pickle.loads, call(run_task, dask_task), key=key, pure=False
+            )
+        return self._threads.submit(self._answer, key, future)
+
+    def _answer(self, key: str, future: Any) -> object:  # noqa: ANN401 - Dask is untyped
+        why = self._wait(key, future)
+        reply = DaskReply(how=why) if why else _reply(future)
+        with suppress(EngineError), self._asking():
+            future.cancel()
+            if future.status == "finished":
+                for name in (key, stop_of(key)):
+                    self._event(name).clear()
+        if reply.answer is None:
+            raise WorkerExited(reply.how, was_late=reply.was_late)
+        return pickle.loads(reply.answer)  # noqa: S301 - our own
+
+    def _wait(self, key: str, future: Any) -> str:  # noqa: ANN401
+        """Wait until there is a reply; return why there will be none, or ""."""
+        is_done = threading.Event()
+        future.add_done_callback(lambda _: is_done.set())
+        stop_at: float | None = None
+        while not is_done.wait(TICK_S):
+            with suppress(EngineError), self._asking():
+                while self._gone[key]:
+                    if self._event(began_at(key, self._gone[key].pop())).is_set():
+                        return GONE
+                if self._is_stopped and stop_at is None:
+                    stop_at = time.monotonic() + _END_S
+                    self._event(stop_of(key)).set()
+                    if not self._event(key).is_set():
+                        return "it was stopped before it began"
+            if stop_at is not None and time.monotonic() > stop_at:
+                return "the Dask worker did not stop it"
+        return ""
+
+    def _event(self, name: str) -> Any:  # noqa: ANN401
+        from distributed import Event
+
+        return Event(name, client=self._client)
 
     def stop(self) -> None:
         """Have all tasks interrupted, and those that wait for a worker dropped."""
-        for submission in self._submissions:
-            submission.stop()
+        self._is_stopped = True
 
     def close(self) -> None:
         """Leave the cluster; one that was made for the run ends."""
@@ -123,7 +177,7 @@ class DaskEngine:
         return read_machine(str(self._mark))
 
     @cached_property
-    def _client(self) -> Any:  # noqa: ANN401 - Dask is untyped
+    def _client(self) -> Any:  # noqa: ANN401
         from distributed import Client
 
         if self._address:
@@ -134,7 +188,7 @@ class DaskEngine:
             client = Client(target, set_as_default=False, timeout=_CONNECT_S)
         except (OSError, ValueError) as error:
             raise EngineError(
-                f"No Dask scheduler answers at {target!r}.", fix=FIX
+                f"No Dask scheduler answers at {target!r}.", fix=_FIX
             ) from error
         try:
             self._check(client)
@@ -147,7 +201,7 @@ class DaskEngine:
     def _check(self, client: Any) -> None:  # noqa: ANN401
         """Refuse a cluster of which a worker cannot do what is asked of it."""
         mine = self._machine
-        with asking(client):
+        with _asking(client):
             asked = call(read_machine, str(self._mark))
             found = client.run(pickle.loads, asked, on_error="return")
         for address, theirs in found.items():
@@ -165,10 +219,38 @@ class DaskEngine:
                 )
 
     def _hear(self, event: tuple[float, Any]) -> None:
+        """Note, in Dask's thread, that a worker went that was to do some tasks."""
         message = event[1]
         if isinstance(message, dict) and message.get("action") == "remove-worker":
-            for submission in self._submissions:
-                submission.note_gone(message["worker"], message["processing-tasks"])
+            for key in message["processing-tasks"]:
+                if key in self._gone:
+                    self._gone[key].append(message["worker"])
+
+    def _asking(self) -> Any:  # noqa: ANN401
+        return _asking(self._client)
+
+
+@contextmanager
+def _asking(client: Any) -> Iterator[None]:  # noqa: ANN401
+    """Turn the failures of a question to the scheduler into ours."""
+    try:
+        if client.status not in ("running", "connecting"):
+            raise OSError(f"the client is {client.status}")
+        yield
+    except OSError as error:
+        raise EngineError("The Dask scheduler does not answer.", fix=_FIX) from error
+
+
+def _reply(future: Any) -> DaskReply:  # noqa: ANN401
+    """Return the reply of a future that is done."""
+    try:
+        if future.status == "error":
+            error = future.exception()
+            return DaskReply(how=f"{type(error).__name__}: {error}")
+        found = future.result(timeout=_END_S)
+    except (CancelledError, OSError):
+        return DaskReply(how="the Dask scheduler is gone, or has dropped it")
+    return found if isinstance(found, DaskReply) else DaskReply(how=repr(found))
 
 
 def _make_cluster(settings: Settings) -> Any:  # noqa: ANN401
