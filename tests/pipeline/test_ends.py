@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import time
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -12,7 +11,6 @@ import pytest
 import nbmlops as nm
 from nbmlops.entities import Step
 from nbmlops.errors import NotebookError, PipelineRunError
-from nbmlops.pipeline.runner import worker
 from nbmlops.pipeline.runner.once_record import OnceRecord
 from nbmlops.store.runs import queries
 from tests.notebooks import write_notebook
@@ -182,23 +180,24 @@ def test_a_cell_is_not_given_any_more_when_an_interrupt_came_first(
 )
 @pytest.mark.parametrize("is_raised_itself", [False, True])
 def test_an_record_goes_when_it_is_known_that_nothing_took_place(
-    tmp_path, monkeypatch, how, cell_index, is_left, is_raised_itself
+    tmp_path, how, cell_index, is_left, is_raised_itself
 ):
     error = NotebookError(
         "so", fix="", notebook="a.ipynb", how=how, cell_index=cell_index
     )
 
-    def run(task, store, on_begin):
-        on_begin()
-        if is_raised_itself:
-            raise error
-        raise KeyboardInterrupt from error
-
-    monkeypatch.setattr(worker, "_run", run)
     record = OnceRecord(tmp_path, "ab" * 32)
     step = Step(name="a", line=1, notebook="a.ipynb")
+
+    def run():
+        with record.guard(step):
+            record.begin()
+            if is_raised_itself:
+                raise error
+            raise KeyboardInterrupt from error
+
     with pytest.raises((NotebookError, KeyboardInterrupt)):
-        worker._run_once(SimpleNamespace(step=step), None, record)
+        run()
     assert record.is_under_way() == is_left
 
 

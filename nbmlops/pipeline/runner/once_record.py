@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nbmlops._masking import mask_tree
 from nbmlops.entities import Step
-from nbmlops.errors import ConflictError
+from nbmlops.errors import ConflictError, NbmlopsError, NotebookError
 from nbmlops.execution.file_hashes import read_record, sharded, write_record
 from nbmlops.pipeline.cache.outputs import files_at
 from nbmlops.processes.process_id import ProcessId
@@ -45,6 +46,22 @@ class OnceRecord:
         """Write that the step begins, and wait until it is on disk."""
         owner = ProcessId.me()
         self._write({"begun_at": time.time(), "by": owner.kernel, "boot": owner.boot})
+
+    @contextmanager
+    def guard(self, step: Step) -> Iterator[None]:
+        """Forget it when no cell was begun, or the code itself said that it failed."""
+        try:
+            yield
+        except (NbmlopsError, KeyboardInterrupt) as error:
+            cause = error.__cause__ if isinstance(error, KeyboardInterrupt) else error
+            if isinstance(cause, NotebookError):
+                has_failed = cause.how in ("raised", "exited", "not started")
+                is_known = has_failed or cause.cell_index is None
+            else:
+                is_known = isinstance(cause, NbmlopsError) and step.notebook is None
+            if is_known:
+                self.remove()
+            raise
 
     def complete(self, run_id: str, values: Mapping[str, Any]) -> None:
         """Write that the step is done, whatever becomes of its result."""

@@ -20,7 +20,13 @@ from nbmlops.pipeline.cache.keys import Keys, Parts, changes, key_of
 from nbmlops.pipeline.cache.outputs import Outputs, lock_outputs
 from nbmlops.pipeline.cache.step_cache import Cache
 from nbmlops.pipeline.runner.once_record import OnceRecord
-from nbmlops.pipeline.runner.step_runs import Actions, Decision, StepRun, choose
+from nbmlops.pipeline.runner.step_runs import (
+    Actions,
+    Decision,
+    StepRun,
+    choose,
+    entry_report,
+)
 from nbmlops.pipeline.spec.draft import NotebookSignature
 from nbmlops.pipeline.spec.templates import render
 from nbmlops.store import Store
@@ -222,19 +228,10 @@ class Planner:
 
     def report_of(self, decision: Decision) -> StepReport:
         """Return a cached result, as if its step had run."""
-        entry = decision.entry or {}
-        return StepReport(
-            step=decision.step_run.name,
-            state="cached",
-            why=decision.why,
-            run_id=entry.get("run_id"),
-            values=entry.get("values", {}),
-            metrics=entry.get("metrics", {}),
-            params=self.all_params(decision),
-            model_id=entry.get("model_id"),
-            model_run_id=entry.get("model_run_id"),
-            outputs=tuple(entry.get("outputs", ())),
-        )
+        assert decision.entry is not None  # noqa: S101 - it is cached
+        name, why = decision.step_run.name, decision.why
+        report = entry_report(name, decision.entry, state="cached", why=why)
+        return replace(report, params=self.all_params(decision))
 
 
 def _check_names(spec: PipelineSpec, names: Iterable[str], what: str = "") -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nbmlops.config import Settings
 from nbmlops.entities import Action, PipelineSpec, Step, StepReport
+from nbmlops.entities.pipeline import StepState
 from nbmlops.errors import UsageError, did_you_mean
 from nbmlops.pipeline.cache.keys import Parts
 
@@ -143,6 +144,23 @@ class Actions(Protocol):
         store: Store | None,
     ) -> str:
         """Return what changed since the action was run, or ""."""
+
+
+def entry_report(
+    name: str, entry: Mapping[str, Any], *, state: StepState, why: str
+) -> StepReport:
+    """Return the report of a step run whose result is kept."""
+    return StepReport(
+        step=name,
+        state=state,
+        why=why,
+        run_id=entry["run_id"],
+        values=entry["values"],
+        metrics=entry["metrics"],
+        model_id=entry.get("model_id"),
+        model_run_id=entry.get("model_run_id"),
+        outputs=tuple(entry["outputs"]),
+    )
 
 
 def printed(value: object) -> str:

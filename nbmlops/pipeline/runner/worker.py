@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 from nbmlops._masking import mask_tree
@@ -22,7 +22,7 @@ from nbmlops.pipeline.cache.keys import Keys, changes
 from nbmlops.pipeline.cache.outputs import lock_outputs
 from nbmlops.pipeline.cache.step_cache import Cache, is_sha256
 from nbmlops.pipeline.runner.once_record import OnceRecord
-from nbmlops.pipeline.runner.step_runs import KEY, Failure, Reply, Task
+from nbmlops.pipeline.runner.step_runs import KEY, Failure, Reply, Task, entry_report
 from nbmlops.store import Store, connect
 from nbmlops.store.runs import queries, resolve, runs
 from nbmlops.store.runs.fields import KEY_FORM
@@ -101,7 +101,9 @@ def _work(task: Task, keys: Keys, cache: Cache) -> Reply:
     entry = cache.find(key, outputs) if may_be_cached else None
     if entry is not None and (others := cache.restore(entry, outputs)) is not None:
         notes = outputs.left_alone(others)
-        return Reply(report=_report_of(task, entry, "cached"), entry=entry, notes=notes)
+        why = f"as made by run {entry['run_id']}"
+        report = entry_report(task.name, entry, state="cached", why=why)
+        return Reply(report=report, entry=entry, notes=notes)
     record = OnceRecord(task.settings.home, key) if step.once else None
     store = connect(task.settings)
     completed = (
@@ -110,7 +112,7 @@ def _work(task: Task, keys: Keys, cache: Cache) -> Reply:
     if completed is None:
         before = outputs.stamps()
         try:
-            result = _run_once(task, store, record) if record else _run(task, store)
+            result = _run(task, store, record)
         except BaseException:
             with suppress(OSError):
                 outputs.record(before)  # what it wrote is its own, all the same
@@ -142,28 +144,17 @@ def _killed(task: Task, store: Store) -> _Result:
     return _Result(run_id, 0.0, {}, [note])
 
 
-def _run_once(task: Task, store: Store, record: OnceRecord) -> _Result:
-    """Run a step that is done once, with a record of its begin and its end."""
-    try:
-        result = _run(task, store, record.begin)
-    except (NbmlopsError, KeyboardInterrupt) as error:
-        if _is_known_to_fail(task, error):
-            record.remove()
-        raise
+def _run(task: Task, store: Store, record: OnceRecord | None) -> _Result:
+    """Run a step; one that is done once with a record of its begin and its end."""
+    if record is None:
+        return _run_step(task, store)
+    with record.guard(task.step):
+        result = _run_step(task, store, record.begin)
     record.complete(result.run_id, result.values)
     return result
 
 
-def _is_known_to_fail(task: Task, error: BaseException) -> bool:
-    """Return whether no cell was begun, or the code itself said that it failed."""
-    cause = error.__cause__ if isinstance(error, KeyboardInterrupt) else error
-    if isinstance(cause, NotebookError):
-        has_begun = cause.cell_index is not None
-        return not has_begun or cause.how in ("raised", "exited", "not started")
-    return isinstance(cause, NbmlopsError) and task.step.notebook is None
-
-
-def _run(
+def _run_step(
     task: Task, store: Store, on_begin: Callable[[], None] = lambda: None
 ) -> _Result:
     os.environ["MLFLOW_RUN_CONTEXT"] = json.dumps({**task.tags, KEY: task.decision.key})
@@ -318,23 +309,6 @@ def _keep(
         notes.append(f"{task.name} is not kept: {why_not}")
     else:
         cache.set_last(decision.step_id, key, decision.parts, result.duration_s)
-    report = _report_of(task, entry, "done")
+    report = entry_report(task.name, entry, state="done", why=decision.why)
+    report = replace(report, duration_s=result.duration_s)
     return Reply(report=report, entry=entry, notes=tuple(notes))
-
-
-def _report_of(
-    task: Task, entry: Mapping[str, Any], state: Literal["cached", "done"]
-) -> StepReport:
-    is_cached = state == "cached"
-    return StepReport(
-        step=task.name,
-        state=state,
-        why=f"as made by run {entry['run_id']}" if is_cached else task.decision.why,
-        run_id=entry["run_id"],
-        duration_s=0.0 if is_cached else entry["duration_s"],
-        values=entry["values"],
-        metrics=entry["metrics"],
-        model_id=entry.get("model_id"),
-        model_run_id=entry.get("model_run_id"),
-        outputs=tuple(entry["outputs"]),
-    )
