@@ -61,7 +61,7 @@ def run(
     from nbmlops.execution.parameters.parameters import parse_text
     from nbmlops.execution.subprocess_run import run_in_subprocess
     from nbmlops.pipeline.runner import worker_process
-    from nbmlops.pipeline.spec.parameters_file import read_parameters
+    from nbmlops.pipeline.spec.file import read_parameters
 
     declared = parameters(read_quickly(find_notebook(notebook)))
     given = read_parameters(Path(file)) if file else {}

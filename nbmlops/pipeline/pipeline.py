@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from nbmlops.config import Settings
 from nbmlops.engines import get_engine
-from nbmlops.entities import Exported, PipelineReport, PipelineSpec
+from nbmlops.entities import Exported, PipelineSpec
 from nbmlops.errors import NotFoundError, PipelineRunError, UsageError
-from nbmlops.execution.parameters.parameters import parse_text
 from nbmlops.pipeline.runner.plan import check_needs, plan
 from nbmlops.pipeline.runner.planner import Planner
 from nbmlops.pipeline.runner.runner import Runner
 from nbmlops.pipeline.runner.step_runs import Actions
 from nbmlops.pipeline.spec.draft import NotebookSignature
 from nbmlops.pipeline.spec.file import read_pipeline, settings_of
-from nbmlops.pipeline.spec.overrides import override, takers_of
+from nbmlops.pipeline.spec.overrides import override, parse_overrides
 from nbmlops.render.pipelines import Graph, PlanView, ReportView, StatusView
 from nbmlops.store import Store
 from nbmlops.tracking.provenance.replaying import refuse_in_replay
@@ -123,33 +122,7 @@ class Pipeline:
         dict of str to object
             As `run` takes them.
         """
-        found: dict[str, object] = {}
-        for name, text in params:
-            step, dot, param = name.partition(".")
-            takers = (
-                [step]
-                if dot
-                else list(takers_of(name, self.spec.steps, self._signatures))
-            )
-            known = [self._signatures.get(each) for each in takers]
-            read = [
-                parse_text(each.declared, param or step, text)
-                for each in known
-                if each is not None
-            ]
-            # Of what each step would read, the first that all of them can take.
-            found[name] = next(
-                (value for value in read if self._is_fit(name, value)),
-                read[0] if read else text,
-            )
-        return found
-
-    def _is_fit(self, name: str, value: object) -> bool:
-        try:
-            override(self.spec, self._signatures, {name: value})
-        except UsageError:
-            return False
-        return True
+        return parse_overrides(self.spec, self._signatures, params)
 
     def plan(
         self,
@@ -266,7 +239,19 @@ class Pipeline:
             report = runner.run()
         if runner.was_interrupted:
             raise KeyboardInterrupt
-        self._raise_failed(report, runner.may_pass)
+        failed = [each for each in report.steps if each.state == "failed"]
+        if failed:
+            problems = [f"Step {each.step!r}: {each.why}" for each in failed]
+            if left := sum(each.state == "not run" for each in report.steps):
+                problems.append(
+                    f"{left} step{'s were' * (left > 1) or ' was'} not run."
+                )
+            raise PipelineRunError(
+                " ".join(problems),
+                fix="Fix it and run it again: it continues from what is done.",
+                report=report,
+                may_pass=runner.may_pass,
+            )
         return ReportView(report)
 
     def export(
@@ -372,19 +357,3 @@ class Pipeline:
         if only is not None:
             check_needs(planner, only)
         return planner
-
-    def _raise_failed(self, report: PipelineReport, may_pass: bool) -> None:
-        failed = [each for each in report.steps if each.state == "failed"]
-        if not failed:
-            return
-        problems = " ".join(f"Step {each.step!r}: {each.why}" for each in failed)
-        left = sum(each.state == "not run" for each in report.steps)
-        more = (
-            f" {left} step{'s were' if left > 1 else ' was'} not run." if left else ""
-        )
-        raise PipelineRunError(
-            f"{problems}{more}",
-            fix="Fix it and run it again: it continues from what is done.",
-            report=report,
-            may_pass=may_pass,
-        )

@@ -8,8 +8,7 @@ import pytest
 from nbmlops.execution import file_hashes
 from nbmlops.execution.file_hashes import Digests
 from nbmlops.execution.notebooks.code_dependencies import facts_of, read_imports
-from nbmlops.pipeline.cache.keys import changes
-from nbmlops.pipeline.cache.packages import Packages
+from nbmlops.pipeline.cache.keys import Packages, changes
 
 
 @pytest.fixture

@@ -224,7 +224,7 @@ def test_a_plan_says_what_changed(store, project, monkeypatch):
     )
     assert changed() == "code changed"
 
-    from nbmlops.pipeline.cache.packages import Packages
+    from nbmlops.pipeline.cache.keys import Packages
 
     versions = Packages.versions
     monkeypatch.setattr(

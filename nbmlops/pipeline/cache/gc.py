@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,57 +35,39 @@ def collect(
     """Take out results, those that were not used for longest first."""
     now = time.time() if now is None else now
     with cache.lock(fcntl.LOCK_EX):
-        return _collect(cache, max_bytes, older_than_s, now)
-
-
-def _collect(
-    cache: Cache, max_bytes: int | None, older_than_s: float | None, now: float
-) -> Collected:
-    entries = sorted(cache.list_entries(), key=lambda each: each.used_at)
-    blobs = _blobs(cache)
-    named = {each.key: _digests_of(cache, each.key) for each in entries}
-    counts: dict[str, int] = {}
-    for digests in named.values():
-        for digest in digests:
-            counts[digest] = counts.get(digest, 0) + 1
-    total = sum(blobs.get(digest, 0) for digest in counts)
-    n_entries = 0
-    for each in entries:
-        is_old = older_than_s is not None and now - each.used_at > older_than_s
-        if not is_old and (max_bytes is None or total <= max_bytes):
-            continue
-        cache.entry_path(each.key).unlink(missing_ok=True)
-        n_entries += 1
-        for digest in named[each.key]:
-            counts[digest] -= 1
-            if counts[digest] == 0:
-                total -= blobs.get(digest, 0)
-    freed = n_files = 0
-    for digest, size in blobs.items():
-        if not counts.get(digest):
-            sharded(cache.home / "blobs", digest).unlink(missing_ok=True)
-            freed, n_files = freed + size, n_files + 1
-    for path in (cache.home / "entries").glob("??/[!.]*"):
-        if path.name not in named:
+        entries = sorted(cache.list_entries(), key=lambda each: each.used_at)
+        sizes = {
+            path.name: path.stat().st_size
+            for path in (cache.home / "blobs").glob("??/[!.]*")
+        }
+        named = {each.key: _digests_of(cache, each.key) for each in entries}
+        uses = Counter(digest for digests in named.values() for digest in digests)
+        total = sum(sizes.get(digest, 0) for digest in uses)
+        kept = set(named)
+        for each in entries:
+            is_old = older_than_s is not None and now - each.used_at > older_than_s
+            if is_old or (max_bytes is not None and total > max_bytes):
+                kept.discard(each.key)
+                uses.subtract(named[each.key])
+                last = [digest for digest in named[each.key] if not uses[digest]]
+                total -= sum(sizes.get(digest, 0) for digest in last)
+        gone = [p for p in cache.home.glob("entries/??/[!.]*") if p.name not in kept]
+        unused = [digest for digest in sizes if not uses[digest]]
+        for path in (*gone, *(sharded(cache.home / "blobs", each) for each in unused)):
             path.unlink(missing_ok=True)
-            n_entries += 1
-    for path in cache.home.rglob(".tmp-*"):
-        with suppress(OSError):
-            if now - path.stat().st_mtime > _GRACE_S:
-                path.unlink()
+        for path in cache.home.rglob(".tmp-*"):
+            with suppress(OSError):
+                if now - path.stat().st_mtime > _GRACE_S:
+                    path.unlink()
+    freed = sum(sizes[digest] for digest in unused)
     return Collected(
-        n_entries=n_entries,
-        n_files=n_files,
+        n_entries=len(gone),
+        n_files=len(unused),
         freed_bytes=freed,
-        left_bytes=sum(blobs.values()) - freed,
+        left_bytes=sum(sizes.values()) - freed,
     )
 
 
 def _digests_of(cache: Cache, key: str) -> set[str]:
     body = cache.read(cache.entry_path(key)) or {"outputs": {}}
     return {each["sha256"] for each in body["outputs"].values()}
-
-
-def _blobs(cache: Cache) -> dict[str, int]:
-    paths = (cache.home / "blobs").glob("??/[!.]*")
-    return {path.name: path.stat().st_size for path in paths}

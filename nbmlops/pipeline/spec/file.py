@@ -1,4 +1,4 @@
-"""The pipeline file: read, and checked as a whole before anything runs."""
+"""Files of pipelines and of parameters: read, and checked before anything runs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
 from nbmlops.pipeline.spec.parser import Parser
 from nbmlops.pipeline.spec.problems import PipelineFileError, Problem
 from nbmlops.pipeline.spec.resolver import Resolver
+from nbmlops.pipeline.spec.value_readers import describe
 from nbmlops.pipeline.spec.yaml_lines import read_located
 from nbmlops.store.embedded import make_home
 
@@ -25,7 +26,16 @@ def read_pipeline(
 ) -> tuple[PipelineSpec, dict[str, NotebookSignature]]:
     """Return a pipeline from its file, and what its notebooks declare."""
     found = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
-    text = _read(found, str(path))
+    if found.is_dir():
+        raise UsageError(
+            f"{str(path)!r} is a folder, not a pipeline file.",
+            fix=f"Name a file, such as {Path(path) / 'pipeline.yaml'}.",
+        )
+    if found.is_file() and found.stat().st_size > _LARGEST_BYTES:
+        raise UsageError(
+            f"{str(path)!r} is larger than a megabyte.", fix="Name a pipeline file."
+        )
+    text = read_text(Path(path), "pipeline file", "*.y*ml")
     settings = settings or settings_of(found)
     with suppress(OSError):
         make_home(settings.home)  # what is remembered there is in no repository
@@ -39,7 +49,8 @@ def read_pipeline(
     steps = resolver.check()
     if problems:
         raise PipelineFileError(str(path), problems)
-    name = draft.name or _default_name(found)
+    default = found.parent.name if found.stem == "pipeline" else found.stem
+    name = draft.name or default
     spec = PipelineSpec(
         name=name,
         path=str(found),
@@ -59,29 +70,32 @@ def settings_of(path: Path) -> Settings:
     return here if inside else load_settings(path.parent)
 
 
-def _default_name(path: Path) -> str:
-    return path.parent.name if path.stem == "pipeline" else path.stem
+def read_parameters(path: Path) -> dict[str, object]:
+    """Return what a file of parameters for one run gives."""
+    text = read_text(path, "parameter file")
+    problems: list[Problem] = []
+    found = read_located(text, problems)
+    if not problems and (found is None or not isinstance(found.value, dict)):
+        what = describe(None if found is None else found.value)
+        message = f"The file is {what}, not a mapping of names to values."
+        problems = [Problem(1, message)]
+    if problems or found is None:
+        all_problems = " ".join(map(str, sorted(problems)))
+        raise UsageError(f"{path}, {all_problems}", fix=f"Fix {path}; nothing was run.")
+    return {name: each.plain() for name, each in found.value.items()}
 
 
-def _read(path: Path, name: str) -> str:
-    if path.is_dir():
-        raise UsageError(
-            f"{name!r} is a folder, not a pipeline file.",
-            fix=f"Name a file, such as {name.rstrip('/')}/pipeline.yaml.",
-        )
+def read_text(path: Path, what: str, pattern: str = "*.*") -> str:
+    """Return the text of a file that somebody has named; others are like a pattern."""
     if not path.is_file():
-        there = [each.name for each in path.parent.glob("*.y*ml")]
+        there = [each.name for each in path.parent.glob(pattern)]
         raise NotFoundError(
-            f"No pipeline file {name!r}.{did_you_mean(path.name, there)}",
+            f"No {what} {str(path)!r}.{did_you_mean(path.name, there)}",
             fix="Check the path; it is relative to the working folder.",
         )
-    if path.stat().st_size > _LARGEST_BYTES:
-        raise UsageError(
-            f"{name!r} is larger than a megabyte.", fix="Name a pipeline file."
-        )
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"Cannot read {name!r}: {error}.", fix="Save it as text in UTF-8."
+            f"Cannot read {str(path)!r}: {error}.", fix="Save it as text in UTF-8."
         ) from error

@@ -10,6 +10,7 @@ from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
 from nbmlops.execution.parameters.parameters import (
     Parameter,
     check_parameters,
+    parse_text,
     refuse_other,
 )
 from nbmlops.pipeline.spec.draft import NotebookSignature
@@ -56,6 +57,37 @@ def override(
     if problems:
         raise UsageError(" ".join(problems), fix="See the file's steps and params.")
     return replace(spec, params=shared, steps=tuple(steps.values()))
+
+
+def parse_overrides(
+    spec: PipelineSpec,
+    signatures: Mapping[str, NotebookSignature],
+    texts: Iterable[tuple[str, str]],
+) -> dict[str, object]:
+    """Return params as they were typed as values of the declared types.
+
+    Of what each step would read, the first that all of them can take.
+    """
+
+    def is_fit(name: str, value: object) -> bool:
+        try:
+            override(spec, signatures, {name: value})
+        except UsageError:
+            return False
+        return True
+
+    found: dict[str, object] = {}
+    for name, text in texts:
+        step, dot, param = name.partition(".")
+        takers = [step] if dot else takers_of(name, spec.steps, signatures)
+        read = [
+            parse_text(signatures[each].declared, param or step, text)
+            for each in takers
+            if each in signatures
+        ]
+        first = read[0] if read else text
+        found[name] = next((value for value in read if is_fit(name, value)), first)
+    return found
 
 
 def takers_of(

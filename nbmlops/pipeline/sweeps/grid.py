@@ -14,7 +14,7 @@ from nbmlops.errors import UsageError, did_you_mean
 from nbmlops.execution.notebooks.kernelspecs import read_quickly
 from nbmlops.execution.notebooks.notebook import find_notebook, parameters
 from nbmlops.execution.parameters.parameters import Parameter, parse_text
-from nbmlops.pipeline.spec.parameters_file import read_text
+from nbmlops.pipeline.spec.file import read_text
 from nbmlops.pipeline.spec.problems import Problem
 from nbmlops.pipeline.spec.yaml_lines import read_located
 from nbmlops.pipeline.sweeps.checking import Checker
