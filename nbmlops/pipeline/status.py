@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,12 +46,11 @@ def last_report(
     if run is None:
         return None
     newest: dict[str, Run] = {}
-    attempts: dict[str, int] = {}
+    attempts: Counter[str] = Counter()
     for child in list_children(store, run.run_id):
-        name = child.tags.get(STEP)
-        if name is not None:
+        if (name := child.tags.get(STEP)) is not None:
             newest.setdefault(name, child)
-            attempts[name] = attempts.get(name, 0) + 1
+            attempts[name] += 1
     failed: dict[str, str] = dict(
         json.loads(text)
         for tag, text in run.tags.items()
@@ -65,9 +65,7 @@ def last_report(
     for step in spec.steps:
         names = [n for n in (*newest, *failed) if n.partition("[")[0] == step.name]
         for name in sorted(dict.fromkeys(names)):
-            report = _report(
-                name, newest.get(name), failed.get(name), attempts.get(name, 0)
-            )
+            report = _report(name, newest.get(name), failed.get(name), attempts[name])
             is_selected = chosen.get(step.name, name) == name
             steps.append(replace(report, is_selected=is_selected))
         if not names:
@@ -86,29 +84,20 @@ def _report(
 ) -> StepReport:
     if run is None:
         return StepReport(step=name, state="failed", why=problem or "")
-    report = StepReport(
+    cached_run = run.tags.get(CACHED_RUN)
+    ended_because = run.tags.get("nbmlops.ended_because") or problem
+    why = run.tags.get("nbmlops.cache", "").removeprefix("miss: ")
+    return StepReport(
         step=name,
-        state=_STATES.get(run.status, "running"),
-        why=run.tags.get("nbmlops.ended_because")
-        or problem
-        or run.tags.get("nbmlops.cache", "").removeprefix("miss: "),
-        run_id=run.run_id,
-        duration_s=_duration_s(run),
-        attempts=attempts,
+        state="cached" if cached_run else _STATES.get(run.status, "running"),
+        why=f"as made by run {cached_run}" if cached_run else ended_because or why,
+        run_id=cached_run or run.run_id,
+        duration_s=0.0 if cached_run else _duration_s(run),
+        attempts=0 if cached_run else attempts,
         metrics=run.metrics,
         params=run.params,
         model_id=run.model_id,
     )
-    if cached_run := run.tags.get(CACHED_RUN):
-        report = replace(
-            report,
-            state="cached",
-            why=f"as made by run {cached_run}",
-            run_id=cached_run,
-            duration_s=0.0,
-            attempts=0,
-        )
-    return report
 
 
 def _duration_s(run: Run) -> float:

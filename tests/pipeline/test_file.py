@@ -10,8 +10,7 @@ from nbmlops.config import load_settings
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.pipeline.runner.planner import Planner
 from nbmlops.pipeline.runner.step_runs import StepRun
-from nbmlops.pipeline.spec.file import read_pipeline
-from nbmlops.pipeline.spec.problems import PipelineFileError
+from nbmlops.pipeline.spec.file import PipelineFileError, read_pipeline
 from tests.notebooks import write_notebook
 from tests.pipeline.pipelines import write_chain, write_pipeline
 

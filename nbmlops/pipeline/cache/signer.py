@@ -1,9 +1,10 @@
-"""Records signed with the project's key."""
+"""Records signed with the project's key, and the form of a kept result."""
 
 from __future__ import annotations
 
 import hmac
 import json
+import math
 import os
 import re
 import secrets
@@ -20,6 +21,7 @@ from nbmlops.secrets import find_reference
 
 _ANY_HEAD = b"nbmlops-sealed-"
 _HEAD = _ANY_HEAD + b"2 "
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHORTEST = 16  # characters of a key that is given
 
 
@@ -91,3 +93,44 @@ def read_unverified(signed: bytes) -> dict[str, Any]:
         if isinstance(body, dict):
             return body
     raise EntryError("is damaged")
+
+
+def is_entry(body: Mapping[str, Any]) -> bool:
+    """Return whether what was read has the form of an entry.
+
+    >>> is_entry({"key": "..", "outputs": {}})
+    False
+    """
+    match body:
+        case {
+            "key": str(key),
+            "pipeline": str(),
+            "step": str(),
+            "run_id": str(),
+            "duration_s": int() | float() as duration_s,
+            "made_at": int() | float(),
+            "values": dict(),
+            "metrics": dict(metrics),
+            "outputs": dict(outputs),
+        }:
+            models = (body.get("model_id"), body.get("model_run_id"))
+            return (
+                is_sha256(key)
+                and math.isfinite(duration_s)
+                and all(type(each) in (int, float) for each in metrics.values())
+                and all(each is None or isinstance(each, str) for each in models)
+                and all(map(_is_file, outputs.values()))
+            )
+    return False
+
+
+def _is_file(kept: object) -> bool:
+    match kept:
+        case {"sha256": str(digest), "size": int(), "mode": int(mode)}:
+            return is_sha256(digest) and 0 <= mode <= 0o777
+    return False
+
+
+def is_sha256(text: str) -> bool:
+    """Return whether a text is a digest."""
+    return _SHA256.fullmatch(text) is not None

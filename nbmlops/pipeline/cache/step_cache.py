@@ -19,9 +19,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import math
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -37,10 +35,8 @@ from nbmlops.errors import UsageError
 from nbmlops.execution.file_hashes import Digests, read_record, sharded, write_record
 from nbmlops.pipeline.cache.outputs import Changes, Outputs
 from nbmlops.pipeline.cache.remote_cache import RemoteCache
-from nbmlops.pipeline.cache.signer import EntryError, Signer, read_unverified
+from nbmlops.pipeline.cache.signer import EntryError, Signer, is_entry, read_unverified
 from nbmlops.pipeline.spec.globs import DRAFT
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class Cache:
@@ -277,47 +273,6 @@ def _copy(source: Path, target: Path, draft: Path, *, expected: str, mode: int) 
         return True
     finally:
         draft.unlink(missing_ok=True)
-
-
-def is_entry(body: Mapping[str, Any]) -> bool:
-    """Return whether what was read has the form of an entry.
-
-    >>> is_entry({"key": "..", "outputs": {}})
-    False
-    """
-    match body:
-        case {
-            "key": str(key),
-            "pipeline": str(),
-            "step": str(),
-            "run_id": str(),
-            "duration_s": int() | float() as duration_s,
-            "made_at": int() | float(),
-            "values": dict(),
-            "metrics": dict(metrics),
-            "outputs": dict(outputs),
-        }:
-            models = (body.get("model_id"), body.get("model_run_id"))
-            return (
-                is_sha256(key)
-                and math.isfinite(duration_s)
-                and all(type(each) in (int, float) for each in metrics.values())
-                and all(each is None or isinstance(each, str) for each in models)
-                and all(map(_is_file, outputs.values()))
-            )
-    return False
-
-
-def _is_file(kept: object) -> bool:
-    match kept:
-        case {"sha256": str(digest), "size": int(), "mode": int(mode)}:
-            return is_sha256(digest) and 0 <= mode <= 0o777
-    return False
-
-
-def is_sha256(text: str) -> bool:
-    """Return whether a text is a digest."""
-    return _SHA256.fullmatch(text) is not None
 
 
 def _aside(path: Path) -> Path:

@@ -20,7 +20,8 @@ from nbmlops.errors import NbmlopsError, NotebookError, StoreError
 from nbmlops.execution.progress.writer import notebook_file, report_to
 from nbmlops.pipeline.cache.keys import Keys, changes
 from nbmlops.pipeline.cache.outputs import lock_outputs
-from nbmlops.pipeline.cache.step_cache import Cache, is_sha256
+from nbmlops.pipeline.cache.signer import is_sha256
+from nbmlops.pipeline.cache.step_cache import Cache
 from nbmlops.pipeline.runner.once_record import OnceRecord
 from nbmlops.pipeline.runner.step_runs import KEY, Failure, Reply, Task, entry_report
 from nbmlops.store import Store, connect

@@ -38,48 +38,48 @@ class DependencyResolver:
 
     def _outputs(self) -> dict[Path, str]:
         made_by: dict[Path, str] = {}
-        notebooks = {
+        sources = {
             Path(os.path.normpath(self._draft.folder / step.notebook))
             for step in self._steps.values()
             if step.notebook
         }
         for step in self._steps.values():
+            lines = self._draft.lines(step, "outputs")
             for output in step.outputs:
-                line = self._draft.lines(step, "outputs")[output]
+                line = lines[output]
                 path = self._draft.inside(output, line)
                 if path is None:
                     continue
-                kept = (
-                    self._draft.project / ".nbmlops",
-                    self._draft.project / ".git",
-                )
-                is_source = path in notebooks or path == self._draft.path
-                if is_source or any(path.is_relative_to(each) for each in kept):
-                    self._fail(line, f"{output!r} is not to be written by a step.")
-                if GLOB.search(output):
-                    self._fail(line, f"Output {output!r} is a pattern, not a file.")
-                if path in (
-                    self._draft.folder,
-                    self._draft.project,
-                ) or self._draft.path.is_relative_to(path):
-                    self._fail(line, f"{output!r} holds the pipeline itself.")
-                if (link := find_link(path, self._draft.folder)) is not None:
-                    shown = os.path.relpath(link, self._draft.folder)
-                    self._fail(
-                        line,
-                        f"Output {output!r} is behind the link {shown!r}: name where "
-                        "that leads.",
-                    )
+                self._check_output(path, output, line, sources)
                 other = _overlap(path, made_by)
                 if other is not None and other != step.name:
-                    self._fail(
-                        line,
-                        f"Steps {other!r} and {step.name!r} both write {output!r}.",
+                    problem = (
+                        f"Steps {other!r} and {step.name!r} both write {output!r}."
                     )
+                    self._fail(line, problem)
                 made_by.setdefault(path, step.name)
                 if output.endswith("/"):
                     self._folders.add(path)
         return made_by
+
+    def _check_output(
+        self, path: Path, output: str, line: int, sources: set[Path]
+    ) -> None:
+        draft = self._draft
+        ours = (draft.project / ".nbmlops", draft.project / ".git")
+        if path in {*sources, draft.path} or any(map(path.is_relative_to, ours)):
+            self._fail(line, f"{output!r} is not to be written by a step.")
+        if GLOB.search(output):
+            self._fail(line, f"Output {output!r} is a pattern, not a file.")
+        if path == draft.project or draft.path.is_relative_to(path):
+            self._fail(line, f"{output!r} holds the pipeline itself.")
+        if (link := find_link(path, draft.folder)) is not None:
+            shown = os.path.relpath(link, draft.folder)
+            self._fail(
+                line,
+                f"Output {output!r} is behind the link {shown!r}: name where that "
+                "leads.",
+            )
 
     def _needs(self, step: Step, made_by: Mapping[Path, str]) -> list[str]:
         needs: dict[str, None] = {}

@@ -10,8 +10,7 @@ from pathlib import Path
 from nbmlops.entities import Step, Trigger
 from nbmlops.execution.parameters.parameters import Parameter
 from nbmlops.pipeline.spec.globs import PathPattern
-from nbmlops.pipeline.spec.problems import Problem
-from nbmlops.pipeline.spec.yaml_lines import Located
+from nbmlops.pipeline.spec.yaml_lines import Located, Problem
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 

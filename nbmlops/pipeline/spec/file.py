@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,13 +13,25 @@ from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.execution.file_hashes import Digests
 from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
 from nbmlops.pipeline.spec.parser import Parser
-from nbmlops.pipeline.spec.problems import PipelineFileError, Problem
 from nbmlops.pipeline.spec.resolver import Resolver
 from nbmlops.pipeline.spec.value_readers import describe
-from nbmlops.pipeline.spec.yaml_lines import read_located
+from nbmlops.pipeline.spec.yaml_lines import Problem, read_located
 from nbmlops.store.embedded import make_home
 
 _LARGEST_BYTES = 1_000_000
+
+
+class PipelineFileError(UsageError):
+    """A pipeline file that cannot be run."""
+
+    def __init__(self, path: str, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        n = len(self.problems)
+        head = f"{path} has {n} problem{'s' * (n > 1)}:"
+        super().__init__(
+            "\n".join([head, *(f"  {each}" for each in self.problems)]),
+            fix=f"Fix {'them' if n > 1 else 'it'} in {path}; nothing was run.",
+        )
 
 
 def read_pipeline(

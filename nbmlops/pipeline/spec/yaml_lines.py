@@ -9,8 +9,6 @@ from typing import Any
 
 import yaml
 
-from nbmlops.pipeline.spec.problems import Problem
-
 _DEEPEST = 40
 _MOST = 50_000
 
@@ -36,6 +34,17 @@ _resolve(
     r"|[-+]?\.inf|\.nan",
     "-+0123456789.",
 )
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong."""
+
+    line: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,7 @@ from nbmlops.execution.notebooks.kernelspecs import read_quickly
 from nbmlops.execution.notebooks.notebook import find_notebook, parameters
 from nbmlops.execution.parameters.parameters import Parameter, parse_text
 from nbmlops.pipeline.spec.file import read_text
-from nbmlops.pipeline.spec.problems import Problem
-from nbmlops.pipeline.spec.yaml_lines import read_located
+from nbmlops.pipeline.spec.yaml_lines import Problem, read_located
 from nbmlops.pipeline.sweeps.checking import Checker
 
 _MOST_RUNS = 10_000
@@ -27,6 +26,8 @@ _RANGE = re.compile(
 Combo = dict[str, object]
 Given = Sequence[Mapping[str, object]] | str | Path
 Declared = Mapping[str, Parameter] | None
+_Located = Iterator[tuple[str, list[tuple[str, object]]]]
+"""Where each set is, and its values."""
 
 
 def of_grid(
@@ -83,9 +84,7 @@ def of_list(given: Given, fixed: Iterable[str], checker: Checker) -> list[Combo]
     return found
 
 
-def _read_list(
-    given: Sequence[Mapping[str, object]], checker: Checker
-) -> Iterator[tuple[str, list[tuple[str, object]]]]:
+def _read_list(given: Sequence[Mapping[str, object]], checker: Checker) -> _Located:
     if isinstance(given, Mapping) or not isinstance(given, Iterable):
         checker.fail(f"The sets are {given!r:.60}, not a list of mappings.")
         return
@@ -96,9 +95,7 @@ def _read_list(
             checker.fail(f"It is {each!r:.60}, not a mapping.", f"set {n}")
 
 
-def _read_file(
-    path: Path, checker: Checker
-) -> Iterator[tuple[str, list[tuple[str, object]]]]:
+def _read_file(path: Path, checker: Checker) -> _Located:
     if path.suffix.lower() not in _SUFFIXES:
         raise UsageError(
             f"{str(path)!r} is no file of sets.",
@@ -124,9 +121,7 @@ def _read_file(
             checker.fail(f"It is {item.plain()!r:.60}, not a mapping.", where)
 
 
-def _read_csv(
-    text: str, checker: Checker
-) -> Iterator[tuple[str, list[tuple[str, object]]]]:
+def _read_csv(text: str, checker: Checker) -> _Located:
     reader = csv.reader(text.splitlines(keepends=True), strict=True)
     try:
         names = [name.strip() for name in next(reader, [])]
@@ -142,14 +137,9 @@ def _read_csv(
             if len(row) > len(names):
                 checker.fail(f"It has {len(row)} cells, not {len(names)}.", where)
             elif any(map(str.strip, row)):
-                yield (
-                    where,
-                    [
-                        (name, parse_text(checker.declared, name, cell))
-                        for name, cell in zip(names, row, strict=False)
-                        if cell.strip() and name in known
-                    ],
-                )
+                cells = zip(names, row, strict=False)
+                given = [(n, cell) for n, cell in cells if cell.strip() and n in known]
+                yield where, [(n, parse_text(checker.declared, n, c)) for n, c in given]
     except csv.Error as error:
         checker.fail(f"This is not CSV: {error}.", f"line {reader.line_num}")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,7 +87,7 @@ class GridSource:
         self.is_late = False
         self._left = deque(self.step_runs)
         self._progress = progress
-        self._end = math.inf if time_s is None else time.monotonic() + time_s
+        self._end = time.monotonic() + (time_s or math.inf)
 
     def next(self) -> StepRun | None:
         """Return the next set, while there is time."""
@@ -127,7 +126,9 @@ class SearchHistory:
         found = None if path is None or is_new else read_record(path)
         with suppress(TypeError, ValueError, KeyError, AttributeError):
             self.trials = [
-                TrialRecord(**each | {"steps": _by_step(each["steps"])})
+                TrialRecord(
+                    **each | {"steps": {int(n): v for n, v in each["steps"].items()}}
+                )
                 for each in found or ()
             ]
 
@@ -139,16 +140,25 @@ class SearchHistory:
                 write_record(self._path, [asdict(each) for each in self.trials])
 
 
-def _by_step(steps: Mapping[str, float]) -> dict[int, float]:
-    return {int(step): value for step, value in steps.items()}
-
-
 @dataclass(slots=True)
 class _RunningTrial:
     trial: Trial
     file: Path
     offset: int = 0
     steps: dict[int, float] = field(default_factory=dict)
+
+    def read(self) -> bool:
+        """Report the steps that the run has logged since; return if any are new."""
+        found, self.offset = read_steps(self.file, self.offset)
+        return self.report(dict(found))
+
+    def report(self, steps: Mapping[int, float]) -> bool:
+        """Report steps to Optuna; return if any are new."""
+        new = {n: v for n, v in steps.items() if n >= 0 and n not in self.steps}
+        for step, value in sorted(new.items()):
+            self.trial.report(value, step)
+        self.steps |= new
+        return bool(new)
 
 
 class SearchSource:
@@ -170,15 +180,12 @@ class SearchSource:
         self.is_late = False
         self._step, self._space, self._metric = step, space, spec.metric
         self._history, self._folder, self._progress = history, folder, progress
-        self._end = math.inf
-        if spec.time_s is not None:
-            self._end = time.monotonic() + spec.time_s
+        self._end = time.monotonic() + (spec.time_s or math.inf)
         self._max_trials = math.inf if spec.trials is None else spec.trials
         self._before = history.trials[: spec.trials]
         self._study = _make_study(spec, mode, len(self._before))
         # A sampler that has nothing left to draw says so: it is in no loop of Optuna's.
         self._study.stop = self._stop  # type: ignore[method-assign]
-        self._is_over = False
         self._running: dict[str, _RunningTrial] = {}
         self._known_metrics: set[str] = set()
         self.pruned_before = list(self._replay())
@@ -215,7 +222,7 @@ class SearchSource:
         """Return the next set, while there is time and not all are asked for."""
         n = len(self.step_runs) + len(self.pruned_before)
         self.is_late = n < self._max_trials and time.monotonic() > self._end
-        if n >= self._max_trials or self.is_late or self._is_over:
+        if n >= self._max_trials or self.is_late:
             return None
         trial = self._study.ask(self._space.distributions)
         folder = self._folder / str(trial.number)
@@ -232,17 +239,17 @@ class SearchSource:
         return step_run
 
     def _stop(self) -> None:
-        self._is_over = True
+        self._max_trials = 0
 
     def report(self, step_run: StepRun, report: StepReport) -> None:
         """Tell Optuna how a run ended."""
         from optuna.trial import TrialState
 
         run = self._running.pop(step_run.name)
-        self._read(run)
+        run.read()
         number = run.trial.number
         if report.state == "cached" and number < len(self._before):
-            _report_steps(run, self._before[number].steps)
+            run.report(self._before[number].steps)
         value = report.metrics.get(self._metric, math.nan)
         is_over = report.state in ("cached", "done")
         if is_over and math.isfinite(value):
@@ -268,9 +275,9 @@ class SearchSource:
     def _check_metric(self) -> None:
         metric, known = self._metric, sorted(self._known_metrics)
         if metric not in known:
+            near = did_you_mean(metric, known)
             raise UsageError(
-                f"The run has no metric {metric!r} to search by."
-                f"{did_you_mean(metric, known)}",
+                f"The run has no metric {metric!r} to search by.{near}",
                 fix=f"Log it, or search by one of: {', '.join(known) or 'none'}.",
             )
 
@@ -278,7 +285,7 @@ class SearchSource:
         """Prune the runs that Optuna says are not worth going on."""
         for run in self._running.values():
             verdict = run.file.with_name("verdict")
-            if not self._read(run) or verdict.exists():
+            if not run.read() or verdict.exists():
                 continue
             step = max(run.steps)
             # What is logged once, at the end, has no step but the 0 of all metrics.
@@ -288,20 +295,6 @@ class SearchSource:
                 draft.write_text(f"pruned at step {step}, {value}", "utf-8")
                 draft.replace(verdict)
 
-    @staticmethod
-    def _read(run: _RunningTrial) -> bool:
-        """Report the steps that a run has logged since; return whether any are new."""
-        found, run.offset = read_steps(run.file, run.offset)
-        return _report_steps(run, dict(found))
-
-
-def _report_steps(run: _RunningTrial, steps: Mapping[int, float]) -> bool:
-    new = {n: v for n, v in steps.items() if n >= 0 and n not in run.steps}
-    for step, value in sorted(new.items()):
-        run.trial.report(value, step)
-    run.steps |= new
-    return bool(new)
-
 
 def _make_study(spec: SweepSpec, mode: Mode, n_before: int) -> Study:
     """Return a study of Optuna's that goes on behind so many runs."""
@@ -310,26 +303,18 @@ def _make_study(spec: SweepSpec, mode: Mode, n_before: int) -> Study:
     pruner: Any = spec.pruner or "median"
     if isinstance(pruner, str):
         pruner = getattr(optuna.pruners, PRUNERS[pruner])()
-    with _quiet():
-        sampler = spec.sampler or optuna.samplers.TPESampler(
-            seed=(spec.seed or 0) + n_before, constant_liar=spec.jobs != 1
-        )
-        return optuna.create_study(
-            direction="maximize" if mode == "max" else "minimize",
-            sampler=sampler,
-            pruner=pruner,
-        )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress what Optuna says of a new study and of experimental options."""
-    log = logging.getLogger("optuna")
-    level = log.level
-    log.setLevel(logging.WARNING)
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # not of each new study
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+            warnings.simplefilter("ignore")  # some options are experimental
+            sampler = spec.sampler or optuna.samplers.TPESampler(
+                seed=(spec.seed or 0) + n_before, constant_liar=spec.jobs != 1
+            )
+            return optuna.create_study(
+                direction="maximize" if mode == "max" else "minimize",
+                sampler=sampler,
+                pruner=pruner,
+            )
     finally:
-        log.setLevel(level)
+        optuna.logging.set_verbosity(verbosity)

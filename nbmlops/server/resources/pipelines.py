@@ -23,7 +23,7 @@ from nbmlops.execution.progress.writer import folder_of, notebook_file
 from nbmlops.execution.recovery import read_growing
 from nbmlops.lifecycle.pipelines import Pipeline
 from nbmlops.pipeline.background import launch, stop
-from nbmlops.pipeline.spec.problems import PipelineFileError
+from nbmlops.pipeline.spec.file import PipelineFileError
 from nbmlops.render.pipelines import Graph
 from nbmlops.server._request import Request
 from nbmlops.server._route import Response, route
