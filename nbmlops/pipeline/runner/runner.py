@@ -73,7 +73,7 @@ class Runner:
         self._attempts: Counter[str] = Counter()
         self._running: dict[Future[object], Decision] = {}
         self._interrupts = Interrupts()
-        self._has_failed = self._has_told = self.may_pass = False
+        self._has_failed = self._has_announced = self.may_pass = False
         self._notes: list[str] = []
         self._began = time.monotonic()
 
@@ -109,8 +109,8 @@ class Runner:
             for future in self._wait():
                 self._take_answer(self._running.pop(future), future)
             n = len(self._running)
-            if self._interrupts.count == 1 and n and not self._has_told:
-                self._has_told = True
+            if self._interrupts.count == 1 and n and not self._has_announced:
+                self._has_announced = True
                 self._say(
                     f"Interrupted: waiting for {n} running step{'s' * (n > 1)}; "
                     "interrupt again to stop."
@@ -120,11 +120,9 @@ class Runner:
 
     def _wait(self) -> Iterable[Future[object]]:
         """Return what has ended, as soon as there is something to do."""
-        timeout_s = _TICK_S
-        if self._queue and not self._is_ending:
-            due_s = min(at for at, _ in self._queue) - time.monotonic()
-            if len(self._running) < self._n_jobs:
-                timeout_s = min(_TICK_S, max(0.0, due_s))
+        now = time.monotonic()
+        later = [at - now for at, _ in self._queue if at > now]
+        timeout_s = min(_TICK_S, *later) if later else _TICK_S
         if not self._running:
             time.sleep(timeout_s)
         done, _ = wait(self._running, timeout_s, return_when=FIRST_COMPLETED)

@@ -215,32 +215,35 @@ class DependencyResolver:
 
     def _order(self, needs: Mapping[str, list[str]]) -> list[str]:
         left = {name: set(before) for name, before in needs.items()}
-        while True:
-            try:
-                order = list(TopologicalSorter(left).static_order())
-            except CycleError as error:
-                around: list[str] = error.args[1]
-                first = min(around, key=lambda name: self._steps[name].line)
-                turned = [*around[:-1], *around[:-1]]
-                at = turned.index(first)
-                shown = [*reversed(turned[at + 1 : at + len(around) - 1]), first]
-                self._fail(
-                    self._steps[first].line,
-                    f"The steps go round in a circle: {' -> '.join([first, *shown])}.",
-                )
-                for one, other in pairwise(around):
-                    left[one].discard(other)
-                    left[other].discard(one)
-            else:
-                break
-        place = {name: n for n, name in enumerate(self._steps)}
+        while (around := _cycle(left)) is not None:
+            first = min(around, key=lambda name: self._steps[name].line)
+            turned = [*around[:-1], *around[:-1]]
+            at = turned.index(first)
+            shown = [*reversed(turned[at + 1 : at + len(around) - 1]), first]
+            self._fail(
+                self._steps[first].line,
+                f"The steps go round in a circle: {' -> '.join([first, *shown])}.",
+            )
+            for one, other in pairwise(around):
+                left[one].discard(other)
+                left[other].discard(one)
         done: list[str] = []
-        waiting = sorted(order, key=place.__getitem__)
+        waiting = list(self._steps)
         while waiting:  # the order of the file, as far as it can be kept
             ready = next(name for name in waiting if left[name] <= set(done))
             done.append(ready)
             waiting.remove(ready)
         return done
+
+
+def _cycle(needs: Mapping[str, set[str]]) -> list[str] | None:
+    """Return steps that need each other, the first one again at the end, or None."""
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return None
 
 
 def _overlap(path: Path, made_by: Mapping[Path, str]) -> str | None:
