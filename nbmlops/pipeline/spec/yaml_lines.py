@@ -87,8 +87,10 @@ def read_located(text: str, problems: list[Problem]) -> Located | None:
     >>> read_located("on: 1e-3", []).plain()
     {'on': 0.001}
     """
+    walk = _Walk(problems)
     try:
         node = yaml.compose(text, Loader=_Loader)
+        return None if node is None else walk.located(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)
@@ -96,28 +98,22 @@ def read_located(text: str, problems: list[Problem]) -> Located | None:
         problems.append(
             Problem(line, f"This is not YAML: {' '.join(problem.split())}.")
         )
-        return None
     except RecursionError:
-        problems.append(Problem(1, "This is nested too deep."))
-        return None
-    return None if node is None else _Walk(problems).located(node)
+        problems.append(Problem(walk.line, "This is nested too deep or too long."))
+    return None
 
 
 class _Walk:
     def __init__(self, problems: list[Problem]) -> None:
         self._problems = problems
-        self._n = 0
+        self._n, self.line = 0, 1
 
     def located(self, node: Any, line: int = 0, depth: int = 0) -> Located:  # noqa: ANN401
         line = line or node.start_mark.line + 1
+        self.line = max(self.line, line)  # an alias leads back to an earlier one
         self._n += 1
         if depth > _DEEPEST or self._n > _MOST:
-            if self._n != -1:
-                self._problems.append(
-                    Problem(line, "This is nested too deep or too long.")
-                )
-            self._n = _MOST
-            return Located(None, line)
+            raise RecursionError
         match node:
             case yaml.MappingNode(value=pairs):
                 return Located(self._mapping(pairs, depth), line)
