@@ -242,7 +242,7 @@ BAD = {
             for a, b in zip("abcdef", "bcdefg", strict=True)
         )
         + STEP % "",
-        6,
+        5,
         "too deep or too long",
     ),
 }  # fmt: skip
