@@ -56,9 +56,8 @@ def run(
     **options: Any,
 ) -> Shown:
     """Run NOTEBOOK as one tracked step; write it, executed, to OUTPUT."""
-    from nbmlops.execution.notebooks.kernelspecs import read_quickly
-    from nbmlops.execution.notebooks.notebook import find_notebook, parameters
-    from nbmlops.execution.parameters.parameters import parse_text
+    from nbmlops.execution.notebooks.notebook import find_notebook, read_quickly
+    from nbmlops.execution.parameters.parameters import parameters, parse_text
     from nbmlops.execution.subprocess_run import run_in_subprocess
     from nbmlops.pipeline.runner import worker_process
     from nbmlops.pipeline.spec.file import read_parameters

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from nbmlops._hashing import set_hash
 from nbmlops.errors import DependencyError
-from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.execution.kernels import KernelEnvironment
 
 _FIX = "Replay it without its environment, or make the packages available."
 _INSTALL_S = 3600

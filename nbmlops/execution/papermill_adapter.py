@@ -15,7 +15,7 @@ from nbmlops.config import load_settings
 from nbmlops.errors import NotebookError
 from nbmlops.execution.cell_status import ExecutionObserver
 from nbmlops.execution.clients.choice import run_cells
-from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.execution.kernels import KernelEnvironment
 from nbmlops.execution.notebooks.autosave import Autosave, journal_beside
 from nbmlops.execution.outcome import ExecutionOutcome
 from nbmlops.execution.recovery import recover_beside

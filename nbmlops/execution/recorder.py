@@ -17,7 +17,7 @@ from nbmlops.entities import Run, RunStatus
 from nbmlops.errors import NbmlopsError, NotebookError
 from nbmlops.execution.cell_status import OnProgress, ProgressObserver
 from nbmlops.execution.clients.choice import run_cells
-from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.execution.kernels import KernelEnvironment
 from nbmlops.execution.notebooks.autosave import Autosave
 from nbmlops.execution.notebooks.html import to_html
 from nbmlops.execution.notebooks.masking import OutputMasker

@@ -6,25 +6,23 @@ import time
 from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
-from typing import Any
 
 from nbmlops._hashing import code_hash
 from nbmlops._masking import mask_tree
 from nbmlops.entities import to_json
-from nbmlops.errors import NotFoundError, UsageError, did_you_mean
+from nbmlops.errors import UsageError
 from nbmlops.execution.cell_status import OnProgress
 from nbmlops.execution.clients.choice import GiveUp
 from nbmlops.execution.interrupts import terminable
-from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.execution.kernels import KernelEnvironment, kernel_of
 from nbmlops.execution.notebooks.notebook import (
-    check_parameters,
     code_sources,
     find_notebook,
-    parameters,
     read_notebook,
 )
 from nbmlops.execution.notebooks.output_file import check_output
 from nbmlops.execution.outcome import StepResult
+from nbmlops.execution.parameters.parameters import check_parameters, parameters
 from nbmlops.execution.recorder import Execution
 from nbmlops.execution.recovery import recover_steps
 from nbmlops.render.progress import CellBar
@@ -130,7 +128,8 @@ def run_notebook(
                 fix=f"Give {limit}= a number above 0.",
             )
     environment = environment or KernelEnvironment()
-    kernel = _kernel(notebook, kernel_name, environment)
+    kernel = kernel_of(notebook, kernel_name)
+    environment.find_kernel(kernel)
 
     from nbmlops.execution.parameters.parameterize import inject
 
@@ -199,26 +198,3 @@ def _progress_bar(name: str) -> OnProgress:
     """Return what shows a bar below the cell of a notebook; nothing anywhere else."""
     output, began = LiveOutput(f"running {name}"), time.monotonic()
     return lambda progress: output.show(CellBar(progress, time.monotonic() - began))
-
-
-def _kernel(
-    notebook: Any,  # noqa: ANN401
-    kernel_name: str | None,
-    environment: KernelEnvironment,
-) -> str:
-    """Return the name of the kernel to use, which is installed."""
-    from jupyter_client.kernelspec import NoSuchKernel
-
-    name = kernel_name or notebook.metadata.get("kernelspec", {}).get("name", "python3")
-    manager = environment.kernel_specs()
-    try:
-        manager.get_kernel_spec(name)
-    except NoSuchKernel as error:
-        known = sorted(manager.find_kernel_specs())
-        raise NotFoundError(
-            f"No kernel {name!r} is installed.{did_you_mean(name, known)}",
-            fix=f"Give kernel_name={known[0]!r}."
-            if len(known) == 1
-            else f"Give kernel_name= one of: {', '.join(known)}.",
-        ) from error
-    return str(name)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from nbmlops.entities import Explanation, Factor, FactorEffect, Run
 from nbmlops.errors import DependencyError, UsageError, did_you_mean
 from nbmlops.execution.environments import make_environment
-from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.execution.kernels import KernelEnvironment
 from nbmlops.lifecycle.replay_spec import ReplaySpec, read_replay_spec
 from nbmlops.lifecycle.rerun import Rerun, rerun
 from nbmlops.store import Store, connect, datasets

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from nbmlops.entities import Run
 from nbmlops.errors import NotebookError, UsageError
-from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.execution.kernels import KernelEnvironment
 from nbmlops.execution.run import run_notebook
 from nbmlops.lifecycle.replay_spec import ReplaySpec
 from nbmlops.store import Store

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from nbmlops.config import load_settings
 from nbmlops.errors import DependencyError, NotebookError
-from nbmlops.execution.kernel_environment import KernelEnvironment
-from nbmlops.execution.notebooks.notebook import parameters, parse_text, read_notebook
+from nbmlops.execution.kernels import KernelEnvironment
+from nbmlops.execution.notebooks.notebook import read_notebook
+from nbmlops.execution.parameters.parameters import parameters, parse_text
 from nbmlops.execution.run import run_notebook
 from nbmlops.store import Store, artifacts, connect
 

@@ -3,8 +3,8 @@
 import nbformat
 import pytest
 
-from nbmlops.execution.notebooks.notebook import parameters, parse_text
 from nbmlops.execution.parameters.fields import fields_of
+from nbmlops.execution.parameters.parameters import parameters, parse_text
 
 
 def declared(source):

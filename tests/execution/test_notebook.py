@@ -12,10 +12,10 @@ from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.execution.notebooks.notebook import (
     code_sources,
     find_notebook,
-    parameters,
     parse_notebook,
     read_notebook,
 )
+from nbmlops.execution.parameters.parameters import parameters
 
 
 def notebook(source, **metadata):

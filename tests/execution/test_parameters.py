@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbmlops.errors import UsageError
@@ -219,6 +219,8 @@ def test_typed_text_becomes_a_value_of_the_declared_type(kind, text, value):
 
 
 @given(text=st.text())
+@example("1j")
+@example("{1}")
 def test_typed_text_is_a_value_that_can_be_given_or_the_text_itself(text):
     for kind in ("", "int", "float", "bool", "str", "list", "dict", "tuple"):
         value = parse_text(declare(x=kind), "x", text)

@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from nbmlops.config import Warm
 from nbmlops.execution.clients.choice import fork_client
 from nbmlops.execution.clients.kernel import KernelClient
-from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.execution.kernels import KernelEnvironment
 from nbmlops.forkserver.registry import list_servers, stop_servers
 
 pytestmark = [

@@ -20,7 +20,7 @@ import pytest
 
 from nbmlops.config import Warm
 from nbmlops.execution.clients.choice import why_no_fork
-from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.execution.kernels import KernelEnvironment
 from nbmlops.forkserver import fork_server
 from nbmlops.forkserver.registry import list_servers, make_room, stop_servers
 from nbmlops.forkserver.runtime_dir import ForkUnavailable

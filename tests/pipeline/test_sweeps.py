@@ -12,7 +12,7 @@ import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.entities import Step, StepReport, SweepReport, ranked
 from nbmlops.errors import DependencyError, NotFoundError, UsageError
-from nbmlops.execution.notebooks.notebook import Parameter
+from nbmlops.execution.parameters.parameters import Parameter
 from nbmlops.pipeline.sweeps.checking import Checker
 from nbmlops.pipeline.sweeps.grid import of_grid, of_list, parse_grid, parse_space
 from nbmlops.pipeline.sweeps.sources import (

@@ -9,7 +9,7 @@ import pytest
 from nbmlops._hashing import code_hash
 from nbmlops.execution.clients.imports import find_imports, why_front_end
 from nbmlops.execution.notebooks.code_dependencies import facts_of
-from nbmlops.execution.notebooks.notebook import parameters
+from nbmlops.execution.parameters.parameters import parameters
 from nbmlops.tracking.provenance.dataflow.syntax import parse
 from nbmlops.tracking.provenance.magics import magic_lines, to_python
 from nbmlops.tracking.run.capture import assigned_names

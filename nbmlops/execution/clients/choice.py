@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.config import Warm
 from nbmlops.execution.clients.imports import find_imports, why_front_end
-from nbmlops.execution.kernel_environment import KernelEnvironment
+from nbmlops.execution.kernels import KernelEnvironment
 from nbmlops.execution.notebooks.notebook import language
 from nbmlops.execution.outcome import ExecutionOutcome
 from nbmlops.forkserver.runtime_dir import ForkUnavailable

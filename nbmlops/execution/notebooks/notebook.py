@@ -1,44 +1,20 @@
-"""A notebook file: reading it, and what its parameters cell declares."""
+"""A notebook file, read whole or fast."""
 
 from __future__ import annotations
 
-import ast
-import io
 import json
 import os
 import re
-import tokenize
-from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
-from nbmlops.execution.parameters.annotations import literal
-from nbmlops.execution.parameters.parameters import (
-    Parameter,
-    check_parameters,
-    parse_text,
-)
-from nbmlops.tracking.provenance.magics import to_python
-
-__all__ = [
-    "Parameter",
-    "check_parameters",
-    "code_sources",
-    "find_notebook",
-    "language",
-    "parameters",
-    "parse_notebook",
-    "parse_text",
-    "read_notebook",
-    "tagged",
-]
 
 PARAMETERS = "parameters"
 INJECTED = "injected-parameters"
-_ASSIGNMENT = re.compile(
-    r"^(?:va[lr] |let |const |\$)?\s*([^\W\d]\w*)\s*(?:<-|=)(?!=)\s*"
-)
+_KINDS = ("code", "markdown", "raw")
+_OUTPUTS = ("stream", "display_data", "execute_result", "error")
 
 
 def find_notebook(path: str | Path) -> Path:
@@ -133,6 +109,78 @@ def _not_a_notebook(name: str, why: str) -> UsageError:
     )
 
 
+class _Node(dict[str, Any]):
+    """A dict whose keys are attributes, too."""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        try:
+            return self[name]
+        except KeyError as error:
+            raise AttributeError(name) from error
+
+
+def read_quickly(path: Path) -> Any:  # noqa: ANN401 - as nbformat's
+    """Return the notebook in a file, for its code, parameters and metadata.
+
+    It spares the second that nbformat takes to import: what looks otherwise than a
+    plain notebook of format 4 is left to `read_notebook`. A process reads it once, and
+    again only when it has changed; it is not to be edited.
+    """
+    try:
+        found = path.stat()
+        stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
+        document = _read(path, stamp)
+    except (ValueError, RecursionError, OSError):
+        document = None
+    return read_notebook(path) if document is None else document
+
+
+@lru_cache(maxsize=200)
+def _read(path: Path, _stamp: tuple[int, ...]) -> Any:  # noqa: ANN401
+    document = json.loads(path.read_bytes(), object_hook=_Node)
+    if not _is_plain(document):
+        return None
+    for cell in document.cells:
+        cell["source"] = "".join(cell.source)
+        cell.pop("outputs", None)  # which may be large
+    return document
+
+
+def _is_plain(document: object) -> bool:
+    match document:
+        case {"nbformat": 4, "metadata": {**metadata}, "cells": [*cells]}:
+            spec = metadata.get("kernelspec", {})
+            info = metadata.get("language_info", {})
+            is_named = isinstance(spec, dict) and isinstance(info, dict)
+            return is_named and all(map(_is_cell, cells))
+    return False
+
+
+def _is_cell(cell: Any) -> bool:  # noqa: ANN401
+    match cell:
+        case {"cell_type": kind, "metadata": {**metadata}, "source": source}:
+            tags = metadata.get("tags", [])
+            return (
+                kind in _KINDS
+                and _is_text(source)
+                and _is_text(tags)
+                and (kind != "code" or _are_outputs(cell.get("outputs")))
+            )
+    return False
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list) and all(isinstance(each, str) for each in value)
+    )
+
+
+def _are_outputs(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(each, dict) and each.get("output_type") in _OUTPUTS for each in value
+    )
+
+
 def tagged(notebook: Any, tag: str) -> int | None:  # noqa: ANN401
     """Return the position of the first code cell with a tag."""
     return next(
@@ -159,79 +207,3 @@ def code_sources(notebook: Any) -> list[str]:  # noqa: ANN401
         for cell in notebook.cells
         if cell.cell_type == "code" and INJECTED not in cell.metadata.get("tags", [])
     ]
-
-
-def parameters(notebook: Any) -> dict[str, Parameter] | None:  # noqa: ANN401
-    """Return what a notebook's parameters cell declares."""
-    index = tagged(notebook, PARAMETERS)
-    if index is None:
-        return None
-    source = notebook.cells[index].source
-    if language(notebook).lower() == "python":
-        return {found.name: found for found in _declared(source, index)}
-    names = (_ASSIGNMENT.match(line) for line in source.splitlines())
-    return {
-        match[1]: Parameter(name=match[1], default_source=match.string[match.end() :])
-        for match in names
-        if match
-    }
-
-
-def _declared(source: str, index: int) -> Iterator[Parameter]:
-    """Yield the top level assignments of a Python cell; its magics are passed over."""
-    code = to_python(source)
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None) or 1
-        raise UsageError(
-            f"The parameters cell (cell {index}) is not valid Python: line {line}, "
-            f"{getattr(error, 'msg', error)}.",
-            fix="Fix the cell tagged 'parameters'.",
-        ) from error
-    comments = _comments(code)
-    for node in tree.body:
-        match node:
-            case ast.Assign(targets=targets, value=value):
-                pairs = [pair for target in targets for pair in _pairs(target, value)]
-                annotation = ""
-            case ast.AnnAssign(target=ast.Name(id=name), value=value):
-                pairs = [(name, value)]
-                annotation = ast.unparse(node.annotation)
-            case _:
-                continue
-        note = comments.get(node.end_lineno or node.lineno, "")
-        for name, default in pairs:
-            known = ... if default is None else literal(default)
-            kind = "" if known in (..., None) else type(known).__name__
-            yield Parameter(
-                name=name,
-                type=annotation or kind,
-                default=None if known is ... else known,
-                default_source=ast.unparse(default) if default else "",
-                is_literal=known is not ...,
-                help=note,
-            )
-
-
-def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
-    """Yield names with their values, also of ``a, b = 1, 2``."""
-    match target, value:
-        case ast.Name(id=name), _:
-            yield name, value
-        case ((ast.Tuple() | ast.List()), (ast.Tuple() | ast.List())):
-            for one, its_value in zip(target.elts, value.elts, strict=False):
-                yield from _pairs(one, its_value)
-        case ((ast.Tuple() | ast.List()), _):
-            for one in target.elts:
-                yield from _pairs(one, value)
-
-
-def _comments(code: str) -> dict[int, str]:
-    """Return the comment at the end of each line that has one."""
-    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
-    return {
-        token.start[0]: token.string.lstrip("# ").strip()
-        for token in tokens
-        if token.type == tokenize.COMMENT
-    }

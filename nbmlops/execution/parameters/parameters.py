@@ -1,18 +1,33 @@
-"""What a notebook's parameters may be, and whether given values are that."""
+"""What a notebook's parameters cell declares, and whether given values are that."""
 
 from __future__ import annotations
 
 import ast
+import io
 import json
+import re
 import sys
-from collections.abc import Mapping
+import tokenize
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from nbmlops._masking import mask, mask_tree
 from nbmlops.errors import UsageError, did_you_mean
-from nbmlops.execution.parameters.annotations import fits, parse, tupled, wants_float
+from nbmlops.execution.notebooks.notebook import PARAMETERS, language, tagged
+from nbmlops.execution.parameters.annotations import (
+    fits,
+    literal,
+    parse,
+    tupled,
+    wants_float,
+)
 from nbmlops.secrets import Secret, find_reference
+from nbmlops.tracking.provenance.magics import to_python
 
+_ASSIGNMENT = re.compile(
+    r"^(?:va[lr] |let |const |\$)?\s*([^\W\d]\w*)\s*(?:<-|=)(?!=)\s*"
+)
 _MAX_DEPTH = 50
 _EXACT = (bool, int, float, str)
 
@@ -34,6 +49,82 @@ class Parameter:
             return head
         whole = mask(f"{head} = {self.default_source}")
         return f"{head} = {_shorten(whole.removeprefix(f'{head} = '))}"
+
+
+def parameters(notebook: Any) -> dict[str, Parameter] | None:  # noqa: ANN401
+    """Return what a notebook's parameters cell declares."""
+    index = tagged(notebook, PARAMETERS)
+    if index is None:
+        return None
+    source = notebook.cells[index].source
+    if language(notebook).lower() == "python":
+        return {found.name: found for found in _declared(source, index)}
+    names = (_ASSIGNMENT.match(line) for line in source.splitlines())
+    return {
+        match[1]: Parameter(name=match[1], default_source=match.string[match.end() :])
+        for match in names
+        if match
+    }
+
+
+def _declared(source: str, index: int) -> Iterator[Parameter]:
+    """Yield the top level assignments of a Python cell; its magics are passed over."""
+    code = to_python(source)
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise UsageError(
+            f"The parameters cell (cell {index}) is not valid Python: line {line}, "
+            f"{getattr(error, 'msg', error)}.",
+            fix="Fix the cell tagged 'parameters'.",
+        ) from error
+    comments = _comments(code)
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                pairs = [pair for target in targets for pair in _pairs(target, value)]
+                annotation = ""
+            case ast.AnnAssign(target=ast.Name(id=name), value=value):
+                pairs = [(name, value)]
+                annotation = ast.unparse(node.annotation)
+            case _:
+                continue
+        note = comments.get(node.end_lineno or node.lineno, "")
+        for name, default in pairs:
+            known = ... if default is None else literal(default)
+            kind = "" if known in (..., None) else type(known).__name__
+            yield Parameter(
+                name=name,
+                type=annotation or kind,
+                default=None if known is ... else known,
+                default_source=ast.unparse(default) if default else "",
+                is_literal=known is not ...,
+                help=note,
+            )
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
+    """Yield names with their values, also of ``a, b = 1, 2``."""
+    match target, value:
+        case ast.Name(id=name), _:
+            yield name, value
+        case ((ast.Tuple() | ast.List()), (ast.Tuple() | ast.List())):
+            for one, its_value in zip(target.elts, value.elts, strict=False):
+                yield from _pairs(one, its_value)
+        case ((ast.Tuple() | ast.List()), _):
+            for one in target.elts:
+                yield from _pairs(one, value)
+
+
+def _comments(code: str) -> dict[int, str]:
+    """Return the comment at the end of each line that has one."""
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    return {
+        token.start[0]: token.string.lstrip("# ").strip()
+        for token in tokens
+        if token.type == tokenize.COMMENT
+    }
 
 
 class ParametersError(UsageError):
@@ -185,7 +276,9 @@ def _readings(text: str) -> list[object]:
         readings.append(lowered == "true")
     for read in (int, float, json.loads, ast.literal_eval):
         try:
-            readings.append(read(text))
+            value = read(text)
+            plain(value)  # refuses what no parameter may be, such as 1j
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             continue
+        readings.append(value)
     return [*(value for value in readings if not isinstance(value, str)), text]

@@ -18,9 +18,9 @@ from nbmlops._hashing import code_hash
 from nbmlops.entities import Step
 from nbmlops.errors import NotFoundError
 from nbmlops.execution.file_hashes import Digests, read_record, write_record
+from nbmlops.execution.kernels import kernel_of, read_kernel
 from nbmlops.execution.notebooks.code_dependencies import read_imports
-from nbmlops.execution.notebooks.kernelspecs import kernel_of, read_kernel, read_quickly
-from nbmlops.execution.notebooks.notebook import code_sources, language
+from nbmlops.execution.notebooks.notebook import code_sources, language, read_quickly
 from nbmlops.pipeline.spec.globs import PathPattern
 from nbmlops.secrets import Secret
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from nbmlops.entities import Step
 from nbmlops.errors import NbmlopsError, did_you_mean
 from nbmlops.execution.file_hashes import Digests
+from nbmlops.execution.kernels import kernel_of, read_kernel
 from nbmlops.execution.notebooks.code_dependencies import read_imports
-from nbmlops.execution.notebooks.kernelspecs import kernel_of, read_kernel, read_quickly
 from nbmlops.execution.notebooks.notebook import (
-    check_parameters,
     code_sources,
     find_notebook,
     language,
-    parameters,
+    read_quickly,
 )
+from nbmlops.execution.parameters.parameters import check_parameters, parameters
 from nbmlops.pipeline.spec.dependencies import DependencyResolver
 from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
 from nbmlops.pipeline.spec.overrides import optional

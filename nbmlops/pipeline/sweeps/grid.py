@@ -11,9 +11,8 @@ from itertools import product
 from pathlib import Path
 
 from nbmlops.errors import UsageError, did_you_mean
-from nbmlops.execution.notebooks.kernelspecs import read_quickly
-from nbmlops.execution.notebooks.notebook import find_notebook, parameters
-from nbmlops.execution.parameters.parameters import Parameter, parse_text
+from nbmlops.execution.notebooks.notebook import find_notebook, read_quickly
+from nbmlops.execution.parameters.parameters import Parameter, parameters, parse_text
 from nbmlops.pipeline.spec.file import read_text
 from nbmlops.pipeline.spec.yaml_lines import Problem, read_located
 from nbmlops.pipeline.sweeps.checking import Checker

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from nbmlops.config import Settings
 from nbmlops.entities import Mode, Step, mode_of, unknown_mode
 from nbmlops.errors import NbmlopsError, UsageError, did_you_mean
-from nbmlops.execution.notebooks.kernelspecs import kernel_of, read_kernel, read_quickly
-from nbmlops.execution.notebooks.notebook import find_notebook, parameters
-from nbmlops.execution.parameters.parameters import refuse_other
+from nbmlops.execution.kernels import kernel_of, read_kernel
+from nbmlops.execution.notebooks.notebook import find_notebook, read_quickly
+from nbmlops.execution.parameters.parameters import parameters, refuse_other
 from nbmlops.pipeline.runner.step_runs import printed
 from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
 from nbmlops.pipeline.spec.globs import PathPattern

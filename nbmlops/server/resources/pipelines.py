@@ -10,14 +10,13 @@ from typing import Any
 
 from nbmlops.entities import LiveRun, PlannedStep
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.execution.notebooks.notebook import (
+from nbmlops.execution.notebooks.notebook import find_notebook, read_notebook
+from nbmlops.execution.parameters.fields import ParameterField, fields_of
+from nbmlops.execution.parameters.parameters import (
     check_parameters,
-    find_notebook,
     parameters,
     parse_text,
-    read_notebook,
 )
-from nbmlops.execution.parameters.fields import ParameterField, fields_of
 from nbmlops.execution.progress import reader
 from nbmlops.execution.progress.writer import folder_of, notebook_file
 from nbmlops.execution.recovery import read_growing
