@@ -60,10 +60,13 @@ def run(
     from nbmlops.execution.parameters.parameters import parameters, parse_text
     from nbmlops.execution.subprocess_run import run_in_subprocess
     from nbmlops.pipeline.runner import worker_process
-    from nbmlops.pipeline.spec.file import read_parameters
 
     declared = parameters(read_quickly(find_notebook(notebook)))
-    given = read_parameters(Path(file)) if file else {}
+    given: dict[str, object] = {}
+    if file:
+        from nbmlops.pipeline.spec.file import read_parameters
+
+        given = read_parameters(Path(file))
     given |= {name: parse_text(declared, name, text) for name, text in params}
     print_progress(f"running {notebook}")
     with CellLine() as line:
