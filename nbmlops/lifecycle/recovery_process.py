@@ -6,12 +6,14 @@ from contextlib import suppress
 
 from nbmlops.config import load_settings
 from nbmlops.errors import NbmlopsError
-from nbmlops.lifecycle.doctor import doctor
-from nbmlops.tracking.sync.recovery import find_dead
 
 
 def main() -> None:
     """Do what ``nbmlops doctor --fix`` does, but only when there is a dead run."""
+    # Not above: what starts the process loads this module, too.
+    from nbmlops.lifecycle.doctor import doctor
+    from nbmlops.tracking.sync.recovery import find_dead
+
     with suppress(NbmlopsError, OSError):  # shown when something is tracked
         if find_dead(load_settings()):
             doctor(fix=True)

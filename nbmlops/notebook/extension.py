@@ -41,9 +41,10 @@ def _start_reaper() -> None:
             home = folder / ".nbmlops"
             if home.is_dir():
                 if any((home / "journal").iterdir()):
+                    from nbmlops.lifecycle import recovery_process
                     from nbmlops.processes import start_process
 
-                    start_process("nbmlops.lifecycle.recovery_process", folder=folder)
+                    start_process(recovery_process, folder)
                 break
 
 

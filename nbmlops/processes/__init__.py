@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import IO
 
 from nbmlops.processes.bootstrap import DETACHED, ORIGINAL
@@ -29,10 +30,11 @@ def python_command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-P", str(_BOOTSTRAP), module, *arguments]
 
 
-def start_process(module: str, *arguments: str, folder: Path) -> None:
+def start_process(module: ModuleType, folder: Path) -> None:
     """Start a process that outlives this one, and that nobody waits for."""
+    name = module.__name__
     process = subprocess.Popen(  # noqa: S603 - our own module
-        python_command(module, *arguments),
+        python_command(name),
         cwd=folder,
         env=python_environ(os.environ, folder),
         stdin=subprocess.DEVNULL,
@@ -41,7 +43,7 @@ def start_process(module: str, *arguments: str, folder: Path) -> None:
         start_new_session=True,
     )
     # Someone has to take note when it ends, else it stays as a zombie.
-    threading.Thread(target=process.wait, name=f"nbmlops {module}", daemon=True).start()
+    threading.Thread(target=process.wait, name=f"nbmlops {name}", daemon=True).start()
 
 
 def start_detached(module: str, folder: Path) -> subprocess.Popen[bytes]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nbmlops.config import load_settings
 from nbmlops.errors import NbmlopsError
+from nbmlops.lifecycle import recovery_process
 from nbmlops.processes import start_process
 from nbmlops.tracking.sync.recovery import find_dead
 
@@ -55,10 +56,7 @@ class Reaper:
                     settings = load_settings(project)
                     dead = frozenset(reader.key for reader in find_dead(settings))
                     if self._is_due(project, dead):
-                        start_process(
-                            "nbmlops.lifecycle.recovery_process",
-                            folder=settings.project,
-                        )
+                        start_process(recovery_process, settings.project)
                 except (NbmlopsError, OSError):
                     continue  # shown where the project is opened
             self._stopping.wait(_PERIOD_S)

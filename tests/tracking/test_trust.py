@@ -203,6 +203,11 @@ def test_journal_of_an_older_version_is_named_with_the_way_to_be_rid_of_it(store
     (folder / "000000.jsonl").write_bytes(b"32\n")
     ((_, reason),) = list_unreadable(store.settings.home)
     assert "an older version of nbmlops" in reason
+    (named,) = nm.sync().runs
+    assert named.reason == (
+        f".nbmlops/journal/{KEY} cannot be read: it is of an older version of nbmlops. "
+        "Move or delete it."
+    )
     assert "Move it away, or delete it." in repr(nm.doctor())
 
 

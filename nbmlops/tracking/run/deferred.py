@@ -15,6 +15,7 @@ from nbmlops.store import Store, embedded
 from nbmlops.tracking.journal.writer import Journal
 from nbmlops.tracking.run.start import RunKind, make_header
 from nbmlops.tracking.run.writer import RunWriter
+from nbmlops.tracking.sync import worker
 from nbmlops.tracking.sync.sender import PendingUpload, UploadTask, sender
 
 
@@ -97,4 +98,4 @@ class DeferredRun(RunWriter):
 
 def send_in_background(settings: Settings) -> None:
     """Send a project's journals in a separate process, without waiting."""
-    start_process("nbmlops.tracking.sync.worker", folder=settings.project)
+    start_process(worker, settings.project)
