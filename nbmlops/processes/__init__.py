@@ -46,19 +46,19 @@ def start_process(module: ModuleType, folder: Path) -> None:
     threading.Thread(target=process.wait, name=f"nbmlops {name}", daemon=True).start()
 
 
-def start_detached(module: str, folder: Path) -> subprocess.Popen[bytes]:
-    """Start a process with pipes that counts as nobody's child, nor as its usage."""
+def start_detached(module: str, folder: Path, *, stdin: int) -> int:
+    """Start a process that is no child of this one; return its process group."""
     process = subprocess.Popen(  # noqa: S603 - our own module
         python_command(DETACHED, module),
         cwd=folder,
         env=python_environ(os.environ, folder),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     process.wait()
-    return process
+    return process.pid
 
 
 def python_environ(environ: Mapping[str, str], folder: str | Path) -> dict[str, str]:

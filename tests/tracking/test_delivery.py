@@ -283,7 +283,7 @@ def test_what_was_sent_ahead_of_a_file_does_not_let_the_file_be_forgotten(
     journal.add("end", "FINISHED", 3_000_000)
     uploader = JournalUploader(store, journal.reader)
     with monkeypatch.context() as patch:
-        patch.setattr(uploader.uploads, "_send", lambda *_: 1 / 0)
+        patch.setattr(uploader.entries, "_upload_file", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             uploader.advance()
     assert _only(store).metrics == {"loss": 0.5}

@@ -120,3 +120,24 @@ def test_store_that_is_locked_gets_the_run_from_the_sender_later(store, project)
         assert key.startswith("k")
         assert list_journals(store.settings.home)
         other.execute("ROLLBACK")
+
+
+_DEFERRED = """
+import sys
+from nbmlops.store import connect
+from nbmlops.tracking.run.deferred import DeferredRun
+from nbmlops.tracking.sync import sender
+sender._FLUSH_TIMEOUT_S = sender._UPLOAD_TIMEOUT_S = 60.0
+run = DeferredRun(connect(), name="it", experiment="e", kind="pipeline", source="p")
+assert run.send() is None
+assert run.run_id != run.key
+assert run.end("FINISHED") is None
+assert "mlflow" not in sys.modules
+"""
+
+
+@pytest.mark.kernel
+def test_deferred_run_is_sent_without_loading_mlflow(project):
+    _run(project, _DEFERRED)
+    (run,) = list_runs(connect(load_settings(project)))
+    assert (run.name, run.status) == ("it", "FINISHED")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -120,53 +120,34 @@ def is_entry(entry: object) -> bool:
     """Return whether it has the form of an entry; its writer is not trusted."""
     if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
         return False
-    check = _FORMS.get(entry[0])
-    return check is not None and check(entry)
-
-
-def _is_metric(entry: Entry) -> bool:
-    if len(entry) != 5:
+    kind = entry[0]
+    if kind == "run":
+        return len(entry) == 2
+    if tuple(map(type, entry)) != _FORMS.get(kind):
         return False
-    _, at_ms, name, value, step = entry
-    return (
-        type(at_ms) is int
-        and 0 <= at_ms < _LARGEST
-        and type(name) is str
-        and (type(value) is float or (type(value) is int and abs(value) < _LARGEST))
-        and type(step) is int
-        and -_LARGEST <= step < _LARGEST
-    )
+    if kind == "m":
+        at_ms: int = entry[1]
+        step: int = entry[4]
+        return 0 <= at_ms < _LARGEST and -_LARGEST <= step < _LARGEST
+    if kind == "end":
+        ended_at_ms: int = entry[2]
+        return entry[1] in _ENDS and 0 <= ended_at_ms < _LARGEST
+    if kind == "data":
+        texts: dict[str, Any] = entry[1]
+        return texts.keys() == _DATASET and set(map(type, texts.values())) == {str}
+    return True
 
 
-def _are_texts(entry: Entry, length: int) -> bool:
-    return len(entry) == length and all(type(each) is str for each in entry)
-
-
-def _is_dataset(entry: Entry) -> bool:
-    if len(entry) != 2 or not isinstance(entry[1], dict):
-        return False
-    return entry[1].keys() == _DATASET and _are_texts(list(entry[1].values()), 5)
-
-
-def _is_end(entry: Entry) -> bool:
-    return (
-        len(entry) == 3
-        and entry[1] in _ENDS
-        and type(entry[2]) is int
-        and 0 <= entry[2] < _LARGEST
-    )
-
-
-_FORMS: dict[str, Callable[[Entry], bool]] = {
-    "m": _is_metric,
-    "p": lambda entry: _are_texts(entry, 3),
-    "t": lambda entry: _are_texts(entry, 3),
-    "file": lambda entry: _are_texts(entry, 3),
-    "model": lambda entry: _are_texts(entry, 4),
-    "data": _is_dataset,
-    "end": _is_end,
-    "run": lambda entry: len(entry) == 2,
+_FORMS = {
+    "m": (str, int, str, float, int),
+    "p": (str, str, str),
+    "t": (str, str, str),
+    "file": (str, str, str),
+    "model": (str, str, str, str),
+    "data": (str, dict),
+    "end": (str, str, int),
 }
+"""The kinds of entries, and the types of what they hold."""
 
 
 def what_of(entry: Entry) -> str:

@@ -33,7 +33,7 @@ from nbmlops.tracking.sync.uploader import load
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-    from nbmlops.tracking.sync.uploader import UploadProgress
+    from nbmlops.tracking.sync.entries import UploadProgress
 
 
 class ActiveRun(RunWriter):
@@ -58,9 +58,12 @@ class ActiveRun(RunWriter):
             load(store)
             self._stack = fluent.stack(store)
         self._task = sender().submit(
-            store, journal, None if is_remote else self._when_made, is_remote=is_remote
+            store,
+            journal,
+            is_remote=is_remote,
+            when_made=None if is_remote else self._when_made,
+            on_metrics=self.curves.add_points,
         )
-        self._task.on_metrics(self.curves.add_points)
         _opened.setdefault(threading.get_ident(), []).append(self)
         atexit.register(self._close_at_exit)
 

@@ -78,7 +78,10 @@ class DeferredRun(RunWriter):
     def submit(self) -> UploadTask:
         """Begin to send it, without waiting."""
         if self._task is None:
-            self._task = sender().submit(self._store, self._journal)
+            is_remote = sender().start_process()
+            self._task = sender().submit(
+                self._store, self._journal, is_remote=is_remote
+            )
         return self._task
 
     def send(self) -> PendingUpload | None:

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import os
 import pickle
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 from nbmlops.errors import NbmlopsError
 from nbmlops.processes import start_detached
 from nbmlops.store import Store
 from nbmlops.tracking.journal.dirs import journal_dirs
 from nbmlops.tracking.journal.reader import JournalReader
-from nbmlops.tracking.sync.uploader import (
-    JournalUploader,
-    UploadProgress,
-    as_ours,
-    load,
-)
+from nbmlops.tracking.sync.entries import UploadProgress
+from nbmlops.tracking.sync.uploader import JournalUploader, as_ours, load
 
 _Request = tuple[dict[str, str], Store, str]
 """The environment, the store, and the key of the journal to send."""
@@ -42,21 +38,19 @@ class SenderProcess:
     """A process that sends journals, one after another."""
 
     def __init__(self) -> None:
-        process = start_detached(__name__, Path.cwd())
-        self.group = process.pid
+        self._connection, other = Pipe()
+        with other:
+            self.group = start_detached(__name__, Path.cwd(), stdin=other.fileno())
         self.is_ready = self.is_lost = False
-        self._requests = cast("IO[bytes]", process.stdin)
-        self._answers = cast("IO[bytes]", process.stdout)
 
     def ask(self, store: Store, key: str) -> Iterator[_Answer]:
         """Have a journal sent; yield how far it is, and at last what came of it."""
         try:
             request: _Request = dict(os.environ), store, key
-            pickle.dump(request, self._requests)
-            self._requests.flush()
+            self._connection.send(request)
             result = None
             while result is None:
-                answer: _Answer = pickle.load(self._answers)  # noqa: S301 - our own
+                answer: _Answer = self._connection.recv()
                 self.is_ready, result = True, answer[1]
                 yield answer
         except _GONE as error:
@@ -66,9 +60,7 @@ class SenderProcess:
 
     def close(self) -> None:
         """Let it send what is left, and end."""
-        for pipe in (self._requests, self._answers):
-            with suppress(OSError):
-                pipe.close()
+        self._connection.close()
 
 
 class RemoteUploader:
@@ -90,17 +82,18 @@ class RemoteUploader:
 
 def main() -> None:
     """Send the journals that are asked for; at the end, what is left of them."""
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what MLflow prints is no answer
+    connection = Connection(os.dup(0))
     uploaders: dict[str, JournalUploader] = {}
 
     def answer(progress: UploadProgress, result: bool | NbmlopsError | None) -> None:
         with suppress(OSError):  # nobody waits for it any more
-            pickle.dump((progress, result), answers)
-            answers.flush()
+            connection.send((progress, result))
 
-    while (request := _next(requests)) is not None:
-        environ, store, key = request
+    while True:
+        try:
+            environ, store, key = cast("_Request", connection.recv())
+        except _GONE:
+            break
         os.environ.clear()
         os.environ.update(environ)
         progress, result = UploadProgress(), cast("bool | NbmlopsError", False)
@@ -108,13 +101,16 @@ def main() -> None:
             if key not in uploaders:
                 load(store)
                 reader = JournalReader(key, journal_dirs(store.settings.home))
-                uploader = JournalUploader(store, reader, written=lambda _: None)
-                uploaders[key] = uploader
-            uploader = uploaders[key]
-            progress = uploader.progress
-            uploader.on_progress = partial(answer, progress, None)
+                uploaders[key] = JournalUploader(
+                    store,
+                    reader,
+                    written=lambda _: None,
+                    progress=progress,
+                    on_progress=partial(answer, progress, None),
+                )
+            progress = uploaders[key].progress
             answer(progress, None)  # MLflow is loaded
-            result = uploader.advance()
+            result = uploaders[key].advance()
         except Exception as error:  # noqa: BLE001 - the other process decides
             result = as_ours(error)
         answer(progress, result)
@@ -123,13 +119,6 @@ def main() -> None:
     for uploader in uploaders.values():
         with suppress(Exception):
             uploader.advance()
-
-
-def _next(requests: IO[bytes]) -> _Request | None:
-    try:
-        return cast("_Request", pickle.load(requests))  # noqa: S301 - our own
-    except _GONE:
-        return None
 
 
 if __name__ == "__main__":

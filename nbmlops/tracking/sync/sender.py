@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import NbmlopsError, StoreError
 from nbmlops.store import Store
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
     from nbmlops.store.runs.runs import Point
-    from nbmlops.tracking.sync.uploader import UploadProgress
+    from nbmlops.tracking.sync.entries import UploadProgress
 
 _logger = logging.getLogger(__name__)
 _PERIOD_S = 0.25
@@ -59,21 +60,25 @@ class UploadTask:
         self,
         store: Store,
         journal: Journal,
-        when_made: Callable[[MlflowRun], None] | None = None,
         process: SenderProcess | None = None,
+        **listeners: Any,
     ) -> None:
         self.store = store
         self.journal = journal
-        self._here = JournalUploader(
+        self._upload_here = partial(
+            JournalUploader,
             store,
             journal.reader,
             memory=journal.in_memory,
             written=journal.written,
-            when_made=when_made,
+            **listeners,
         )
-        self._uploader: JournalUploader | RemoteUploader = self._here
-        if process is not None:
-            self._uploader = RemoteUploader(process, store, journal.reader.key)
+        self.is_remote = process is not None
+        self._uploader = (
+            self._upload_here()
+            if process is None
+            else RemoteUploader(process, store, journal.reader.key)
+        )
         self._pid = os.getpid()
         self.failure: NbmlopsError | None = None
         self.position: tuple[int, int] | None = None
@@ -88,11 +93,6 @@ class UploadTask:
     def progress(self) -> UploadProgress:
         """How far it is."""
         return self._uploader.progress
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether a process of its own sends it."""
-        return self._uploader is not self._here
 
     @property
     def is_of_parent(self) -> bool:
@@ -157,17 +157,13 @@ class UploadTask:
 
     def _send_from_here(self) -> None:
         if self.is_remote:
-            self._here.progress = self.progress
-            self._uploader = self._here
+            self.is_remote = False
+            self._uploader = self._upload_here(progress=self.progress)
             self.progress.is_busy = True
             try:
                 load(self.store)
             finally:
                 self.progress.is_busy = False
-
-    def on_metrics(self, add: Callable[[Sequence[Point]], None]) -> None:
-        """Have metrics that are sent from this process given to a function."""
-        self._here.on_metrics = add
 
 
 class Sender:
@@ -193,13 +189,16 @@ class Sender:
         self,
         store: Store,
         journal: Journal,
-        when_made: Callable[[MlflowRun], None] | None = None,
         *,
         is_remote: bool = False,
+        when_made: Callable[[MlflowRun], None] | None = None,
+        on_metrics: Callable[[Sequence[Point]], None] | None = None,
     ) -> UploadTask:
         """Begin to send a journal, until its end is in the store."""
         process = self.process if is_remote else None
-        task = UploadTask(store, journal, when_made, process)
+        task = UploadTask(
+            store, journal, process, when_made=when_made, on_metrics=on_metrics
+        )
         with self._changed:
             self._tasks.append(task)
             if self._thread is None:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from nbmlops.errors import (
-    ConflictError,
     NbmlopsError,
-    NotFoundError,
     StoreError,
-    UsageError,
 )
-from nbmlops.store import Store, datasets
+from nbmlops.store import Store, embedded
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import answering, probe
 from nbmlops.store.experiments import by_id
@@ -30,8 +24,12 @@ from nbmlops.tracking.journal.reader import JournalReader, SyncState, is_final
 from nbmlops.tracking.journal.records import Entry, Piece, entries_of
 from nbmlops.tracking.journal.segment import Segment
 from nbmlops.tracking.run.attempts import RunFingerprint, numbering
-from nbmlops.tracking.sync.batches import batches_of
-from nbmlops.tracking.sync.uploads import Uploads
+from nbmlops.tracking.sync.entries import (
+    EntrySender,
+    UploadProgress,
+    batches_of,
+    point_of,
+)
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -39,25 +37,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _MOST_TRIES = 3
 _T = TypeVar("_T")
-
-
-@dataclass(slots=True, kw_only=True)
-class UploadProgress:
-    """What is known of a run in the store, and how much of its journal is there."""
-
-    run_id: str | None = None
-    attempt: int | None = None
-    attempt_before: RunFingerprint | None = None
-    expected_s: float | None = None
-    n_sent: int = 0
-    n_damaged: int = 0
-    refused: list[str] = field(default_factory=list)
-    """What the store will never have, in words."""
-    models: dict[str, str] = field(default_factory=dict)
-    """MLflow's ids of the models that were sent, by their keys."""
-    is_ended: bool = False
-    is_busy: bool = False
-    """Whether MLflow is being loaded, or a large file sent."""
 
 
 def load(store: Store) -> None:
@@ -92,6 +71,9 @@ class JournalUploader:
         memory: dict[str, Segment] | None = None,
         written: Callable[[str], int | None] | None = None,
         when_made: Callable[[MlflowRun], None] | None = None,
+        on_metrics: Callable[[Sequence[runs.Point]], None] | None = None,
+        progress: UploadProgress | None = None,
+        on_progress: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
         self._reader = reader
@@ -100,12 +82,11 @@ class JournalUploader:
         self._header = reader.header()
         self._shown: tuple[str, int] = ("", 0)
         self._when_made = when_made
-        self._tries: dict[str, int] = {}
+        self._on_metrics = on_metrics
+        self._on_progress = on_progress
         self._damaged: set[tuple[str, int]] = set()
-        self.progress = UploadProgress()
-        self.uploads = Uploads(store, reader, self)
-        self.on_metrics: Callable[[Sequence[runs.Point]], None] | None = None
-        self.on_progress: Callable[[], object] = lambda: None
+        self.progress = progress or UploadProgress()
+        self.entries = EntrySender(store, reader, self.progress, on_progress)
 
     def advance(self, wait_s: float = 0.0) -> bool:
         """Send what is there, unless another process does so."""
@@ -128,7 +109,7 @@ class JournalUploader:
             state.is_reaped = False
             self._reader.set_state(state)
         self._send_segments(state)
-        self.uploads.send_pending(str(state.run_id))
+        self.entries.send_pending(str(state.run_id))
         if state.is_ended:
             if state.tries > 1:
                 self._drop_twins(state)
@@ -164,7 +145,7 @@ class JournalUploader:
                 run = self._make(state, experiment_id)
         state.run_id = self.progress.run_id = str(run.info.run_id)
         self._reader.set_state(state)
-        self.uploads.location = run.info.artifact_uri
+        self.entries.location = run.info.artifact_uri
         if self._when_made is not None:
             self._when_made(run)
         return state
@@ -263,8 +244,8 @@ class JournalUploader:
         entries = list(found.values())
         if (name, pieces[0][0]) > self._shown:
             self._shown = (name, pieces[0][0])
-            if self.on_metrics is not None:
-                self.on_metrics([_point(e) for e in entries if e[0] == "m"])
+            if self._on_metrics is not None:
+                self._on_metrics([point_of(e) for e in entries if e[0] == "m"])
         starts = list(found)
         is_sent, first = bytearray(len(entries)), 0
         to_discard: dict[int, Path] = {}
@@ -280,20 +261,14 @@ class JournalUploader:
             for position in [each for each in to_discard if each < first]:
                 self._reader.discard(to_discard.pop(position))
             self.progress.n_sent += len(batch)
-            self.on_progress()
+            self._on_progress()
         if not entries:
             segment.mark(pieces[-1][1])
 
     def _quarantine(self, name: str, segment: Segment, start: int, end: int) -> None:
-        try:
-            n_damaged = self._reader.quarantine(
-                name, start, segment.content(start, end)
-            )
-        except OSError as error:
-            raise StoreError(
-                f"{self._reader.folder.parent} could not be written: {error}.",
-                fix="Free some space there.",
-            ) from error
+        content = segment.content(start, end)
+        with embedded.writing(self._reader.folder.parent):
+            n_damaged = self._reader.quarantine(name, start, content)
         if (name, start) not in self._damaged:
             self._damaged.add((name, start))
             self.progress.n_damaged += n_damaged
@@ -301,98 +276,16 @@ class JournalUploader:
     def _send(self, state: SyncState, batch: list[Entry]) -> Path | None:
         """Send a batch; of a file return what may be discarded when that is noted."""
         run_id = str(state.run_id)
-        kind, *content = batch[0]
-        match kind:
-            case "m" | "p" | "t":
-                self._send_values(run_id, batch)
-                steps = [e[4] for e in batch if e[0] == "m"]
-                if steps:
-                    known = state.last_step
-                    state.last_step = max(steps if known is None else [*steps, known])
-                    self._reader.set_state(state)
-            case "file" | "model":
-                return self._try(run_id, batch[0], self.uploads.send, batch[0])
-            case "data":
-                send = partial(datasets.send_dataset, self._store)
-                self._try(run_id, batch[0], send, content[0])
-            case "end":
-                status, ended_at_ms = content
-                at_ms = max(ended_at_ms, self._header.started_at_ms)
-                runs.end_run(self._store, run_id, status, ended_at_ms=at_ms)
-                state.is_ended = True
-                self._reader.set_state(state)
-        return None
-
-    def _send_values(self, run_id: str, batch: list[Entry]) -> None:
-        if len(batch) == 1:
-            self._try(run_id, batch[0], self._log_batch, batch)
-            return
-        try:
-            self._log_batch(run_id, batch)
-        except Exception as failure:
-            if not self._may_be_refused(run_id, failure):
-                raise
-            half = len(batch) // 2
-            self._send_values(run_id, batch[:half])
-            self._send_values(run_id, batch[half:])
-
-    def _log_batch(self, run_id: str, batch: list[Entry]) -> None:
-        runs.send(
-            self._store,
-            run_id,
-            metrics=[_point(e) for e in batch if e[0] == "m"],
-            params=[(e[1], e[2]) for e in batch if e[0] == "p"],
-            tags=[(e[1], e[2]) for e in batch if e[0] == "t"],
-        )
-
-    def _try(
-        self, run_id: str, entry: Entry, send: Callable[..., _T], what: object
-    ) -> _T | None:
-        """Send one entry, or set it aside when the store will never take it."""
-        try:
-            return send(run_id, what)
-        except Exception as failure:
-            if not self._may_be_refused(run_id, failure):
-                raise
-            if not isinstance(failure, UsageError | ConflictError):
-                # The store takes other things meanwhile, but cannot say what is wrong.
-                text = json.dumps(entry)
-                self._tries[text] = self._tries.get(text, 0) + 1
-                if self._tries[text] < _MOST_TRIES:
-                    if isinstance(failure, StoreError):
-                        return self._try(run_id, entry, send, what)
-                    raise
-            reason = getattr(failure, "problem", f"{type(failure).__name__}: {failure}")
-            self.uploads.refuse(entry, reason)
+        if batch[0][0] == "end":
+            _, status, ended_at_ms = batch[0]
+            at_ms = max(ended_at_ms, self._header.started_at_ms)
+            runs.end_run(self._store, run_id, status, ended_at_ms=at_ms)
+            state.is_ended = True
+            self._reader.set_state(state)
             return None
-
-    def _may_be_refused(self, run_id: str, failure: Exception) -> bool:
-        """Return whether the fault may lie in what was sent, not in the store."""
-        if isinstance(failure, UsageError | ConflictError):
-            self._check_there(run_id)
-            return True
-        if isinstance(failure, NbmlopsError) and not isinstance(failure, StoreError):
-            return False
-        if isinstance(failure, OSError):
-            return False
-        if isinstance(failure, StoreError) and not failure.is_doubtful:
-            return False
-        try:
-            runs.send(self._store, run_id, tags=[(KEY, self._header.key)])
-        except NbmlopsError:
-            return False
-        return True
-
-    def _check_there(self, run_id: str) -> None:
-        with answering(self._store, missing=f"No run {run_id!r}."):
-            info = backend(self._store).get_run(run_id).info
-        if info.lifecycle_stage == "deleted":
-            raise NotFoundError(
-                f"Run {run_id} was deleted while values for it were on their way.",
-                fix="Restore it with `mlflow runs restore`, then run: nbmlops sync",
-            )
-
-
-def _point(entry: Entry) -> runs.Point:
-    _, at_ms, name, value, step = entry
-    return name, float(value), at_ms, step
+        sent = self.entries.send(run_id, batch)
+        if steps := [e[4] for e in batch if e[0] == "m"]:
+            known = state.last_step
+            state.last_step = max(steps if known is None else [*steps, known])
+            self._reader.set_state(state)
+        return sent
