@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nbmlops.tracking.provenance.opened_files import OF_BLOCKS, Opened
 
 if TYPE_CHECKING:
-    from nbmlops.tracking.provenance.dataflow.effects import Effects
+    from nbmlops.tracking.provenance.dataflow.order import Effects
     from nbmlops.tracking.provenance.dataflow.state import AnalysisState
 
 
@@ -82,7 +82,7 @@ class History:
     def read(self) -> tuple[Sequence[str], Sequence[Effects]]:
         """Return the Python of all cells, and what they read and changed."""
         from nbmlops.config import find_project
-        from nbmlops.tracking.provenance.dataflow.effects import NOTHING
+        from nbmlops.tracking.provenance.dataflow.order import NOTHING
         from nbmlops.tracking.provenance.dataflow.state import AnalysisState
         from nbmlops.tracking.provenance.dataflow.syntax import parse
 

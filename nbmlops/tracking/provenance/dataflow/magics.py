@@ -11,11 +11,8 @@ from nbmlops.tracking.provenance.dataflow.calls import words
 from nbmlops.tracking.provenance.dataflow.syntax import called
 from nbmlops.tracking.provenance.magics import PYTHON_MAGICS
 
-_NAMING = words(
-    "runs register promote rollback deploy endpoints undeploy replay explain compare"
-)
-"""Ours that name runs and models: no variable."""
 _SHOWING = words(
+    "runs register promote rollback deploy endpoints undeploy replay explain compare "
     "pinfo pinfo2 pdoc pdef psource pfile who who_ls whos history hist pwd ls lsmagic "
     "magic quickref page track predict"
 )
@@ -54,8 +51,6 @@ def read_magic(node: ast.Call) -> MagicLine | None:
     words = _names(line)
     if method not in ("run_line_magic", "run_cell_magic"):
         return MagicLine(reads_everything=True)  # it can only be guessed
-    if name in _NAMING:
-        return MagicLine()
     if name in _SHOWING:
         return MagicLine(words=words)
     if name in PYTHON_MAGICS:

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from nbmlops.tracking.provenance.dataflow.effects import ANY, Effects
+ANY = "*"
+"""Among reads or writes: every name there is."""
+_Writers = tuple[list[int], list[tuple[float, int]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """What one execution of a cell reads and changes, by name."""
+
+    reads: frozenset[str]
+    writes: frozenset[str]
+    defines: frozenset[str] = frozenset()
+    unlikely: frozenset[str] = frozenset()
+    must_keep: bool = False
+
+
+UNKNOWN = Effects(reads=frozenset({ANY}), writes=frozenset({ANY}), must_keep=True)
+"""Of a cell that cannot be judged at all."""
+NOTHING = Effects(reads=frozenset(), writes=frozenset())
+"""Of a cell that was no Python, so that none of it ran."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,116 +61,95 @@ def out_of_order(
     """Return the executions that a run from the top of the notebook would not repeat.
 
     The targets, which are a run's own cells and end with the last that ran, are clean
-    when each name that they depend on had, as its last writer, the cell that stands
-    last above it in the notebook among those that ran, with the source that stands
-    there now.
+    when each name that they depend on had, as its last writer, the last cell above them
+    in the notebook that ran and writes it, with the source that the cell has now.
     """
-    if _is_plain(cells, targets):
+    if _is_one_pass(cells):
         return ()
-    writers = _Writers(cells)
+    order = _Order(cells)
     found: set[int] = set()
-    seen: set[tuple[int, str]] = set()
-    # A cell reads a name, or leaves what was in it when it does not bind it.
-    waiting = [(t, name, True) for t in targets for name in cells[t].effects.reads]
-    while waiting:
-        position, name, is_read = waiting.pop()
-        if (position, name) in seen:
+    needed: set[str] = set()
+    for position in range(max(targets), -1, -1):
+        effects = cells[position].effects
+        written = {name for name in needed if order.writes(name, position)}
+        if not written and position not in targets:
             continue
-        seen.add((position, name))
-        if name[0] == "<" and name in cells[position].effects.unlikely:
-            continue  # it hardly draws random numbers
-        as_run = writers.before(position, name)
-        from_top = writers.above(position, name)
-        if from_top is None and (
-            not is_read or as_run is None or writers.was_absent(position, name)
-        ):
-            continue
-        if as_run is None or from_top is None or not _is_same(cells, as_run, from_top):
-            if as_run is not None:
-                found.add(as_run)
-            if from_top is not None and not (
-                as_run is not None and cells[as_run].place == cells[position].place
-            ):
-                found.add(from_top)
-            continue
-        writer = cells[as_run].effects
-        waiting += [(as_run, each, True) for each in writer.reads]
-        if name not in writer.defines | writer.reads:
-            waiting.append((as_run, name, False))
+        needed -= written
+        for name in effects.reads | (written - effects.defines):
+            if name[0] == "<" and name in effects.unlikely:
+                continue  # it hardly draws random numbers
+            as_run = order.last_before(position, name)
+            from_top = order.last_above(position, name)
+            is_left = as_run is None or name not in effects.reads
+            if from_top is None and (is_left or order.was_absent(position, name)):
+                continue
+            if order.is_same(as_run, from_top):
+                needed.add(name)
+                continue
+            is_own = as_run is not None and cells[as_run].place == cells[position].place
+            found |= {as_run, None if is_own else from_top} - {None}  # type: ignore[arg-type]
     return tuple(sorted(found))
 
 
-def _is_plain(cells: Sequence[Execution], targets: Collection[int]) -> bool:
-    """Return whether all cells above ran just now, in order, and need none below."""
-    at = [float("inf") if cell.place is None else cell.place for cell in cells]
-    start = len(cells) - 1
-    while start and at[start - 1] < at[start]:
-        start -= 1
-    if (
-        start > min(targets)
-        or any(cell.is_edited or cell.place is None for cell in cells[start:-1])
-        or any(place < at[-1] for place in set(at[:start]).difference(at[start:]))
-    ):
-        return False
-    earlier = frozenset().union(*(cell.effects.writes for cell in cells[:start]))
-    written: set[str] = set()
-    for cell in cells[start:] if earlier else ():
-        unwritten = cell.effects.reads - written
-        if ANY in earlier | unwritten or unwritten & earlier:
+def _is_one_pass(cells: Sequence[Execution]) -> bool:
+    """Return whether each cell ran once, from the top to the bottom."""
+    before = -1.0
+    for cell in cells[:-1]:
+        if cell.is_edited or cell.place is None or cell.place <= before:
             return False
-        written |= cell.effects.writes
-    return True
+        before = cell.place
+    return cells[-1].place is None or cells[-1].place > before
 
 
-def _is_same(cells: Sequence[Execution], one: int, other: int) -> bool:
-    """Return whether two executions are of one cell with the source it has now."""
-    first, second = cells[one], cells[other]
-    is_there = first.place is not None and not first.is_edited
-    return is_there and (first.place, first.code) == (second.place, second.code)
-
-
-class _Writers:
-    """Who wrote a name: as the cells ran, and as they stand in the notebook."""
+class _Order:
+    """Who wrote a name last: as the cells ran, and from the top of the notebook."""
 
     def __init__(self, cells: Sequence[Execution]) -> None:
         self._cells = cells
-        self._by_name: dict[str, list[int]] = defaultdict(list)
-        self._first_end: dict[str, int] = {}
-        self._last = {cell.place: position for position, cell in enumerate(cells)}
-        self._found: dict[str, tuple[list[int], list[tuple[float, int]]]] = {}
-        for position, cell in enumerate(cells):
-            for name in cell.effects.writes - cell.effects.unlikely:
-                self._by_name[name].append(position)
-            if cell.is_whole:
-                self._first_end.setdefault(cell.code, position)
+        self._changes = [cell.effects.writes - cell.effects.unlikely for cell in cells]
+        self._current = {cell.place: position for position, cell in enumerate(cells)}
+        self._writers: dict[str, _Writers] = {}
 
-    def _writers(self, name: str) -> tuple[list[int], list[tuple[float, int]]]:
-        """Return who wrote a name, as they ran and as they stand."""
-        if name not in self._found:
-            if name == ANY:
-                found = [p for p, c in enumerate(self._cells) if c.effects.writes]
-            else:
-                found = sorted({*self._by_name[name], *self._by_name[ANY]})
+    def writes(self, name: str, position: int) -> bool:
+        """Return whether an execution is likely to change a name."""
+        changes = self._changes[position]
+        is_any = name == ANY and self._cells[position].effects.writes
+        return name in changes or ANY in changes or bool(is_any)
+
+    def _writers_of(self, name: str) -> _Writers:
+        """Return the executions that write a name, and the current ones by place."""
+        if name not in self._writers:
+            found = [p for p in range(len(self._cells)) if self.writes(name, p)]
             places = [(self._cells[p].place, p) for p in found]
-            standing = [
-                (at, p) for at, p in places if at is not None and self._last[at] == p
-            ]
-            self._found[name] = found, sorted(standing)
-        return self._found[name]
+            current = [(at, p) for at, p in places if at is not None]
+            self._writers[name] = (
+                found,
+                sorted((at, p) for at, p in current if self._current[at] == p),
+            )
+        return self._writers[name]
 
-    def before(self, position: int, name: str) -> int | None:
+    def last_before(self, position: int, name: str) -> int | None:
         """Return the last execution before this one that wrote the name."""
-        found = self._writers(name)[0]
+        found = self._writers_of(name)[0]
         number = bisect_left(found, position)
         return found[number - 1] if number else None
 
-    def above(self, position: int, name: str) -> int | None:
+    def last_above(self, position: int, name: str) -> int | None:
         """Return the last execution of the last cell above that writes the name."""
-        standing, place = self._writers(name)[1], self._cells[position].place
-        number = bisect_left(standing, (float("inf") if place is None else place, -1))
-        return standing[number - 1][1] if number else None
+        current, place = self._writers_of(name)[1], self._cells[position].place
+        number = bisect_left(current, (float("inf") if place is None else place, -1))
+        return current[number - 1][1] if number else None
 
     def was_absent(self, position: int, name: str) -> bool:
         """Return whether the same code came to its end before the name was there."""
-        first = self._writers(name)[0][0]
-        return self._first_end.get(self._cells[position].code, first + 1) <= first
+        first, code = self._writers_of(name)[0][0], self._cells[position].code
+        earlier = self._cells[: first + 1]
+        return any(cell.is_whole and cell.code == code for cell in earlier)
+
+    def is_same(self, one: int | None, other: int | None) -> bool:
+        """Return whether two executions are of one cell with the source it has now."""
+        if one is None or other is None:
+            return False
+        first, second = self._cells[one], self._cells[other]
+        is_there = first.place is not None and not first.is_edited
+        return is_there and (first.place, first.code) == (second.place, second.code)

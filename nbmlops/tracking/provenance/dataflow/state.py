@@ -19,8 +19,8 @@ from nbmlops.tracking.provenance.dataflow.aliases import (
     AliasMap,
     Notes,
 )
-from nbmlops.tracking.provenance.dataflow.effects import ANY, UNKNOWN, Effects
 from nbmlops.tracking.provenance.dataflow.magics import read_magic
+from nbmlops.tracking.provenance.dataflow.order import ANY, UNKNOWN, Effects
 from nbmlops.tracking.provenance.dataflow.syntax import called, own_names, parse
 from nbmlops.tracking.provenance.magics import to_python
 
