@@ -10,7 +10,7 @@ from nbmlops.store import Store, connect
 from nbmlops.store.models.own_code import ANY
 from nbmlops.store.registry.registered_models import check_names
 from nbmlops.store.registry.versions import move_alias, resolve_version
-from nbmlops.tracking.provenance.replaying import refuse_in_replay
+from nbmlops.tracking.provenance.replay_notebook import refuse_in_replay
 
 
 def deploy(

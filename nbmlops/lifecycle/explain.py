@@ -15,7 +15,7 @@ from nbmlops.lifecycle.replay_spec import ReplaySpec, read_replay_spec
 from nbmlops.lifecycle.rerun import Rerun, rerun
 from nbmlops.store import Store, connect, datasets
 from nbmlops.store.runs.resolve import resolve_run
-from nbmlops.tracking.provenance.environment import installed
+from nbmlops.tracking.provenance.source import installed
 from nbmlops.tracking.sync.sender import flush_pending
 
 

@@ -8,7 +8,7 @@ from nbmlops.store import Store, connect
 from nbmlops.store.registry import versions
 from nbmlops.store.registry.registered_models import check_names
 from nbmlops.store.runs.resolve import resolve_run
-from nbmlops.tracking.provenance.replaying import refuse_in_replay
+from nbmlops.tracking.provenance.replay_notebook import refuse_in_replay
 from nbmlops.tracking.sync.sender import flush_pending
 
 

@@ -19,7 +19,7 @@ from nbmlops.store import Store
 from nbmlops.store.runs import queries
 from nbmlops.store.runs.queries import list_children
 from nbmlops.tracking.provenance.files import digest, kept_copy
-from nbmlops.tracking.provenance.replaying import REPLAYING
+from nbmlops.tracking.provenance.replay_notebook import REPLAYING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

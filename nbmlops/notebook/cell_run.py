@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from nbmlops.entities import Order
     from nbmlops.tracking.provenance.cells import History
+    from nbmlops.tracking.resources.budget import BudgetWatchdog
     from nbmlops.tracking.resources.usage import ResourceUsage
-    from nbmlops.tracking.resources.watchdog import BudgetWatchdog
     from nbmlops.tracking.run.active import ActiveRun
 
 _MAX_METRICS = 12
@@ -134,7 +134,7 @@ class CellRun:
 
     def finish(self, error: BaseException | None) -> NbmlopsError | None:
         """End the run, and return what it could not be given."""
-        from nbmlops.tracking.resources.watchdog import RunKilled, RunKilledForGood
+        from nbmlops.tracking.resources.budget import RunKilled, RunKilledForGood
 
         self._figures.stop()
         self._reason = self.leave()

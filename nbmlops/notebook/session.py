@@ -17,7 +17,7 @@ from nbmlops.notebook.magics.cell import (
     split_track,
 )
 from nbmlops.notebook.magics.options import TrackOptions, parse_track
-from nbmlops.tracking.provenance.cells import Ending, History
+from nbmlops.tracking.provenance.cells import CellStatus, History
 from nbmlops.tracking.provenance.magics import to_python
 from nbmlops.tracking.provenance.opened_files import listen
 from nbmlops.tracking.run.failures import error_text, write_trace
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     )
 
     from nbmlops.notebook.cell_run import CellRun, Pairs
-    from nbmlops.tracking.resources.budget import Budget
-    from nbmlops.tracking.resources.watchdog import BudgetWatchdog
+    from nbmlops.tracking.resources.budget import Budget, BudgetWatchdog
     from nbmlops.tracking.run.start import RunKind
 
 
@@ -205,7 +204,7 @@ class Session:
         self, reason: str, error: BaseException | None, result: ExecutionResult | None
     ) -> BaseException:
         """Return what ended the cell; it is shown where the cell did not raise it."""
-        from nbmlops.tracking.resources.watchdog import RunKilled, RunKilledForGood
+        from nbmlops.tracking.resources.budget import RunKilled, RunKilledForGood
 
         if isinstance(error, RunKilled | RunKilledForGood):
             return error
@@ -223,7 +222,7 @@ class Session:
     ) -> None:
         """Note in the history how a cell ended; a refused one never began."""
         has_begun = result is None or result.error_before_exec is None
-        ending: Ending | None = "finished" if error is None else "raised"
+        ending: CellStatus | None = "finished" if error is None else "raised"
         if isinstance(error, KeyboardInterrupt):
             ending = "interrupted"
         if not has_begun or (error is not None and error is self._refused):
@@ -287,7 +286,7 @@ class Session:
         if budget is None:
             return None
         from nbmlops.notebook.output.live import waker
-        from nbmlops.tracking.resources.watchdog import BudgetWatchdog, stack
+        from nbmlops.tracking.resources.budget import BudgetWatchdog, stack
 
         # What is raised inside of these would leave the run open and the watchdog on.
         own = {Session.start_run.__code__, Session.end_run.__code__}

@@ -21,7 +21,7 @@ from nbmlops.pipeline.spec.file import read_pipeline, settings_of
 from nbmlops.pipeline.spec.overrides import override, parse_overrides
 from nbmlops.render.pipelines import Graph, PlanView, ReportView, StatusView
 from nbmlops.store import Store
-from nbmlops.tracking.provenance.replaying import refuse_in_replay
+from nbmlops.tracking.provenance.replay_notebook import refuse_in_replay
 
 if TYPE_CHECKING:
     from nbmlops.execution.progress.writer import ProgressWriter

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 import nbmlops as nm
 from nbmlops.errors import NbmlopsError
 from nbmlops.store import connect
-from nbmlops.tracking.provenance.environment import installed
+from nbmlops.tracking.provenance.source import installed
 from tests.faults.broken import break_if_asked
 from tests.faults.ledger import METRIC, value_of
 

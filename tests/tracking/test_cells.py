@@ -7,8 +7,7 @@ import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from nbmlops.tracking.provenance.cell_positions import cell_positions
-from nbmlops.tracking.provenance.cells import ExecutedCell, is_local
+from nbmlops.tracking.provenance.cells import ExecutedCell, cell_positions, is_local
 from nbmlops.tracking.provenance.replay_notebook import build
 
 

@@ -11,8 +11,8 @@ import pytest
 import nbmlops as nm
 from nbmlops.errors import UsageError
 from nbmlops.store.runs.queries import list_runs
-from nbmlops.tracking.resources.memory import MemoryUsage
-from nbmlops.tracking.resources.watchdog import RunKilled, RunKilledForGood
+from nbmlops.tracking.resources.budget import RunKilled, RunKilledForGood
+from nbmlops.tracking.resources.usage import MemoryUsage
 
 LONG_S = 60
 
@@ -74,7 +74,7 @@ def test_memory_of_a_child_counts_and_the_child_is_interrupted_too(store):
 def test_pages_shared_with_a_forked_child_count_once():
     code = (
         "import os, time\n"
-        "from nbmlops.tracking.resources.memory import MemoryUsage\n"
+        "from nbmlops.tracking.resources.usage import MemoryUsage\n"
         "x = b'1' * 300_000_000\n"
         "alone = MemoryUsage().measure()\n"
         "if os.fork() == 0: time.sleep(30)\n"

@@ -13,7 +13,7 @@ from nbmlops.notebook.output.panel import MAX_METRICS, Panel
 from nbmlops.notebook.output.progress import tqdm_progress
 from nbmlops.render.formats import format_bytes, format_duration
 from nbmlops.tracking.live_output import CellOutput, parent_of
-from nbmlops.tracking.resources.watchdog import stack
+from nbmlops.tracking.resources.budget import stack
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -18,7 +18,7 @@ def prepare() -> None:
     from nbmlops.execution.notebooks.html import load
     from nbmlops.pipeline.runner import journal_sender, worker  # noqa: F401
     from nbmlops.store.connection import load_database_code
-    from nbmlops.tracking.provenance.environment import installed
+    from nbmlops.tracking.provenance.source import installed
 
     KernelProvisionerFactory.instance()
     load()

@@ -30,7 +30,7 @@ from nbmlops.pipeline.sweeps.sources import (
 from nbmlops.pipeline.sweeps.spec import CheckedSweep, SweepSpec, check_sweep
 from nbmlops.render.sweeps import SweepView
 from nbmlops.tracking.live_output import LiveOutput
-from nbmlops.tracking.provenance.replaying import refuse_in_replay
+from nbmlops.tracking.provenance.replay_notebook import refuse_in_replay
 from nbmlops.tracking.run.values import check_name
 
 if TYPE_CHECKING:

@@ -7,32 +7,24 @@ import site
 import sys
 import sysconfig
 from collections.abc import Mapping
-from enum import Enum
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType
+from typing import Literal
 
 WRAPPER_FILE = "<nbmlops wrapper, passed over as importlib._bootstrap is>"
-"""File name of the frames that stand around a watched call.
+"""File name of the frames around a patched call.
 
 A warning that names its caller by ``stacklevel`` passes over frames of the import
 system, which Python knows by these two words in the file's name, so that it still
 names the line of the user. The frames leave every traceback by themselves.
 """
 
+Origin = Literal["user", "installed", "sklearn", "mlflow", "wrapper"]
+
 # A measurement calls what it measures many times over; none of it makes a model.
 _TIMERS = ("<magic-timeit>", "<timeit-src>")
 _OURS = f"{Path(__file__).parents[2]}{os.sep}"
-
-
-class Origin(Enum):
-    """Where code is from."""
-
-    USER = "user"
-    INSTALLED = "installed"
-    SKLEARN = "sklearn"
-    MLFLOW = "mlflow"
-    PATCHES = "watch"
 
 
 def _installed_folders() -> tuple[str, ...]:
@@ -42,21 +34,26 @@ def _installed_folders() -> tuple[str, ...]:
     return tuple(f"{os.path.normpath(path)}{os.sep}" for path in found)
 
 
-_INSTALLED = _installed_folders()
+_INSTALLED = (*_installed_folders(), _OURS, "<frozen ", "<decorator-gen-")
 
 
 @lru_cache(maxsize=8192)
 def origin_of(file: str) -> Origin:
     """Return where the code of a file is from."""
     if file == WRAPPER_FILE:
-        return Origin.PATCHES
-    for package, origin in (("sklearn", Origin.SKLEARN), ("mlflow", Origin.MLFLOW)):
+        return "wrapper"
+    packages: tuple[Literal["sklearn", "mlflow"], ...] = ("sklearn", "mlflow")
+    for package in packages:
         for folder in getattr(sys.modules.get(package), "__path__", ()):
             if file.startswith(f"{folder}{os.sep}"):
-                return origin
-    if file.startswith((*_INSTALLED, _OURS, "<frozen ", "<decorator-gen-")):
-        return Origin.INSTALLED
-    return Origin.INSTALLED if file in _TIMERS else Origin.USER
+                return package
+    is_installed = file.startswith(_INSTALLED) or file in _TIMERS
+    return "installed" if is_installed else "user"
+
+
+def is_users(frame: FrameType) -> bool:
+    """Return whether a frame runs the user's code."""
+    return origin_of(frame.f_code.co_filename) == "user"
 
 
 def is_first_call(caller: FrameType, fit_codes: Mapping[int, CodeType]) -> bool:
@@ -65,10 +62,9 @@ def is_first_call(caller: FrameType, fit_codes: Mapping[int, CodeType]) -> bool:
     while frame is not None:
         code = frame.f_code
         origin = origin_of(code.co_filename)
-        is_inside = origin is Origin.SKLEARN or origin is Origin.PATCHES
-        if is_inside or id(code) in fit_codes:
+        if origin in ("sklearn", "wrapper") or id(code) in fit_codes:
             return False
-        if code.co_name == "<module>" and origin is Origin.USER:
+        if code.co_name == "<module>" and origin == "user":
             return True  # a cell or a script: below is what runs it
         frame = frame.f_back
     return True

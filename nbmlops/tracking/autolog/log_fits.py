@@ -55,10 +55,7 @@ def log_fits(
         changed = {*given, *fit.changed, KIND}
         given = {**fit.params, KIND: fit.kind, **given}
         _log_missing(run, given, changed, metrics_of(fit), always=fit.search)
-        run.log_tags(_time_of(fit))
-        run.log_bytes(_all_params([*steps, fit]), _PARAMS)
-        if fit.table is not None:
-            run.log_bytes(fit.table, _TABLE)
+        _log_files(run, [*steps, fit])
         if fit.reason:
             notes.append(f"the fit of {fit.title} failed: {fit.reason[:200]}")
     else:
@@ -117,10 +114,7 @@ def _log_child(
     )
     try:
         _log_metrics(child, metrics)
-        child.log_tags(_time_of(fit))
-        child.log_bytes(_all_params([fit]), _PARAMS)
-        if fit.table is not None:
-            child.log_bytes(fit.table, _TABLE)
+        _log_files(child, [fit])
         if has_model and estimator is not None:
             model = model_of(estimator)
             example = find_example(namespace, data, model)
@@ -192,17 +186,17 @@ def metrics_of(fit: Fit) -> list[tuple[str, float, int]]:
     return found
 
 
-def _time_of(fit: Fit) -> dict[str, str]:
-    return {"nbmlops.cost.fit_s": f"{fit.seconds:.3f}"}
-
-
-def _all_params(fits: Iterable[Fit]) -> bytes:
-    """Return what is known of the params of fits, as JSON."""
-    found = [
+def _log_files(run: RunWriter, fits: Sequence[Fit]) -> None:
+    """Log the params of fits, and of the last one its time and table."""
+    params = [
         {"estimator": f.title, "changed": sorted(f.changed), "params": f.params}
         for f in fits
     ]
-    return json.dumps(mask_tree(found), indent=1, ensure_ascii=False).encode()
+    text = json.dumps(mask_tree(params), indent=1, ensure_ascii=False)
+    run.log_bytes(text.encode(), _PARAMS)
+    run.log_tags({"nbmlops.cost.fit_s": f"{fits[-1].seconds:.3f}"})
+    if fits[-1].table is not None:
+        run.log_bytes(fits[-1].table, _TABLE)
 
 
 def _params_of_steps(steps: Iterable[Fit]) -> dict[str, object]:

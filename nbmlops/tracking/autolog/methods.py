@@ -1,16 +1,17 @@
-"""Methods that tell a listener when the user's code calls them."""
+"""Wrappers of methods and functions that report the user's calls to a listener."""
 
 from __future__ import annotations
 
 import functools
 import operator
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
-from nbmlops.tracking.autolog.call_origin import WRAPPER_FILE, Origin, origin_of
+from nbmlops.tracking.autolog.call_origin import WRAPPER_FILE, origin_of
 
 if TYPE_CHECKING:
     from nbmlops.tracking.autolog.patches import EstimatorPatches
@@ -19,46 +20,48 @@ FITS = frozenset({"fit", "fit_transform", "fit_predict", "partial_fit"})
 PREDICTIONS = frozenset(
     {"predict", "predict_proba", "predict_log_proba", "decision_function"}
 )
-
-
-def hide_from_warnings(function: Any) -> Any:  # noqa: ANN401
-    """Return a function with the frames of which warnings pass over."""
-    function.__code__ = _masked(function.__code__)
-    return function
+End = Callable[[Any, BaseException | None], None]
+"""Takes a call's result, or the error that ended it."""
+Begin = Callable[[tuple[Any, ...], dict[str, Any]], End | None]
+"""Takes a call's arguments; returns None for a call that is not recorded."""
 
 
 @lru_cache(maxsize=64)
-def _masked(code: CodeType) -> CodeType:
+def _hidden(code: CodeType) -> CodeType:
     return code.replace(co_filename=WRAPPER_FILE)
 
 
-def _wrapper(proxy: MethodProxy, *, is_counted: bool) -> Any:  # noqa: ANN401
-    """Return the function that replaces a method when the user calls it."""
-    original, method, patches = proxy.original, proxy.method, proxy.patches
+def wrapped(original: Any, begin: Begin, *, is_method: bool = False) -> Any:  # noqa: ANN401
+    """Return what replaces a function, or a method, and reports its calls.
+
+    Warnings and tracebacks are those of the bare call.
+    """
     is_function = isinstance(original, FunctionType)
 
     @functools.wraps(original if is_function else original.__wrapped__)
-    def around(estimator: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        bound = original.__get__(estimator, type(estimator))
-        listener, call = patches.listener, None
-        if listener is not None:
-            with suppress(Exception):  # the user's objects may raise anything
-                call = listener.begin(method, estimator, args, kwargs, is_counted)
+    def around(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        function, given = original, args
+        if is_method:
+            function, given = original.__get__(args[0], type(args[0])), args[1:]
+        end = None
+        with suppress(Exception):  # the user's objects may raise anything
+            end = begin(args, kwargs)
         try:
-            result = bound(*args, **kwargs)
+            result = function(*given, **kwargs)
         except BaseException as error:
-            if listener is not None and call is not None:
-                with suppress(Exception):
-                    listener.end(call, error=error)
-            # The user's traceback is that of the bare call.
+            with suppress(Exception):
+                if end is not None:
+                    end(None, error)
             error.__traceback__ = error.__traceback__.tb_next  # type: ignore[union-attr]
             raise
-        if listener is not None and call is not None:
-            with suppress(Exception):
-                listener.end(call, result)
+        with suppress(Exception):
+            if end is not None:
+                end(result, None)
         return result
 
-    return hide_from_warnings(around)
+    hidden: Any = around
+    hidden.__code__ = _hidden(hidden.__code__)
+    return hidden
 
 
 class MethodProxy:
@@ -81,17 +84,27 @@ class MethodProxy:
             return bound
         caller = sys._getframe(1)
         if estimator is None:
-            if origin_of(caller.f_code.co_filename) is Origin.MLFLOW:
+            if origin_of(caller.f_code.co_filename) == "mlflow":
                 self.patches.disable()  # its autolog has come to patch the class
             return bound
         is_counted = listener.expects(self.method, estimator, caller)
         if is_counted is None:
             return bound
-        wrapper = self._wrappers.get(is_counted)
-        if wrapper is None:
-            wrapper = _wrapper(self, is_counted=is_counted)
-            self._wrappers[is_counted] = wrapper
-        return MethodType(wrapper, estimator)
+        if is_counted not in self._wrappers:
+            self._wrappers[is_counted] = wrapped(
+                self.original,
+                functools.partial(self._begin, is_counted),
+                is_method=True,
+            )
+        return MethodType(self._wrappers[is_counted], estimator)
+
+    def _begin(
+        self, is_counted: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> End | None:
+        listener, caller = self.patches.listener, sys._getframe(2)
+        if listener is None:
+            return None
+        return listener.begin(self.method, args, kwargs, caller, is_counted=is_counted)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A class of the notebook's own is pickled for other processes by its content.

@@ -85,17 +85,15 @@ def params_of(estimator: Any) -> dict[str, str]:  # noqa: ANN401
 def changed_params(estimator: Any) -> dict[str, str]:  # noqa: ANN401
     """Return the params that are no defaults, those of inner estimators included."""
     found = dict(list(_params(estimator, is_deep=True).items())[:MAX_PARAMS])
-    kinds: dict[str, type] = {
-        key: type(value) for key, value in found.items() if _is_part(value)
-    }
+    parts = {key: value for key, value in found.items() if _is_part(value)}
     changed = {}
     for key, value in found.items():
         owner, _, name = key.rpartition("__")
-        kind = kinds.get(owner)
-        own: type = type(estimator)
-        defaults = _defaults(kind or own)
-        text = brief(value)
-        if not _is_part(value) and defaults.get(name if kind else key) != text:
+        if owner not in parts:
+            owner, name = "", key
+        kind: type = type(parts[owner] if owner else estimator)
+        text = "" if key in parts else brief(value)
+        if key not in parts and _defaults(kind).get(name) != text:
             changed[key] = text
     return changed
 

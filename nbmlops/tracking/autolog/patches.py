@@ -15,16 +15,15 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from types import CodeType, FunctionType, ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
 
-from nbmlops.tracking.autolog.call_origin import Origin, origin_of
-from nbmlops.tracking.autolog.fits import LIBRARIES, Training
 from nbmlops.tracking.autolog.methods import (
     FITS,
     PREDICTIONS,
+    End,
     MethodProxy,
-    hide_from_warnings,
+    wrapped,
 )
 from nbmlops.tracking.import_hook import PostImportHook
 
@@ -35,6 +34,7 @@ _METHODS = (*FITS, *PREDICTIONS, "score")
 _BASE, _METRICS = "sklearn.base", "sklearn.metrics"
 _VALIDATION = "sklearn.model_selection._validation"
 _VALIDATIONS = ("cross_val_score", "cross_validate")
+_BOOSTERS = ("xgboost", "lightgbm")
 
 
 class EstimatorPatches:
@@ -72,7 +72,7 @@ class EstimatorPatches:
             self.remove(listener)
 
     def _install(self) -> None:
-        modules = (_BASE, _METRICS, _VALIDATION, *LIBRARIES)
+        modules = (_BASE, _METRICS, _VALIDATION, *_BOOSTERS)
         awaited = [name for name in modules if name not in sys.modules]
         if awaited:
             finder = PostImportHook(awaited, self._arrived)
@@ -85,21 +85,43 @@ class EstimatorPatches:
         if self.listener is None:
             return
         if module.__name__ == _METRICS:
-            for function in _checked(module, getattr(module, "__all__", ())):
-                self._watch_function(function, "measured")
-            return
-        if module.__name__ == _VALIDATION:
-            for function in _checked(module, _VALIDATIONS):
-                self._watch_function(function, "validated")
-            return
-        if module.__name__ in LIBRARIES:
-            self._watch_training(module)
-            return
-        base = getattr(module, "BaseEstimator", None)
-        if base is not None:  # else another thread is still importing it
+            self._watch_checked(module, getattr(module, "__all__", ()), "measuring")
+        elif module.__name__ == _VALIDATION:
+            self._watch_checked(module, _VALIDATIONS, "validating")
+        elif module.__name__ in _BOOSTERS:
+            begin = functools.partial(self._begin, "training", module)
+            self._replace(module, "train", wrapped(module.train, begin), module.train)
+        elif base := getattr(module, "BaseEstimator", None):
+            # Else another thread is still importing it.
             self._watch_subclassing(base)
             for estimator in _subclasses(base):
                 self._watch_class(estimator)
+
+    def _begin(
+        self,
+        event: str,
+        about: object,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> End | None:
+        listener = self.listener
+        return getattr(listener, event)(about, args, kwargs) if listener else None
+
+    def _replace(self, owner: Any, name: str, ours: Any, original: Any) -> None:  # noqa: ANN401
+        """Replace an attribute, until all is put back; None is one not there."""
+
+        def undo() -> None:
+            is_cell = isinstance(owner, CellType)
+            now = owner.cell_contents if is_cell else vars(owner).get(name)
+            if now is ours:  # else another has replaced it
+                if original is None:
+                    delattr(owner, name)
+                else:
+                    setattr(owner, name, original)
+
+        self._undo.append(undo)
+        with contextlib.suppress(TypeError, AttributeError):
+            setattr(owner, name, ours)
 
     def _watch_class(self, estimator: type) -> None:
         for cls in estimator.__mro__[:-1]:
@@ -109,9 +131,7 @@ class EstimatorPatches:
             for method in _METHODS:
                 proxy = self._watched(cls.__dict__.get(method), method)
                 if proxy is not None:
-                    self._undo.append(functools.partial(_unwatch, cls, proxy))
-                    with contextlib.suppress(TypeError, AttributeError):
-                        setattr(cls, method, proxy)
+                    self._replace(cls, method, proxy, proxy.original)
 
     def _watched(self, original: Any, method: str) -> MethodProxy | None:  # noqa: ANN401
         if isinstance(original, MethodProxy):  # a copy of a class, as of `dataclass`
@@ -137,78 +157,22 @@ class EstimatorPatches:
             if self.listener is not None:
                 self._watch_class(cls)
 
-        ours: Any = classmethod(init_subclass)
+        self._replace(base, "__init_subclass__", classmethod(init_subclass), original)
 
-        def undo() -> None:
-            if base.__dict__.get("__init_subclass__") is not ours:
-                return
-            if original is None:
-                del base.__init_subclass__
-            else:
-                base.__init_subclass__ = original
-
-        self._undo.append(undo)
-        base.__init_subclass__ = ours
-
-    def _watch_function(
-        self, function: FunctionType, event: Literal["measured", "validated"]
+    def _watch_checked(
+        self, module: ModuleType, names: Iterable[str], event: str
     ) -> None:
-        position = function.__code__.co_freevars.index("func")
-        cell = (function.__closure__ or ())[position]
-        original = cell.cell_contents
-
-        @functools.wraps(original)
-        def around(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            try:
-                result = original(*args, **kwargs)
-            except BaseException as error:
-                error.__traceback__ = error.__traceback__.tb_next  # type: ignore[union-attr]
-                raise
-            listener = self.listener
-            if listener is not None:
-                with contextlib.suppress(Exception):
-                    getattr(listener, event)(original.__name__, args, kwargs, result)
-            return result
-
-        def undo() -> None:
-            if cell.cell_contents is around:
-                cell.cell_contents = original
-
-        self._undo.append(undo)
-        cell.cell_contents = hide_from_warnings(around)
-
-    def _watch_training(self, library: Any) -> None:  # noqa: ANN401
-        original = library.train
-
-        @functools.wraps(original)
-        def train(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            listener, training = self.listener, None
-            caller = sys._getframe(1).f_code.co_filename
-            if listener is not None and origin_of(caller) is Origin.USER:
-                with contextlib.suppress(Exception):
-                    training = Training(library, args, kwargs)
-            if listener is None or training is None:
-                return original(*args, **kwargs)
-            try:
-                booster = original(*args, **training.kwargs)
-            except BaseException as error:
-                training.end(None, error)
-                with contextlib.suppress(Exception):
-                    listener.trained(training)
-                error.__traceback__ = error.__traceback__.tb_next  # type: ignore[union-attr]
-                raise
-            training.end(booster)
-            with contextlib.suppress(Exception):
-                listener.trained(training)
-            return booster
-
-        def undo() -> None:
-            if library.train is ours:
-                library.train = original
-
-        ours = hide_from_warnings(train)
-        self._undo.append(undo)
-        library.train = ours
+        """Watch functions inside the wrapper that checks their arguments."""
+        for name in names:
+            function: Any = getattr(module, name, None)
+            is_plain = isinstance(function, FunctionType)
+            if is_plain and "func" in function.__code__.co_freevars:
+                position = function.__code__.co_freevars.index("func")
+                cell = (function.__closure__ or ())[position]
+                original = cell.cell_contents
+                begin = functools.partial(self._begin, event, original.__name__)
+                ours = wrapped(original, begin)
+                self._replace(cell, "cell_contents", ours, original)
 
     def _restore(self) -> None:
         interrupt = None
@@ -233,11 +197,6 @@ def _remove(items: list[Any], item: object) -> None:
         items.remove(item)
 
 
-def _unwatch(cls: type, proxy: MethodProxy) -> None:
-    if cls.__dict__.get(proxy.method) is proxy:
-        setattr(cls, proxy.method, proxy.original)
-
-
 def _subclasses(base: type) -> Iterator[type]:
     seen: set[type] = {base}
     waiting = [base]
@@ -247,12 +206,3 @@ def _subclasses(base: type) -> Iterator[type]:
         new: set[type] = set(cls.__subclasses__()) - seen
         seen.update(new)
         waiting.extend(new)
-
-
-def _checked(module: ModuleType, names: Iterable[str]) -> Iterator[FunctionType]:
-    """Yield the functions that scikit-learn has wrapped to check their arguments."""
-    for name in names:
-        function: Any = getattr(module, name, None)
-        is_plain = isinstance(function, FunctionType)
-        if is_plain and "func" in function.__code__.co_freevars:
-            yield function

@@ -8,25 +8,17 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from types import FrameType
+from collections import Counter
+from collections.abc import Callable, Mapping
+from types import FrameType, ModuleType
 from typing import Any
 
 from nbmlops.store import fluent
-from nbmlops.tracking.autolog.call_origin import Origin, is_first_call, origin_of
-from nbmlops.tracking.autolog.fits import Fit, Score, Training
-from nbmlops.tracking.autolog.methods import FITS, PREDICTIONS
-from nbmlops.tracking.autolog.param_repr import (
-    brief,
-    changed_params,
-    kind_of,
-    params_of,
-    table_of,
-    title_of,
-)
+from nbmlops.tracking.autolog.call_origin import is_first_call, is_users
+from nbmlops.tracking.autolog.fits import Fit, Score
+from nbmlops.tracking.autolog.methods import FITS, PREDICTIONS, End
+from nbmlops.tracking.autolog.param_repr import brief, table_of
 from nbmlops.tracking.autolog.patches import PATCHES
-from nbmlops.tracking.journal.clock import elapsed_ns
 from nbmlops.tracking.run.failures import error_text
 from nbmlops.tracking.run.status import status_of
 
@@ -35,16 +27,7 @@ MAX_FITS = 20
 
 _MAX_SCORES = 1000
 _MAX_PREDICTIONS = 1000
-
-
-@dataclass(slots=True)
-class _Call:
-    fit: Fit
-    method: str
-    estimator: Any
-    X: Any
-    dataset: str
-    began: float = field(default_factory=time.perf_counter)
+_CALLER = 4  # frames: the recorder, the patches, the wrapper, scikit-learn's check
 
 
 class Recorder:
@@ -55,7 +38,7 @@ class Recorder:
         self.validations: list[tuple[Any, Fit]] = []
         self.n_more = 0
         self.is_aside = False
-        self._n_fits = {True: 0, False: 0}
+        self._n_fits: Counter[str] = Counter()
         self._n_scores = 0
         self._known: dict[int, tuple[Callable[[], Any], Fit]] = {}
         self._predictions: dict[int, tuple[Callable[[], Any], Fit, str]] = {}
@@ -82,7 +65,7 @@ class Recorder:
         """Return whether a call counts as the user's fit, None to let it pass."""
         is_known = id(estimator) in self._known
         is_fit = method in FITS
-        if origin_of(caller.f_code.co_filename) is Origin.USER:
+        if is_users(caller):
             if is_fit and is_first_call(caller, PATCHES.fit_codes):
                 return True
             return False if is_known else None
@@ -91,166 +74,161 @@ class Recorder:
     def begin(
         self,
         method: str,
-        estimator: Any,  # noqa: ANN401
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
+        caller: FrameType,
+        *,
         is_counted: bool,
-    ) -> _Call | None:
-        """Return the call, for `end`; None when it is not recorded."""
-        known = self._current(estimator)
-        if method in FITS:
-            if known is not None and known.status is None:
+    ) -> End | None:
+        """Take note of a call of an estimator's method."""
+        estimator, *given = args
+        fit, is_fit = self._current(estimator), method in FITS
+        if is_fit:
+            if fit is not None and fit.status is None:
                 return None  # the fit calls its own, or that of its parent class
-            if known is not None and is_counted and method == known.goes_on_with:
-                known.status = None
+            if fit is not None and is_counted and method == fit.goes_on_with:
+                fit.status = None
             else:
-                self._forget(estimator, known)
-                known = self._new_fit(method, estimator) if is_counted else None
-        if known is None:
+                self._forget(estimator, fit)
+                fit = self._new_fit(method, estimator) if is_counted else None
+        if fit is None:
             return None
-        X = args[0] if args else kwargs.get("X")
-        # The frames are this one, the stand-in's and the caller's.
-        return _Call(known, method, estimator, X, _name_of(X, sys._getframe(2)))
+        known = fit
+        X = given[0] if given else kwargs.get("X")
+        dataset = _name_of(X, caller)
+        began = time.perf_counter()
 
-    def end(
-        self,
-        call: _Call,
-        result: object = None,
-        error: BaseException | None = None,
-    ) -> None:
-        """Take note of how a call ended."""
-        fit = call.fit
-        if call.method in FITS:
-            fit.seconds += time.perf_counter() - call.began
-            fit.status = status_of(error)
-        if error is not None:
-            if call.method in FITS:
-                fit.reason = error_text(error)
-                self._forget(call.estimator, fit)
-            return
-        if call.method == "score":
-            self._keep_score(fit, "score", "", call.dataset, result)
-        elif call.method in PREDICTIONS or call.method == "fit_predict":
-            self._keep_prediction(result, fit, call.dataset, call.X)
-        if call.method in FITS:
-            with contextlib.suppress(Exception):
-                self._look_at(call)
+        def end(result: object, error: BaseException | None) -> None:
+            if is_fit:
+                known.seconds += time.perf_counter() - began
+                known.status = status_of(error)
+            if is_fit and error is not None:
+                known.reason = error_text(error)
+                self._forget(estimator, known)
+            if error is not None:
+                return
+            if method == "score":
+                self._keep_score(known, "score", result, dataset=dataset)
+            elif method in PREDICTIONS or method == "fit_predict":
+                self._keep_prediction(result, known, dataset, X)
+            if is_fit:
+                self._keep_prediction(vars(estimator).get("labels_"), known, dataset, X)
+                self._keep_search(known, vars(estimator))
 
-    def measured(
-        self,
-        metric: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        result: object,
-    ) -> None:
+        return end
+
+    def measuring(
+        self, metric: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> End | None:
         """Take note of a metric of predictions whose estimator is known."""
-        # The frames are this one, the stand-in's, scikit-learn's and the caller's.
-        caller = sys._getframe(3)
-        if not self._predictions or (
-            origin_of(caller.f_code.co_filename) is not Origin.USER
-        ):
-            return
+        if not self._predictions or not is_users(sys._getframe(_CALLER)):
+            return None
         found = {
             id(fit): (fit, dataset)
             for fit, dataset in map(self._source_of, (*args, *kwargs.values()))
             if fit is not None
         }
-        if len(found) == 1:
-            ((fit, dataset),) = found.values()
-            options = [
-                value if isinstance(value, str) else f"{key}_{value}"
-                for key, value in kwargs.items()
-                if isinstance(value, str | bool | int | float)
-            ]
-            self._keep_score(fit, metric, "_".join(options), dataset, result)
+        if len(found) != 1:
+            return None
+        ((fit, dataset),) = found.values()
+        options = [
+            value if isinstance(value, str) else f"{key}_{value}"
+            for key, value in kwargs.items()
+            if isinstance(value, str | bool | int | float)
+        ]
+        variant = "_".join(options)
 
-    def validated(
-        self,
-        function: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        result: Any,  # noqa: ANN401
-    ) -> None:
-        """Take note of a cross-validation that the user's code asked for."""
-        caller = sys._getframe(3)  # as in `measured`
-        if origin_of(caller.f_code.co_filename) is not Origin.USER:
-            return
-        if len(self.validations) >= MAX_FITS:
-            self.n_more += 1
-            return
+        def end(result: object, error: BaseException | None) -> None:
+            if error is None:
+                self._keep_score(fit, metric, result, variant=variant, dataset=dataset)
+
+        return end
+
+    def validating(
+        self, function: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> End | None:
+        """Take note of a cross-validation that the user's code asks for."""
+        if not is_users(sys._getframe(_CALLER)):
+            return None
         estimator = args[0] if args else kwargs["estimator"]
-        fit = Fit(
-            title=title_of(estimator),
-            is_model=True,
-            params=params_of(estimator),
-            changed=set(changed_params(estimator)),
-            kind=kind_of(estimator),
-            began_ns=elapsed_ns(),
-            reference=lambda: None,
-            goes_on_with="",
-            status="FINISHED",
-        )
         scoring = kwargs.get("scoring")
-        if function == "cross_val_score":
-            result = {"test_score": result}
-        for key, folds in result.items():
-            kind, _, metric = key.partition("_")
-            if kind not in ("test", "train"):
-                continue
-            if isinstance(scoring, str) and metric == "score":
-                metric = scoring
-            name = f"cv_{metric}" if kind == "test" else f"cv_train_{metric}"
-            self._keep_score(fit, name, "", "", float(folds.mean()))
-            self._keep_score(fit, f"{name}_std", "", "", float(folds.std()))
-        self.validations.append((estimator, fit))
 
-    def trained(self, training: Training) -> None:
-        """Take note of a booster that was trained, or failed to be."""
-        with self._lock:
-            if self._n_fits[True] >= MAX_FITS:
-                self.n_more += 1
+        def end(result: Any, error: BaseException | None) -> None:  # noqa: ANN401
+            if error is not None or not self._has_room("validation"):
                 return
-            self._n_fits[True] += 1
-        error, booster = training.error, training.booster
-        fit = Fit(
-            title=f"{training.library}.train",
-            is_model=True,
-            params={key: brief(value) for key, value in training.params.items()},
-            changed=set(training.params),
-            kind=f"{training.library}.train",
-            began_ns=training.began_ns,
-            reference=_reference(booster),
-            goes_on_with="",
-            seconds=training.seconds,
-            status=status_of(error),
-            reason=error_text(error) if error is not None else "",
-        )
-        for dataset, metrics in training.history.items():
-            for metric, values in metrics.items():
-                for value in values:
-                    self._keep_score(fit, metric, "", dataset, value)
-        self.fits.append(fit)
+            fit = Fit.of(estimator, status="FINISHED")
+            if function == "cross_val_score":
+                result = {"test_score": result}
+            for key, folds in result.items():
+                kind, _, metric = key.partition("_")
+                if kind not in ("test", "train"):
+                    continue
+                if isinstance(scoring, str) and metric == "score":
+                    metric = scoring
+                name = f"cv_{metric}" if kind == "test" else f"cv_train_{metric}"
+                self._keep_score(fit, name, float(folds.mean()))
+                self._keep_score(fit, f"{name}_std", float(folds.std()))
+            self.validations.append((estimator, fit))
+
+        return end
+
+    def training(
+        self, library: ModuleType, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> End | None:
+        """Take note of a booster that is trained, and have its curves recorded."""
+        if not is_users(sys._getframe(_CALLER - 1)):
+            return None
+        history: dict[str, dict[str, Any]] = {}
+        given = args[0] if args else kwargs.get("params")
+        params = dict(given) if isinstance(given, Mapping) else {}
+        rounds = args[2] if len(args) > 2 else kwargs.get("num_boost_round")
+        if rounds is not None:
+            params["num_boost_round"] = rounds
+        if library.__name__ == "lightgbm" and kwargs.get("valid_sets") is not None:
+            record = library.record_evaluation(history)
+            kwargs["callbacks"] = [*(kwargs.get("callbacks") or ()), record]
+        elif library.__name__ == "xgboost" and kwargs.get("evals") is not None:
+            if isinstance(kwargs.get("evals_result"), dict):
+                history = kwargs["evals_result"]
+            kwargs["evals_result"] = history
+        title = f"{library.__name__}.train"
+        texts = {key: brief(value) for key, value in params.items()}
+        fit = Fit(title=title, kind=title, params=texts, changed=set(texts))
+        began = time.perf_counter()
+
+        def end(booster: object, error: BaseException | None) -> None:
+            fit.seconds = time.perf_counter() - began
+            if not self._has_room("model"):
+                return
+            fit.reference, fit.status = _reference(booster), status_of(error)
+            fit.reason = error_text(error) if error is not None else ""
+            for dataset, metrics in history.items():
+                for metric, values in metrics.items():
+                    for value in values:
+                        self._keep_score(fit, metric, value, dataset=dataset)
+            self.fits.append(fit)
+
+        return end
+
+    def _has_room(self, kind: str) -> bool:
+        """Count a fit; return whether it is to be recorded."""
+        with self._lock:
+            if self._n_fits[kind] >= MAX_FITS:
+                self.n_more += 1
+                return False
+            self._n_fits[kind] += 1
+            return True
 
     def _new_fit(self, method: str, estimator: Any) -> Fit | None:  # noqa: ANN401
-        try:
-            is_model = _is_model(estimator)
-            with self._lock:
-                if self._n_fits[is_model] >= MAX_FITS:
-                    self.n_more += 1
-                    return None
-                self._n_fits[is_model] += 1
-            fit = Fit(
-                title=title_of(estimator),
-                is_model=is_model,
-                params=params_of(estimator),
-                changed=set(changed_params(estimator)),
-                kind=kind_of(estimator),
-                began_ns=elapsed_ns(),
-                reference=_reference(estimator),
-                goes_on_with="partial_fit" if method == "partial_fit" else "",
-            )
-        except Exception:  # noqa: BLE001 - an estimator of the user's may do anything
+        is_model = _is_model(estimator)
+        if not self._has_room("model" if is_model else "transformer"):
             return None
+        fit = Fit.of(
+            estimator,
+            is_model=is_model,
+            reference=_reference(estimator),
+            goes_on_with="partial_fit" if method == "partial_fit" else "",
+        )
         self.fits.append(fit)
         self._known[id(estimator)] = (fit.reference, fit)
         return fit
@@ -264,10 +242,8 @@ class Recorder:
             fit.is_latest = False
             self._known.pop(id(estimator), None)
 
-    def _look_at(self, call: _Call) -> None:
-        """Keep what a fit has left in the estimator."""
-        fit, state = call.fit, vars(call.estimator)
-        self._keep_prediction(state.get("labels_"), fit, call.dataset, call.X)
+    def _keep_search(self, fit: Fit, state: Mapping[str, Any]) -> None:
+        """Keep what a search has found."""
         if not isinstance(state.get("cv_results_"), Mapping):
             return
         fit.table = table_of(state["cv_results_"])
@@ -310,9 +286,10 @@ class Recorder:
         self,
         fit: Fit,
         metric: str,
-        variant: str,
-        dataset: str,
         value: Any,  # noqa: ANN401
+        *,
+        variant: str = "",
+        dataset: str = "",
     ) -> None:
         is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
         if is_number and self._n_scores < _MAX_SCORES:
@@ -348,9 +325,7 @@ def _name_of(value: object, caller: FrameType) -> str:
     """Return the name of the caller's global variable that holds a value."""
     if value is None:
         return ""
-    names: Iterator[str] = (
-        name
-        for name, other in list(caller.f_globals.items())
-        if other is value and not name.startswith("_")
-    )
-    return next(names, "")
+    for name, other in list(caller.f_globals.items()):
+        if other is value and not name.startswith("_"):
+            return name
+    return ""

@@ -1,16 +1,20 @@
-"""The cells that a kernel ran, from its start on: what a run can be replayed from."""
+"""The cells that a kernel ran, from its start on, and where their notebook has them."""
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nbmlops.tracking.provenance.dataflow.syntax import parse
+from nbmlops.tracking.provenance.magics import to_python
 from nbmlops.tracking.provenance.opened_files import OF_BLOCKS, Opened
 
 if TYPE_CHECKING:
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from nbmlops.tracking.provenance.dataflow.state import AnalysisState
 
 
-Ending = Literal["running", "finished", "raised", "interrupted", "unknown"]
+CellStatus = Literal["running", "finished", "raised", "interrupted", "unknown"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,9 +31,9 @@ class ExecutedCell:
 
     source: str
     count: int
-    cell_id: str | None
-    at: float
-    ending: Ending = "running"
+    cell_id: str | None = None
+    at: float = 0.0
+    ending: CellStatus = "running"
     expressions: tuple[str, ...] = ()
     opened: Opened = field(default_factory=dict)
 
@@ -69,7 +73,7 @@ class History:
             ExecutedCell(source=source, count=count, cell_id=cell_id, at=time.time())
         )
 
-    def end(self, *, ending: Ending | None, count: int | None = None) -> None:
+    def end(self, *, ending: CellStatus | None, count: int | None = None) -> None:
         """Note how the cell that is running ended."""
         if not self.cells or self.cells[-1].ending != "running":
             return
@@ -84,7 +88,6 @@ class History:
         from nbmlops.config import find_project
         from nbmlops.tracking.provenance.dataflow.order import NOTHING
         from nbmlops.tracking.provenance.dataflow.state import AnalysisState
-        from nbmlops.tracking.provenance.dataflow.syntax import parse
 
         if self._state is None:
             project = find_project(self.folder)
@@ -139,3 +142,82 @@ def history_of(shell: Any) -> History:  # noqa: ANN401 - IPython is no import he
     if made.cells:
         made.cells[-1].opened = OF_BLOCKS
     return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellPosition:
+    """Where an executed cell is in its notebook."""
+
+    at: float | None
+    is_known: bool = True
+    is_edited: bool = False
+
+
+def cell_positions(
+    cells: Sequence[ExecutedCell], notebook: Path | None
+) -> list[CellPosition]:
+    """Return the place of each executed cell in its notebook.
+
+    A cell is found by its id, else by its text. One that is not in the file was taken
+    out of the notebook if the file was saved after the cell ran; else it may be new,
+    and is presumed to come after the cell that ran before it.
+    """
+    there, saved_at = _read(notebook)
+    ids = {cell_id: at for at, (cell_id, _) in there.items() if cell_id}
+    texts: dict[str, list[float]] = {}
+    for at, (_, text) in there.items():
+        texts.setdefault(text.strip(), []).append(at)
+    found: list[CellPosition] = []
+    by_id: dict[str, CellPosition] = {}
+    before = -1.0
+    for number, cell in enumerate(cells, start=1):
+        if cell.cell_id is not None and cell.cell_id in ids:
+            at = ids[cell.cell_id]
+            is_edited = saved_at > cell.at and not _is_same(there[at][1], cell.source)
+            place = CellPosition(at=at, is_edited=is_edited)
+        elif cell.cell_id is not None and cell.cell_id in by_id:
+            place = by_id[cell.cell_id]
+        elif (cell.cell_id is None or not ids) and texts.get(cell.source.strip()):
+            fitting = texts[cell.source.strip()]
+            place = CellPosition(
+                at=next((at for at in fitting if at > before), fitting[0])
+            )
+        elif cell.cell_id is not None and saved_at > cell.at:
+            place = CellPosition(at=None)
+        else:
+            at = before + number / (len(cells) + 1) / 2
+            place = CellPosition(at=at, is_known=False)
+        if cell.cell_id is not None:
+            by_id[cell.cell_id] = place
+        found.append(place)
+        if place.at is not None:
+            before = float(int(place.at)) if place.at >= 0 else -1.0
+    return found
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Return whether two sources are the same but for comments and blanks."""
+    if one.strip() == other.strip():
+        return True
+    trees = [parse(to_python(source)) for source in (one, other)]
+    dumps = [tree and ast.dump(tree) for tree in trees]
+    return dumps[0] is not None and dumps[0] == dumps[1]
+
+
+def _read(
+    notebook: Path | None,
+) -> tuple[Mapping[float, tuple[str | None, str]], float]:
+    """Return ids and texts of the code cells by their places; when it was saved."""
+    if notebook is None:
+        return {}, 0.0
+    try:
+        saved_at = notebook.stat().st_mtime
+        document: Any = json.loads(notebook.read_text(encoding="utf-8"))
+        found: dict[float, tuple[str | None, str]] = {
+            float(place): (cell.get("id"), "".join(cell["source"]))
+            for place, cell in enumerate(document["cells"])
+            if cell["cell_type"] == "code"
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}, 0.0  # as good as no file
+    return found, saved_at

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from nbmlops.entities import Order, to_json
-from nbmlops.tracking.provenance.cell_positions import cell_positions
 from nbmlops.tracking.provenance.cells import (
     ExecutedCell,
     History,
+    cell_positions,
     history_of,
     running_shell,
 )
@@ -100,17 +100,10 @@ def _keep_script(run: ActiveRun, params: Iterable[str]) -> None:
         f"__file__ = os.path.abspath({script!r})\n"
         "sys.path.insert(0, os.path.dirname(__file__))"
     )
-    # Unknown, since a script may end itself by sys.exit.
     cells = [
-        ExecutedCell(source=setup, count=1, cell_id=None, at=0.0, ending="finished"),
-        ExecutedCell(
-            source=source,
-            count=2,
-            cell_id=None,
-            at=0.0,
-            ending="unknown",
-            opened=OF_BLOCKS,
-        ),
+        ExecutedCell(source=setup, count=1, ending="finished"),
+        # A script may end itself by sys.exit.
+        ExecutedCell(source=source, count=2, ending="unknown", opened=OF_BLOCKS),
     ]
     _write(
         run,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import platform
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,12 +12,15 @@ from functools import lru_cache
 from typing import Any
 
 from nbmlops._masking import mask_notebook
+from nbmlops.errors import UsageError
 from nbmlops.tracking.provenance.cells import ExecutedCell
-from nbmlops.tracking.provenance.dataflow.syntax import parse
+from nbmlops.tracking.provenance.dataflow.syntax import own_names, parse
 from nbmlops.tracking.provenance.magics import magic_lines
 
 REPLAY = "nbmlops/replay.ipynb"
 """The artifact's path."""
+REPLAYING = "NBMLOPS_REPLAY_OF"
+"""Set, in the kernel of a replay, to the run that is replayed."""
 
 _OURS = re.compile(
     r"%(track|runs|register|promote|rollback|deploy|undeploy|endpoints|predict|replay|"
@@ -26,6 +30,15 @@ _OUTSIDE = frozenset(
     {"register", "promote", "rollback", "deploy", "undeploy", "replay"}
 )
 """Functions of ours that a replay must not call: they change what others use."""
+
+
+def refuse_in_replay(what: str) -> None:
+    """Refuse, in the kernel of a replay, what others would see."""
+    if os.environ.get(REPLAYING):
+        raise UsageError(
+            f"A replay does not {what}.",
+            fix="Keep that in a cell of its own, on which no run depends.",
+        )
 
 
 def build(
@@ -38,7 +51,7 @@ def build(
 ) -> bytes:
     """Return the notebook that runs some executions of cells once more."""
     sources = [
-        _without_doors(cell.source, code, is_own=position in own)
+        _without_side_effects(cell.source, code, is_own=position in own)
         for position, (cell, code) in enumerate(zip(cells, codes, strict=True))
     ]
     lifted: dict[str, str] = {}
@@ -52,7 +65,7 @@ def build(
         "cells": [
             _cell("\n".join(lifted.values()), "parameters", {"tags": ["parameters"]}),
             *(
-                _cell(source, f"cell-{number}", _said_of(cell))
+                _cell(source, f"cell-{number}", _metadata_of(cell))
                 for number, (source, cell) in enumerate(
                     zip(sources, cells, strict=True), start=1
                 )
@@ -93,21 +106,17 @@ def _cell(source: str, cell_id: str, metadata: Mapping[str, object]) -> dict[str
     }
 
 
-def _said_of(cell: ExecutedCell) -> dict[str, object]:
-    said: dict[str, object] = {
+def _metadata_of(cell: ExecutedCell) -> dict[str, object]:
+    known: dict[str, object] = {
         "nbmlops": {"execution_count": cell.count, "ending": cell.ending}
     }
-    if cell.ending in (
-        "raised",
-        "interrupted",
-        "unknown",
-    ):  # what it did before it raised may matter
-        said["tags"] = ["raises-exception"]
-    return said
+    if cell.ending not in ("running", "finished"):
+        known["tags"] = ["raises-exception"]  # what it did before may matter
+    return known
 
 
 @lru_cache(maxsize=2000)
-def _without_doors(source: str, code: str, *, is_own: bool) -> str:
+def _without_side_effects(source: str, code: str, *, is_own: bool) -> str:
     """Return a cell's source without what would track, register or deploy again."""
     lines = source.split("\n")
     for start, end, column in magic_lines(source):
@@ -127,28 +136,23 @@ def _without_doors(source: str, code: str, *, is_own: bool) -> str:
             ) if name in _OUTSIDE:
                 _comment_out(lines, statement)
     if not is_own and re.match(r"\s*%%track\b", lines[0]):
-        is_below = len(lines) > 1 and lines[1].startswith("%%")  # must stand first
+        is_below = len(lines) > 1 and lines[1].startswith("%%")  # must come first
         lines[0:1] = [] if is_below else [f"# {lines[0].strip()}"]
     return "\n".join(lines)
 
 
 def _statements(source: str, code: str) -> Sequence[ast.stmt]:
-    """Return the statements that stand in a cell as they do in its code."""
+    """Return the statements that are the same in a cell and in its code."""
     lines, ours = source.split("\n"), code.split("\n")
     tree = parse(code)
-    return [
-        node
-        for node in (tree.body if tree else ())
-        if lines[node.lineno - 1 : node.end_lineno]
-        == ours[node.lineno - 1 : node.end_lineno]
-        and node.col_offset == 0
-        and _ends_its_line(ours[(node.end_lineno or 1) - 1], node.end_col_offset or 0)
-    ]
-
-
-def _ends_its_line(line: str, column: int) -> bool:
-    rest = line.encode()[column:].decode().strip()
-    return not rest or rest.startswith("#")
+    found = []
+    for node in tree.body if tree else ():
+        span = slice(node.lineno - 1, node.end_lineno)
+        rest = ours[span][-1].encode()[node.end_col_offset :].decode().strip()
+        is_alone = node.col_offset == 0 and rest[:1] in ("", "#")
+        if is_alone and lines[span] == ours[span]:
+            found.append(node)
+    return found
 
 
 def _comment_out(lines: list[str], node: ast.stmt) -> None:
@@ -182,11 +186,11 @@ def _lift(
                 is_used = True
                 continue
             lifted = line
+            others = [f"{n} = {ast.unparse(v)}" for n, v in _pairs(node) if n != name]
             for lines in texts:
                 _comment_out(lines, node)
-                lines[node.lineno - 1] = (
-                    _other_lines(node, name) or lines[node.lineno - 1]
-                )
+                if others:
+                    lines[node.lineno - 1] = "; ".join(others)
         changed.append(("\n".join(texts[0]), "\n".join(texts[1])))
     return (lifted, changed) if lifted else None
 
@@ -208,39 +212,29 @@ def _mentions(node: ast.AST, name: str) -> bool:
 
 def _binds(node: ast.stmt, name: str) -> bool:
     """Return whether a statement may bind the name, other than inside a function."""
-    for part in ast.walk(node):
-        match part:
-            case ast.Name(id=found, ctx=ast.Store() | ast.Del()) if found == name:
-                return True
-            case ast.Global(names=names) if name in names:
-                return True
-            case ast.alias() | ast.FunctionDef() | ast.ClassDef() if _mentions(
-                part, name
-            ):
-                return True
-    return False
+    return name in own_names([node])[0] or any(
+        isinstance(part, ast.Global) and name in part.names for part in ast.walk(node)
+    )
 
 
 def _pairs(node: ast.stmt) -> list[tuple[str, ast.expr]]:
     """Return the names and literals of an assignment of nothing but literals."""
     match node:
-        case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            pairs = [(name, value)]
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-            pairs = [(name, value)]
         case ast.Assign(
-            targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=elts)
-        ) if len(names) == len(elts):
-            pairs = [
-                (one.id, value)
-                for one, value in zip(names, elts, strict=True)
-                if isinstance(one, ast.Name)
-            ]
-            if len(pairs) != len(names):
-                return []
+            targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)
+        ):
+            pass
+        case ast.Assign(targets=[ast.Name() as target], value=value):
+            targets, values = [target], [value]
+        case ast.AnnAssign(target=ast.Name() as target, value=ast.expr() as value):
+            targets, values = [target], [value]
         case _:
             return []
-    return pairs if all(_is_literal(value) for _, value in pairs) else []
+    names = [each.id for each in targets if isinstance(each, ast.Name)]
+    is_plain = len(names) == len(targets) == len(values)
+    if not is_plain or not all(map(_is_literal, values)):
+        return []
+    return list(zip(names, values, strict=True))
 
 
 def _is_literal(value: ast.expr) -> bool:
@@ -259,10 +253,3 @@ def _literal_line(node: ast.stmt, name: str) -> str | None:
     if isinstance(node, ast.AnnAssign):
         return ast.unparse(node)
     return f"{name} = {ast.unparse(found[0])}"
-
-
-def _other_lines(node: ast.stmt, name: str) -> str:
-    """Return what else a statement assigns, on one line."""
-    return "; ".join(
-        f"{each} = {ast.unparse(value)}" for each, value in _pairs(node) if each != name
-    )

@@ -1,4 +1,4 @@
-"""Where the tracked code is: notebook or script, and its git commit."""
+"""Where the tracked code is: notebook or script, git commit, installed packages."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import distributions
 from pathlib import Path
 
 from nbmlops._masking import mask_value
@@ -70,6 +72,14 @@ def git_commit(folder: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+@cache
+def installed() -> tuple[str, ...]:
+    """Return ``name==version`` of every installed distribution, sorted."""
+    read = (dist.metadata for dist in distributions())  # each look parses the file
+    found = {each["Name"]: each["Version"] for each in read if each["Name"]}
+    return tuple(sorted(f"{name}=={version}" for name, version in found.items()))
 
 
 def _script(project: Path) -> str:

@@ -18,11 +18,11 @@ from nbmlops._hashing import code_hash
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.store import Store
 from nbmlops.tracking.provenance.opened_files import enter_block, leave_block
-from nbmlops.tracking.resources.budget import parse_budget
-from nbmlops.tracking.resources.watchdog import (
+from nbmlops.tracking.resources.budget import (
     BudgetWatchdog,
     RunKilled,
     RunKilledForGood,
+    parse_budget,
     stack,
 )
 from nbmlops.tracking.run.active import ActiveRun

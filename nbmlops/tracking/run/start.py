@@ -16,9 +16,8 @@ from nbmlops.store.runs.fields import KERNEL_ID, REPLAY_OF
 from nbmlops.tracking.journal.clock import start_ms
 from nbmlops.tracking.journal.reader import RunHeader
 from nbmlops.tracking.journal.writer import Journal, prepare
-from nbmlops.tracking.provenance.environment import installed
 from nbmlops.tracking.provenance.notebook_path import kernel_id
-from nbmlops.tracking.provenance.source import UNKNOWN, source_tags
+from nbmlops.tracking.provenance.source import UNKNOWN, installed, source_tags
 from nbmlops.tracking.run.active import ActiveRun
 from nbmlops.tracking.run.attempts import group_of
 from nbmlops.tracking.run.values import LONGEST_TAG, check_name, shortened

@@ -26,7 +26,7 @@ class Notes:
     must_keep: bool = False
     changes_arguments: bool = False
     makes_functions: bool = False
-    is_consumed: bool = False  # a look at it changes it
+    is_consumed: bool = False  # reading it changes it
     is_own: bool = False  # of the project's own code, so that no method is known
 
 

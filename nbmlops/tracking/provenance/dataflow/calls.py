@@ -27,7 +27,7 @@ GENTLE_BUILTINS = SCALAR_BUILTINS | words(
     "min pow print range reversed set slice sorted sum super tuple zip"
 )
 READING_BUILTINS = words("eval exec globals locals vars dir __import__")
-"""They see names that do not stand in the code."""
+"""They see names that are not in the code."""
 CONSUMED = words(
     "iter map filter zip enumerate reversed open default_rng RandomState Generator "
     "SeedSequence Random reader DictReader"

@@ -22,7 +22,7 @@ _SETTING = words(
     "system sx html HTML javascript js latex markdown svg SVG writefile file ruby perl "
     "python python2 python3 pypy cmd"
 )
-"""They change the process or its files; names they read stand in their line."""
+"""They change the process or its files; names that they read are in their line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

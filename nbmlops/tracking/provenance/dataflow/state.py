@@ -1,6 +1,6 @@
 """What cells read and change, found by reading them in the order in which they ran.
 
-Names are all that is looked at; values are not. Where two names may stand for one
+Looks at names, not at values. Where two names may stand for one
 object a change of the one counts for both, a call may change all it is given unless it
 is known not to (`calls`), and a function is taken to be called where it is mentioned.
 """
