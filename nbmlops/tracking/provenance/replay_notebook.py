@@ -212,7 +212,7 @@ def _mentions(node: ast.AST, name: str) -> bool:
 
 def _binds(node: ast.stmt, name: str) -> bool:
     """Return whether a statement may bind the name, other than inside a function."""
-    return name in own_names([node])[0] or any(
+    return name in own_names([node]) or any(
         isinstance(part, ast.Global) and name in part.names for part in ast.walk(node)
     )
 

@@ -19,7 +19,6 @@ class Notes:
     writes: set[str] = field(default_factory=set)
     changes: set[str] = field(default_factory=set)  # before aliases are looked up
     binds: set[str] = field(default_factory=set)
-    defines: set[str] = field(default_factory=set)
     draws: set[str] = field(default_factory=set)
     likely: set[str] = field(default_factory=set)  # of the writes and draws
     returns: set[str] = field(default_factory=set)

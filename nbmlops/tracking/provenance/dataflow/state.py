@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from nbmlops.tracking.provenance.dataflow import calls
 from nbmlops.tracking.provenance.dataflow.aliases import (
@@ -78,11 +78,12 @@ class AnalysisState:
             self._aliases.drop(self._locals)
         draws = notes.draws & self._seeded  # unseeded ones cannot be repeated
         writes = {n for n in notes.writes if ":" not in n} | draws
-        reads = {n for n in notes.reads if ":" not in n} | (draws - notes.defines)
+        defines = self._bound if is_whole else set()
+        reads = {n for n in notes.reads if ":" not in n} | (draws - defines)
         return Effects(
             reads=frozenset(reads),
             writes=frozenset(writes),
-            defines=frozenset(notes.defines),
+            defines=frozenset(defines),
             unlikely=frozenset(writes - notes.likely),
             must_keep=notes.must_keep,
         )
@@ -108,8 +109,6 @@ class AnalysisState:
         notes = self._notes
         for names in (notes.writes, notes.binds, notes.likely, self._bound):
             names.add(name)
-        if self._is_certain:
-            notes.defines.add(name)
         is_certain = self._is_certain and self._is_done
         self._aliases.bind(name, sources, is_certain=is_certain)
 
@@ -120,9 +119,7 @@ class AnalysisState:
         if is_likely:
             self._notes.likely |= affected | names
 
-    def _change_any(self, *, reads_everything: bool = False) -> None:
-        if reads_everything:
-            self._notes.reads.add(ANY)
+    def _change_any(self) -> None:
         self._notes.must_keep = True
         self._notes.writes.add(ANY)
         self._notes.likely.add(ANY)
@@ -162,6 +159,18 @@ class AnalysisState:
                 self._aliases.set_kind(name)
             given = {name for name in call.reads if kind(name) != FUNCTION}
             self._aliases.hold(call.changes | call.binds | given)
+
+    @contextmanager
+    def _scoped(
+        self, names: Iterable[str], *, is_function: bool = False, is_class: bool = False
+    ) -> Iterator[dict[str, str]]:
+        """Visit in it what has names of its own."""
+        before = self._scope, self._visible
+        own = {name: self._local(name) for name in names}
+        self._scope = (self._visible if is_function else self._scope) | own
+        self._visible = self._visible if is_class else self._visible | own
+        yield own
+        self._scope, self._visible = before
 
     # Syntax: what is visited returns the names whose objects its value may share
 
@@ -213,7 +222,7 @@ class AnalysisState:
                 found = self._visit(value)
                 for target in targets:
                     self._assign(target, value, found)
-                names = [each.id for each in targets if isinstance(each, ast.Name)]
+                names = own_names(t for t in targets if isinstance(t, ast.Name))
                 self._aliases.hold(map(self._name, names))
             case ast.AnnAssign(target=target, annotation=annotation, value=value):
                 self._visit(annotation)
@@ -228,7 +237,7 @@ class AnalysisState:
                     found = self._visit(target)
                     if isinstance(target, ast.Name):
                         self._bind(self._name(target.id))
-                        self._notes.defines.discard(self._name(target.id))
+                        self._bound.discard(self._name(target.id))
                     else:
                         self._change(found)
             case ast.With(items=items) | ast.AsyncWith(items=items):
@@ -258,7 +267,7 @@ class AnalysisState:
             case ast.Match(subject=subject, cases=cases):
                 found = self._visit(subject)
                 with self._branch():
-                    for name in own_names(case.pattern for case in cases)[0]:
+                    for name in own_names(case.pattern for case in cases):
                         self._bind(self._name(name), found)
             case ast.ExceptHandler(name=str(name)):
                 self._bind(self._name(name))
@@ -297,8 +306,7 @@ class AnalysisState:
                 for each in elts:
                     self._assign(each, value if is_plain else None, found)
                 if found or not isinstance(value, ast.Call | ast.Tuple):
-                    names = own_names(elts)[0]
-                    aliases.hold(map(self._name, names))
+                    aliases.hold(map(self._name, own_names(elts)))
             case ast.Attribute(value=root) | ast.Subscript(value=root):
                 if isinstance(target, ast.Subscript):
                     self._visit(target.slice)
@@ -332,13 +340,10 @@ class AnalysisState:
         parts = [*ast.iter_child_nodes(node)]
         shared = self._visit_all(p for p in parts if not isinstance(p, ast.stmt))
         if isinstance(node, ast.ClassDef):
-            before = self._scope
-            own, declared = own_names(node.body)
-            names = {each: self._local(each) for each in own - declared}
+            own = own_names(node.body)
             self._own_methods |= own
-            self._scope = before | names
-            self._maybe(node.body)
-            self._scope = before
+            with self._scoped(own, is_class=True) as names:
+                self._maybe(node.body)
             self._bind(name, {*shared, *names.values()})
             aliases.group(name).calls.add(_OWN_CLASS)
         else:
@@ -355,10 +360,10 @@ class AnalysisState:
 
     def _function(self, node: _Function | ast.Lambda | ast.GeneratorExp) -> Notes:
         """Return what a call of a function does."""
-        before = self._notes, self._scope, self._visible
+        outer = self._notes
         self._has_closures |= bool(self._scope)
         self._notes = notes = Notes()
-        start = self._n_locals
+        start = len(self._locals)
         given: set[str] = set()
         with self._branch():
             self._bound.clear()
@@ -366,22 +371,16 @@ class AnalysisState:
                 notes.returns |= self._comprehension(node)
             else:
                 body = node.body if isinstance(node.body, list) else [node.body]
-                own, declared = own_names(body)
-                found = [p.arg for p in ast.walk(node.args) if isinstance(p, ast.arg)]
-                inside = {n: self._local(n) for n in own.union(found) - declared}
-                given = {inside[name] for name in found}
-                for name in inside.values():
-                    self._aliases.set_kind(name)
-                self._scope = self._visible = self._visible | inside
-                returned = self._visit_all(body)
+                args = {p.arg for p in ast.walk(node.args) if isinstance(p, ast.arg)}
+                with self._scoped(own_names(body) | args, is_function=True) as names:
+                    given = {names[name] for name in args}
+                    for name in names.values():
+                        self._aliases.set_kind(name)
+                    returned = self._visit_all(body)
                 if isinstance(node, ast.Lambda):
                     notes.returns |= returned
-        mine = {
-            name
-            for name in notes.reads | notes.writes | notes.changes
-            if ":" in name and int(name.partition(":")[0]) > start
-        }
-        self._notes, self._scope, self._visible = before
+        mine = set(self._locals[start:])
+        self._notes = outer
         group = self._aliases.group
         linked = set().union(*[group(name).names for name in given])
         # Names that these share objects with are looked up when it is called.
@@ -413,19 +412,15 @@ class AnalysisState:
         return found
 
     def _comprehension(self, node: _Comprehension) -> set[str]:
-        before = self._scope, self._visible
-        with self._branch():
+        with self._branch(), ExitStack() as scopes:
             for each in node.generators:
                 found = self._visit(each.iter)
-                own = {name: self._local(name) for name in own_names([each.target])[0]}
-                self._scope, self._visible = self._scope | own, self._visible | own
+                scopes.enter_context(self._scoped(own_names([each.target])))
                 self._assign(each.target, each.iter, found)
                 self._visit_all(each.ifs)
-            found = self._visit_all(
+            return self._visit_all(
                 [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
             )
-        self._scope, self._visible = before
-        return found
 
     # Calls
 
@@ -485,7 +480,8 @@ class AnalysisState:
             if is_gentle:
                 result = given if name not in calls.SCALAR_BUILTINS else set()
             if name in calls.READING_BUILTINS:
-                self._change_any(reads_everything=True)
+                notes.reads.add(ANY)
+                self._change_any()
             elif name == "open":
                 notes.must_keep |= len(node.args) > 1 or "mode" in flags
             elif name in ("setattr", "delattr", "input"):
@@ -525,7 +521,7 @@ class AnalysisState:
             is_likely &= getattr(value, "value", value) is None
             self._change(self._visit(value))
         if self._is_certain and len(seeded) == 1:
-            self._notes.defines |= seeded - self._notes.draws
+            self._bound |= seeded - self._notes.draws
         self._seeded |= seeded
         self._notes.draws |= seeded | drawn
         self._notes.likely |= seeded | (drawn if is_likely else set())
@@ -540,7 +536,8 @@ class AnalysisState:
                 self._mention(name)
         tree = parse(to_python(found.code))
         if found.reads_everything or tree is None:
-            self._change_any(reads_everything=True)
+            self._notes.reads.add(ANY)
+            self._change_any()
         else:
             self._maybe(tree.body)
         with self._branch():

@@ -22,8 +22,8 @@ def called(node: ast.AST) -> str:
     return getattr(function, "id", "") or getattr(function, "attr", "")
 
 
-def own_names(body: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
-    """Return the names that a function's or class's body binds, and its globals."""
+def own_names(body: Iterable[ast.AST]) -> set[str]:
+    """Return the names that a body, or a target, binds and that are its own."""
     own: set[str] = set()
     declared: set[str] = set()
     waiting = list(body)
@@ -52,4 +52,4 @@ def own_names(body: Iterable[ast.AST]) -> tuple[set[str], set[str]]:
             ):
                 own.add(name)
         waiting += ast.iter_child_nodes(node)
-    return own, declared
+    return own - declared
