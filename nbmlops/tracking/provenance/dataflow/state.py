@@ -386,8 +386,8 @@ class AnalysisState:
         # Names that these share objects with are looked up when it is called.
         notes.changes |= notes.writes & notes.reads - notes.binds
         notes.changes_arguments = bool(notes.changes & given)
-        for names in (notes.reads, notes.changes, notes.binds):
-            names -= mine
+        for noted in (notes.reads, notes.changes, notes.binds):
+            noted -= mine
         free = notes.reads | notes.changes | notes.binds
         notes.changes_arguments |= bool(linked & free)
         notes.makes_functions = any(
