@@ -14,12 +14,11 @@ from typing import Any
 
 from nbmlops._masking.forms import Span, find
 from nbmlops._masking.names import MASK, Strength, is_secret, strength_of
-from nbmlops._masking.spans import SpanCache, spans_of
+from nbmlops._masking.spans import spans_of
 from nbmlops.secrets import Secret, known_codes, known_forms
 
 __all__ = [
     "MASK",
-    "SpanCache",
     "mask",
     "mask_notebook",
     "mask_tree",

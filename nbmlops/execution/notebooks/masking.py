@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbmlops._masking import SpanCache, mask_notebook, secrets_of
+from nbmlops._masking import mask_notebook, secrets_of
 
 _TIMES = {
     "papermill": {"exception", "start_time", "end_time", "duration", "status"},
@@ -23,7 +23,6 @@ class OutputMasker:
 
     def __init__(self) -> None:
         self.secrets: frozenset[str] = frozenset()
-        self._cache = SpanCache()
 
     def masked(self, node: Any) -> Any:  # noqa: ANN401
         """Return a notebook, or a cell of one, without the secrets known by now."""
@@ -35,11 +34,8 @@ class OutputMasker:
             _without(cell, found) for cell, found in zip(cells, times, strict=True)
         ]
         whole = {"cells": plain} if is_cell else {**node, "cells": plain}
-        if not is_cell:
-            self._cache.rotate()
-        with self._cache.used():
-            self.secrets |= secrets_of(whole)
-            masked = mask_notebook(whole, self.secrets)
+        self.secrets |= secrets_of(whole)
+        masked = mask_notebook(whole, self.secrets)
         for cell, found in zip(masked["cells"], times, strict=True):
             cell["metadata"] |= found
         return masked["cells"][0] if is_cell else masked
