@@ -27,11 +27,16 @@ from nbmlops.entities.comparison import (
     MetricDifference,
     MetricHistory,
 )
-from nbmlops.entities.dataset import DatasetVersion
 from nbmlops.entities.endpoint import Endpoint, EndpointState
 from nbmlops.entities.live import CellProgress, LiveRun, LiveState, LiveStep
 from nbmlops.entities.metric import Mode, mode_of, parse_best, unknown_mode
-from nbmlops.entities.model import Column, ModelVersion, RegisteredModel, Signature
+from nbmlops.entities.model import (
+    Column,
+    DatasetVersion,
+    ModelVersion,
+    RegisteredModel,
+    Signature,
+)
 from nbmlops.entities.order import ORDER, ORDER_CELLS, Order
 from nbmlops.entities.page import Page, to_json
 from nbmlops.entities.pipeline import (

@@ -61,17 +61,14 @@ def parse_columns(columns: str | Sequence[str] | None) -> AskedColumns | None:
 
 def _meanings(text: str) -> tuple[RunColumn, ...]:
     prefix, _, rest = text.partition(".")
+    name = rest.strip("`")
     for kind in _KINDS:
-        if rest and prefix == kind:
-            name = rest.strip("`")
-            if kind == "attributes" and name not in ATTRIBUTES:
-                break
+        if prefix == kind and name and (kind != "attributes" or name in ATTRIBUTES):
             return (RunColumn(kind=kind, name=name),)
-    else:
-        if text in ATTRIBUTES:
-            return (RunColumn(kind="attributes", name=text),)
-        if text:
-            return tuple(RunColumn(kind=kind, name=text) for kind in _KINDS[1:])
+    if text in ATTRIBUTES:
+        return (RunColumn(kind="attributes", name=text),)
+    if text and not text.startswith("attributes."):
+        return tuple(RunColumn(kind=kind, name=text) for kind in _KINDS[1:])
     raise UsageError(
         f"{text!r} is no column.",
         fix="Name metrics, params or tags, separated by commas, or of the attributes "

@@ -1,4 +1,4 @@
-"""Registered models and their versions."""
+"""Registered models, their versions, and the data they are made from."""
 
 from __future__ import annotations
 
@@ -82,3 +82,13 @@ class ModelVersion:
     source: str | None
     description: str = ""
     order_note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetVersion:
+    """Data as a run saw it, named by its content."""
+
+    name: str
+    digest: str
+    n_rows: int
+    n_columns: int

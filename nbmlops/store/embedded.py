@@ -180,12 +180,9 @@ def _make(home: Path) -> None:
 def _template(home: Path) -> Path:
     """Return a migrated, empty database for the installed MLflow, made once a user."""
     folder = platformdirs.user_cache_path("nbmlops")
-    try:
+    with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        usable = os.access(folder, os.W_OK)
-    except OSError:
-        usable = False
-    folder = folder if usable else home
+    folder = folder if os.access(folder, os.W_OK) else home
     template = folder / f"mlflow-{version('mlflow')}.db"
     if not template.exists():
         with _locked(template.with_suffix(".lock")):

@@ -38,17 +38,9 @@ def list_experiments(store: Store) -> Mapping[str, str]:
             "WHERE e.lifecycle_stage = 'active' ORDER BY e.last_update_time DESC"
         )
         return {str(each): name for each, name in select(store, newest_first)}
-    found: dict[str, str] = {}
-    token = None
-    while True:
-        page = rest.post(
-            store, "experiments/search", max_results=_PAGE, page_token=token
-        )
-        for item in page.get("experiments", ()):
-            found[item["experiment_id"]] = item["name"]
-        token = page.get("next_page_token")
-        if not token:
-            return found
+    pages = rest.pages(store, "POST", "experiments/search", max_results=_PAGE)
+    found = [each for page in pages for each in page.get("experiments", ())]
+    return {each["experiment_id"]: each["name"] for each in found}
 
 
 def experiment_name(store: Store, experiment_id: str) -> str:

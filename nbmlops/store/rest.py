@@ -6,6 +6,7 @@ import configparser
 import json
 import os
 import threading
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -44,6 +45,17 @@ def get(store: Store, path: str, /, **asked: Any) -> Any:  # noqa: ANN401 - JSON
 def post(store: Store, path: str, /, **asked: Any) -> Any:  # noqa: ANN401 - JSON
     """Return the answer to a question that takes its values in a body."""
     return _json(store, "POST", path, asked)
+
+
+def pages(store: Store, method: str, path: str, /, **asked: Any) -> Iterator[Any]:
+    """Yield the answers to a question, page by page."""
+    token = None
+    while True:
+        answer = _json(store, method, path, {**asked, "page_token": token})
+        yield answer
+        token = answer.get("next_page_token")
+        if not token:
+            return
 
 
 def get_run(store: Store, run_id: str) -> Any:  # noqa: ANN401 - JSON

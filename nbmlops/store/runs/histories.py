@@ -103,22 +103,13 @@ def _from_server(
 
 def _pages(store: Store, run_id: str, key: str) -> list[dict[str, Any]]:
     """Return all values of a metric in the order of steps; none when too many."""
-    found: list[dict[str, Any]] = []
-    token = None
-    for _ in range(_MOST_PAGES):
-        page = rest.get(
-            store,
-            "metrics/get-history",
-            run_id=run_id,
-            metric_key=key,
-            max_results=_PAGE,
-            page_token=token,
-        )
-        found += page.get("metrics", ())
-        token = page.get("next_page_token")
-        if not token:
-            return sorted(found, key=lambda m: (int(m.get("step", 0)), m["timestamp"]))
-    return []
+    asked = {"run_id": run_id, "metric_key": key, "max_results": _PAGE}
+    pages = rest.pages(store, "GET", "metrics/get-history", **asked)
+    read = list(itertools.islice(pages, _MOST_PAGES))
+    if read[-1].get("next_page_token"):
+        return []
+    found = [each for page in read for each in page.get("metrics", ())]
+    return sorted(found, key=lambda m: (int(m.get("step", 0)), m["timestamp"]))
 
 
 def _fold(
