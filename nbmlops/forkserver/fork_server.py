@@ -20,7 +20,6 @@ from nbmlops.forkserver.registry import make_room
 from nbmlops.forkserver.runtime_dir import (
     connect,
     home_of,
-    is_alive,
     listen,
     make_private,
 )
@@ -63,7 +62,8 @@ class ForkServer:
     def begin(self) -> None:
         """Start it where there is none, without waiting until it has imported."""
         with FileLock(make_private(self._folder) / "start.lock"):
-            if is_alive(self._folder):
+            with suppress(OSError):
+                connect(self._folder).close()
                 return
             make_room(self._folder.parent, self._folder)
             with listen(self._folder) as listener:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import struct
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nbmlops.errors import UsageError
-from nbmlops.forkserver.runtime_dir import ForkUnavailable, ask, connect, folders
+from nbmlops.forkserver.runtime_dir import ForkUnavailable, ask, connect, home_of
 
 MOST = 4
 """Fork servers that live at once; those that have runs stay, however many they are."""
@@ -45,7 +46,8 @@ def list_servers() -> tuple[ForkServerState, ...]:
 
 def _folders() -> tuple[Path, ...]:
     try:
-        return folders()
+        home = home_of(os.environ)
+        return tuple(sorted(each for each in home.iterdir() if each.is_dir()))
     except (ForkUnavailable, OSError) as error:
         raise UsageError(
             f"The folder of warm processes cannot be used: {error}.",

@@ -81,18 +81,3 @@ def ask(
 ) -> None:
     """Send a request to a fork server, with files that are its own from then on."""
     socket.send_fds(control, [json.dumps(request).encode()], files)
-
-
-def is_alive(folder: Path) -> bool:
-    """Return whether a fork server listens in a folder."""
-    try:
-        connect(folder).close()
-    except OSError:
-        return False
-    return True
-
-
-def folders() -> tuple[Path, ...]:
-    """Return the folders of this user's fork servers, also of those that ended."""
-    home = home_of(os.environ)
-    return tuple(sorted(each for each in home.iterdir() if each.is_dir()))

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from nbmlops.execution.file_hashes import Digests
@@ -182,17 +182,11 @@ def _walk(place: Path, parts: Sequence[str]) -> list[Path]:
 def _are_facts(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and value.keys() == {"modules", "files", "paths", "emitted"}
+        and value.keys() == asdict(CodeDependencies()).keys()
         and all(isinstance(each, list) for each in value.values())
         and all(isinstance(name, str) for each in value.values() for name in each)
     )
 
 
 def _facts_of_file(path: Path) -> dict[str, list[str]]:
-    facts = _read_facts(path.read_bytes().decode("utf-8", "replace"))
-    return {
-        "modules": facts.modules,
-        "files": facts.files,
-        "paths": facts.paths,
-        "emitted": facts.emitted,
-    }
+    return asdict(_read_facts(path.read_bytes().decode("utf-8", "replace")))

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from nbmlops.notebook.output.panel import MAX_METRICS, Panel
-from nbmlops.notebook.output.progress import tqdm_progress
+from nbmlops.notebook.output.panel import MAX_METRICS, Panel, tqdm_progress
 from nbmlops.render.formats import format_bytes, format_duration
 from nbmlops.tracking.live_output import CellOutput, parent_of
 from nbmlops.tracking.resources.budget import stack

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from nbmlops.entities import RunStatus
-from nbmlops.notebook.output.progress import Progress
-from nbmlops.render.formats import format_number, truncate
+from nbmlops.render.formats import format_duration, format_number, truncate
 from nbmlops.render.svg import MOST_POINTS, image, sparkline
 from nbmlops.render.templates import render_html
 from nbmlops.tracking.run.curves import Points, thinned
@@ -28,6 +29,41 @@ _COLORS = {
     "FAILED": "var(--jp-error-color1,#d32f2f)",
     "KILLED": "var(--jp-warn-color1,#e65100)",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The count of a progress bar."""
+
+    name: str
+    n_done: float
+    n_rounds: float
+    left_s: float | None
+
+    def __str__(self) -> str:
+        left = self.left_s
+        count = f"{self.n_done:,} of {self.n_rounds:,}"
+        words = f"{truncate(self.name, 32)} {count}".strip()
+        return words if left is None else f"{words}, about {format_duration(left)} left"
+
+
+def tqdm_progress() -> Progress | None:
+    """Return how far the outermost open bar with a known length has come."""
+    library: Any = sys.modules.get("tqdm.std")
+    try:
+        bars = [bar for bar in library.tqdm._instances if bar.total]
+    except (AttributeError, RuntimeError):  # not imported, or a bar opens just now
+        return None
+    if not bars:
+        return None
+    bar = min(bars, key=lambda each: abs(each.pos))
+    rate = bar.format_dict["rate"] or bar.n / (bar.format_dict["elapsed"] or 1)
+    return Progress(
+        name=bar.desc.removesuffix(": "),
+        n_done=bar.n,
+        n_rounds=bar.total,
+        left_s=(bar.total - bar.n) / rate if rate else None,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from nbmlops.notebook.output.panel import Panel
-from nbmlops.notebook.output.progress import Progress
+from nbmlops.notebook.output.panel import Panel, Progress
 from nbmlops.render.svg import sparkline
 
 _HOSTILE = "<img src=x onerror='alert(1)'>\"&"

@@ -6,7 +6,7 @@ import threading
 import pytest
 from tqdm import tqdm
 
-from nbmlops.notebook.output.progress import tqdm_progress
+from nbmlops.notebook.output.panel import tqdm_progress
 
 
 def _bar(*rounds, **options):
