@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from nbmlops.tracking.provenance.notebook_path import NOTEBOOK
 UNKNOWN = "(unknown notebook)"
 COMMIT = "mlflow.source.git.commit"
 _GIT_TIMEOUT_S = 5
+_HEAD = re.compile(r"^Name: *(\S+).*?^Version: *(\S+)", re.MULTILINE | re.DOTALL)
 
 
 def source_tags(
@@ -77,8 +79,12 @@ def git_commit(folder: Path) -> str | None:
 @cache
 def installed() -> tuple[str, ...]:
     """Return ``name==version`` of every installed distribution, sorted."""
-    read = (dist.metadata for dist in distributions())  # each look parses the file
-    found = {each["Name"]: each["Version"] for each in read if each["Name"]}
+    found: dict[str, str] = {}
+    for each in distributions():
+        # Its `metadata` is parsed as a whole, which takes five times as long.
+        text = each.read_text("METADATA") or each.read_text("PKG-INFO") or ""
+        if head := _HEAD.search(text):
+            found[head[1]] = head[2]
     return tuple(sorted(f"{name}=={version}" for name, version in found.items()))
 
 
