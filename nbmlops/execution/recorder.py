@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nbmlops._masking import mask
+from nbmlops._masking import mask, mask_notebook, secrets_of
 from nbmlops.entities import Run, RunStatus
 from nbmlops.errors import NbmlopsError, NotebookError
 from nbmlops.execution.cell_status import OnProgress, ProgressObserver
@@ -20,7 +20,6 @@ from nbmlops.execution.clients.choice import run_cells
 from nbmlops.execution.kernels import KernelEnvironment
 from nbmlops.execution.notebooks.autosave import Autosave
 from nbmlops.execution.notebooks.html import to_html
-from nbmlops.execution.notebooks.masking import OutputMasker
 from nbmlops.execution.notebooks.output_file import rescue, write_whole
 from nbmlops.execution.outcome import (
     ExecutionOutcome,
@@ -58,7 +57,7 @@ class Execution:
     values: Mapping[str, Any] = field(default_factory=dict)
     problem: NbmlopsError | None = None
     _open_at_failure: tuple[str, ...] = ()
-    _masker: OutputMasker = field(default_factory=OutputMasker)
+    _secrets: frozenset[str] = frozenset()
 
     def execute(self, kernel_name: str, report: OnProgress, **options: Any) -> None:
         """Run the cells, and keep what came of them."""
@@ -69,7 +68,7 @@ class Execution:
 
             def masked(node: Any) -> Any:  # noqa: ANN401
                 secrets.update()
-                return self._masker.masked(node)
+                return self._masked(node)
 
             autosave = Autosave(
                 self.executed, self.target, journal=journal, masked=masked
@@ -141,12 +140,19 @@ class Execution:
     def _children(self) -> tuple[Run, ...]:
         return list_children(self.run.store, self.run.run_id)
 
+    def _masked(self, node: Any) -> Any:  # noqa: ANN401
+        """Return a notebook, or a cell of one, without the secrets known by now."""
+        is_cell = "cells" not in node
+        whole = {"cells": [node]} if is_cell else node
+        self._secrets |= secrets_of(whole)
+        masked = mask_notebook(whole, self._secrets)
+        return masked["cells"][0] if is_cell else masked
+
     def _mask(self) -> None:
         """Take the secrets out of the notebook and of the outcome."""
         import nbformat
 
-        masked = self._masker.masked(self.executed)
-        known = self._masker.secrets
+        masked, known = self._masked(self.executed), self._secrets
         self.executed = nbformat.from_dict(masked)  # type: ignore[no-untyped-call]
         self.outcome = replace(
             self.outcome,

@@ -57,7 +57,7 @@ def test_the_whole_is_written_no_more_often_than_it_should_be(tmp_path):
     saver.on_start()
     for index in range(50):
         end(notebook, index, saver)
-        saver.on_output()
+        saver.on_output(None)
     assert written == [True] + [False] * 50
     assert len(lines(journal)) == 52
     saver.close()
@@ -75,7 +75,7 @@ def test_without_an_output_file_the_journal_is_all(tmp_path):
         notebook_of(2), None, journal=journal, masked=lambda node: node, every_s=0.0
     )
     saver.on_start()
-    saver.on_output()
+    saver.on_output(None)
     assert [*tmp_path.iterdir()] == [journal]
 
 
