@@ -93,10 +93,12 @@ def test_all_that_a_killed_script_has_logged_is_in_the_store(store, project):
 
 
 @pytest.mark.server
-def test_body_runs_before_mlflow_is_loaded_for_a_server_too(project, mlflow_server):
+@pytest.mark.parametrize("fixture", ["mlflow_server", "postgres_uri"])
+def test_body_runs_before_mlflow_is_loaded_for_a_server_too(project, request, fixture):
+    server = request.getfixturevalue(fixture)
+    uri = getattr(server, "url", server)
     (run_id, attempt), (_, again) = (
-        _run(project, _ALONE, MLFLOW_TRACKING_URI=mlflow_server.url).split()
-        for _ in range(2)
+        _run(project, _ALONE, MLFLOW_TRACKING_URI=uri).split() for _ in range(2)
     )
     assert len(run_id) == 32
     assert int(again) == int(attempt) + 1

@@ -373,25 +373,13 @@ class JournalReader:
 
 def list_journals(home: Path) -> tuple[JournalReader, ...]:
     """Return the journals of a project that are not yet wholly in the store."""
-    found = []
-    for reader in _all_journals(home):
-        with suppress(OSError, ValueError):
-            reader.header()
-            found.append(reader)
-    return tuple(found)
+    return tuple(reader for reader, reason in _all_journals(home) if not reason)
 
 
 def list_unreadable(home: Path) -> tuple[tuple[Path, str], ...]:
     """Return the journals whose run is unknown, and why."""
-    found = []
-    for reader in _all_journals(home):
-        try:
-            reader.header()
-        except ValueError as reason:
-            found.append((reader.folder, str(reason)))
-        except OSError:  # sent meanwhile
-            continue
-    return tuple(found)
+    found = _all_journals(home)
+    return tuple((reader.folder, reason) for reader, reason in found if reason)
 
 
 def list_quarantined(home: Path) -> tuple[Quarantined, ...]:
@@ -421,11 +409,20 @@ def list_quarantined(home: Path) -> tuple[Quarantined, ...]:
     return tuple(found)
 
 
-def _all_journals(home: Path) -> list[JournalReader]:
+def _all_journals(home: Path) -> Iterator[tuple[JournalReader, str]]:
+    """Yield the journals of a project, and why the run of one is unknown."""
     where = journal_dirs(home)
-    keys = {folder.name for folder in _folders_like(where, KEY_FORM)}
-    found = [JournalReader(key, where) for key in sorted(keys)]
-    return [reader for reader in found if reader.exists()]
+    for key in sorted({folder.name for folder in _folders_like(where, KEY_FORM)}):
+        reader, reason = JournalReader(key, where), ""
+        try:
+            if not reader.exists():
+                continue
+            reader.header()
+        except ValueError as error:
+            reason = str(error)
+        except OSError:  # sent meanwhile
+            continue
+        yield reader, reason
 
 
 def _folders_like(where: Sequence[Path], form: str) -> list[Path]:
