@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import site
 import sys
-import sysconfig
 from collections.abc import Mapping
 from functools import lru_cache
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Literal
+
+from nbmlops.tracking.provenance.opened_files import installed_folders
 
 WRAPPER_FILE = "<nbmlops wrapper, passed over as importlib._bootstrap is>"
 """File name of the frames around a patched call.
@@ -24,17 +23,7 @@ Origin = Literal["user", "installed", "sklearn", "mlflow", "wrapper"]
 
 # A measurement calls what it measures many times over; none of it makes a model.
 _TIMERS = ("<magic-timeit>", "<timeit-src>")
-_OURS = f"{Path(__file__).parents[2]}{os.sep}"
-
-
-def _installed_folders() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    found = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    found.update([*site.getsitepackages(), site.getusersitepackages()])
-    return tuple(f"{os.path.normpath(path)}{os.sep}" for path in found)
-
-
-_INSTALLED = (*_installed_folders(), _OURS, "<frozen ", "<decorator-gen-")
+_INSTALLED = (*installed_folders(), "<frozen ", "<decorator-gen-")
 
 
 @lru_cache(maxsize=8192)

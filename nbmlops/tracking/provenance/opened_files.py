@@ -35,7 +35,7 @@ def listen(opened: Opened | None) -> None:
     """Have the files that any thread of the user's opens noted there, or nowhere."""
     global _opened, _installed
     if opened is not None and not _installed:
-        _installed = _installed_in()
+        _installed = installed_folders()
         sys.addaudithook(_hook)  # there is no way to take it out again
         if _PYARROW in sys.modules:
             _hear_pyarrow(sys.modules[_PYARROW])
@@ -98,9 +98,10 @@ def _noting(make: Callable[..., None]) -> Callable[..., None]:
     return __init__
 
 
-def _installed_in() -> tuple[str, ...]:
+@functools.cache
+def installed_folders() -> tuple[str, ...]:
+    """Return the folders of Python, its packages and nbmlops, each with a slash."""
     paths = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
-    ours = str(Path(__file__).parents[1])
-    users = site.getusersitepackages()
-    folders = {*paths, *site.getsitepackages(), users, ours}
-    return tuple(f"{folder}{os.sep}" for folder in folders)
+    ours = str(Path(__file__).parents[2])
+    folders = {*paths, *site.getsitepackages(), site.getusersitepackages(), ours}
+    return tuple(f"{os.path.normpath(folder)}{os.sep}" for folder in folders)
