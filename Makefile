@@ -11,6 +11,8 @@ IN_JUPYTERLAB := .venv/share/jupyter/labextensions/nbmlops
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PIP_ROOT_USER_ACTION := ignore
+# Without bytecode, each of the many processes would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test test-all check lock screenshots clean reuse
 
 demo: reuse .venv/core
