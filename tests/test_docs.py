@@ -10,17 +10,16 @@ from nbmlops.cli.main import invoke
 from tests.kernels import kernel
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    # It starts ten kernels; tests/lifecycle replays and explains as well.
-    pytest.param(path, marks=pytest.mark.slow) if path.stem == "replay" else path
-    for path in sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
-]
-# ```python is a cell, ```console has lines "$ nbmlops ...", and a comment that begins
-# with "run" is a cell the reader is spared.
+REPLAY = ROOT / "docs" / "replay.md"
+PAGES = sorted({*(ROOT / "docs").glob("*.md"), ROOT / "README.md"} - {REPLAY})
 _NEXT_PAGE = (
     "%reset_selective -f ^(?!_|In$|Out$|exit$|quit$|open$|get_ipython$)\n"
-    "__import__('os').environ['NBMLOPS_EXPERIMENT'] = "
+    "import os\n"
+    "os.environ['NBMLOPS_EXPERIMENT'] = {experiment!r}\n"
+    "os.chdir({folder!r})"
 )
+# ```python is a cell, ```console has lines "$ nbmlops ...", and a comment that begins
+# with "run" is a cell the reader is spared.
 _BLOCK = re.compile(
     r"^```(?P<kind>python|console)\n(?P<code>.*?)^```$|^<!-- run\n(?P<hidden>.*?)^-->$",
     re.DOTALL | re.MULTILINE,
@@ -42,11 +41,26 @@ def reader(tmp_path_factory):
 @pytest.mark.server
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_page_runs(page, reader, monkeypatch):
-    folder, k = reader
+    project, k = reader
+    folder = project / page.stem
+    folder.mkdir()
     experiment = f"docs {page.stem}"
     monkeypatch.setenv("NBMLOPS_EXPERIMENT", experiment)
     monkeypatch.chdir(folder)
-    assert k.run(_NEXT_PAGE + repr(experiment)).status == "ok"
+    begin = _NEXT_PAGE.format(experiment=experiment, folder=str(folder))
+    assert k.run(begin).status == "ok"
+    _read(page, k)
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
+def test_the_page_on_replays_runs_in_a_kernel_of_its_own(project, monkeypatch):
+    monkeypatch.setenv("NBMLOPS_EXPERIMENT", "docs replay")
+    with kernel(project) as k:
+        _read(REPLAY, k)
+
+
+def _read(page, k):
     for block in _BLOCK.finditer(page.read_text(encoding="utf-8")):
         if block["kind"] == "console":
             _run_commands(block["code"])
