@@ -9,7 +9,7 @@ import base64
 import re
 from collections.abc import Iterator
 
-from nbmlops._masking.names import Strength, is_random, is_secret, stands_for
+from nbmlops._masking.names import Strength, is_placeholder, is_random, is_secret
 
 Span = tuple[int, int]
 
@@ -136,7 +136,7 @@ def address_spans(text: str) -> Iterator[Span]:
             if is_web and len(user) >= 16 and is_random(user):
                 yield found.span(1)
             continue
-        is_word = stands_for(password) and not password.isalnum()
+        is_word = is_placeholder(password) and not password.isalnum()
         if not _NO_PASSWORD.match(password) and not is_word:
             yield found.span(2)
             if len(user) >= 20 and is_random(user):

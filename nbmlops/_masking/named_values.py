@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from nbmlops._masking.forms import Span, find
 from nbmlops._masking.names import (
     Strength,
+    is_placeholder,
     is_random,
     is_secret,
-    stands_for,
     strength_of,
 )
 
@@ -125,7 +125,7 @@ def _value_after(text: str, start: int, end: int, strength: Strength) -> Span | 
     stop = at + len(shown)
     if sign == ">" and not text.startswith("</", stop):
         return None
-    if text[stop : stop + 1] in ("(", "[", "{") or stands_for(shown):
+    if text[stop : stop + 1] in ("(", "[", "{") or is_placeholder(shown):
         return None
     if is_random(shown):
         return at, stop

@@ -21,7 +21,7 @@ class Strength(IntEnum):
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 # Names as words in small letters with _ between.
-_AFTERTHOUGHT = re.compile(
+_SUFFIX = re.compile(
     r"""_(?:\d+|b64|base64|default|dev|env|live|new|old|plain|prod|production|raw|staging
     |str|string|test|text|txt|val|value)$""",
     re.VERBOSE,
@@ -60,7 +60,7 @@ def strength_of(name: str) -> Strength:
     ('NONE', 'NONE')
     """
     words = "".join(f"_{word.lower()}" for word in _WORD.findall(name))
-    while (shorter := _AFTERTHOUGHT.sub("", words)) != words:
+    while (shorter := _SUFFIX.sub("", words)) != words:
         words = shorter
     if _PASSWORD.search(words):
         return Strength.PASSWORD
@@ -69,7 +69,7 @@ def strength_of(name: str) -> Strength:
     return Strength.NONE
 
 
-_STANDS_FOR = re.compile(
+_PLACEHOLDER = re.compile(
     r"""
       \W* | none | null | nil | true | false | undefined | empty | unset | string | str
     | text | bytes | object | any | int | bool | required | optional | hidden | plain
@@ -80,12 +80,12 @@ _STANDS_FOR = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
-_TELLS = re.compile(
+_PLACEHOLDER_WORD = re.compile(
     r"(?<![a-z0-9])(?:your|change[-_ ]?me|placeholder|redacted|masked|example|dummy"
     r"|insert|x{3,})(?![a-z0-9])",
     re.IGNORECASE,
 )
-_TELLS_MORE = re.compile(
+_COMMON_WORD = re.compile(
     r"(?<![a-z0-9])(?:my|the|foo|bar|baz|some|fake|sample|test|testing|here|mock|invalid"
     r"|this|not|with|for|and|from|is|of|to)(?![a-z0-9])",
     re.IGNORECASE,
@@ -105,9 +105,9 @@ _MIXED = re.compile(r"[A-Za-z]\d|\d[A-Za-z]|[A-Za-z0-9][!@#$%^&*+?=~][A-Za-z0-9]
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*[_-][A-Za-z]+")
 
 
-def stands_for(value: str) -> bool:
+def is_placeholder(value: str) -> bool:
     """Return whether a value only keeps the place of one, as ``password`` does."""
-    if _STANDS_FOR.fullmatch(value) or MASK in value:
+    if _PLACEHOLDER.fullmatch(value) or MASK in value:
         return True
     is_name = not any(letter.isdigit() for letter in value) or _NAME.fullmatch(value)
     return bool(is_name) and strength_of(value) is not Strength.NONE
@@ -146,7 +146,7 @@ def is_secret(value: str, strength: Strength) -> bool:
     >>> is_secret("hunter2", Strength.PASSWORD), is_secret("hunter2", Strength.TOKEN)
     (True, False)
     """
-    if strength is Strength.NONE or len(value) < 4 or stands_for(value):
+    if strength is Strength.NONE or len(value) < 4 or is_placeholder(value):
         return False
     if "://" in value:  # whose own parts are looked at
         return False
@@ -154,7 +154,7 @@ def is_secret(value: str, strength: Strength) -> bool:
         return False
     if is_random(value):
         return True
-    if _TELLS.search(value) or value.startswith(("/", "./", "../", "~/")):
+    if _PLACEHOLDER_WORD.search(value) or value.startswith(("/", "./", "../", "~/")):
         return False
     if strength is Strength.PASSWORD:
         return not any(c.isspace() for c in value) or any(
@@ -166,5 +166,5 @@ def is_secret(value: str, strength: Strength) -> bool:
         and has_both
         and len(set(value)) >= 6
         and not any(c.isspace() or c in "(){}<>" for c in value)
-        and not _TELLS_MORE.search(value)
+        and not _COMMON_WORD.search(value)
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nbmlops.cli.output import Shown, command, experiment_option, print_progress
+from nbmlops.cli.output import CommandOutput, command, experiment_option, print_progress
 
 
 @command()
@@ -22,7 +22,7 @@ from nbmlops.cli.output import Shown, command, experiment_option, print_progress
 )
 @click.option("--alias", help="Alias to set on the version, such as champion.")
 @experiment_option
-def register(model: str, **options: Any) -> Shown:
+def register(model: str, **options: Any) -> CommandOutput:
     """Register the model of a run as a version of MODEL."""
     from nbmlops.lifecycle.register import register
     from nbmlops.render.tables import version_table
@@ -38,7 +38,7 @@ def register(model: str, **options: Any) -> Shown:
 @click.option("--port", type=int, help="TCP port on loopback; a free one by default.")
 @click.option("--no-auth", is_flag=True, help="Answer without a token.")
 @click.option("--trust", is_flag=True, help="Run the code that the model brings.")
-def deploy(target: str, **options: Any) -> Shown:
+def deploy(target: str, **options: Any) -> CommandOutput:
     """Serve a model version on this machine."""
     from nbmlops.lifecycle.deploy import deploy
     from nbmlops.render.tables import endpoints_table
@@ -49,7 +49,7 @@ def deploy(target: str, **options: Any) -> Shown:
 
 
 @command()
-def endpoints() -> Shown:
+def endpoints() -> CommandOutput:
     """List the endpoints, dead ones included."""
     from nbmlops.lifecycle.deploy import endpoints
     from nbmlops.render.tables import endpoints_table
@@ -61,7 +61,7 @@ def endpoints() -> Shown:
 @command()
 @click.argument("endpoint")
 @click.argument("file", default="-")
-def predict(endpoint: str, file: str) -> Shown:
+def predict(endpoint: str, file: str) -> CommandOutput:
     """Send FILE (.csv, or JSON in MLflow's scoring protocol; - is stdin)."""
     from nbmlops.errors import NotFoundError
     from nbmlops.lifecycle.deploy import endpoint as get_endpoint
@@ -81,7 +81,7 @@ def predict(endpoint: str, file: str) -> Shown:
 
 @command()
 @click.argument("endpoint")
-def undeploy(endpoint: str) -> Shown:
+def undeploy(endpoint: str) -> CommandOutput:
     """Stop an endpoint and remove all it left."""
     from nbmlops.lifecycle.deploy import undeploy
 

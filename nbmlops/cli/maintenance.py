@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from nbmlops.cli.output import Shown, command
+from nbmlops.cli.output import CommandOutput, command
 
 
 @command()
 @click.option(
     "--fix", is_flag=True, help="End the runs of dead processes; send what is pending."
 )
-def doctor(fix: bool) -> Shown:
+def doctor(fix: bool) -> CommandOutput:
     """Show each setting and where it is from, and what is wrong."""
     from nbmlops.lifecycle.doctor import doctor
 
@@ -20,7 +20,7 @@ def doctor(fix: bool) -> Shown:
 
 
 @command()
-def sync() -> Shown:
+def sync() -> CommandOutput:
     """Send to the store what it could not take when it was logged."""
     from nbmlops.tracking.sync.sync import sync
 
@@ -34,7 +34,7 @@ def warm() -> None:
 
 
 @command(warm)
-def status() -> Shown:
+def status() -> CommandOutput:
     """List them, with what they have imported."""
     from nbmlops.forkserver.registry import list_servers
     from nbmlops.render.formats import format_time
@@ -60,7 +60,7 @@ def status() -> Shown:
 
 
 @command(warm)
-def stop() -> Shown:
+def stop() -> CommandOutput:
     """Have them exit when their runs have ended."""
     from nbmlops.forkserver.registry import stop_servers
 

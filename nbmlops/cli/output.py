@@ -19,7 +19,7 @@ from nbmlops._masking import mask
 if TYPE_CHECKING:
     from nbmlops.entities import CellProgress
 
-Shown = tuple[object, object] | tuple[object, object, int]
+CommandOutput = tuple[object, object] | tuple[object, object, int]
 """The result of a command, what people read of it, and its exit code unless 0."""
 _COMMANDS = (
     *("register", "deploy", "endpoints", "predict", "undeploy", "runs"),
@@ -29,10 +29,10 @@ _COMMANDS = (
 
 def command(
     group: click.Group | None = None, name: str | None = None
-) -> Callable[[Callable[..., Shown]], click.Command]:
+) -> Callable[[Callable[..., CommandOutput]], click.Command]:
     """Make a command, with ``--json``, of a function that returns what it shows."""
 
-    def decorate(function: Callable[..., Shown]) -> click.Command:
+    def decorate(function: Callable[..., CommandOutput]) -> click.Command:
         @wraps(function)
         def run(*, as_json: bool, **options: Any) -> int:
             from nbmlops.entities import to_json

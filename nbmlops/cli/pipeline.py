@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from nbmlops._masking import mask_tree
-from nbmlops.cli.output import Shown, command, params_option, print_progress
+from nbmlops.cli.output import CommandOutput, command, params_option, print_progress
 from nbmlops.errors import UsageError
 
 _SIZES = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
@@ -56,7 +56,7 @@ def run(
     params: Pairs,
     no_retries: bool,
     **options: Any,
-) -> Shown:
+) -> CommandOutput:
     """Run the steps of FILE that are not cached."""
     from nbmlops.entities import to_json
     from nbmlops.lifecycle.pipelines import Pipeline
@@ -80,7 +80,7 @@ def plan(
     force: tuple[str, ...],
     params: Pairs,
     **options: Any,
-) -> Shown:
+) -> CommandOutput:
     """Say for each step of FILE whether it would run, and why."""
     from nbmlops.lifecycle.pipelines import Pipeline
 
@@ -101,7 +101,7 @@ def _apart(file: str | None, force: tuple[str, ...]) -> tuple[str, tuple[str, ..
 
 @command(pipeline)
 @click.argument("file")
-def graph(file: str) -> Shown:
+def graph(file: str) -> CommandOutput:
     """Draw the steps of FILE."""
     from nbmlops.lifecycle.pipelines import Pipeline
 
@@ -115,7 +115,9 @@ def graph(file: str) -> Shown:
 @click.option("-o", "path", metavar="OUT", help="Where to write; stdout by default.")
 @_params
 @click.option("--force", is_flag=True, help="Overwrite a file that was not exported.")
-def export(to: str, file: str, params: Pairs, path: str | None, force: bool) -> Shown:
+def export(
+    to: str, file: str, params: Pairs, path: str | None, force: bool
+) -> CommandOutput:
     """Write an Airflow DAG, or a GitHub workflow, that runs the steps of FILE."""
     from nbmlops.lifecycle.pipelines import Pipeline
 
@@ -128,7 +130,7 @@ def export(to: str, file: str, params: Pairs, path: str | None, force: bool) -> 
 
 @command(pipeline)
 @click.argument("file")
-def status(file: str) -> Shown:
+def status(file: str) -> CommandOutput:
     """Show the last run of FILE and its steps."""
     from nbmlops.lifecycle.pipelines import Pipeline
 
@@ -142,7 +144,7 @@ def cache() -> None:
 
 
 @command(cache, "ls")
-def list_entries() -> Shown:
+def list_entries() -> CommandOutput:
     """List the cached results, the newest first."""
     from nbmlops.config import load_settings
     from nbmlops.pipeline.cache.step_cache import Cache
@@ -155,7 +157,7 @@ def list_entries() -> Shown:
 @command(cache, "gc")
 @click.option("--max-size", metavar="SIZE", help="What may stay, such as 10GB.")
 @click.option("--older-than", metavar="AGE", help="What goes, such as 30d.")
-def collect(max_size: str | None, older_than: str | None) -> Shown:
+def collect(max_size: str | None, older_than: str | None) -> CommandOutput:
     """Remove the results unused for longest, and files without a result."""
     from nbmlops.config import load_settings
     from nbmlops.pipeline.cache.gc import collect as collect_entries
@@ -221,7 +223,7 @@ def sweep(
     stop_on_failure: bool,
     no_cache: bool,
     **options: Any,
-) -> Shown:
+) -> CommandOutput:
     """Run NOTEBOOK with many sets of parameters: a grid, a list or a search."""
     from nbmlops.entities import to_json
     from nbmlops.execution.parameters.parameters import parse_text

@@ -9,7 +9,7 @@ import click
 
 from nbmlops.cli.output import (
     CellLine,
-    Shown,
+    CommandOutput,
     command,
     experiment_option,
     params_option,
@@ -54,7 +54,7 @@ def run(
     params: tuple[tuple[str, str], ...],
     file: str | None,
     **options: Any,
-) -> Shown:
+) -> CommandOutput:
     """Run NOTEBOOK as one tracked step; write it, executed, to OUTPUT."""
     from nbmlops.execution.notebooks.notebook import find_notebook, read_quickly
     from nbmlops.execution.parameters.parameters import parameters, parse_text
@@ -96,7 +96,7 @@ def run(
 @click.option("--columns", metavar="A,B,...", help="Metrics, params, tags to show.")
 @click.option("--all", is_flag=True, help="Older attempts and child runs too.")
 @_all_params
-def runs(**query: Any) -> Shown:
+def runs(**query: Any) -> CommandOutput:
     """List runs, newest first."""
     from nbmlops.lifecycle.runs import runs
 
@@ -108,7 +108,7 @@ def runs(**query: Any) -> Shown:
 @click.argument("runs", nargs=-1, metavar="RUN RUN ...")
 @experiment_option
 @_all_params
-def compare(runs: tuple[str, ...], **options: Any) -> Shown:
+def compare(runs: tuple[str, ...], **options: Any) -> CommandOutput:
     """Show what differs between runs.
 
     RUN is an id, its first characters, latest, best:METRIC or best:METRIC:min|max.
@@ -133,7 +133,7 @@ def compare(runs: tuple[str, ...], **options: Any) -> Shown:
 )
 @_timeout
 @experiment_option
-def replay(run: str, **options: Any) -> Shown:
+def replay(run: str, **options: Any) -> CommandOutput:
     """Run RUN again in a clean kernel and compare; exit code 1 when it differs."""
     from nbmlops.lifecycle.replay import replay
     from nbmlops.render.tables import replay_table
@@ -149,7 +149,7 @@ def replay(run: str, **options: Any) -> Shown:
 @click.option("--metric", help="By default the only one that differs.")
 @_timeout
 @experiment_option
-def explain(a: str, b: str, **options: Any) -> Shown:
+def explain(a: str, b: str, **options: Any) -> CommandOutput:
     """Say which factor changed a metric between the runs A and B."""
     from nbmlops.lifecycle.explain import explain
     from nbmlops.render.tables import explanation_table
