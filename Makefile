@@ -5,8 +5,8 @@ PYTHON ?= python3
 PY := .venv/bin/python
 LABEXTENSION := $(wildcard labextension/*.json labextension/yarn.lock labextension/.yarnrc.yml \
   labextension/src/* labextension/src/*/* labextension/style/* labextension/schema/*)
-# One more than there are cores: many tests wait for a process.
-WORKERS = $(shell $(PY) -c 'import os; print(min(os.cpu_count() + 1, 5))')
+# Two more than there are cores: many tests wait for a process.
+WORKERS = $(shell $(PY) -c 'import os; print(min(os.cpu_count() + 2, 6))')
 IN_JUPYTERLAB := .venv/share/jupyter/labextensions/nbmlops
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

@@ -9,8 +9,8 @@ from hypothesis import settings
 from nbmlops.config import load_settings
 from nbmlops.store import connect
 from nbmlops.tracking.sync import sender
+from tests.environment import hide_environment
 
-_HIDDEN = ("MLFLOW_", "_MLFLOW_", "NBMLOPS_", "JPY_SESSION", "PYTHONHASHSEED")
 _FLUSH_TIMEOUT_S = 60.0  # a loaded machine is slow, not silent
 
 # Several tests share few cores: threads of one that wait for a core burn another's.
@@ -31,11 +31,7 @@ def pytest_configure():
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch):
-    """Hide what the machine or an earlier test says about tracking."""
-    for name in list(os.environ):
-        if name.startswith(_HIDDEN):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    hide_environment(monkeypatch)
 
 
 @pytest.fixture

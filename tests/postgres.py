@@ -8,10 +8,10 @@ each test gets a copy of it, which costs some ten milliseconds instead of second
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 import subprocess
 import tempfile
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,55 +127,52 @@ def running(*, durable=False):
     if as_user:
         for path in (folder, password_file):
             os.chown(path, as_user["user"], as_user["group"])
-    log = (folder / "log").open("wb")
-    reported = {"cwd": folder, "stdout": log, "stderr": log, **as_user}
-    process = None
+    log = folder / "log"
+    pg_ctl = (bin_folder / "pg_ctl", "--pgdata", folder / "data", "--wait", "--silent")
+    is_started = False
     try:
-        subprocess.run(
-            [
-                *(bin_folder / "initdb", "--pgdata", folder / "data", "--no-sync"),
-                *("--username", _USER, "--pwfile", password_file),
-                *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
-            ],
-            check=True,
-            **reported,
-        )
+        with log.open("wb") as written:
+            subprocess.run(
+                [
+                    *(bin_folder / "initdb", "--pgdata", folder / "data", "--no-sync"),
+                    *("--username", _USER, "--pwfile", password_file),
+                    *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C"),
+                ],
+                check=True,
+                cwd=folder,
+                stdout=written,
+                stderr=written,
+                **as_user,
+            )
         password_file.unlink()
-        options = ["listen_addresses=127.0.0.1", f"port={server.port}"]
-        options += [f"unix_socket_directories={folder}"]
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": server.port,
+            "unix_socket_directories": folder,
+        }
         if not durable:
-            options += ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
-        process = subprocess.Popen(
-            [
-                *(bin_folder / "postgres", "-D", folder / "data"),
-                *(word for option in options for word in ("-c", option)),
-            ],
-            **reported,
+            options |= dict.fromkeys(
+                ("fsync", "synchronous_commit", "full_page_writes"), "off"
+            )
+        words = shlex.join(f"-c{name}={value}" for name, value in options.items())
+        # As a daemon it is no child of a test that interrupts its children.
+        os.chown(log, as_user.get("user", -1), as_user.get("group", -1))
+        subprocess.run(
+            [*pg_ctl, "--log", log, "--options", words, "start"],
+            check=True,
+            cwd=folder,
+            **as_user,
         )
-        _await(server, process)
+        is_started = True
         _make_template(server)
         yield server
     except Exception as error:
-        error.add_note((folder / "log").read_text(errors="replace")[-2000:])
+        error.add_note(log.read_text(errors="replace")[-2000:])
         raise
     finally:
-        if process is not None:
-            process.send_signal(2)  # ends the sessions, then the server
-            process.wait(30)
-        log.close()
+        if is_started:
+            subprocess.run([*pg_ctl, "--mode", "fast", "stop"], check=True, **as_user)
         shutil.rmtree(folder)
-
-
-def _await(server, process, limit_s=60):
-    deadline = time.monotonic() + limit_s
-    while True:
-        try:
-            server.execute("SELECT 1")
-            return
-        except psycopg.OperationalError:
-            assert process.poll() is None, "PostgreSQL ended"
-            assert time.monotonic() < deadline, "PostgreSQL did not answer"
-            time.sleep(0.05)
 
 
 def _make_template(server):

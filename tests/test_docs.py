@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nbmlops.cli.main import invoke
+from tests.environment import hide_environment
 from tests.kernels import kernel
 
 ROOT = Path(__file__).parents[1]
@@ -32,7 +33,7 @@ def reader(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reader")
     (folder / ".nbmlops").mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        hide_environment(patch)  # it begins before a test's own environment
         with kernel(folder) as k:
             yield folder, k
 
