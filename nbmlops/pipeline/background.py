@@ -141,7 +141,7 @@ def _run_step(file: Path, progress: ProgressWriter, options: dict[str, Any]) -> 
     name = file.stem
     progress.start(name, "")
 
-    def settle(state: StepState, why: str, run_id: str | None) -> None:
+    def finish(state: StepState, why: str, run_id: str | None) -> None:
         progress.set_report(StepReport(step=name, state=state, why=why, run_id=run_id))
 
     try:
@@ -153,12 +153,12 @@ def _run_step(file: Path, progress: ProgressWriter, options: dict[str, Any]) -> 
             **options,
         )
     except NotebookError as error:
-        settle("failed", error.problem, error.run_id)
+        finish("failed", error.problem, error.run_id)
         raise
     except KeyboardInterrupt:
-        settle("stopped", "it was stopped", None)
+        finish("stopped", "it was stopped", None)
         raise
-    settle("done", "", done.run_id)
+    finish("done", "", done.run_id)
     progress.end("FINISHED", run_id=done.run_id)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from nbmlops.execution import file_hashes
 from nbmlops.execution.file_hashes import Digests
-from nbmlops.execution.notebooks.code_dependencies import facts_of, read_imports
+from nbmlops.execution.notebooks.code_dependencies import dependencies_of, read_imports
 from nbmlops.pipeline.cache.keys import Packages, changes
 
 
@@ -75,7 +75,7 @@ def test_what_is_emitted_is_seen_also_in_a_module(read, project):
 
 
 def test_await_at_the_top_of_a_cell_is_python():
-    assert facts_of("import a\nawait a.b()").modules == ["a"]
+    assert dependencies_of("import a\nawait a.b()").modules == ["a"]
 
 
 def test_versions_are_those_of_the_packages_that_are_imported(project):

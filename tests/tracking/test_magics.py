@@ -8,7 +8,7 @@ import pytest
 
 from nbmlops._hashing import code_hash
 from nbmlops.execution.clients.imports import find_imports, why_front_end
-from nbmlops.execution.notebooks.code_dependencies import facts_of
+from nbmlops.execution.notebooks.code_dependencies import dependencies_of
 from nbmlops.execution.parameters.parameters import parameters
 from nbmlops.tracking.provenance.dataflow.syntax import parse
 from nbmlops.tracking.provenance.magics import magic_lines, to_python
@@ -64,7 +64,7 @@ def test_lines_keep_their_numbers():
 def test_text_that_looks_like_magics_is_text():
     assert to_python(TEXT) == TEXT
     assert not list(magic_lines(TEXT))
-    facts = facts_of(f"import os\n{TEXT}")
+    facts = dependencies_of(f"import os\n{TEXT}")
     assert (facts.modules, facts.files) == (["os"], [])
     assert why_front_end(notebook(TEXT).cells) == ""
     assert find_imports(notebook(TEXT).cells) == []
@@ -75,7 +75,7 @@ def test_text_that_looks_like_magics_is_text():
 def test_magics_among_such_text_are_found():
     source = f"{TEXT}%run -i own.py x\n!it's\n%matplotlib qt\nx = %load_ext mine\n"
     assert [first for first, _, _ in magic_lines(source)] == [8, 9, 10, 11]
-    facts = facts_of(source)
+    facts = dependencies_of(source)
     assert facts.files == ["own.py"]
     assert "'%matplotlib qt'" in why_front_end(notebook(source).cells)
     assert find_imports(notebook(source).cells) == ["mine"]

@@ -37,10 +37,10 @@ class Imported:
     emitted: frozenset[str]
 
 
-def facts_of(code: str) -> CodeDependencies:
+def dependencies_of(code: str) -> CodeDependencies:
     r"""Return what a cell imports, runs and emits.
 
-    >>> facts_of("import numpy as np\nfrom .a import b").modules
+    >>> dependencies_of("import numpy as np\nfrom .a import b").modules
     ['numpy', '.a', '.a.b']
     """
     return _read_facts(to_python(code))
@@ -93,7 +93,9 @@ def read_imports(
     notebook's folder, in one that the cells add to ``sys.path``, or in one of this
     Python's path. What is imported by a name made at run time is not seen.
     """
-    return _Search(folder, project, digests).read([facts_of(each) for each in sources])
+    return _Search(folder, project, digests).read(
+        [dependencies_of(each) for each in sources]
+    )
 
 
 class _Search:
@@ -134,7 +136,9 @@ class _Search:
         )
 
     def _facts(self, path: Path) -> CodeDependencies:
-        found = self._digests.derived(path, _KIND, _facts_of_file, _are_facts)
+        found = self._digests.derived(
+            path, _KIND, _dependencies_of_file, _are_dependencies
+        )
         return CodeDependencies(**found)
 
     def _find(self, name: str, file: Path | None) -> list[Path]:
@@ -179,7 +183,7 @@ def _walk(place: Path, parts: Sequence[str]) -> list[Path]:
     return found
 
 
-def _are_facts(value: object) -> bool:
+def _are_dependencies(value: object) -> bool:
     return (
         isinstance(value, dict)
         and value.keys() == asdict(CodeDependencies()).keys()
@@ -188,5 +192,5 @@ def _are_facts(value: object) -> bool:
     )
 
 
-def _facts_of_file(path: Path) -> dict[str, list[str]]:
+def _dependencies_of_file(path: Path) -> dict[str, list[str]]:
     return asdict(_read_facts(path.read_bytes().decode("utf-8", "replace")))

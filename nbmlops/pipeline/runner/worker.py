@@ -90,7 +90,7 @@ def _pruned(task: Task, error: NotebookError, duration_s: float) -> Reply:
     )
     with suppress(StoreError):  # what it logged is not in the store yet
         run_id = _synced(store, run_id)
-        metrics = _facts_of(task, store, run_id)["metrics"]
+        metrics = _recorded_values(task, store, run_id)["metrics"]
         report = replace(report, run_id=run_id, metrics=metrics)
     return Reply(report=report)
 
@@ -129,7 +129,7 @@ def _work(task: Task, keys: Keys, cache: Cache) -> Reply:
             run_id = _synced(store, completed.run_id)
             result = _Result(run_id, 0.0, completed.values)
     is_known = step.notebook and (completed is None or completed.run_id)
-    facts = _facts_of(task, store, result.run_id) if is_known else {}
+    facts = _recorded_values(task, store, result.run_id) if is_known else {}
     reply = _keep(task, keys, cache, result, facts, made)
     if record is not None and cache.find(key, outputs) is not None:
         record.remove()
@@ -244,7 +244,7 @@ def _check_outputs(task: Task, store: Store, run_id: str, missing: list[str]) ->
     )
 
 
-def _facts_of(task: Task, store: Store, run_id: str) -> dict[str, Any]:
+def _recorded_values(task: Task, store: Store, run_id: str) -> dict[str, Any]:
     """Return the metrics and the newest model of a run and of those below it."""
     found: list[Run] = [queries.get_run(store, run_id)]
     for run in found:  # grows as children are found
