@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nbmlops.cli.main import invoke
+from nbmlops.store import fluent
 from tests.environment import hide_environment
 from tests.kernels import kernel
 
@@ -50,7 +51,7 @@ def test_page_runs(page, reader, monkeypatch):
     monkeypatch.chdir(folder)
     begin = _NEXT_PAGE.format(experiment=experiment, folder=str(folder))
     assert k.run(begin).status == "ok"
-    _read(page, k)
+    _read(page, k, monkeypatch)
 
 
 @pytest.mark.slow
@@ -58,21 +59,22 @@ def test_page_runs(page, reader, monkeypatch):
 def test_the_page_on_replays_runs_in_a_kernel_of_its_own(project, monkeypatch):
     monkeypatch.setenv("NBMLOPS_EXPERIMENT", "docs replay")
     with kernel(project) as k:
-        _read(REPLAY, k)
+        _read(REPLAY, k, monkeypatch)
 
 
-def _read(page, k):
+def _read(page, k, monkeypatch):
     for block in _BLOCK.finditer(page.read_text(encoding="utf-8")):
         if block["kind"] == "console":
-            _run_commands(block["code"])
+            _run_commands(block["code"], monkeypatch)
         else:
             reply = k.run(block["code"] or block["hidden"], timeout=120)
             assert reply.status == "ok", f"{block[0]}\n{reply.text}"
 
 
-def _run_commands(block):
+def _run_commands(block, monkeypatch):
     for line in block.splitlines():
         if not line.startswith("$ nbmlops "):
             continue
         words = shlex.split(line)[2:]
+        monkeypatch.setattr(fluent, "_tracked_into", {})  # as in a new process
         assert invoke(words) == 0, line

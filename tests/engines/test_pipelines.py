@@ -25,6 +25,10 @@ from tests.pipeline.pipelines import (
 )
 
 pytestmark = pytest.mark.kernel
+# tests/pipeline has the same on the local engine.
+_MOSTLY_DASK = pytest.mark.parametrize(
+    "engine", ["dask", pytest.param("local", marks=pytest.mark.slow)], indirect=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,7 @@ def of_steps(store):
     return [(run.name, run.status) for run in list_children(store, parent.run_id)]
 
 
+@_MOSTLY_DASK
 def test_a_grid_runs_and_is_put_back_afterwards(engine, store, project):
     write_chain(project)
     path = write_pipeline(
@@ -122,6 +127,7 @@ def test_what_died_or_took_too_long_is_tried_again(
     assert len((project / "tries.txt").read_text()) == 2
 
 
+@_MOSTLY_DASK
 def test_a_sweep_comes_to_the_same_wherever_it_runs(engine, store, project):
     end = "os.kill(int(os.environ['JPY_PARENT_PID']), 9)"
     write_notebook(
@@ -146,6 +152,7 @@ def test_a_sweep_comes_to_the_same_wherever_it_runs(engine, store, project):
     assert [run.state for run in swept().runs] == ["cached", "cached", "failed"]
 
 
+@_MOSTLY_DASK
 def test_hopeless_runs_of_a_search_are_given_up(engine, store, project):
     write_notebook(
         project / "train.ipynb",
@@ -220,6 +227,7 @@ def test_the_end_of_the_runner_stops_the_running_steps(engine, store, project, h
     assert ledger(project) == ["began"]
 
 
+@_MOSTLY_DASK
 def test_an_effect_that_is_to_be_once_is_not_repeated(engine, store, project):
     write_notebook(
         project / "send.ipynb",

@@ -21,6 +21,7 @@ def test_killed_loggers_lose_nothing_in_the_own_store(project):
     assert tally.faults == {}
 
 
+@pytest.mark.slow
 @pytest.mark.server
 def test_killed_loggers_lose_nothing_on_a_server(project, mlflow_server):
     ledger = kill_loggers(N, SEED, project=project, uri=mlflow_server.url)

@@ -55,6 +55,7 @@ def test_planted_params(store, made):
     assert runs.tags["nbmlops.explain"] == "params"
 
 
+@pytest.mark.slow
 def test_planted_code_in_a_cell_and_in_a_module(store, made, project):
     helper = project / "helper.py"
     helper.write_text("def bonus():\n    return 0\n", encoding="utf-8")
@@ -70,6 +71,7 @@ def test_planted_code_in_a_cell_and_in_a_module(store, made, project):
     assert why.effects[0].detail == "helper.py"
 
 
+@pytest.mark.slow
 def test_planted_data(store, made):
     first = made(READ, FIT)
     second = made(READ, FIT, data="x\n10\n20\n30\n")
@@ -90,6 +92,7 @@ def test_several_factors_are_distinguished_and_the_rest_is_named(store, made):
     assert why.rest == 7.0  # 10 * 3 - 3 * 2, less 14, less 3
 
 
+@pytest.mark.slow
 def test_data_from_elsewhere_is_said_not_to_be_swapped(store, made, monkeypatch):
     cells = (
         "%load_ext nbmlops\nimport os\nimport pandas as pd",

@@ -35,6 +35,7 @@ def _no_endpoint_left(project):
         nm.undeploy(endpoint.name)
 
 
+@pytest.mark.slow
 @pytest.mark.kernel
 @pytest.mark.server
 @pytest.mark.usefixtures("_no_endpoint_left")

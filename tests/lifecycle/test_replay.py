@@ -45,6 +45,7 @@ def verdicts(result):
     return {(c.what, c.name): c.verdict for c in result.compared}
 
 
+@pytest.mark.slow
 def test_quickstart_replays_to_equal_metrics_data_and_models(store, project):
     (project / "notebooks").mkdir()
     path = Path(shutil.copy(QUICKSTART, project / "notebooks"))

@@ -244,6 +244,7 @@ def test_an_record_that_cannot_be_read_counts(project):
 SEND = "print('send', file=open('ledger.txt', 'a', buffering=1))\n"
 
 
+@pytest.mark.slow
 def test_an_effect_whose_outputs_were_not_made_is_not_repeated(store, project):
     write_notebook(project / "send.ipynb", [SEND])
     path = write_pipeline(
@@ -265,6 +266,7 @@ def test_an_effect_whose_outputs_were_not_made_is_not_repeated(store, project):
     assert ledger(project) == ["send"]
 
 
+@pytest.mark.slow
 def test_an_effect_whose_result_cannot_be_kept_is_not_repeated(store, project):
     source = SEND + (
         "import nbmlops as nm\nnm.emit(n=1, api_token='ghp_' + 'a1B2c3D4e5F6' * 3)"

@@ -136,6 +136,7 @@ def test_the_table_is_sorted_filtered_and_two_runs_compared(lab, made):
     assert lab.page.evaluate("window.hacked") is None
 
 
+@pytest.mark.slow
 def test_a_notebook_opened_again_without_its_kernel_still_shows_the_table(lab, made):
     lab.open("runs.ipynb")
     lab.run_all()

@@ -99,6 +99,7 @@ def test_a_loop_that_logs_30_000_times_makes_four_messages_a_second_at_most(k):
     assert "loss 3.333e-05" in _shown(reply)[-1][1]["text/plain"]
 
 
+@pytest.mark.slow
 def test_two_thousand_metrics_and_long_params_stay_below_50_kb(project):
     params = " ".join(f"p{number}=long" for number in range(60))
     source = (
