@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import uuid4
@@ -22,7 +23,7 @@ import psutil
 from nbmlops.engines._protocol import WorkerExited
 from nbmlops.forkserver.fork import ForkedProcess, fork, prestart
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
-from nbmlops.processes import is_readable, python_command, python_environ
+from nbmlops.processes import python_command, python_environ
 
 if TYPE_CHECKING:
     from nbmlops.engines._protocol import Engine
@@ -56,6 +57,9 @@ class Process:
         self._process, self._log = _begin(
             module, {**os.environ, **env, OF_WORKER: self._token}, folder, must_fork
         )
+        with cast("IO[bytes]", self._process.stdout) as stdout:
+            # Of a file, what is read ahead would be waited for in vain.
+            self._answers = Connection(os.dup(stdout.fileno()), writable=False)
         self.was_late = False
         self._late_at: float | None = None
         self._kill_at: float | None = None
@@ -76,12 +80,12 @@ class Process:
             self.stop()
         if self._kill_at is not None and now > self._kill_at:
             self.kill()
-        return is_readable(cast("IO[bytes]", self._process.stdout), timeout_s)
+        return self._answers.poll(timeout_s)
 
     def answer(self) -> object | None:
         """Return its answer, after which it is free; None when it ended instead."""
         try:
-            found: object = pickle.load(cast("IO[bytes]", self._process.stdout))  # noqa: S301 - our own worker
+            found: object = self._answers.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             found = None
         self._late_at = None
@@ -115,7 +119,7 @@ class Process:
             code = self._process.wait()
         if code != 0:
             kill_orphans(OF_WORKER, [self._token])
-        cast("IO[bytes]", self._process.stdout).close()
+        self._answers.close()
         self._log.seek(0)
         lines = self._log.read()[-20_000:].decode("utf-8", "replace").splitlines()
         self._log.close()
@@ -242,7 +246,7 @@ def serve(work: Callable[[Any, Callable[[object], None]], object]) -> None:
     import queue
     import threading
 
-    answers = os.fdopen(os.dup(1), "wb")
+    answers = Connection(os.dup(1), readable=False)
     os.dup2(2, 1)  # whatever prints must not get between the answers
     signal.signal(signal.SIGINT, lambda *_: None)
     tasks: queue.Queue[object | None] = queue.Queue()
@@ -259,8 +263,7 @@ def serve(work: Callable[[Any, Callable[[object], None]], object]) -> None:
 
     def answer(document: object) -> None:
         with contextlib.suppress(OSError):  # who asked is gone, of which `read` hears
-            pickle.dump(document, answers)
-            answers.flush()
+            answers.send(document)
 
     threading.Thread(target=read, name="nbmlops-tasks", daemon=True).start()
     while (task := tasks.get()) is not None:

@@ -7,14 +7,12 @@ notebook.
 from __future__ import annotations
 
 import os
-import select
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import IO
 
 from nbmlops.processes.bootstrap import DETACHED, ORIGINAL
 
@@ -87,13 +85,3 @@ def _is_safe(entry: str, project: str) -> bool:
         return False
     is_inside = Path(found).is_relative_to(project)
     return not is_inside or found == _INSTALLED_IN
-
-
-def is_readable(file: int | IO[bytes], timeout_s: float) -> bool:
-    """Wait until a pipe can be read or has ended; return whether it did in time.
-
-    `select.select` does this for descriptors below 1024 alone.
-    """
-    poll = select.poll()
-    poll.register(file, select.POLLIN)
-    return bool(poll.poll(timeout_s * 1000))

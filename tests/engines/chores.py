@@ -11,7 +11,7 @@ from nbmlops.engines.local import serve
 FLAVOUR = os.environ.get("FLAVOUR")
 
 
-def do(task, _tell):
+def do(task, report):
     """Do a chore, a tuple of its name and what it needs."""
     match task:
         case ("add", a, b):
@@ -20,6 +20,12 @@ def do(task, _tell):
             return os.getppid(), FLAVOUR
         case ("where",):
             return os.getpid(), str(Path.cwd()), os.environ.get("CHORE")
+        case ("report", begun, end):
+            report("first")
+            report("second")
+            Path(begun).touch()
+            while not Path(end).exists():
+                time.sleep(0.02)
         case ("die", number):
             os.write(sys.stderr.fileno(), b"last words\n")
             os.kill(os.getpid(), number)

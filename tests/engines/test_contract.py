@@ -14,6 +14,7 @@ import pytest
 import nbmlops as nm
 from nbmlops.config import Dask, load_settings
 from nbmlops.engines import ENGINES, WorkerExited, get_engine
+from nbmlops.engines.local import Process
 from nbmlops.engines.preflight import find_problem, read_machine
 from nbmlops.forkserver import fork_server
 from nbmlops.forkserver.runtime_dir import ForkUnavailable, home_of
@@ -99,6 +100,21 @@ def test_one_task_after_the_other_is_answered(engine, project):
     assert engine.jobs_per_machine >= 1
     engine.close()
     wait_until(lambda: is_gone(pid))
+
+
+def test_a_report_that_came_with_another_is_not_waited_for(tmp_path):
+    process = Process(MODULE, {"PYTHONPATH": str(ROOT)})
+    begun, end = tmp_path / "begun", tmp_path / "end"
+    process.submit(("report", str(begun), str(end)))
+    wait_until(begun.exists)
+    assert process.wait(60)
+    assert process.answer() == "first"
+    assert process.wait(5)
+    assert process.answer() == "second"
+    end.touch()
+    assert process.wait(60)
+    assert process.answer() is None
+    process.close()
 
 
 def test_a_worker_of_this_machine_is_forked_and_used_again(project, tmp_path):
