@@ -102,7 +102,7 @@ def test_one_task_after_the_other_is_answered(engine, project):
     wait_until(lambda: is_gone(pid))
 
 
-def test_a_report_that_came_with_another_is_not_waited_for(tmp_path):
+def test_a_report_that_came_with_another_is_not_waited_for(project, tmp_path):
     process = Process(MODULE, {"PYTHONPATH": str(ROOT)})
     begun, end = tmp_path / "begun", tmp_path / "end"
     process.submit(("report", str(begun), str(end)))
