@@ -60,7 +60,7 @@ def run_cells(
 def _run_interruptibly(
     client: CellClient, give_up: GiveUp | None
 ) -> tuple[ExecutionOutcome, KeyboardInterrupt | None]:
-    """Run a notebook in a thread, so that this one can be interrupted meanwhile."""
+    """Run a notebook in a thread, so that this one can be interrupted."""
     outcome: ExecutionOutcome | None = None
     interrupt: KeyboardInterrupt | None = None
     why = ""

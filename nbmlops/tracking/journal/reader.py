@@ -420,7 +420,7 @@ def _all_journals(home: Path) -> Iterator[tuple[JournalReader, str]]:
             reader.header()
         except ValueError as error:
             reason = str(error)
-        except OSError:  # sent meanwhile
+        except OSError:  # sent by now
             continue
         yield reader, reason
 

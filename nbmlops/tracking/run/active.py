@@ -101,7 +101,7 @@ class ActiveRun(RunWriter):
         return (*([str(self.pending)] if self.pending else []), *lacking)
 
     def begin(self) -> None:
-        """Have the run made in the store; meanwhile, when MLflow is loaded first."""
+        """Have the run made in the store; in the background while MLflow is loading."""
         if self._task.progress.is_busy:
             return
         try:
