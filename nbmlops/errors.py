@@ -19,7 +19,7 @@ from __future__ import annotations
 import copyreg
 import re
 from ast import literal_eval
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
@@ -70,9 +70,17 @@ class NbmlopsError(Exception):
 
 
 class UsageError(NbmlopsError, ValueError):
-    """A magic line, an option or a file asks for what cannot be done."""
+    """A magic line, an option, a file or a request asks for what cannot be done.
+
+    Attributes
+    ----------
+    faults : list of dict
+        Of a request for predictions: ``row``, ``column`` and ``problem`` of each
+        value or column that is refused, 1000 at most; else empty.
+    """
 
     status = 400
+    faults: Sequence[Mapping[str, object]] = ()
 
 
 class NotFoundError(NbmlopsError, LookupError):

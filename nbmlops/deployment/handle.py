@@ -187,7 +187,10 @@ class EndpointHandle(Renderable):
 
 
 def _moved(problem: str, first: int) -> str:
-    """Return a message about a row of a part as one about the row of the whole."""
+    """Return a message about rows of a part as one about rows of the whole."""
     return re.sub(
-        r"^Row (\d+)", lambda found: f"Row {int(found[1]) + first}", problem, count=1
+        r"(^|; |^The request has \d+ faults[^:]*: )Row (\d+)",
+        lambda found: f"{found[1]}Row {int(found[2]) + first}",
+        problem,
+        count=0 if problem.startswith("The request has ") else 1,
     )

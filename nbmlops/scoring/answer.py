@@ -25,10 +25,11 @@ def write_answer(predictions: object, *, classes: object = None) -> bytes:
     answer = {"predictions": predictions}
     if classes is not None:
         answer["classes"] = classes
-    return strict_json(answer, default=_plain).encode()
+    return strict_json(answer, default=plain).encode()
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return what JSON can say of a prediction."""
     if isinstance(value, np.datetime64):
         return None if np.isnat(value) else str(value)
     if isinstance(value, np.ndarray):

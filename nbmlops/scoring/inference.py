@@ -15,6 +15,7 @@ from nbmlops.errors import UsageError
 from nbmlops.scoring import signature
 from nbmlops.scoring.example import example_files
 from nbmlops.scoring.payload import encode, n_rows, payload
+from nbmlops.scoring.ranges import find_ranges
 from nbmlops.scoring.schema import (
     NotServed,
     as_rows,
@@ -95,6 +96,8 @@ def _record(model: _Model, example: Rows) -> ExampleRecord:
                 "The example has no rows.", fix="Give the rows the model was fitted on."
             )
         inputs, metadata = _describe(model, kind, rows)
+        if ranges := find_ranges(rows):
+            metadata = {**metadata, signature.RANGES: ranges}
     except NotServed as reason:
         problem = mask(f"{reason}.")
         return ExampleRecord(

@@ -46,12 +46,21 @@ def read_request(body: bytes, content_type: str, *, kind: RowKind = "frame") -> 
     >>> read_request(b'{"instances": [{"a": 1}]}', "application/json").columns
     ([1],)
     """
+    mime_type, text = read_text(body, content_type, ("application/json", "text/csv"))
+    table = _read_csv(text) if mime_type == "text/csv" else _read_json(text, kind)
+    if not (table.sparse or table.records or (table.columns and table.columns[0])):
+        raise refusal("The request has no rows.", fix="Send at least one row.")
+    return table
+
+
+def read_text(body: bytes, content_type: str, served: Sequence[str]) -> tuple[str, str]:
+    """Return the type of a body, without its charset, and its text."""
     mime_type, *options = [part.strip() for part in content_type.lower().split(";")]
     charset = dict(option.partition("=")[::2] for option in options)
-    if mime_type not in ("application/json", "text/csv") or set(charset) - {"charset"}:
+    if mime_type not in served or set(charset) - {"charset"}:
         raise refusal(
             f"Content type {content_type[:80]!r} is not served.",
-            fix="Send application/json or text/csv.",
+            fix=f"Send {' or '.join(served)}.",
             status=415,
         )
     if charset.get("charset", "utf-8").strip('"') not in ("utf-8", "utf8"):
@@ -61,15 +70,11 @@ def read_request(body: bytes, content_type: str, *, kind: RowKind = "frame") -> 
             status=415,
         )
     try:
-        text = body.decode("utf-8-sig")
+        return mime_type, body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise refusal(
             f"The body is not UTF-8: byte {error.start} is wrong.", fix="Send UTF-8."
         ) from error
-    table = _read_csv(text) if mime_type == "text/csv" else _read_json(text, kind)
-    if not (table.sparse or table.records or (table.columns and table.columns[0])):
-        raise refusal("The request has no rows.", fix="Send at least one row.")
-    return table
 
 
 def _read_csv(text: str) -> Table:
@@ -91,28 +96,32 @@ def _read_csv(text: str) -> Table:
     return _table(header, rows, is_text=True)
 
 
-def _read_json(text: str, kind: RowKind) -> Table:
+def read_object(text: str, *, fix: str) -> dict[str, Any]:
+    """Return the object that a JSON holds."""
     try:
         document = json.loads(text, object_pairs_hook=_without_twins)
     except json.JSONDecodeError as error:
         raise refusal(
             f"The body is not JSON: {error.msg} at line {error.lineno} column "
             f"{error.colno}.",
-            fix=_EXAMPLE,
+            fix=fix,
         ) from error
     except RecursionError as error:
-        raise refusal("The JSON is nested too deep.", fix=_EXAMPLE) from error
+        raise refusal("The JSON is nested too deep.", fix=fix) from error
     except ValueError as error:
         if isinstance(error, UsageError):
             raise
-        raise refusal(
-            "The JSON holds a number of too many digits.", fix=_EXAMPLE
-        ) from error
+        raise refusal("The JSON holds a number of too many digits.", fix=fix) from error
     if not isinstance(document, dict):
-        raise refusal("The JSON is not an object.", fix=_EXAMPLE)
+        raise refusal("The JSON is not an object.", fix=fix)
+    return document
+
+
+def _read_json(text: str, kind: RowKind) -> Table:
+    document = read_object(text, fix=_EXAMPLE)
     params = document.pop("params", None)
     fix = f"Send exactly one of {', '.join(_LAYOUTS)}."
-    _refuse_unknown(document, _LAYOUTS, fix=fix)
+    refuse_unknown(document, _LAYOUTS, fix=fix)
     if len(document) != 1:
         raise refusal(
             f"The JSON has {len(document)} of the fields that hold rows.", fix=fix
@@ -134,12 +143,12 @@ def _read_output(params: object) -> Output:
         return "predictions"
     if not isinstance(params, dict):
         raise refusal("'params' is not an object.", fix=_PARAMS)
-    _refuse_unknown(params, ("output",), noun="param", fix=_PARAMS)
+    refuse_unknown(params, ("output",), noun="param", fix=_PARAMS)
     output = params.get("output", "predictions")
     if output not in _OUTPUTS:
         raise refusal(
-            f"The param 'output' is {_shown(str(output))}."
-            + did_you_mean(str(output), _OUTPUTS),
+            f"The param 'output' is {shown_value(output)}."
+            + did_you_mean(shown_value(output), _OUTPUTS),
             fix=_PARAMS,
         )
     return output  # type: ignore[no-any-return]
@@ -162,7 +171,7 @@ def _read_split(content: object) -> Table:
     if not isinstance(content, dict) or not isinstance(content.get("data"), list):
         raise refusal("'dataframe_split' has no list 'data'.", fix=_EXAMPLE)
     known = ("columns", "data", "index")
-    _refuse_unknown(content, known, where=" in 'dataframe_split'", fix=_EXAMPLE)
+    refuse_unknown(content, known, where=" in 'dataframe_split'", fix=_EXAMPLE)
     names = content.get("columns")
     if names is not None and not (
         isinstance(names, list) and all(type(name) in (str, int) for name in names)
@@ -194,7 +203,7 @@ def _read_columns(layout: str, content: Mapping[str, Any]) -> Table:
     for name, length in lengths.items():
         if length != longest:
             raise refusal(
-                f"Column {_shown(name)} of '{layout}' has "
+                f"Column {shown_name(name)} of '{layout}' has "
                 + (f"{length} values" if length >= 0 else "no list of values")
                 + f", another {longest}.",
                 fix="Send as many values for each column.",
@@ -220,7 +229,7 @@ def _table(
     )
 
 
-def _refuse_unknown(
+def refuse_unknown(
     keys: Iterable[str],
     known: Sequence[str],
     *,
@@ -228,10 +237,11 @@ def _refuse_unknown(
     where: str = "",
     fix: str,
 ) -> None:
+    """Refuse a key that is not known, with the nearest that is."""
     for key in keys:
         if key not in known:
-            hint = did_you_mean(key, known)
-            raise refusal(f"Unknown {noun} {_shown(key)}{where}.{hint}", fix=fix)
+            hint = did_you_mean(key[:60], known)
+            raise refusal(f"Unknown {noun} {shown_name(key)}{where}.{hint}", fix=fix)
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -240,10 +250,20 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = [name for name, _ in pairs]
         twin = next(name for name in names if names.count(name) > 1)
         raise refusal(
-            f"{_shown(twin)} is twice in one JSON object.", fix="Send it once."
+            f"{shown_name(twin)} is twice in one JSON object.", fix="Send it once."
         )
     return found
 
 
-def _shown(name: str) -> str:
+def shown_name(name: str) -> str:
+    """Return a name as a message quotes it."""
     return repr(name if len(name) <= 60 else f"{name[:57]}...")
+
+
+def shown_value(value: object) -> str:
+    """Return a value as a message quotes it."""
+    try:
+        shown = repr(value)
+    except RecursionError:
+        return "a value nested too deep"
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."

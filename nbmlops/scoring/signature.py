@@ -13,13 +13,18 @@ import yaml
 
 from nbmlops.entities import Column, Signature
 from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.scoring.ranges import Range, read_ranges
 
 RowKind = Literal["frame", "series", "vector", "array", "sparse", "dicts"]
 """What rows are to a model: a DataFrame, a Series, an array of one or two dimensions, a
 sparse matrix, or a list of dicts."""
 
+UnseenValue = Literal["warn", "refuse"]
+"""What becomes of a value that training did not have: counted, or refused."""
+
 KIND = "nbmlops.rows"
 DTYPES = "nbmlops.dtypes"
+RANGES = "nbmlops.ranges"
 REQUIRED = "nbmlops.required"
 NOT_SERVED = "nbmlops.not_served"
 
@@ -39,16 +44,23 @@ _TENSOR_TYPES = {
 _SCALARS = frozenset(
     ("any", "boolean", "integer", "long", "float", "double", "string", "datetime")
 )
+NUMERIC = frozenset(("integer", "long", "float", "double"))
 _MOST_LISTED = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
-    """What a model takes."""
+    """What a model takes.
+
+    An endpoint's settings replace ``unseen_category`` and ``out_of_range``.
+    """
 
     kind: RowKind
     columns: tuple[Column, ...]
     dtypes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    unseen_category: UnseenValue = "warn"
+    out_of_range: UnseenValue = "warn"
 
     @property
     def is_flat(self) -> bool:
@@ -131,7 +143,13 @@ def read_input_spec(document: Mapping[str, Any]) -> InputSpec:
                 fix=f"Use one of {', '.join(sorted(_SCALARS))}.",
             )
     dtypes = metadata.get(DTYPES) or {}
-    return InputSpec(kind=kind, columns=tuple(columns), dtypes=dtypes)
+    numeric = {column.name for column in columns if column.type in NUMERIC}
+    ranges = {
+        name: ends
+        for name, ends in read_ranges(metadata.get(RANGES)).items()
+        if name in numeric
+    }
+    return InputSpec(kind=kind, columns=tuple(columns), dtypes=dtypes, ranges=ranges)
 
 
 def _kind(specs: Sequence[Mapping[str, Any]], document: Mapping[str, Any]) -> RowKind:

@@ -237,7 +237,10 @@ def test_rows_that_are_dicts_keep_to_the_keys_of_the_training_rows(tmp_path):
     for layout in ("dataframe_records", "instances", "inputs"):
         assert served.answer(encode({layout: [row]}), JSON)
         problem = refusal(served, {layout: [row, {"citty": "Rom", "d": 1.0}]})
-        assert problem == "Row 1: 'city' is missing."
+        assert problem == (
+            "The request has 2 faults: Row 1: 'city' is missing; "
+            "Row 1: unknown key 'citty'. Did you mean 'city'?"
+        )
     rows = [row, {**row, "dd": 1}]
     assert "Row 1: unknown key 'dd'. Did you mean 'd'?" in refusal(
         served, {"inputs": rows}
