@@ -96,9 +96,13 @@ class Fork:
                     case {"type": "ended", "code": None} if "out" in self._theirs:
                         return "its fork server left"
                     case {"type": "ended"}:
-                        self.log.seek(0)
-                        log = self.log.read().decode(errors="replace")
-                        raise ForkUnavailable(f"it died at its start: {log[-500:]}")
+                        why = f"it died at its start: {self.last_words()}"
+                        raise ForkUnavailable(why)
+
+    def last_words(self) -> str:
+        """Return the end of what it wrote to its log."""
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")[-500:]
 
     def close(self) -> None:
         """Let go of the process, which ends it; what is in its log stays."""
@@ -116,6 +120,8 @@ class Fork:
 
     def take(self) -> tuple[IO[bytes], IO[bytes]]:
         """Return ``go`` and ``out`` as files, which break when the process ends."""
+        if "out" not in self._fds:
+            raise ForkUnavailable(f"it died at its start: {self.last_words()}")
         go, out = self._fds.pop("go"), self._fds.pop("out")
         self._selector.unregister(out)
         os.close(self._theirs.pop("go"))
@@ -323,4 +329,9 @@ def fork(
         if time.monotonic() > until:
             raise ForkUnavailable("its fork server does not answer")
 
-    return ForkedProcess(start_fork(env, wanted, module=module, check=check)[0])
+    forked = start_fork(env, wanted, module=module, check=check)[0]
+    try:
+        return ForkedProcess(forked)
+    except ForkUnavailable:
+        forked.close()
+        raise

@@ -101,6 +101,7 @@ def _key(environ: Mapping[str, str], module: str = "") -> str:
         sorted(os.getgroups()),
         spaces,
         sorted(_relevant(environ).items()),
+        _of_parent(environ).get("PYTHONPATH"),  # without what this project has in it
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

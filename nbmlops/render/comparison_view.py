@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nbmlops.entities import Comparison
 from nbmlops.render.comparison_curves import figure, legend_key, stepped
-from nbmlops.render.comparison_parts import equal, headline, legend, parts
+from nbmlops.render.comparison_sections import equal, headline, legend, sections
 from nbmlops.render.formats import terminal_width, wrapped
 from nbmlops.render.tables import Renderable, table_html, table_text
 from nbmlops.render.templates import render_html
@@ -38,14 +38,14 @@ class ComparisonView(Renderable):
         compared = self.comparison
         width = terminal_width()
         blocks = ["\n".join(legend(compared)), wrapped(headline(compared), width)]
-        for part in parts(compared):
-            lines = [part.title]
-            if part.rows:
-                header = part.header(len(compared.runs))
-                lines = [table_text(header, part.rows, width=width)]
-            for heading, code in part.cells:
+        for section in sections(compared):
+            lines = [section.title]
+            if section.rows:
+                header = section.header(len(compared.runs))
+                lines = [table_text(header, section.rows, width=width)]
+            for heading, code in section.cells:
                 lines += [f"  {heading}", *(_fold(line, width) for line in code)]
-            notes = [wrapped(note, width) for note in part.notes]
+            notes = [wrapped(note, width) for note in section.notes]
             blocks.append("\n".join([*lines, *notes]))
         alike = ", ".join(text for text, _ in equal(compared))
         blocks += [wrapped(f"equal: {alike}", width)] if alike else []
@@ -58,8 +58,10 @@ class ComparisonView(Renderable):
             "comparison.html",
             legend=[(legend_key(i), text) for i, text in enumerate(legend(compared))],
             headline=headline(compared),
-            parts=parts(compared),
-            table=lambda part: table_html(part.header(n_runs), part.rows, wraps=True),
+            sections=sections(compared),
+            table=lambda section: table_html(
+                section.header(n_runs), section.rows, wraps=True
+            ),
             figures=list(filter(None, map(figure, curves[:_MOST_CURVES]))),
             n_hidden=len(curves) - _MOST_CURVES,
             equal=equal(compared),

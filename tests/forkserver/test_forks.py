@@ -22,6 +22,7 @@ from nbmlops.config import Warm
 from nbmlops.execution.clients.choice import why_no_fork
 from nbmlops.execution.kernels import KernelEnvironment
 from nbmlops.forkserver import fork_server
+from nbmlops.forkserver.fork import ForkedProcess, start_fork
 from nbmlops.forkserver.registry import list_servers, make_room, stop_servers
 from nbmlops.forkserver.runtime_dir import ForkUnavailable
 from tests.forkserver.runs import (
@@ -672,3 +673,28 @@ def test_the_key_of_a_parent_is_of_what_changes_imports():
     assert fork_server._key(base, "a.worker") != key
     for name in ("PYTHONPATH", "OMP_NUM_THREADS", "MKL_X", "LD_PRELOAD", "CUDA_X"):
         assert fork_server._key({**base, name: "1"}) != key
+
+
+def test_the_key_of_a_parent_tells_what_each_project_leaves_out(tmp_path, monkeypatch):
+    base = {"PYTHONPATH": str(tmp_path / "inside" / "src")}
+    keys = []
+    for name in ("inside", "other"):
+        (tmp_path / name / "src").mkdir(parents=True)
+        (tmp_path / name / "pyproject.toml").write_text("[tool.nbmlops]\n")
+        monkeypatch.chdir(tmp_path / name)
+        keys.append(fork_server._key(base))
+    assert keys[0] != keys[1]
+
+
+def test_what_dies_when_it_is_ready_is_no_fork(project):
+    wanted = {"folder": ".", "modules": [], "chosen": False, "blas": 1, "openmp": None}
+    forked, ready = start_fork(os.environ, wanted, module="colorsys", check=bool)
+    try:
+        assert ready["type"] == "ready"
+        while not any(each["type"] == "ended" for each in forked.read(0.2)):
+            pass
+        with pytest.raises(ForkUnavailable, match="died at its start"):
+            ForkedProcess(forked)
+    finally:
+        forked.close()
+        forked.log.close()

@@ -23,7 +23,7 @@ from nbmlops.pipeline.runner.step_runs import (
     Decision,
     Failure,
     Reply,
-    Reports,
+    StepReports,
     StepRun,
     StepRunSource,
     Task,
@@ -67,7 +67,7 @@ class Runner:
         )
         self._waiting: list[Step] = [] if source else list(self._spec.steps)
         self._decisions: dict[str, list[Decision]] = {}
-        self._reports = Reports(planner.spec)
+        self._reports = StepReports(planner.spec)
         self._entries: dict[str, dict[str, Any] | None] = {}
         self._queue: list[tuple[float, Decision]] = []  # and when each may begin
         self._attempts: Counter[str] = Counter()

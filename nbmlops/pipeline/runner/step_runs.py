@@ -214,7 +214,7 @@ def choose(step: Step, reports: list[StepReport]) -> int:
     )
 
 
-class Reports:
+class StepReports:
     """How the step runs of a run end, those that were not begun included."""
 
     def __init__(self, spec: PipelineSpec) -> None:

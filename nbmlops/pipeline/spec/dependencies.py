@@ -12,7 +12,7 @@ from pathlib import Path
 from nbmlops.entities import Step
 from nbmlops.errors import did_you_mean
 from nbmlops.pipeline.cache.outputs import find_link
-from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
+from nbmlops.pipeline.spec.draft import NotebookSignature, SpecDraft
 from nbmlops.pipeline.spec.globs import GLOB, PathPattern
 from nbmlops.pipeline.spec.templates import has_template, references
 
@@ -21,7 +21,7 @@ class DependencyResolver:
     """Finds the needs of steps."""
 
     def __init__(
-        self, draft: Draft, signatures: Mapping[str, NotebookSignature]
+        self, draft: SpecDraft, signatures: Mapping[str, NotebookSignature]
     ) -> None:
         self._draft, self._signatures = draft, signatures
         self._steps, self._fail = draft.steps, draft.fail

@@ -24,7 +24,7 @@ class NotebookSignature:
 
 
 @dataclass(slots=True, kw_only=True)
-class Draft:
+class SpecDraft:
     """The parts of a pipeline file that could be read, and all problems so far."""
 
     path: Path

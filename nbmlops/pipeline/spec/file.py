@@ -11,7 +11,7 @@ from nbmlops.config import Settings, load_settings
 from nbmlops.entities import PipelineSpec
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.execution.file_hashes import Digests
-from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
+from nbmlops.pipeline.spec.draft import NotebookSignature, SpecDraft
 from nbmlops.pipeline.spec.parser import Parser
 from nbmlops.pipeline.spec.resolver import Resolver
 from nbmlops.pipeline.spec.value_readers import describe
@@ -56,7 +56,7 @@ def read_pipeline(
     document = read_located(text, problems)
     if document is None and problems:
         raise PipelineFileError(str(path), problems)
-    draft = Draft(path=found, readable=settings.readable, problems=problems)
+    draft = SpecDraft(path=found, readable=settings.readable, problems=problems)
     Parser(draft).read(document)
     resolver = Resolver(draft, Digests(settings.home / "cache" / "digests"))
     steps = resolver.check()

@@ -9,7 +9,7 @@ from typing import Any
 
 from nbmlops.entities import Action, Select, Step, Trigger, mode_of, unknown_mode
 from nbmlops.errors import did_you_mean
-from nbmlops.pipeline.spec.draft import Draft
+from nbmlops.pipeline.spec.draft import SpecDraft
 from nbmlops.pipeline.spec.templates import has_template
 from nbmlops.pipeline.spec.value_readers import ValueReader, describe
 from nbmlops.pipeline.spec.yaml_lines import Located
@@ -48,9 +48,9 @@ _NAME = re.compile(r"[A-Za-z_][\w-]{0,99}")
 
 
 class Parser:
-    """Reads a document into a `Draft`."""
+    """Reads a document into a `SpecDraft`."""
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, draft: SpecDraft) -> None:
         self.draft, self._fail = draft, draft.fail
         self._reader = ValueReader(draft.fail)
         self._get = self._reader.get

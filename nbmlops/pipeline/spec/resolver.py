@@ -15,7 +15,7 @@ from nbmlops.execution.notebooks.notebook import (
 )
 from nbmlops.execution.parameters.parameters import check_parameters, parameters
 from nbmlops.pipeline.spec.dependencies import DependencyResolver
-from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
+from nbmlops.pipeline.spec.draft import NotebookSignature, SpecDraft
 from nbmlops.pipeline.spec.overrides import optional
 from nbmlops.pipeline.spec.templates import has_template
 
@@ -23,7 +23,7 @@ from nbmlops.pipeline.spec.templates import has_template
 class Resolver:
     """Checks notebooks, kernels and parameters."""
 
-    def __init__(self, draft: Draft, digests: Digests) -> None:
+    def __init__(self, draft: SpecDraft, digests: Digests) -> None:
         self._draft, self._digests = draft, digests
         self._steps, self._fail = draft.steps, draft.fail
         self.signatures: dict[str, NotebookSignature] = {}

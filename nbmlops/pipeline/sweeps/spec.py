@@ -14,7 +14,7 @@ from nbmlops.execution.kernels import kernel_of, read_kernel
 from nbmlops.execution.notebooks.notebook import find_notebook, read_quickly
 from nbmlops.execution.parameters.parameters import parameters, refuse_other
 from nbmlops.pipeline.runner.step_runs import printed
-from nbmlops.pipeline.spec.draft import Draft, NotebookSignature
+from nbmlops.pipeline.spec.draft import NotebookSignature, SpecDraft
 from nbmlops.pipeline.spec.globs import PathPattern
 from nbmlops.pipeline.sweeps.checking import Checker
 from nbmlops.pipeline.sweeps.grid import Combo, Given, of_grid, of_list
@@ -184,7 +184,7 @@ def _check_metric(spec: SweepSpec, checker: Checker) -> Mode | None:
 def _check_inputs(
     source: Path, inputs: tuple[str, ...], settings: Settings, checker: Checker
 ) -> None:
-    draft = Draft(path=source, readable=settings.readable)
+    draft = SpecDraft(path=source, readable=settings.readable)
     for text in inputs:
         is_inside = draft.inside(text, 1, is_input=True) is not None
         if is_inside and not any(PathPattern(source.parent, text).files()):

@@ -18,12 +18,12 @@ from nbmlops.store.runs.fields import (
     ATTEMPT_OF,
     PARENT,
     SOURCE,
-    Head,
     Points,
+    RunHeader,
     RunQuery,
     as_logged,
     ended_at,
-    head_of,
+    header_of,
     shown_tags,
     to_utc,
 )
@@ -60,8 +60,8 @@ class _Record:
         return self._texts("tags")
 
     @property
-    def head(self) -> Head:
-        return head_of(self.run_id, self.item["info"]["start_time"], self.tags)
+    def head(self) -> RunHeader:
+        return header_of(self.run_id, self.item["info"]["start_time"], self.tags)
 
     def has_steps(self, metric: str) -> bool:
         """Whether a metric was last logged at a step."""
@@ -86,7 +86,7 @@ class ApiReader:
         self._kept: dict[str, _Record] = {}
         self._experiments: dict[str, str] = {}
 
-    def heads(self) -> Iterator[Sequence[Head]]:
+    def heads(self) -> Iterator[Sequence[RunHeader]]:
         """Yield the runs in order, a chunk at a time."""
         chunks = self._chunks()
         if self._query.order_by is not None:
@@ -120,7 +120,7 @@ class ApiReader:
         """Return one run, of whatever experiment."""
         return self._run(_Record(rest.get_run(self._store, run_id)))
 
-    def attempts(self, groups: Sequence[str]) -> Mapping[str, Sequence[Head]]:
+    def attempts(self, groups: Sequence[str]) -> Mapping[str, Sequence[RunHeader]]:
         """Return the attempts of groups that the query finds, newest first."""
         members = {}
         for group in groups:  # one by one: MLflow's language has no IN for tags

@@ -35,7 +35,7 @@ class RunQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class RunHeader:
     """What must be known of a run to say whether it gets a row of its own."""
 
     run_id: str
@@ -50,10 +50,10 @@ class Head:
         return self.attempt, self.started_ms, self.run_id
 
 
-def head_of(run_id: str, started_ms: int, tags: Mapping[str, str]) -> Head:
+def header_of(run_id: str, started_ms: int, tags: Mapping[str, str]) -> RunHeader:
     """Return the head of a run with these tags."""
     attempt = tags.get(ATTEMPT, "")
-    return Head(
+    return RunHeader(
         run_id=run_id,
         started_ms=started_ms,
         group=tags.get(ATTEMPT_OF),

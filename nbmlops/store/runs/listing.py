@@ -9,7 +9,7 @@ from typing import Any
 
 from nbmlops.entities import AskedColumns, FoldedRuns, Page, Run
 from nbmlops.store.connection import Store
-from nbmlops.store.runs.fields import ATTEMPT_OF, Head, Points, RunQuery
+from nbmlops.store.runs.fields import ATTEMPT_OF, Points, RunHeader, RunQuery
 from nbmlops.store.runs.queries import RunReader, run_reader
 
 _BLOCK = 2000
@@ -36,7 +36,7 @@ class RunListing:
         self._store, self._size = store, size
         self._reader = run_reader(store, query)
         self._rows = _Rows(self._reader, query)
-        self._pages: list[Sequence[Head]] = []
+        self._pages: list[Sequence[RunHeader]] = []
 
     def with_query(self, *, size: int, **changes: Any) -> RunListing:
         """Return a listing of the same store and columns."""
@@ -120,7 +120,7 @@ class _Folded:
     count: int = 0
     run_ids: list[str] = field(default_factory=list)
 
-    def add(self, head: Head) -> None:
+    def add(self, head: RunHeader) -> None:
         self.count += 1
         if len(self.run_ids) < _FOLDED_SHOWN:
             self.run_ids.append(head.run_id)
@@ -141,9 +141,9 @@ class _Rows:
         self._attempts: dict[str, _Folded] = defaultdict(_Folded)
         self._children: dict[str, _Folded] = defaultdict(_Folded)
         self._marked = self._mark()
-        self._next: list[Head] = []
+        self._next: list[RunHeader] = []
 
-    def take(self, size: int) -> Sequence[Head]:
+    def take(self, size: int) -> Sequence[RunHeader]:
         """Return the next rows, fewer at the end or when too many were passed over."""
         heads, self._next, self.is_cut = self._next, [], False
         n_passed = 0
@@ -160,7 +160,9 @@ class _Rows:
         self.is_done = True
         return heads
 
-    def behind(self, heads: Sequence[Head]) -> Mapping[Head, tuple[_Folded, _Folded]]:
+    def behind(
+        self, heads: Sequence[RunHeader]
+    ) -> Mapping[RunHeader, tuple[_Folded, _Folded]]:
         """Return the attempts and children of the rows that have any."""
         self._look_up([
             head.group
@@ -177,7 +179,7 @@ class _Rows:
         return {head: folded for head, folded in found.items()
                 if any(each.count for each in folded)}  # fmt: skip
 
-    def _mark(self) -> Iterator[tuple[Head, bool]]:
+    def _mark(self) -> Iterator[tuple[RunHeader, bool]]:
         """Yield each run once, and whether it gets a row."""
         seen: set[str] = set()
         for chunk in self._reader.heads():
@@ -194,7 +196,7 @@ class _Rows:
                     seen.add(head.run_id)
                     yield head, not self._is_folded or self._has_row(head)
 
-    def _has_row(self, head: Head) -> bool:
+    def _has_row(self, head: RunHeader) -> bool:
         if self._has_parents and self._parents.get(head.parent_run_id or ""):
             self._children[head.parent_run_id or ""].add(head)
             return False

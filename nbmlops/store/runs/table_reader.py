@@ -28,12 +28,12 @@ from nbmlops.store.runs.fields import (
     ATTEMPT_OF,
     PARENT,
     SOURCE,
-    Head,
     Points,
+    RunHeader,
     RunQuery,
     as_number,
     ended_at,
-    head_of,
+    header_of,
     shown_tags,
     to_utc,
 )
@@ -89,7 +89,7 @@ class TableReader:
         self._store = store
         self._query = query
 
-    def heads(self) -> Iterator[Sequence[Head]]:
+    def heads(self) -> Iterator[Sequence[RunHeader]]:
         """Yield the runs in order, a chunk at a time."""
         size, offset = _FIRST_CHUNK, 0
         while True:
@@ -161,7 +161,7 @@ class TableReader:
             )
         return tuple(found[run_id] for run_id in ids if run_id in found)
 
-    def attempts(self, groups: Sequence[str]) -> Mapping[str, Sequence[Head]]:
+    def attempts(self, groups: Sequence[str]) -> Mapping[str, Sequence[RunHeader]]:
         """Return the attempts of groups that the query finds, newest first."""
         if not groups:
             return {}
@@ -173,7 +173,7 @@ class TableReader:
                 f"AND g.value IN {found.name(list(groups))}"
             )
             heads = self._heads(connection, found)
-        members: dict[str, list[Head]] = defaultdict(list)
+        members: dict[str, list[RunHeader]] = defaultdict(list)
         for head in sorted(heads, key=lambda head: head.age, reverse=True):
             members[head.group or ""].append(head)
         return members
@@ -217,14 +217,14 @@ class TableReader:
         *,
         limit: int | None = None,
         offset: int = 0,
-    ) -> list[Head]:
+    ) -> list[RunHeader]:
         statement = found.statement("r.run_uuid, r.start_time")
         if limit is not None:
             statement += f" LIMIT {limit} OFFSET {offset}"
         rows = connection.query(statement, **found.values)
         ids = [run_id for run_id, _ in rows] if self._query.is_folded else []
         tags = _values(connection, "tags", ids, (ATTEMPT_OF, ATTEMPT, PARENT))
-        return [head_of(run_id, start_ms, tags[run_id]) for run_id, start_ms in rows]
+        return [header_of(run_id, start_ms, tags[run_id]) for run_id, start_ms in rows]
 
 
 def _values(

@@ -1,4 +1,4 @@
-"""The parts of a comparison as they are shown: in order, and cut to size."""
+"""The sections of a comparison as they are shown: in order, and cut to size."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _COSTS = {  # what to call them, and in which unit, so large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Section:
     """One kind of thing that differs, ready to be shown: a table, or cells of code."""
 
     title: str
@@ -75,7 +75,7 @@ def headline(compared: Comparison) -> str:
     return f"differs: {', '.join(map(shortened, parts)) or 'nothing but the cost'}"
 
 
-def parts(compared: Comparison) -> Iterator[Part]:
+def sections(compared: Comparison) -> Iterator[Section]:
     """Yield what differs in the order it is read."""
     params, others = compared.params.items, compared.other_params
     if compared.facts.items:
@@ -83,28 +83,28 @@ def parts(compared: Comparison) -> Iterator[Part]:
     if compared.metrics:
         rows = [row for metric in compared.metrics for row in _metric_rows(metric)]
         notes = _more(len(rows), "rows", ".frame()")
-        yield Part(title="metrics", rows=rows[:_MOST_ROWS], notes=notes)
+        yield Section(title="metrics", rows=rows[:_MOST_ROWS], notes=notes)
     if params or others.items:
         n_others = len(others.items) + len(others.equal)
         hidden = f"{counted(n_others, 'param')} that autolog recorded not shown"
         notes = [f"{hidden}: see --all-params"] if n_others else []
         yield _table("params", params, *notes, where=".frame()")
-    yield from _code_parts(compared)
+    yield from _code_sections(compared)
     if compared.datasets:
         yield _data(compared.datasets)
     if compared.packages.items or compared.notes:
         yield _table("environment", compared.packages.items, *compared.notes)
     if compared.cost.items:
         rows = [_cost_row(each) for each in compared.cost.items[:_MOST_ROWS]]
-        yield Part(title="cost", rows=rows)
+        yield Section(title="cost", rows=rows)
 
 
 def _table(
     title: str, items: Sequence[Difference], *notes: str, where: str = ".comparison"
-) -> Part:
+) -> Section:
     rows = [_row(each) for each in items[:_MOST_ROWS]]
     more = _more(len(items), title, where)
-    return Part(title=title, rows=rows, notes=[*more, *notes])
+    return Section(title=title, rows=rows, notes=[*more, *notes])
 
 
 def _more(count: int, what: str, where: str) -> list[str]:
@@ -200,7 +200,7 @@ def _float(text: str) -> float:
         return math.nan
 
 
-def _data(items: Sequence[DatasetDifference]) -> Part:
+def _data(items: Sequence[DatasetDifference]) -> Section:
     rows: list[Sequence[str]] = []
     notes: list[str] = []
     for item in items:
@@ -215,7 +215,7 @@ def _data(items: Sequence[DatasetDifference]) -> Part:
             notes.append(f"{shortened(item.name)}: the same size and columns.")
     more = _more(len(rows) - _MOST_ROWS, "rows", ".comparison")
     notes = [*notes[:_MOST_ROWS], *more]
-    return Part(title="data", rows=rows[: 2 * _MOST_ROWS], notes=notes)
+    return Section(title="data", rows=rows[: 2 * _MOST_ROWS], notes=notes)
 
 
 def _form(dataset: LoggedDataset | None) -> object:
@@ -235,7 +235,7 @@ def dataset_text(dataset: LoggedDataset) -> str:
     return shortened(f"{dataset.digest[:8]}{size}")
 
 
-def _code_parts(compared: Comparison) -> Iterator[Part]:
+def _code_sections(compared: Comparison) -> Iterator[Section]:
     """Yield the lines in which the code of runs differs from the first one's."""
     n_left = _MOST_LINES
     for letter, code in zip(LETTERS[1:], compared.code, strict=False):
@@ -256,7 +256,7 @@ def _code_parts(compared: Comparison) -> Iterator[Part]:
             n_left -= len(lines) + 1
         hidden = len(code.cells) - len(cells)
         more = f"... and {counted(hidden, 'more cell')}" if hidden else ""
-        yield Part(
+        yield Section(
             title=": ".join(filter(None, [title, ", ".join(counted_cells)])),
             cells=cells,
             notes=list(filter(None, [more, code.note])),
