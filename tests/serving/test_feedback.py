@@ -11,7 +11,7 @@ from nbmlops.serving.feedback import Feedback
 from tests.serving.logged import BOUNDS, request
 from tests.serving.test_request_log import write
 
-ID = uuid.uuid4().hex
+ID = "7f6dfa3ed49a4c9e892e234f2a9f6de4"
 COLUMNS = (([1.0, 2.0], [3.0, 4.0]), ["good", "bad"])
 
 
