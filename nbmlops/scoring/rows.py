@@ -70,12 +70,12 @@ def _to_frame(table: Table, spec: InputSpec, faults: Faults) -> pd.DataFrame:
     gaps = (None,) * (len(table.columns[0]) if table.columns else 0)
     frame = {}
     for column in spec.columns:
-        values = found.get(column.name)
+        values, is_text = found.get(column.name), table.is_text
         if values is None:
             if column.is_required:  # a fault already
                 continue
-            values = gaps
-        built = convert(values, column, spec, faults, is_text=table.is_text)
+            values, is_text = gaps, False
+        built = convert(values, column, spec, faults, is_text=is_text)
         dtype = spec.dtypes.get(column.name, {})
         if dtype.get("categories") is not None and built is not REFUSED:
             built = as_category(pd.Series(built), column, spec, faults)

@@ -151,6 +151,8 @@ def test_a_missing_column_is_named_and_an_optional_one_is_filled():
         to_rows(Table(names=("b",), columns=((1,),)), taking(*columns))
     frame = to_rows(Table(names=("a",), columns=((1, 2),)), taking(*columns))
     assert frame.b.isna().tolist() == [True, True]
+    table = read_request(b"a\n1\n", "text/csv")
+    assert to_rows(table, taking(*columns)).b.isna().tolist() == [True]
 
 
 def test_a_column_sent_twice_is_refused():
