@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nbmlops.lifecycle.explain import explain
     from nbmlops.lifecycle.pipelines import Pipeline
     from nbmlops.lifecycle.register import register
+    from nbmlops.lifecycle.rehearse import rehearse
     from nbmlops.lifecycle.replay import replay
     from nbmlops.lifecycle.runs import runs
     from nbmlops.pipeline.sweeps.sweep import sweep
@@ -50,6 +51,7 @@ _HOMES = {
     "nbmlops.lifecycle.explain": "explain",
     "nbmlops.lifecycle.pipelines": "Pipeline",
     "nbmlops.lifecycle.register": "register",
+    "nbmlops.lifecycle.rehearse": "rehearse",
     "nbmlops.lifecycle.replay": "replay",
     "nbmlops.lifecycle.runs": "runs",
     "nbmlops.execution.run": "run_notebook",
@@ -81,6 +83,7 @@ __all__ = [
     "endpoints",
     "explain",
     "register",
+    "rehearse",
     "replay",
     "run_notebook",
     "runs",

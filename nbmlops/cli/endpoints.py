@@ -87,3 +87,27 @@ def undeploy(endpoint: str) -> CommandOutput:
 
     undeploy(endpoint)
     return {"undeployed": endpoint}, f"{endpoint} is gone"
+
+
+@command()
+@click.argument("target", metavar="MODEL/VERSION")
+@click.option("--endpoint", required=True, help="Whose logged requests to take.")
+@click.option(
+    "--since", default="7d", show_default=True, help="A duration before now, or a time."
+)
+@click.option("--until", help="The same; now by default.")
+@click.option(
+    "--max-rows",
+    type=int,
+    default=100_000,
+    show_default=True,
+    help="The newest rows, if there are more.",
+)
+@click.option("--trust", is_flag=True, help="Run the code that the model brings.")
+def rehearse(target: str, **options: Any) -> CommandOutput:
+    """Compare a model version with the answers that an endpoint has given."""
+    from nbmlops.lifecycle.rehearse import rehearse
+
+    print_progress(f"rehearsing {target} on the requests of {options['endpoint']}")
+    view = rehearse(target, **options)
+    return view.rehearsal, view

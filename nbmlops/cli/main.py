@@ -12,7 +12,14 @@ import click
 
 from nbmlops._masking import mask, secrets_in
 from nbmlops.cli.demo import demo
-from nbmlops.cli.endpoints import deploy, endpoints, predict, register, undeploy
+from nbmlops.cli.endpoints import (
+    deploy,
+    endpoints,
+    predict,
+    register,
+    rehearse,
+    undeploy,
+)
 from nbmlops.cli.maintenance import doctor, sync, warm
 from nbmlops.cli.output import in_shell, option_words
 from nbmlops.cli.pipeline import cache, pipeline, sweep
@@ -61,7 +68,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 for _command in (
     *(run, sweep, runs, compare, replay, explain, register, deploy, endpoints, predict),
-    *(undeploy, pipeline, cache, warm, sync, doctor, demo),
+    *(undeploy, rehearse, pipeline, cache, warm, sync, doctor, demo),
 ):
     cli.add_command(_command)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CommandOutput = tuple[object, object] | tuple[object, object, int]
 """The result of a command, what people read of it, and its exit code unless 0."""
 _COMMANDS = (
-    *("register", "deploy", "endpoints", "predict", "undeploy", "runs"),
+    *("register", "deploy", "endpoints", "predict", "undeploy", "rehearse", "runs"),
     *("compare", "replay", "explain", "sync", "doctor", "pipeline"),
 )
 

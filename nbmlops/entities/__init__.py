@@ -51,6 +51,13 @@ from nbmlops.entities.pipeline import (
     StepReport,
     Trigger,
 )
+from nbmlops.entities.rehearsal import (
+    Flip,
+    Rehearsal,
+    RehearsalSlice,
+    RowError,
+    Shift,
+)
 from nbmlops.entities.replay import (
     Compared,
     Explanation,
