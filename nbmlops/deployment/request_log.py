@@ -6,9 +6,12 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from nbmlops.config import Settings
 from nbmlops.deployment import records
@@ -24,6 +27,7 @@ _log = logging.getLogger(__name__)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _KEYS = ("request_id", "row")
+_OF_ANSWER = ("status", "route")
 
 
 def log_folder(settings: Settings, name: str) -> Path:
@@ -72,20 +76,30 @@ def read_log(
     until: Moment = None,
     columns: Sequence[str] | None = None,
     labels: Path | None = None,
+    is_answered: bool = False,
+    newest: int | None = None,
 ) -> pd.DataFrame:
     """Return the rows from ``since`` to before ``until``, in the order of their time.
 
     It may be written meanwhile. With the folder of ``labels`` there is a column
-    ``label``; of several labels of a row the last one counts.
+    ``label``; of several labels of a row the last one counts. ``is_answered`` leaves
+    out what was refused or failed, and shadows; ``newest`` all but so many rows.
     """
     from nbmlops.serving.log_tables import REQUEST_SCHEMA
 
     asked = None if columns is None else [c for c in columns if c != "label"]
-    wanted = None if asked is None else [*dict.fromkeys((*asked, "time", *_KEYS))]
-    period = parse_moment(since), parse_moment(until)
-    table = _read(folder, REQUEST_SCHEMA, *period, columns=wanted)
+    wanted = _Wanted(
+        since=parse_moment(since),
+        until=parse_moment(until),
+        columns=None if asked is None else frozenset((*asked, "time", *_KEYS)),
+        is_answered=is_answered,
+        newest=newest,
+    )
+    table = _read(folder, REQUEST_SCHEMA, wanted)
     order = [(name, "ascending") for name in ("time", *_KEYS)]
     frame: pd.DataFrame = table.sort_by(order).to_pandas()
+    if newest is not None:
+        frame = frame.tail(newest).reset_index(drop=True)
     if labels is not None:
         frame = frame.merge(_last_labels(labels), how="left", on=list(_KEYS))
     if asked is None:
@@ -102,55 +116,86 @@ def _last_labels(folder: Path) -> pd.DataFrame:
     from nbmlops.serving.log_tables import FEEDBACK_SCHEMA
 
     # One may come long after its request; so all are read.
-    table = _read(folder, FEEDBACK_SCHEMA, None, None)
+    table = _read(folder, FEEDBACK_SCHEMA, _Wanted())
     frame: pd.DataFrame = table.sort_by("time").to_pandas()
     return frame.drop_duplicates(list(_KEYS), keep="last").drop(columns="time")
 
 
-def _read(
-    folder: Path,
-    schema: pa.Schema,
-    since: datetime | None,
-    until: datetime | None,
-    *,
-    columns: Sequence[str] | None = None,
-) -> pa.Table:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    since: datetime | None = None
+    until: datetime | None = None
+    columns: frozenset[str] | None = None
+    is_answered: bool = False
+    newest: int | None = None
+
+    def names(self, known: Sequence[str]) -> list[str]:
+        """Return the columns to read of those there are."""
+        also = _OF_ANSWER if self.is_answered else ()
+        return [
+            n for n in known if self.columns is None or n in self.columns or n in also
+        ]
+
+    def parts(self, folder: Path) -> list[Path]:
+        """Return the files to read, those written last first."""
+        from nbmlops.serving.log_parts import list_days, list_parts
+
+        first = self.since.date().isoformat() if self.since else ""
+        last = self.until.date().isoformat() if self.until else "~"
+        days = [day for day in list_days(folder) if first <= day.name <= last]
+        parts = [path for day in days for path in list_parts(day)]
+        return sorted(parts, key=_modified_at, reverse=True)
+
+    def rows(self, table: pa.Table) -> pa.Table:
+        """Return the rows of a file to keep."""
+        import pyarrow.compute as pc
+
+        if self.since is not None:
+            table = table.filter(pc.field("time") >= self.since)
+        if self.until is not None:
+            table = table.filter(pc.field("time") < self.until)
+        if self.is_answered:
+            is_champion = pc.field("route") != "shadow"
+            table = table.filter((pc.field("status") < 400) & is_champion)
+        return table
+
+    def are_enough(self, tables: Sequence[pa.Table], path: Path) -> bool:
+        """Return whether no row of a file is among the newest."""
+        if self.newest is None or sum(map(len, tables)) < self.newest:
+            return False
+        times = np.concatenate([table["time"].to_numpy() for table in tables])
+        oldest = np.partition(times, len(times) - self.newest)[-self.newest]
+        return (
+            _modified_at(path) < int(oldest.astype("datetime64[us]").astype(int)) / 1e6
+        )
+
+
+def _modified_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _read(folder: Path, schema: pa.Schema, wanted: _Wanted) -> pa.Table:
     """Return the rows of a folder's parts; the columns of ``schema`` are there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from nbmlops.serving.log_parts import list_days, list_parts
-
-    first = since.date().isoformat() if since else ""
-    last = until.date().isoformat() if until else "~"
-    names = [n for n in schema.names if columns is None or n in columns]
-    found = [schema.empty_table().select(names)]
-    for day in list_days(folder):
-        for path in list_parts(day) if first <= day.name <= last else ():
-            try:
-                with pq.ParquetFile(path) as part:
-                    known = part.schema_arrow.names
-                    asked = [n for n in known if columns is None or n in columns]
-                    rows = part.read(columns=asked)
-            except FileNotFoundError:  # the oldest, removed since it was listed
-                continue
-            except (OSError, pa.ArrowException) as error:
-                _log.warning("%s cannot be read: %s", path, error)
-                continue
-            found.append(_between(rows, since, until))
+    found = [schema.empty_table().select(wanted.names(schema.names))]
+    for path in wanted.parts(folder):
+        if wanted.are_enough(found, path):
+            break
+        try:
+            with pq.ParquetFile(path) as part:
+                rows = part.read(columns=wanted.names(part.schema_arrow.names))
+        except FileNotFoundError:  # the oldest, removed since it was listed
+            continue
+        except (OSError, pa.ArrowException) as error:
+            _log.warning("%s cannot be read: %s", path, error)
+            continue
+        found.append(wanted.rows(rows))
     return _concatenate(found)
-
-
-def _between(
-    rows: pa.Table, since: datetime | None, until: datetime | None
-) -> pa.Table:
-    import pyarrow.compute as pc
-
-    if since is not None:
-        rows = rows.filter(pc.greater_equal(rows["time"], since))
-    if until is not None:
-        rows = rows.filter(pc.less(rows["time"], until))
-    return rows
 
 
 def _concatenate(tables: Sequence[pa.Table]) -> pa.Table:
@@ -163,23 +208,23 @@ def _concatenate(tables: Sequence[pa.Table]) -> pa.Table:
         types: dict[str, set[pa.DataType]] = {}
         for each in (field for table in tables for field in table.schema):
             types.setdefault(each.name, set()).add(each.type)
-        mixed = {
-            name
-            for name, found in types.items()
-            if len(found - {pa.null()}) > 1
-            and not all(
-                pa.types.is_floating(t) or pa.types.is_integer(t) for t in found
-            )
-        }
-        plain = [
-            table.cast(
-                pa.schema(
-                    [
-                        f.with_type(pa.string()) if f.name in mixed else f
-                        for f in table.schema
-                    ]
-                )
-            )
-            for table in tables
-        ]
+        mixed = {name for name, found in types.items() if _are_mixed(found)}
+        plain = [table.cast(_with_texts(table.schema, mixed)) for table in tables]
         return pa.concat_tables(plain, promote_options="permissive")
+
+
+def _are_mixed(types: set[pa.DataType]) -> bool:
+    import pyarrow as pa
+
+    known = types - {pa.null()}
+    return len(known) > 1 and not all(
+        pa.types.is_floating(t) or pa.types.is_integer(t) for t in known
+    )
+
+
+def _with_texts(schema: pa.Schema, names: set[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [f.with_type(pa.string()) if f.name in names else f for f in schema]
+    )

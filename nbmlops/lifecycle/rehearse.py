@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.deployment import records
-from nbmlops.deployment.request_log import Moment, log_folder, parse_moment, read_log
+from nbmlops.deployment.request_log import Moment, log_folder, read_log
 from nbmlops.entities import ModelVersion, Rehearsal
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.render.rehearsal import RehearsalView
@@ -101,11 +101,18 @@ def _answered(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return the logged rows that have a prediction, and what was left out."""
     records.check_name(endpoint)
-    folder = log_folder(store.settings, endpoint)
-    frame = read_log(folder, since=parse_moment(since), until=parse_moment(until))
-    frame = frame[(frame.status == 200) & (frame.route != "shadow")]
-    has_prediction = frame.prediction.notna()
+    frame = read_log(
+        log_folder(store.settings, endpoint),
+        since=since,
+        until=until,
+        is_answered=True,
+        newest=max_rows + 1,
+    )
     notes = []
+    if len(frame) > max_rows:
+        notes.append(f"There are more than {max_rows:,} rows: the newest are taken.")
+        frame = frame.tail(max_rows)
+    has_prediction = frame.prediction.notna()
     if n_without := int((~has_prediction).sum()):
         notes.append(
             f"{n_without:,} rows without one prediction, such as probabilities, "
@@ -117,9 +124,6 @@ def _answered(
             f"Endpoint {endpoint!r} has logged no answered request in that time.",
             fix="Give since= an earlier time, and see that the endpoint logs requests.",
         )
-    if len(frame) > max_rows:
-        notes.append(f"The newest {max_rows:,} of {len(frame):,} rows are taken.")
-        frame = frame.iloc[-max_rows:]
     return frame.reset_index(drop=True), notes
 
 

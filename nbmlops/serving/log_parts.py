@@ -109,7 +109,7 @@ class LogParts:
         whole = rows if known is None else pa.concat_tables([known, rows])
         whole = whole.combine_chunks()
         try:
-            part.path.parent.mkdir(parents=True, exist_ok=True)
+            self._folder_of(day)
             part.replace(whole)
         except BaseException:
             part.release(is_full=False)
@@ -133,9 +133,13 @@ class LogParts:
             if key[0] < day or len(self._open) > _MOST_OPEN:
                 self._open.pop(key).release(is_full=key[0] < day)
 
-    def _new(self, day: date) -> _Part:
+    def _folder_of(self, day: date) -> Path:
         folder = self._folder / day.isoformat()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return folder
+
+    def _new(self, day: date) -> _Part:
+        folder = self._folder_of(day)
         while True:
             stem = f"{datetime.now(UTC):%H%M%S}-{os.getpid()}-{next(self._numbers)}"
             path = folder / f"{stem}.parquet"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _FLUSH_S = 1.2
 _POLL_S = 0.2
+_CLOSE_S = 10.0
 _MOST_WAITING = 128_000_000
 _MUCH_WAITING = 16_000_000
 _ITEM_BYTES = 1_000
@@ -86,10 +87,10 @@ class LogWriter(Generic[Item]):
             self._woken.set()
 
     def close(self) -> None:
-        """Write what was put, and end the thread."""
+        """Write what was put, and end the thread; give up on a disk that hangs."""
         self._closed.set()
         self._woken.set()
-        self._thread.join()
+        self._thread.join(_CLOSE_S)
 
     def _run(self) -> None:
         from nbmlops.serving.log_parts import LogParts

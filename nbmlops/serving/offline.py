@@ -109,6 +109,8 @@ def main(folder: Path) -> int:
             trust=tuple(options["trust"]),
         )
         rows = pd.read_parquet(folder / "rows.parquet")
+        if model.spec.is_flat and rows.shape[1] == 1:  # its name says nothing
+            rows.columns = [column.name for column in model.spec.columns]
         _check_columns(model, rows)
     except NbmlopsError as error:
         said = {"problem": error.problem, "fix": error.fix}

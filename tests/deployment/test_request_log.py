@@ -88,11 +88,34 @@ def test_rows_are_read_by_time(settings, logged):
     assert read_log(folder).time.is_monotonic_increasing
 
 
+def test_the_newest_rows_are_read_alone(settings, logged):
+    folder = log_folder(settings, "churn")
+    assert read_log(folder, newest=3).request_id.tolist() == [
+        each.request_id for each in logged[-3:]
+    ]
+    assert len(read_log(folder, newest=100)) == 48
+    answered = read_log(folder, newest=3, is_answered=True)
+    assert answered["in.a"].tolist() == [3, 2, 1]
+    only = read_log(folder, newest=1, is_answered=True, columns=["in.a"])
+    assert only["in.a"].tolist() == [1]
+
+
 def test_columns_are_read_by_name(settings, logged):
     frame = read_log(log_folder(settings, "churn"), columns=["in.a", "prediction"])
     assert list(frame) == ["in.a", "prediction"]
     with pytest.raises(UsageError, match=r"no column 'in\.x'\."):
         read_log(log_folder(settings, "churn"), columns=["in.x"])
+
+
+def test_numbers_and_texts_in_one_column_are_texts(settings):
+    folder = log_folder(settings, "churn")
+    for value in (1, 2.5, None, "good"):
+        log = RequestLog(folder, COLUMNS, **BOUNDS)
+        log.append(request(np.zeros((1, 2)), [value]))
+        log.close()
+        if value is None:
+            assert read_log(folder).prediction.tolist()[:2] == [1.0, 2.5]
+    assert sorted(read_log(folder).prediction.dropna()) == ["1", "2.5", "good"]
 
 
 def test_a_damaged_file_is_named_and_the_others_are_read(settings, logged, caplog):

@@ -183,7 +183,9 @@ def test_rows_are_taken_by_time_and_by_number(store, classifier):
         store=store,
     )
     assert view.rehearsal.n_rows == 100
-    assert view.rehearsal.notes == ("The newest 100 of 1,110 rows are taken.",)
+    assert view.rehearsal.notes == (
+        "There are more than 100 rows: the newest are taken.",
+    )
     age = datetime.now(UTC) - view.rehearsal.last_at
     assert timedelta(minutes=60) <= age < timedelta(minutes=65)
 
