@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nbmlops.errors import UsageError, did_you_mean
 from nbmlops.secrets import is_reference
@@ -58,6 +58,19 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How endpoints answer: ``[tool.nbmlops.serving]``."""
+
+    batching: bool = True
+    log_share: float = 1.0
+    log_days: int = 30
+    log_bytes: int = 1_000_000_000
+    max_waiting: int = 64
+    unseen_category: Literal["warn", "refuse"] = "warn"
+    out_of_range: Literal["warn", "refuse"] = "warn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What nbmlops needs to know about where it runs."""
 
@@ -72,6 +85,7 @@ class Settings:
     cache: Shared = field(default_factory=Shared)
     dask: Dask = field(default_factory=Dask)
     models: Models = field(default_factory=Models)
+    serving: Serving = field(default_factory=Serving)
 
     @property
     def home(self) -> Path:
@@ -134,6 +148,38 @@ def _folders(value: object, source: str) -> tuple[str, ...]:
     )
 
 
+def _boolean(value: object, source: str) -> Value:
+    found = {"true": True, "false": False}.get(str(value).lower())
+    if found is None:
+        raise UsageError(
+            f"{source} is {value!r}, not true or false.",
+            fix=f"Set {source} to true or false.",
+        )
+    return found
+
+
+def _share(value: Any, source: str) -> Value:  # noqa: ANN401
+    try:
+        share = float(value)
+        if not 0 <= share <= 1:
+            raise ValueError("beyond 0 and 1")
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{source} is {value!r}, not a share from 0 to 1.",
+            fix=f"Set {source} to a number from 0 to 1.",
+        ) from error
+    return share
+
+
+def _warn_or_refuse(value: object, source: str) -> Value:
+    if value not in ("warn", "refuse"):
+        raise UsageError(
+            f"{source} is {value!r}, not warn or refuse.",
+            fix=f'Set {source} to "warn" or "refuse".',
+        )
+    return str(value)
+
+
 _SETTINGS: dict[str, Callable[[Any, str], Value]] = {
     "experiment": _text,
     "deploy_timeout_s": _number(float),
@@ -151,6 +197,13 @@ _SETTINGS: dict[str, Callable[[Any, str], Value]] = {
     "dask.cluster": _text,
     "dask.workers": _number(int),
     "models.trust": _modules,
+    "serving.batching": _boolean,
+    "serving.log_share": _share,
+    "serving.log_days": _number(int),
+    "serving.log_bytes": _number(int),
+    "serving.max_waiting": _number(int),
+    "serving.unseen_category": _warn_or_refuse,
+    "serving.out_of_range": _warn_or_refuse,
 }
 """What can be set, and what reads its value."""
 _TABLES: dict[str, type] = {
@@ -159,6 +212,7 @@ _TABLES: dict[str, type] = {
     "cache": Shared,
     "dask": Dask,
     "models": Models,
+    "serving": Serving,
 }
 _SECRETS = frozenset({"cache.key"})
 """Settings that name a secret; its value, which variables hold, is not read here."""

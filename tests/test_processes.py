@@ -131,7 +131,9 @@ from nbmlops.execution.progress.reader import get_live
 
 shell = InteractiveShell.instance()
 shell.run_cell("%load_ext nbmlops").raise_error()
-while nm.runs(experiment="walk").page.items[-1].status == "RUNNING":
+while not (items := nm.runs(experiment="walk").page.items) or (
+    items[-1].status == "RUNNING"  # a process sends it, and then ends it
+):
     time.sleep(0.2)
 nm.doctor()
 nm.sync()

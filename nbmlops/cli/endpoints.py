@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from nbmlops.cli.output import CommandOutput, command, experiment_option, print_progress
+from nbmlops.errors import UsageError, did_you_mean
 
 
 @command()
@@ -49,13 +50,41 @@ def deploy(target: str, **options: Any) -> CommandOutput:
 
 
 @command()
-def endpoints() -> CommandOutput:
-    """List the endpoints, dead ones included."""
-    from nbmlops.lifecycle.deploy import endpoints
+@click.argument("action", default="list", metavar="[ACTION]")
+@click.argument("name", required=False)
+def endpoints(action: str, name: str | None) -> CommandOutput:
+    r"""List the endpoints, or do something to one.
+
+    ACTION is one of
+
+    \b
+    up                 start what was served before a reboot
+    rollback NAME      serve the version before
+    rotate-token NAME  ask for a new token from now on
+    """
+    from nbmlops.lifecycle import deploy
     from nbmlops.render.tables import endpoints_table
 
-    found = endpoints()
-    return found, endpoints_table(found)
+    if action in ("list", "up"):
+        found = deploy.endpoints() if action == "list" else deploy.endpoints_up()
+        return found, endpoints_table(found)
+    if action not in ("rollback", "rotate-token"):
+        known = ("up", "rollback", "rotate-token")
+        raise UsageError(
+            f"Unknown action {action!r}.{did_you_mean(action, known)}",
+            fix=f"Use one of: {', '.join(known)}.",
+        )
+    if name is None:
+        raise UsageError(
+            f"{action} needs the name of an endpoint.",
+            fix=f"nbmlops endpoints {action} NAME",
+        )
+    handle = deploy.endpoint(name)
+    if action == "rollback":
+        endpoint = handle.rollback()
+        return endpoint, endpoints_table([endpoint])
+    token = handle.rotate_token()
+    return {"token": token}, token
 
 
 @command()

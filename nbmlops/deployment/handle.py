@@ -71,6 +71,39 @@ class EndpointHandle(Renderable):
         self.endpoint = local.get_endpoint(self._settings, self.name)
         return self.endpoint
 
+    def rollback(self) -> Endpoint:
+        """Serve the version before; needs neither the store nor MLflow.
+
+        Returns
+        -------
+        Endpoint
+            As it is now. Its alias is not followed until it moves again.
+
+        Raises
+        ------
+        UsageError
+            There is no version before.
+        DeployError
+            The version before does not come up; the one that is served stays.
+        """
+        self.endpoint = local.roll_back(self._settings, self.name)
+        return self.endpoint
+
+    def rotate_token(self) -> str:
+        """Have the endpoint ask for another token from now on.
+
+        Returns
+        -------
+        str
+            The new token.
+
+        Raises
+        ------
+        UsageError
+            The endpoint asks for none.
+        """
+        return local.rotate_token(self._settings, self.name)
+
     def predict(self, rows: object) -> np.ndarray[Any, Any]:
         """Return the endpoint's predictions, one for each row, in order.
 
@@ -124,7 +157,7 @@ class EndpointHandle(Renderable):
         import numpy as np
 
         record = records.get_record(self._settings, self.name)
-        mlmodel = read_mlmodel(records.root(self._settings) / self.name / "model")
+        mlmodel = read_mlmodel(records.model_folder(self._settings, record))
         arranged = arrange(rows, read_input_spec(mlmodel))
         most = record.max_request_bytes
         predictions: list[Any] = []

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from urllib.parse import quote
 
 from nbmlops.config import Settings
-from nbmlops.deployment import process, records
+from nbmlops.deployment import control, files, records
 from nbmlops.deployment.client import UNANSWERED, Response, ask
-from nbmlops.deployment.launch import launch
-from nbmlops.deployment.records import Record
+from nbmlops.deployment.records import Record, Served
 from nbmlops.entities import Endpoint, EndpointState, ModelVersion
 from nbmlops.errors import ConflictError, DeployError, UsageError
 from nbmlops.store import Store
@@ -36,53 +36,89 @@ def deploy(
     records.check_name(name)
     settings = store.settings
     with records.lock(settings, name):
-        before = records.find_record(settings, name)
-        endpoint = before and observe(settings, before)
-        if before and endpoint and endpoint.state != "dead":
-            if before.model != version.model:
-                raise ConflictError(
-                    f"Endpoint {name!r} serves {before.model}/{before.version}.",
-                    fix=f"Choose another with name=, or remove it first: "
-                    f"%undeploy {name}.",
-                )
-            asked = replace(
-                before,
-                version=version.version,
-                model_id=version.model_id,
-                run_id=version.run_id,
-                port=port or before.port,
-                no_auth=no_auth,
-                trust=list(trust),
-            )
-            if endpoint.state == "ready" and asked == before:
-                if alias != before.alias:
-                    before = replace(before, alias=alias)
-                    folder = records.folder_of(settings, name)
-                    assert folder is not None  # noqa: S101 - its record was just read
-                    records.write_record(folder, before)
-                return _to_endpoint(before, "ready"), False
-        records.remove_others(
-            settings, name, keep=records.folder_of(settings, name) if before else None
-        )
-        token = records.read_token(settings, name) or secrets.token_urlsafe(32)
-        record = launch(
-            store,
-            version,
+        before = _before(settings, name, version)
+        wanted = Record(
             name=name,
+            champion=Served.of(version, tuple(trust)),
             alias=alias,
-            port=port,
-            token=None if no_auth else token,
-            trust=trust,
+            port=port or (before.port if before else 0),
+            no_auth=no_auth,
+            max_request_bytes=settings.max_request_bytes,
+            serving=settings.serving,
+            started_at=before.started_at if before else "",
+            previous=before.previous if before else None,
+            processes=before.processes if before else (),
         )
-        if before:
-            process.stop(before.process)
-        records.remove_others(settings, name, keep=records.folder_of(settings, name))
-    return _to_endpoint(record, "ready"), True
+        is_same = before and replace(before, alias=alias, message="") == wanted
+        if before and is_same and observe(settings, before).state == "ready":
+            if alias != before.alias:
+                _ask(settings, type="alias", name=name, alias=alias)
+            return get_endpoint(settings, name), False
+        _bring_up(store, version, wanted)
+    return get_endpoint(settings, name), True
+
+
+def _before(settings: Settings, name: str, version: ModelVersion) -> Record | None:
+    """Return the record of the endpoint that a version is to take over."""
+    folder = records.root(settings)
+    before = records.find_record(folder, name)
+    if before is None:  # what a killed deployer left, at most
+        shutil.rmtree(folder / name, ignore_errors=True)
+    elif before.champion.model != version.model:
+        if observe(settings, before).state != "dead":
+            raise ConflictError(
+                f"Endpoint {name!r} serves {before.champion}.",
+                fix=f"Choose another with name=, or remove it first: %undeploy {name}.",
+            )
+        _ask(settings, type="undeploy", name=name)
+        return None
+    return before
+
+
+def _bring_up(store: Store, version: ModelVersion, wanted: Record) -> None:
+    settings, name = store.settings, wanted.name
+    folder = records.root(settings)
+    try:
+        files.fetch(store, version, folder / name)
+        if not wanted.no_auth and records.read_token(settings, name) is None:
+            records.write_token(folder / name, secrets.token_urlsafe(32))
+        timeout_s = settings.deploy_timeout_s
+        _ask(settings, type="deploy", record=asdict(wanted), timeout_s=timeout_s)
+    except BaseException:
+        if records.find_record(folder, name) is None:
+            shutil.rmtree(folder / name, ignore_errors=True)
+        raise
+
+
+def _ask(settings: Settings, **document: object) -> None:
+    """Have the project's supervisor do something; raise its error."""
+    control.request(records.make_root(settings), document)
+
+
+def roll_back(settings: Settings, name: str) -> Endpoint:
+    """Serve the version before, without a look at the store."""
+    records.get_record(settings, name)
+    _ask(settings, type="rollback", name=name, timeout_s=settings.deploy_timeout_s)
+    return get_endpoint(settings, name)
+
+
+def rotate_token(settings: Settings, name: str) -> str:
+    """Have an endpoint ask for a new token, and return it."""
+    if records.get_record(settings, name).no_auth:
+        raise UsageError(
+            f"Endpoint {name!r} asks for no token.",
+            fix="Deploy it again without no_auth.",
+        )
+    _ask(settings, type="token", name=name)
+    token = records.read_token(settings, name)
+    assert token is not None  # noqa: S101 - it was just written
+    return token
 
 
 def list_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
     """Return the project's endpoints, by name, each with the state it is in."""
-    found = [records.find_record(settings, n) for n in records.list_names(settings)]
+    folder = records.root(settings)
+    found = [records.find_record(folder, n) for n in records.list_names(folder)]
     if not (known := [record for record in found if record]):
         return ()
     with ThreadPoolExecutor(max_workers=min(16, len(known))) as threads:
@@ -96,13 +132,16 @@ def get_endpoint(settings: Settings, name: str) -> Endpoint:
 
 def undeploy(settings: Settings, name: str) -> None:
     """Stop an endpoint and remove all that is on disk about it."""
-    if records.folder_of(settings, name) is None:
-        raise records.not_found(settings, name)
+    records.check_known(settings, name)
     with records.lock(settings, name):
-        record = records.find_record(settings, name)
-        if record:
-            process.stop(record.process)
-        records.remove(settings, name)
+        _ask(settings, type="undeploy", name=name)
+
+
+def bring_up(settings: Settings) -> tuple[Endpoint, ...]:
+    """Start what is to be served and is not, after a reboot, say."""
+    if records.list_names(records.root(settings)):
+        _ask(settings, type="up")
+    return list_endpoints(settings)
 
 
 def request(
@@ -125,7 +164,7 @@ def request(
             )
         except UNANSWERED as error:
             asked, record = record, records.get_record(settings, name)
-            if asked.process == record.process:
+            if asked.processes == record.processes:
                 raise _unanswered(settings, record, error) from error
             # A new version has taken over since the record was read.
         else:
@@ -148,22 +187,13 @@ def _unanswered(settings: Settings, record: Record, error: Exception) -> DeployE
 
 
 def observe(settings: Settings, record: Record) -> Endpoint:
-    """Return what a record's process says of itself just now."""
-    name, target = record.name, f"{record.model}/{record.version}"
-    if not process.is_running(record.process):
-        folder = records.folder_of(settings, name)
-        last = records.last_words(folder) if folder else ""
-        return _to_endpoint(
-            record,
-            "dead",
-            f"Its process ended{f': {last}' if last else '.'} "
-            f"Start it again: %deploy {target} --name {name}",
-        )
+    """Return what a record's workers say of themselves just now."""
+    name, target = record.name, str(record.champion)
     try:
         answer = ask(
             record.port,
             f"/endpoints/{name}/ping",
-            token=records.read_token(settings, name),
+            token=records.read_token(settings, name) if not record.no_auth else None,
             timeout_s=_PING_S,
         )
     except UNANSWERED:
@@ -171,10 +201,18 @@ def observe(settings: Settings, record: Record) -> Endpoint:
     if answer and answer.status == 200:
         served_by = answer.headers.get("x-model-version", "")
         if served_by == quote(target, safe="/ "):
-            return _to_endpoint(record, "ready")
+            return _to_endpoint(record, "ready", record.message)
         problem = f"{served_by or 'Something else'} answers in place of {target}."
-    else:
+    elif any(map(records.is_running, record.processes)):
         problem = "Its process runs and does not answer."
+    else:
+        last = records.last_words(records.root(settings) / name)
+        return _to_endpoint(
+            record,
+            "dead",
+            f"Its process ended{f': {last}' if last else '.'} "
+            "Start it again: nbmlops endpoints up",
+        )
     return _to_endpoint(
         record, "unresponsive", f"{problem} Wait, or remove it: %undeploy {name}"
     )
@@ -183,12 +221,12 @@ def observe(settings: Settings, record: Record) -> Endpoint:
 def _to_endpoint(record: Record, state: EndpointState, message: str = "") -> Endpoint:
     return Endpoint(
         name=record.name,
-        model=record.model,
-        version=record.version,
+        model=record.champion.model,
+        version=record.champion.version,
         alias=record.alias,
         url=record.url,
         port=record.port,
-        pid=record.process.pid,
+        pid=record.processes[0].pid if record.processes else 0,
         state=state,
         started_at=datetime.fromisoformat(record.started_at),
         message=message,

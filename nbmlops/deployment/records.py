@@ -3,11 +3,12 @@
 ::
 
     <project>/.nbmlops/endpoints/
-        churn -> .churn~3f9a0c21      the record: a reader sees a whole one
-        .churn~3f9a0c21/              spec.json  token  model/  log.txt
-        .churn.lock                   held while churn is deployed or removed
-
-A new version gets a folder of its own, and replacing the link is the switch.
+        supervisor.sock  supervisor.log
+        churn/
+            endpoint.json     what is to be served; the supervisor alone writes it
+            token             readable for its owner alone
+            versions/3/model/ the files of a version
+            log.txt
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ import json
 import logging
 import re
 import shutil
-import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from nbmlops._files import write_atomically
 from nbmlops._masking import mask
-from nbmlops.config import Settings
+from nbmlops.config import Serving, Settings
+from nbmlops.entities import ModelVersion
 from nbmlops.errors import (
     ConflictError,
     NotFoundError,
@@ -34,36 +36,85 @@ from nbmlops.errors import (
     UsageError,
     did_you_mean,
 )
-from nbmlops.processes.process_id import ProcessId
+from nbmlops.processes.process_id import ProcessId, start_of
 from nbmlops.store.embedded import make_home, writing
 
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _STAMP = re.compile(r"^\S+ \S+ (DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
 _CAUSE = re.compile(r"(Fatal Python error|[\w.]*(Error|Exception|Interrupt|Exit))\b.*")
+_RECORD = "endpoint.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A model version as an endpoint serves it."""
+
+    model: str
+    version: int
+    model_id: str | None
+    run_id: str | None
+    trust: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, version: ModelVersion, trust: tuple[str, ...]) -> Served:
+        """Return a registered version as it is served."""
+        return cls(
+            model=version.model,
+            version=version.version,
+            model_id=version.model_id,
+            run_id=version.run_id,
+            trust=trust,
+        )
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any] | None) -> Served | None:
+        """Return what a document says."""
+        if document is None:
+            return None
+        return cls(**{**document, "trust": tuple(document["trust"])})
+
+    def __str__(self) -> str:
+        return f"{self.model}/{self.version}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What ``spec.json`` holds: the endpoint, and how to know its process again."""
+    """What ``endpoint.json`` holds: what an endpoint is to serve, and who does."""
 
     name: str
-    model: str
-    version: int
-    alias: str | None
+    champion: Served
+    alias: str | None = None
     port: int
-    process: ProcessId
-    started_at: str
-    model_id: str | None
-    run_id: str | None
-    no_auth: bool
+    no_auth: bool = False
     max_request_bytes: int
-    trust: list[str]
+    serving: Serving
+    started_at: str
+    previous: Served | None = None
+    """The version that a roll-back goes to."""
+    not_followed: int | None = None
+    """The version that the alias names and that is not to be served."""
+    message: str = ""
+    processes: tuple[ProcessId, ...] = ()
+    """The workers that serve the champion."""
 
     @property
     def url(self) -> str:
         """Base URL of the endpoint."""
         return f"http://127.0.0.1:{self.port}/endpoints/{self.name}"
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Record:
+        """Return what a document says."""
+        champion = Served.read(document["champion"])
+        assert champion is not None  # noqa: S101 - there is no endpoint without
+        more = {
+            "champion": champion,
+            "previous": Served.read(document["previous"]),
+            "serving": Serving(**document["serving"]),
+            "processes": tuple(ProcessId(**each) for each in document["processes"]),
+        }
+        return cls(**{**document, **more})
 
 
 def check_name(name: str) -> None:
@@ -81,34 +132,51 @@ def root(settings: Settings) -> Path:
     return settings.home / "endpoints"
 
 
-def list_names(settings: Settings) -> list[str]:
+def make_root(settings: Settings) -> Path:
+    """Return the folder of all endpoints, made where it is missing."""
+    folder = root(settings)
+    with writing(folder):
+        make_home(settings.home)
+        folder.mkdir(exist_ok=True, mode=0o700)
+    return folder
+
+
+@contextmanager
+def lock(settings: Settings, name: str) -> Iterator[None]:
+    """Keep others from deploying or removing the endpoint meanwhile."""
+    folder = make_root(settings)
+    held = FileLock(folder / f".{name}.lock")
+    with writing(folder):
+        try:
+            held.acquire(timeout=settings.deploy_timeout_s + 30)
+        except Timeout as error:
+            raise ConflictError(
+                f"Endpoint {name!r} is being deployed by another process.",
+                fix="Wait until it is done, then run it again.",
+            ) from error
+    try:
+        yield
+    finally:
+        if not (folder / name).exists():
+            Path(held.lock_file).unlink(missing_ok=True)
+        held.release()
+
+
+def list_names(folder: Path) -> list[str]:
     """Return the names that have a record, sorted."""
     try:
-        return sorted(p.name for p in root(settings).iterdir() if p.is_symlink())
+        return sorted(p.name for p in folder.iterdir() if (p / _RECORD).is_file())
     except FileNotFoundError:
         return []
 
 
-def folder_of(settings: Settings, name: str) -> Path | None:
-    """Return the folder that an endpoint's link names; None without a link."""
-    link = root(settings) / name
+def find_record(folder: Path, name: str) -> Record | None:
+    """Return an endpoint's record; None when there is none that can be read."""
     if not _NAME.fullmatch(name):
         return None
     try:
-        return link.parent / link.readlink().name
-    except OSError:
-        return None
-
-
-def find_record(settings: Settings, name: str) -> Record | None:
-    """Return an endpoint's record; None when there is none that can be read."""
-    folder = folder_of(settings, name)
-    if folder is None:
-        return None
-    try:
-        spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-        return Record(**{**spec, "process": ProcessId(**spec["process"])})
-    except FileNotFoundError:
+        return Record.read(json.loads((folder / name / _RECORD).read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         _log.warning(
@@ -123,110 +191,73 @@ def find_record(settings: Settings, name: str) -> Record | None:
 
 def get_record(settings: Settings, name: str) -> Record:
     """Return an endpoint's record, or raise NotFoundError with the nearest name."""
-    record = find_record(settings, name)
+    record = find_record(root(settings), name)
     if record is None:
         raise not_found(settings, name)
     return record
 
 
+def check_known(settings: Settings, name: str) -> None:
+    """Refuse a name that no endpoint has; one with a damaged record is known."""
+    if name not in list_names(root(settings)):
+        raise not_found(settings, name)
+
+
+def model_folder(settings: Settings, record: Record) -> Path:
+    """Return the folder of the files that an endpoint serves."""
+    version = str(record.champion.version)
+    return root(settings) / record.name / "versions" / version / "model"
+
+
 def not_found(settings: Settings, name: str) -> NotFoundError:
     """Return the error that no endpoint has this name."""
+    known = list_names(root(settings))
     return NotFoundError(
-        f"No endpoint {name[:80]!r}.{did_you_mean(name, list_names(settings))}",
+        f"No endpoint {name[:80]!r}.{did_you_mean(name, known)}",
         fix="See those there are with: %endpoints.",
     )
 
 
-@contextmanager
-def lock(settings: Settings, name: str) -> Iterator[None]:
-    """Keep others from deploying or removing the endpoint meanwhile."""
-    folder = root(settings)
-    with writing(folder):
-        make_home(settings.home)
-        folder.mkdir(exist_ok=True, mode=0o700)
-        held = FileLock(folder / f".{name}.lock")
-        try:
-            held.acquire(timeout=settings.deploy_timeout_s + 30)
-        except Timeout as error:
-            raise ConflictError(
-                f"Endpoint {name!r} is being deployed by another process.",
-                fix="Wait until it is done, then run it again.",
-            ) from error
-    try:
-        yield
-    finally:
-        if folder_of(settings, name) is None:
-            Path(held.lock_file).unlink(missing_ok=True)
-        held.release()
-
-
-def make_folder(settings: Settings, name: str) -> Path:
-    """Return a new, private folder for an endpoint that no record names yet."""
-    folder = root(settings) / f".{name}~{uuid.uuid4().hex[:8]}"
-    with writing(folder):
-        folder.mkdir(mode=0o700)
-    return folder
-
-
-def remove_others(settings: Settings, name: str, *, keep: Path | None) -> None:
-    """Remove the folders of an endpoint but one: what a killed deployer left."""
-    for folder in root(settings).glob(f".{name}~*"):
-        if folder != keep:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 def write_record(folder: Path, record: Record) -> None:
-    """Write an endpoint's ``spec.json``."""
-    with writing(folder):
-        content = json.dumps(asdict(record), indent=2).encode()
-        write_atomically(folder / "spec.json", content)
+    """Write an endpoint's record below the folder of all."""
+    path = folder / record.name / _RECORD
+    with writing(path):
+        write_atomically(path, json.dumps(asdict(record), indent=2).encode())
 
 
-def switch(settings: Settings, name: str, folder: Path) -> None:
-    """Point the endpoint's link to ``folder``, at once for all readers."""
-    link = folder.parent / f".{name}~link"
-    with writing(link):
-        link.unlink(missing_ok=True)
-        link.symlink_to(folder.name)
-        link.replace(root(settings) / name)
+def is_running(process: ProcessId) -> bool:
+    """Return whether a process still runs; another one of its number does not count."""
+    return process.is_here and start_of(process.pid) == process.started
 
 
-def remove(settings: Settings, name: str) -> None:
+def remove(folder: Path, name: str) -> None:
     """Remove an endpoint's record and all its files."""
-    with writing(root(settings)):
-        (root(settings) / name).unlink(missing_ok=True)
-    remove_others(settings, name, keep=None)
+    with writing(folder):
+        (folder / name / _RECORD).unlink(missing_ok=True)
+    shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def read_token(settings: Settings, name: str) -> str | None:
     """Return an endpoint's bearer token; None when it asks for none."""
-    folder = folder_of(settings, name)
+    path = root(settings) / name / "token"
     try:
-        return (folder / "token").read_text("ascii").strip() if folder else None
+        return path.read_text("ascii").strip()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StoreError(
             f"The token of endpoint {name!r} cannot be read.",
-            fix=f"Make {folder} readable for you.",
+            fix=f"Make {path} readable for you.",
         ) from error
 
 
 def write_token(folder: Path, token: str) -> None:
     """Write an endpoint's bearer token, readable for its owner alone."""
-    path = folder / "token"
-    with writing(path):
-        path.touch(mode=0o600)
-        path.write_text(token, "ascii")
-
-
-def read_refusal(folder: Path) -> dict[str, str] | None:
-    """Return problem and fix of a process that would not serve; None without them."""
-    try:
-        said = json.loads((folder / "refusal.json").read_text(encoding="utf-8"))
-        return {key: str(said[key]) for key in ("problem", "fix")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    with writing(folder):
+        new = folder / "token.new"
+        new.touch(mode=0o600)
+        new.write_text(token, "ascii")
+        new.replace(folder / "token")
 
 
 def last_words(folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from nbmlops.config import Settings, load_settings
 from nbmlops.deployment import EndpointHandle, local
 from nbmlops.entities import Endpoint
 from nbmlops.store import Store, connect
@@ -91,7 +92,23 @@ def endpoints(*, store: Store | None = None) -> tuple[Endpoint, ...]:
     tuple of Endpoint
         By name.
     """
-    return local.list_endpoints((store or connect()).settings)
+    return local.list_endpoints(_settings(store))
+
+
+def endpoints_up(*, store: Store | None = None) -> tuple[Endpoint, ...]:
+    """Start the endpoints that are to be served and are not, after a reboot, say.
+
+    Parameters
+    ----------
+    store : Store, optional
+        The project's store by default.
+
+    Returns
+    -------
+    tuple of Endpoint
+        All of the project, by name.
+    """
+    return local.bring_up(_settings(store))
 
 
 def endpoint(name: str, *, store: Store | None = None) -> EndpointHandle:
@@ -114,7 +131,7 @@ def endpoint(name: str, *, store: Store | None = None) -> EndpointHandle:
     NotFoundError
         There is none of that name.
     """
-    settings = (store or connect()).settings
+    settings = _settings(store)
     return EndpointHandle(settings, local.get_endpoint(settings, name))
 
 
@@ -134,4 +151,9 @@ def undeploy(name: str, *, store: Store | None = None) -> None:
         There is none of that name.
     """
     refuse_in_replay("undeploy")
-    local.undeploy((store or connect()).settings, name)
+    local.undeploy(_settings(store), name)
+
+
+def _settings(store: Store | None) -> Settings:
+    """Return the project's settings, for what works while the store does not."""
+    return store.settings if store else load_settings()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from nbmlops.config import Settings
 from nbmlops.deployment import records
-from nbmlops.deployment.process import is_running
 from nbmlops.entities import to_json
 from nbmlops.errors import NbmlopsError
 from nbmlops.execution.progress import reader
@@ -109,13 +108,14 @@ class Changes:
 
     def _poll_endpoints(self) -> list[object]:
         found: list[object] = []
-        for name in records.list_names(self._settings):
+        folder = records.root(self._settings)
+        for name in records.list_names(folder):
             with suppress(OSError):
-                spec = records.root(self._settings) / name / "spec.json"
-                stamp = (spec.stat().st_ino, spec.stat().st_mtime_ns)
-                record = _record(self._settings, name, stamp)
-                runs = record is not None and is_running(record.process)
-                found.append((name, stamp, runs))
+                file = (folder / name / "endpoint.json").stat()
+                stamp = (file.st_ino, file.st_mtime_ns)
+                record = _record(folder, name, stamp)
+                runs = record and any(map(records.is_running, record.processes))
+                found.append((name, stamp, bool(runs)))
         return found
 
 
@@ -125,7 +125,5 @@ def _owner(home: Path, live_id: str, changed_at: int) -> ProcessId | None:
 
 
 @lru_cache(256)
-def _record(
-    settings: Settings, name: str, stamp: tuple[int, int]
-) -> records.Record | None:
-    return records.find_record(settings, name)
+def _record(folder: Path, name: str, stamp: tuple[int, int]) -> records.Record | None:
+    return records.find_record(folder, name)

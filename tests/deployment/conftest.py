@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,8 +69,7 @@ def store(registry, tmp_path):
     project.mkdir()
     settings = Settings(project=project, tracking_uri=registry.uri)
     yield replace(registry, settings=settings)
-    for process in endpoint_processes(settings):
-        process.kill()
+    stop_endpoints(settings)
 
 
 @pytest.fixture
@@ -85,23 +85,41 @@ def files_of(registry):
 
 @pytest.fixture
 def left_behind(store):
-    """Return what there is of endpoints: processes, and files below their folder."""
+    """Return what there is of endpoints: workers, and files below their folder."""
 
     def find():
         folder = records.root(store.settings)
-        files = [str(path) for path in folder.rglob("*")] if folder.exists() else []
+        files = [str(path) for path in folder.rglob("*") if _is_endpoints(path)]
         pids = [process.pid for process in endpoint_processes(store.settings)]
         return sorted(pids) + sorted(files)
 
     return find
 
 
+def _is_endpoints(path):
+    return not path.name.startswith("supervisor.") and path.name != ".supervisor.lock"
+
+
 def endpoint_processes(settings):
+    """Return the workers of a project's endpoints."""
+    return [p for p in _processes(settings) if p.name() != "python"]
+
+
+def _processes(settings):
     home = str(settings.home) + os.sep
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
         line = process.info["cmdline"] or []
-        is_ours = "nbmlops.serving" in line and any(home in part for part in line)
+        is_ours = "nbmlops.deployment.supervisor" in line
+        is_ours = is_ours and any(home in part for part in line)
         if is_ours and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found
+
+
+def stop_endpoints(settings):
+    """Kill the supervisor and the workers, one of which may be starting another."""
+    while found := _processes(settings):
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()

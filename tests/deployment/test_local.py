@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nbmlops.deployment import local, records
+from nbmlops.deployment import client, control, local, records
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.errors import (
     ConflictError,
@@ -21,6 +21,7 @@ from nbmlops.errors import (
     UsageError,
 )
 from nbmlops.scoring.example import read_example
+from tests.deployment.conftest import stop_endpoints
 
 pytestmark = pytest.mark.server
 ROOT = Path(__file__).parents[2]
@@ -52,16 +53,16 @@ def test_an_endpoint_answers_as_its_model_does_when_deploy_returns(
 
 def test_its_files_are_private(store, versions):
     local.deploy(store, versions[0], name="credit")
-    folder = records.folder_of(store.settings, "credit")
-    assert folder.stat().st_mode & 0o777 == 0o700
+    folder = records.root(store.settings) / "credit"
     assert (folder / "token").stat().st_mode & 0o777 == 0o600
     assert records.root(store.settings).stat().st_mode & 0o777 == 0o700
-    assert {p.name for p in (folder.parent / "credit").iterdir()} == {
-        "spec.json",
+    assert {p.name for p in folder.iterdir()} == {
+        "endpoint.json",
         "token",
-        "model",
+        "versions",
         "log.txt",
     }
+    assert {p.name for p in (folder / "versions").iterdir()} == {"1"}
     assert (store.settings.home / ".gitignore").read_text() == "*\n"
 
 
@@ -99,7 +100,7 @@ def test_another_version_takes_over_without_a_failed_request(
     assert local.get_endpoint(store.settings, "credit") == second
     assert records.read_token(store.settings, "credit") == token
     assert [p for p in left_behind() if isinstance(p, int)] == [second.pid]
-    assert len(list(records.root(store.settings).glob(".credit~*"))) == 1
+    assert second.port == first.port
 
 
 def test_a_request_that_met_the_old_version_as_it_went_is_sent_to_the_new_one(
@@ -124,25 +125,93 @@ def test_another_models_live_endpoint_is_not_taken(store, versions, register, mo
     assert "with name=" in refused.value.fix
     assert "%undeploy shop" in refused.value.fix
     assert local.get_endpoint(store.settings, "shop") == endpoint
-    os.kill(endpoint.pid, signal.SIGKILL)
-    until(lambda: local.get_endpoint(store.settings, "shop").state == "dead")
+    stop_endpoints(store.settings)
+    assert local.get_endpoint(store.settings, "shop").state == "dead"
     taken, was_made = local.deploy(store, other, name="shop")
     assert (was_made, taken.model) == (True, "other")
 
 
-def test_a_killed_endpoint_is_seen_as_dead_and_can_be_started_again(
-    store, versions, frame
+def test_a_killed_worker_is_replaced_and_requests_wait_for_the_next(
+    store, versions, models, frame
 ):
     endpoint, _ = local.deploy(store, versions[0], name="credit")
     os.kill(endpoint.pid, signal.SIGKILL)
-    dead = until(lambda: _in_state(store, "credit", "dead"))
-    assert "%deploy credit/1 --name credit" in dead.message
+    assert ask(store, endpoint, frame) == models[0].predict(frame).tolist()
+    again = _in_state(store, "credit", "ready")
+    assert (again.pid != endpoint.pid, again.port) == (True, endpoint.port)
+
+
+def test_workers_outlive_their_supervisor_and_bring_up_the_next(
+    store, versions, models, frame
+):
+    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    before = supervisor_of(store)
+    os.kill(before, signal.SIGKILL)
+    assert ask(store, endpoint, frame) == models[0].predict(frame).tolist()
+    until(lambda: supervisor_of(store) not in (None, before))
+    until(lambda: workers_of(store, "credit") == [endpoint.pid])
+    os.kill(endpoint.pid, signal.SIGKILL)
+    assert ask(store, endpoint, frame) == models[0].predict(frame).tolist()
+    second, _ = local.deploy(store, versions[1], name="credit")
+    assert (second.port, second.version) == (endpoint.port, 2)
+
+
+def test_what_was_killed_is_seen_as_dead_and_brought_up_again(store, versions, frame):
+    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    stop_endpoints(store.settings)
+    dead = _in_state(store, "credit", "dead")
+    assert "nbmlops endpoints up" in dead.message
     with pytest.raises(DeployError, match="it is dead") as refused:
         ask(store, endpoint, frame)
-    assert "%deploy credit/1" in refused.value.fix
+    assert "nbmlops endpoints up" in refused.value.fix
+    (again,) = local.bring_up(store.settings)
+    assert (again.state, again.url) == ("ready", endpoint.url)
+    stop_endpoints(store.settings)
     again, was_made = local.deploy(store, versions[0], name="credit")
-    assert was_made
-    assert again.pid != endpoint.pid
+    assert (was_made, again.port) == (True, endpoint.port)
+
+
+def test_a_roll_back_goes_to_the_version_before_without_the_store(
+    store, versions, models, frame
+):
+    first, _ = local.deploy(store, versions[0], name="credit")
+    with pytest.raises(UsageError, match="no version to roll back to"):
+        local.roll_back(store.settings, "credit")
+    local.deploy(store, versions[1], name="credit")
+    back = local.roll_back(replace(store.settings, tracking_uri=None), "credit")
+    assert (back.version, back.port, back.state) == (1, first.port, "ready")
+    assert back.message == "rolled back from credit/2"
+    assert ask(store, back, frame) == models[0].predict(frame).tolist()
+
+
+def test_another_token_holds_at_once_and_the_one_before_no_longer(
+    store, versions, frame
+):
+    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    before = records.read_token(store.settings, "credit")
+    token = local.rotate_token(store.settings, "credit")
+    assert token == records.read_token(store.settings, "credit") != before
+    path = "/endpoints/credit/ping"
+    until(
+        lambda: client.ask(endpoint.port, path, token=token, timeout_s=5).status == 200
+    )
+    old = client.ask(endpoint.port, path, token=before, timeout_s=5)
+    assert old.status == 401
+    assert len(ask(store, endpoint, frame)) == 60
+
+
+def supervisor_of(store):
+    try:
+        folder = records.root(store.settings)
+        return control.request(folder, {"type": "status"}, starts=False)["pid"]
+    except (OSError, DeployError):
+        return None
+
+
+def workers_of(store, name):
+    folder = records.root(store.settings)
+    answer = control.request(folder, {"type": "status"})
+    return [each["pid"] for each in answer["endpoints"].get(name, [])]
 
 
 def _in_state(store, name, state):
@@ -164,16 +233,14 @@ def test_an_endpoint_that_hangs_is_unresponsive_and_can_be_removed(
     assert left_behind() == []
 
 
-def test_a_process_that_only_has_the_same_id_is_neither_asked_nor_stopped(
-    store, versions
-):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+def test_a_process_that_only_has_the_same_id_does_not_count(store, versions):
+    local.deploy(store, versions[0], name="credit")
     record = records.get_record(store.settings, "credit")
+    stop_endpoints(store.settings)
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    os.kill(endpoint.pid, signal.SIGKILL)
-    folder = records.folder_of(store.settings, "credit")
-    reused = replace(record.process, pid=sleeper.pid)
-    records.write_record(folder, replace(record, process=reused))
+    reused = replace(record.processes[0], pid=sleeper.pid)
+    root = records.root(store.settings)
+    records.write_record(root, replace(record, processes=(reused,)))
     assert local.get_endpoint(store.settings, "credit").state == "dead"
     local.undeploy(store.settings, "credit")
     assert sleeper.poll() is None
@@ -183,12 +250,13 @@ def test_a_process_that_only_has_the_same_id_is_neither_asked_nor_stopped(
 def test_what_answers_in_place_of_the_recorded_version_is_reported(store, versions):
     local.deploy(store, versions[0], name="credit")
     record = records.get_record(store.settings, "credit")
-    folder = records.folder_of(store.settings, "credit")
-    records.write_record(folder, replace(record, version=9))
+    root = records.root(store.settings)
+    other = replace(record, champion=replace(record.champion, version=9))
+    records.write_record(root, other)
     seen = local.get_endpoint(store.settings, "credit")
     assert seen.state == "unresponsive"
     assert "credit/1 answers in place of credit/9" in seen.message
-    records.write_record(folder, record)
+    records.write_record(root, record)
 
 
 def test_undeploy_leaves_no_process_port_or_file(store, versions, left_behind):
@@ -198,9 +266,7 @@ def test_undeploy_leaves_no_process_port_or_file(store, versions, left_behind):
     socket.create_server(("127.0.0.1", endpoint.port)).close()
     assert local.list_endpoints(store.settings) == ()
     local.deploy(store, versions[0], name="credit")
-    pid = local.get_endpoint(store.settings, "credit").pid
-    os.kill(pid, signal.SIGKILL)
-    until(lambda: _in_state(store, "credit", "dead"))
+    stop_endpoints(store.settings)
     local.undeploy(store.settings, "credit")
     assert left_behind() == []
 
@@ -367,7 +433,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from nbmlops.config import Settings
-from nbmlops.deployment import launch, local
+from nbmlops.deployment import files, local
 from nbmlops.store import Store
 from nbmlops.store.registry.versions import get_version
 project, uri, mode = sys.argv[1:]
@@ -375,12 +441,12 @@ settings = Settings(project=Path(project), tracking_uri=uri)
 store = Store(settings=settings, uri=uri)
 version = get_version(store, "credit", 1)
 if mode == "stuck":
-    fetch = launch.download_model
+    fetch = files.download_model
     def fetch_and_hang(*arguments):
         fetch(*arguments)
         print("fetched", flush=True)
         sys.stdin.read()
-    launch.download_model = fetch_and_hang
+    files.download_model = fetch_and_hang
 local.deploy(store, version, name="credit")
 print("deployed", flush=True)
 """
@@ -409,10 +475,9 @@ def test_a_deployer_that_is_killed_leaves_no_process_and_can_be_followed(
 ):
     deployer = start_deployer(store, "stuck")
     assert deployer.stdout.readline() == b"fetched\n"
-    assert [p for p in left_behind() if isinstance(p, int)]
     deployer.kill()
     deployer.wait()
-    until(lambda: not [p for p in left_behind() if isinstance(p, int)])
+    assert not [p for p in left_behind() if isinstance(p, int)]
     assert local.list_endpoints(store.settings) == ()
     local.deploy(store, versions[0], name="credit")
     local.undeploy(store.settings, "credit")
@@ -440,8 +505,8 @@ def test_refused_input_carries_the_endpoints_own_words(store, versions, frame):
 
 def test_the_example_is_a_row_to_try(store, versions, models, frame):
     endpoint, _ = local.deploy(store, versions[0], name="credit")
-    folder = records.folder_of(store.settings, "credit")
-    rows = read_example(folder / "model").table()
+    record = records.get_record(store.settings, "credit")
+    rows = read_example(records.model_folder(store.settings, record)).table()
     assert rows["columns"] == ["a", "b"]
     body = json.dumps({"dataframe_split": rows}).encode()
     answer = json.loads(local.request(store.settings, endpoint.name, body).body)
@@ -453,11 +518,10 @@ def test_a_record_of_an_older_format_is_named_and_can_be_removed(
     store, versions, left_behind, caplog
 ):
     endpoint, _ = local.deploy(store, versions[0], name="credit")
-    path = records.folder_of(store.settings, "credit") / "spec.json"
+    path = records.root(store.settings) / "credit" / "endpoint.json"
     spec = json.loads(path.read_text())
-    old = {**spec, "pid": endpoint.pid, "process_started_at": 1.0}
-    del old["process"]
-    path.write_text(json.dumps(old))
+    del spec["champion"]
+    path.write_text(json.dumps({**spec, "pid": endpoint.pid}))
     assert local.list_endpoints(store.settings) == ()
     (warning,) = caplog.messages
     assert warning.startswith("The record of endpoint credit is damaged, or of another")

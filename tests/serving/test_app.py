@@ -1,18 +1,24 @@
 import asyncio
 import json
 import logging
+import re
+import socket
 import threading
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
+from nbmlops.deployment.request_log import read_log
 from nbmlops.entities import Column
 from nbmlops.scoring.signature import InputSpec
-from nbmlops.serving.app import make_app
+from nbmlops.serving.app import EndpointApp, Journal, Limits
+from nbmlops.serving.feedback import Feedback
+from nbmlops.serving.http import HttpServer
 from nbmlops.serving.model import ServedModel, load
+from nbmlops.serving.request_log import RequestLog
 
 TOKEN = "t0k3n"  # noqa: S105
-BASE = "http://127.0.0.1:8000/endpoints/credit"
 HEADERS = {"authorization": f"Bearer {TOKEN}"}
 
 
@@ -21,18 +27,29 @@ def model_that(predict, *, name="credit"):
     return ServedModel(name=name, version=3, spec=spec, predict=predict)
 
 
-def client_of(model, *, token=TOKEN, max_request_bytes=100_000):
-    app = make_app(
-        model, endpoint="credit", token=token, max_request_bytes=max_request_bytes
-    )
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, headers=HEADERS)
+@asynccontextmanager
+async def client_of(model, *, token=TOKEN, max_request_bytes=100_000, **options):
+    """Yield a client of an endpoint that answers in this event loop."""
+    limits = Limits(body_bytes=max_request_bytes)
+    app = EndpointApp(model, endpoint="credit", token=token, limits=limits, **options)
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
+        server = HttpServer(app, listener)
+        server.accept()
+        port = listener.getsockname()[1]
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{port}/endpoints/credit",
+            headers=HEADERS,
+            timeout=30,
+            limits=httpx.Limits(max_connections=None),
+        ) as client:
+            yield client
+        await server.drain(1.0)
 
 
-def send(method, path, *, model=None, client=None, **options):
+def send(method, path, *, model, token=TOKEN, **options):
     async def ask():
-        async with client or client_of(model) as open_client:
-            return await open_client.request(method, BASE + path, **options)
+        async with client_of(model, token=token) as client:
+            return await client.request(method, path, **options)
 
     return asyncio.run(ask())
 
@@ -109,6 +126,7 @@ def test_bad_input_says_what_and_where_and_nothing_of_the_machine(served):
         "error": "UsageError",
         "message": "Row 0, column 'Age': 'old' is not a number.",
         "fix": "Send a number (double in the model's signature).",
+        "faults": [{"row": 0, "column": "Age", "problem": "'old' is not a number"}],
     }
 
 
@@ -177,9 +195,9 @@ def test_ping_answers_while_a_prediction_takes_its_time():
     async def ask():
         async with client_of(model_that(predict)) as client:
             body = {"inputs": {"x": [1]}}
-            slow = asyncio.create_task(client.post(BASE + "/invocations", json=body))
+            slow = asyncio.create_task(client.post("/invocations", json=body))
             assert await asyncio.to_thread(entered.wait, 30)
-            ping = await client.get(BASE + "/ping")
+            ping = await client.get("/ping")
             was_done = slow.done()
             may_end.set()
             return ping, was_done, await slow
@@ -200,15 +218,177 @@ def test_more_requests_than_can_wait_are_503_with_a_time_to_come_back():
         async with client_of(model_that(predict)) as client:
             body = {"inputs": {"x": [1]}}
             tasks = [
-                asyncio.create_task(client.post(BASE + "/invocations", json=body))
+                asyncio.create_task(client.post("/invocations", json=body))
                 for _ in range(80)
             ]
-            refused = await next(asyncio.as_completed(tasks, timeout=30))
+            in_order = asyncio.as_completed(tasks, timeout=30)
+            refused = [await next(in_order) for _ in range(16)]
             may_end.set()
-            return refused, [task.status_code for task in await asyncio.gather(*tasks)]
+            return refused, await asyncio.gather(*tasks)
 
-    first, statuses = asyncio.run(ask())
-    assert first.status_code == 503
-    assert first.headers["retry-after"] == "1"
-    assert statuses.count(200) == 64
-    assert statuses.count(503) == 16
+    refused, answers = asyncio.run(ask())
+    assert {answer.status_code for answer in refused} == {503}
+    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+    assert [answer.status_code for answer in answers].count(200) == 64
+
+
+def test_rows_that_wait_together_are_scored_in_one_call_each_with_its_own_answer():
+    calls, may_end = [], threading.Event()
+
+    def predict(rows):
+        calls.append(len(rows))
+        assert len(calls) > 1 or may_end.wait(30)
+        return rows.x.to_numpy() * 10
+
+    async def ask():
+        async with client_of(model_that(predict)) as client:
+            bodies = [{"inputs": {"x": [i, i + 0.5]}} for i in range(20)]
+            tasks = [
+                asyncio.create_task(client.post("/invocations", json=body))
+                for body in bodies
+            ]
+            metrics = ""
+            while "nbmlops_queue" not in metrics or "queue{" not in metrics:
+                metrics = (await client.get("/metrics")).text
+            while _value(metrics, "nbmlops_requests_in_flight{") < 20:
+                metrics = (await client.get("/metrics")).text
+            may_end.set()
+            return [answer.json() for answer in await asyncio.gather(*tasks)]
+
+    answers = asyncio.run(ask())
+    expected = [{"predictions": [10.0 * i, 10.0 * i + 5]} for i in range(20)]
+    assert answers == expected
+    assert sum(calls) == 40
+    assert len(calls) <= 3
+
+
+def _value(metrics, start):
+    lines = [line for line in metrics.splitlines() if line.startswith(start)]
+    return float(lines[0].rpartition(" ")[2]) if lines else 0.0
+
+
+def test_a_row_the_model_raises_on_fails_alone():
+    def predict(rows):
+        if (rows.x == 3).any():
+            raise ValueError("no threes")
+        return rows.x.to_numpy()
+
+    async def ask():
+        async with client_of(model_that(predict)) as client:
+            return await asyncio.gather(
+                *(
+                    client.post("/invocations", json={"inputs": {"x": [i]}})
+                    for i in range(8)
+                )
+            )
+
+    answers = asyncio.run(ask())
+    assert [a.status_code for a in answers] == [200] * 3 + [500] + [200] * 4
+    assert [a.json()["predictions"] for a in answers if a.status_code == 200] == [
+        [float(i)] for i in range(8) if i != 3
+    ]
+
+
+def test_each_answer_carries_where_its_time_went(served, applicants):
+    rows = applicants.drop(3).head(2)
+    body = {"dataframe_split": rows.to_dict("split")}
+    answer = send("POST", "/invocations", model=served, json=body)
+    parts = dict(
+        part.split(";dur=") for part in answer.headers["server-timing"].split(", ")
+    )
+    total = float(parts.pop("total"))
+    assert set(parts) == {*("read", "parse", "validate", "queue", "predict", "write")}
+    assert sum(map(float, parts.values())) == pytest.approx(total, abs=0.01)
+
+
+def test_metrics_count_what_was_answered(served):
+    async def ask():
+        async with client_of(served) as client:
+            for content in (b"{}", b"{}", b"["):
+                await client.post("/invocations", content=content)
+            return (await client.get("/metrics")).text
+
+    metrics = asyncio.run(ask())
+    labels = 'endpoint="credit",role="champion",status="415",version="credit/3"'
+    assert f"nbmlops_requests_total{{{labels}}} 3.0" in metrics
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET /" + b"x" * 70_000],
+)
+def test_what_is_no_http_is_answered_and_closed(head):
+    async def ask():
+        async with client_of(model_that(len)) as client:
+            port = client.base_url.port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head)
+            answer = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            return answer, (await client.get("/ping")).status_code
+
+    answer, status = asyncio.run(ask())
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+    assert status == 200
+
+
+def test_requests_in_one_piece_are_answered_in_their_order():
+    async def ask():
+        async with client_of(model_that(lambda rows: rows.x.to_numpy())) as client:
+            port = client.base_url.port
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for i in range(20):
+                body = b'{"inputs": {"x": [%d]}}' % i
+                writer.write(
+                    b"POST /endpoints/credit/invocations HTTP/1.1\r\n"
+                    b"host: localhost\r\n"
+                    b"authorization: Bearer t0k3n\r\ncontent-type: application/json\r\n"
+                    b"content-length: %d\r\n%s\r\n%s"
+                    % (len(body), b"connection: close\r\n" * (i == 19), body)
+                )
+            answer = await asyncio.wait_for(reader.read(), 30)
+            writer.close()
+            return answer
+
+    answer = asyncio.run(ask())
+    found = [float(x) for x in re.findall(rb'"predictions":\[([0-9.]+)\]', answer)]
+    assert found == [float(i) for i in range(20)]
+
+
+def test_requests_and_their_labels_are_in_the_log(served, applicants, tmp_path):
+    columns, bounds = served.spec.columns, {"most_bytes": 10**8, "most_days": 9}
+    journal = Journal(
+        log=RequestLog(tmp_path / "requests", columns, **bounds),
+        feedback=Feedback(tmp_path / "feedback", **bounds),
+    )
+    rows = applicants.drop(3).head(2)
+
+    async def ask():
+        async with client_of(served, journal=journal) as client:
+            split = {
+                "dataframe_split": rows[["Home", "Age", "Income"]].to_dict("split")
+            }
+            good = await client.post("/invocations", json=split)
+            bad = await client.post("/invocations", json={"inputs": {"Age": ["x"]}})
+            label = {
+                "request_id": good.headers["x-request-id"],
+                "label": ["good", "bad"],
+            }
+            taken = await client.post("/feedback", json=label)
+            wrong = await client.post("/feedback", json={**label, "more": 1})
+            return good, bad, taken.status_code, wrong.status_code
+
+    good, bad, *statuses = asyncio.run(ask())
+    journal.close()
+    assert statuses == [202, 400]
+    log = read_log(tmp_path / "requests", labels=tmp_path / "feedback")
+    log = log.sort_values(["status", "row"])
+    assert log.request_id.tolist() == [good.headers["x-request-id"]] * 2 + [
+        bad.headers["x-request-id"]
+    ]
+    assert log["in.Age"].tolist()[:2] == rows.Age.tolist()
+    assert log["in.Home"].tolist()[:2] == rows.Home.tolist()
+    assert log.prediction.tolist()[:2] == good.json()["predictions"]
+    assert log.label.tolist()[:2] == ["good", "bad"]
+    assert log.status.tolist() == [200, 200, 400]
+    assert set(log.version) == {3}

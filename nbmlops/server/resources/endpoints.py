@@ -81,8 +81,8 @@ def predict(request: Request) -> Response:
 
 
 def _detail(settings: Settings, endpoint: Endpoint) -> EndpointDetail:
-    folder = records.folder_of(settings, endpoint.name)
-    example = read_example(folder / "model") if folder else None
+    record = records.find_record(records.root(settings), endpoint.name)
+    example = read_example(records.model_folder(settings, record)) if record else None
     return EndpointDetail(
         **{f.name: getattr(endpoint, f.name) for f in fields(endpoint)},
         example=example.table() if example else None,

@@ -1,0 +1,8 @@
+"""``python -m nbmlops.deployment.supervisor FOLDER FD``."""
+
+import sys
+
+from nbmlops.deployment.supervisor.supervisor import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

@@ -1,0 +1,265 @@
+"""The supervisor: it answers who deploys, and keeps endpoints alive."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+from nbmlops.deployment import records
+from nbmlops.deployment.records import Record
+from nbmlops.deployment.supervisor.endpoint import RunningEndpoint
+from nbmlops.deployment.supervisor.workers import WorkerProcess, reap
+from nbmlops.errors import NbmlopsError, NotFoundError
+from nbmlops.processes.channel import AsyncChannel, Document
+from nbmlops.processes.process_id import ProcessId
+from nbmlops.serving.log import keep_log
+from nbmlops.serving.worker import WorkerSpec
+
+_log = logging.getLogger("nbmlops.supervisor")
+_IDLE_S = 600.0
+_ADOPT_S = 3.0
+_TICK_S = 0.5
+
+
+def main(folder: str, listener_fd: int) -> int:
+    """Supervise the endpoints of a folder until there is nothing to do."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"  # a thread at the time of a fork would be lost
+    os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
+    listener = socket.socket(fileno=listener_fd)
+    listener.set_inheritable(False)
+    keep_log(Path(folder, "supervisor.log"))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _import()
+    return asyncio.run(Supervisor(Path(folder), listener).serve())
+
+
+def _import() -> None:
+    """Import what workers need, which then costs a fork nothing."""
+    gc.disable()
+    import pandas  # noqa: F401
+    import prometheus_client  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    import sklearn.compose
+    import sklearn.ensemble
+    import sklearn.linear_model
+    import sklearn.pipeline
+    import sklearn.preprocessing
+    import sklearn.tree  # noqa: F401
+    import skops.io  # noqa: F401
+    import threadpoolctl  # type: ignore[import-untyped] # noqa: F401
+
+    gc.freeze()
+    gc.enable()
+
+
+class Supervisor:
+    """Answers requests over its socket, each in a task."""
+
+    def __init__(self, folder: Path, listener: socket.socket) -> None:
+        self._folder, self._listener = folder, listener
+        self._endpoints: dict[str, RunningEndpoint] = {}
+        self._is_stopping = asyncio.Event()
+        self._handlers: dict[str, Callable[[Document], Awaitable[Document]]] = {
+            "deploy": self._deploy,
+            "rollback": self._roll_back,
+            "undeploy": self._undeploy,
+            "token": self._rotate_token,
+            "alias": self._follow,
+            "up": self._up,
+            "status": self._status,
+            "stop": self._stop,
+        }
+
+    async def serve(self) -> int:
+        """Serve until stopped, or idle."""
+        loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        loop.add_signal_handler(signal.SIGTERM, self._is_stopping.set)
+        loop.add_signal_handler(signal.SIGINT, self._is_stopping.set)
+        loop.add_signal_handler(signal.SIGCHLD, reap)
+        for name in records.list_names(self._folder):
+            self._spawn(self._restore(name))
+        self._listener.setblocking(False)
+        loop.add_reader(self._listener.fileno(), self._accept)
+        busy_at = loop.time()
+        while not self._is_stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_stopping.wait(), _TICK_S)
+            if self._endpoints:
+                busy_at = loop.time()
+            elif loop.time() - busy_at > _IDLE_S:
+                break
+            await self._forget_removed()
+        loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        (self._folder / "supervisor.sock").unlink(missing_ok=True)
+        found = [w for e in self._endpoints.values() for w in e.workers]
+        for each in self._endpoints.values():
+            each.record = None  # what ends now is not brought back
+        await asyncio.gather(*(each.stopped() for each in found))
+        return 0
+
+    async def _forget_removed(self) -> None:
+        """Stop what somebody removed from the disk."""
+        for name, endpoint in tuple(self._endpoints.items()):
+            is_there = (self._folder / name / "endpoint.json").exists()
+            if endpoint.record is not None and not is_there:
+                async with endpoint.lock:
+                    await endpoint.remove()
+                self._endpoints.pop(name, None)
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _restore(self, name: str) -> None:
+        """Take over an endpoint of the supervisor before: its worker, or its port."""
+        record = records.find_record(self._folder, name)
+        if record is None:
+            return
+        endpoint = self._endpoints[name] = RunningEndpoint(self._folder, name)
+        async with endpoint.lock:
+            endpoint.record = record
+            loop = asyncio.get_running_loop()
+            until = loop.time() + _ADOPT_S
+            while not endpoint.workers and loop.time() < until:
+                if not any(records.is_running(each) for each in record.processes):
+                    break
+                await asyncio.sleep(0.02)
+            if not endpoint.workers:
+                try:
+                    await endpoint.bring_up(record)
+                except NbmlopsError as error:
+                    _log.error("endpoint %s does not come up: %s", name, error)
+
+    def _accept(self) -> None:
+        with suppress(BlockingIOError):
+            connection, _ = self._listener.accept()
+            self._spawn(self._answer(AsyncChannel(connection)))
+
+    async def _answer(self, channel: AsyncChannel) -> None:
+        document = await channel.next()
+        if document is None:
+            channel.close()
+            return
+        if document["type"] == "worker":
+            self._adopt(document, channel)
+            return
+        try:
+            answer = await self._handlers[document["type"]](document)
+        except NbmlopsError as error:
+            answer = {
+                "type": "error",
+                "error": type(error).__name__,
+                "problem": error.problem,
+                "fix": error.fix,
+            }
+        except Exception as error:  # noqa: BLE001 - it answers others all the same
+            _log.error("a request failed", exc_info=error)
+            problem = f"The supervisor failed: {type(error).__name__}: {error}."
+            fix = f"See {self._folder / 'supervisor.log'}."
+            answer = {"type": "error", "problem": problem, "fix": fix}
+        channel.tell(answer)
+        channel.close()
+
+    def _adopt(self, document: Document, channel: AsyncChannel) -> None:
+        spec = WorkerSpec.read(document["spec"])
+        (fd,) = channel.take_files()
+        listener = socket.socket(fileno=fd)
+        endpoint = self._endpoints.get(spec.endpoint)
+        on_end = endpoint._on_end if endpoint else lambda _: None
+        worker = WorkerProcess(spec, ProcessId.of(document["pid"]), channel, on_end)
+        if endpoint is None or not endpoint.adopt(worker, listener):
+            worker.stop()
+            listener.close()
+        elif endpoint.listener is not listener:
+            listener.close()
+
+    # -- requests
+
+    async def _deploy(self, document: Document) -> Document:
+        wanted = Record.read(document["record"])
+        endpoint = self._endpoints.get(wanted.name)
+        if endpoint is None:
+            endpoint = RunningEndpoint(self._folder, wanted.name)
+            self._endpoints[wanted.name] = endpoint
+        async with endpoint.lock:
+            try:
+                await endpoint.deploy(wanted, document["timeout_s"])
+            except BaseException:
+                if endpoint.record is None:
+                    del self._endpoints[wanted.name]
+                raise
+        return {"type": "done"}
+
+    async def _roll_back(self, document: Document) -> Document:
+        endpoint = self._find(document["name"])
+        async with endpoint.lock:
+            await endpoint.roll_back(document["timeout_s"])
+        return {"type": "done"}
+
+    async def _undeploy(self, document: Document) -> Document:
+        endpoint = self._endpoints.pop(document["name"], None)
+        if endpoint is None:
+            records.remove(self._folder, document["name"])
+        else:
+            async with endpoint.lock:
+                await endpoint.remove()
+        return {"type": "done"}
+
+    async def _rotate_token(self, document: Document) -> Document:
+        endpoint = self._find(document["name"])
+        async with endpoint.lock:
+            endpoint.rotate_token(secrets.token_urlsafe(32))
+        return {"type": "done"}
+
+    async def _follow(self, document: Document) -> Document:
+        endpoint = self._find(document["name"])
+        async with endpoint.lock:
+            endpoint.follow(document["alias"])
+        return {"type": "done"}
+
+    async def _up(self, _: Document) -> Document:
+        for name in records.list_names(self._folder):
+            if name not in self._endpoints:
+                await self._restore(name)
+        for endpoint in self._endpoints.values():
+            async with endpoint.lock:  # being restored, or brought up again
+                pass
+        return {"type": "done"}
+
+    async def _status(self, _: Document) -> Document:
+        return {
+            "type": "status",
+            "pid": os.getpid(),
+            "endpoints": {
+                name: [
+                    {"pid": each.process.pid, "is_ready": each.ready.done()}
+                    | {"snapshot": each.snapshot}
+                    for each in endpoint.workers
+                ]
+                for name, endpoint in self._endpoints.items()
+            },
+        }
+
+    async def _stop(self, _: Document) -> Document:
+        self._is_stopping.set()
+        return {"type": "done", "pid": os.getpid()}
+
+    def _find(self, name: str) -> RunningEndpoint:
+        if name not in self._endpoints:
+            raise NotFoundError(
+                f"No endpoint {name[:80]!r}.",
+                fix="See those there are with: %endpoints.",
+            )
+        return self._endpoints[name]

@@ -1,0 +1,172 @@
+"""The workers of endpoints, as their supervisor sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from nbmlops.deployment import control
+from nbmlops.errors import DeployError, NbmlopsError
+from nbmlops.processes.channel import AsyncChannel, Document
+from nbmlops.processes.process_id import ProcessId
+from nbmlops.serving import worker
+from nbmlops.serving.worker import WorkerSpec
+
+_STOP_S = 12.0
+
+
+class WorkerProcess:
+    """One worker; ``ready`` is done when it could answer, ``ended`` when it is gone."""
+
+    def __init__(
+        self,
+        spec: WorkerSpec,
+        process: ProcessId,
+        channel: AsyncChannel,
+        on_end: Callable[[WorkerProcess], None],
+    ) -> None:
+        self.spec, self.process = spec, process
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()
+        self.is_accepting = self.is_stopping = False
+        self.snapshot: dict[str, Any] = {}
+        self.refusal: Document | None = None
+        self.ended_by = ""
+        self._channel, self._on_end = channel, on_end
+        self._task = asyncio.get_running_loop().create_task(self._listen())
+
+    async def _listen(self) -> None:
+        while (document := await self._channel.next()) is not None:
+            match document["type"]:
+                case "ready":
+                    if not self.ready.done():
+                        self.ready.set_result(None)
+                case "failed":
+                    self.refusal = document
+                case "snapshot" | "drained":
+                    self.snapshot = document
+        self._channel.close()
+        self.ended_by = exit_reason(self.process.pid)
+        self.ended.set()
+        if not self.ready.done():
+            self.ready.set_exception(self._failure())
+            self.ready.exception()  # nobody may be waiting for it
+        self._on_end(self)
+
+    def _failure(self) -> NbmlopsError:
+        target = f"{self.spec.model}/{self.spec.version}"
+        if self.refusal:
+            return control.read_error(self.refusal)
+        return DeployError(
+            f"The process of {target} ended ({self.ended_by}).",
+            fix=f"See that {target} predicts rows as it was logged with, then deploy "
+            "again.",
+        )
+
+    def accept(self) -> None:
+        """Have it take connections."""
+        self.is_accepting = True
+        self._channel.tell({"type": "accept"})
+
+    def tell(self, document: Document) -> None:
+        """Send it a document."""
+        self._channel.tell(document)
+
+    def stop(self) -> None:
+        """Have it answer what it has begun, and end."""
+        self.is_stopping = True
+        self._channel.tell({"type": "stop"})
+
+    def kill(self) -> None:
+        """End it now."""
+        self.is_stopping = True
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, signal.SIGKILL)
+
+    async def stopped(self) -> None:
+        """Stop it, and return when it is gone."""
+        self.stop()
+        try:
+            await asyncio.wait_for(self.ended.wait(), _STOP_S)
+        except TimeoutError:
+            self.kill()
+            await self.ended.wait()
+
+
+def fork(
+    spec: WorkerSpec,
+    listener: socket.socket,
+    folder: Path,
+    on_end: Callable[[WorkerProcess], None],
+) -> WorkerProcess:
+    """Return a worker that loads its model, and then waits for `accept`."""
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        _be_worker(spec, listener, theirs, folder)
+    theirs.close()
+    return WorkerProcess(spec, ProcessId.of(pid), AsyncChannel(ours), on_end)
+
+
+def _be_worker(
+    spec: WorkerSpec, listener: socket.socket, control_end: socket.socket, folder: Path
+) -> None:
+    """Leave what is the supervisor's behind, and be a worker; never returns."""
+    code = 1
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        with suppress(OSError):  # what ps and top show
+            Path("/proc/self/comm").write_text(f"nbmlops {spec.endpoint}", "ascii")
+        _close_others(listener.fileno(), control_end.fileno())
+        if "numpy.random" in sys.modules:  # Python's own is reseeded by a fork
+            sys.modules["numpy.random"].seed()
+        code = worker.run(
+            spec, listener, control_end, partial(control.reconnect, folder)
+        )
+    except BaseException:  # noqa: BLE001 - nothing is to see the supervisor's frames
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _close_others(*kept: int) -> None:
+    first = 3
+    for fd in (*sorted(kept), os.sysconf("SC_OPEN_MAX")):
+        os.closerange(first, fd)
+        first = fd + 1
+
+
+_ended: dict[int, int] = {}
+"""How children ended that nobody has asked about yet."""
+
+
+def reap() -> None:
+    """Take note of children that have ended."""
+    with suppress(ChildProcessError):
+        while (found := os.waitpid(-1, os.WNOHANG))[0]:
+            _ended[found[0]] = os.waitstatus_to_exitcode(found[1])
+
+
+def exit_reason(pid: int) -> str:
+    """Return how a process ended, in words."""
+    reap()
+    code = _ended.pop(pid, None)
+    if code is None:
+        return "it is gone"
+    if code >= 0:
+        return f"exit code {code}"
+    name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
+    return f"signal {name}" + (", perhaps out of memory" if name == "SIGKILL" else "")

@@ -1,0 +1,381 @@
+"""HTTP/1.1 over asyncio: llhttp parses, and a request costs no task and no scope."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from email.utils import formatdate
+from http import HTTPStatus
+from time import perf_counter
+from typing import Protocol
+
+import httptools
+
+from nbmlops.errors import NbmlopsError
+from nbmlops.scoring.request import refusal
+
+_MOST_HEADER_BYTES = 65_536
+_REQUEST_S = 30.0
+_IDLE_S = 120.0
+_LINGER_S = 5.0
+_SWEEP_S = 1.0
+_REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_JSON = b"application/json"
+_prefix, _numbers = os.urandom(8).hex(), itertools.count()
+
+
+class Request:
+    """One request; ``arrived`` and ``complete`` are of `time.perf_counter`, seconds."""
+
+    __slots__ = (
+        *("arrived", "body", "complete", "headers", "parsed"),
+        *("method", "path", "refused", "request_id"),
+    )
+
+    def __init__(self) -> None:
+        self.refused: Response | None = None
+        self.method = ""
+        self.path = ""
+        self.headers: dict[bytes, bytes] = {}
+        self.body = b""
+        self.arrived = self.complete = self.parsed = 0.0
+        self.request_id = f"{_prefix}{next(_numbers):016x}"
+
+
+class Response:
+    """An answer as it is written."""
+
+    __slots__ = ("body", "content_type", "headers", "status")
+
+    def __init__(
+        self,
+        body: bytes,
+        *,
+        status: int = 200,
+        content_type: bytes = _JSON,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = headers or {}
+
+
+Reply = Callable[[Response], None]
+
+
+class App(Protocol):
+    """What answers requests."""
+
+    max_body_bytes: int
+
+    def refuse(self, request: Request) -> Response | None:
+        """Return why a request is not answered, by its headers alone."""
+
+    def handle(self, request: Request, reply: Reply) -> None:
+        """Answer a request, now or later, exactly once."""
+
+    def failure(self, error: NbmlopsError, request: Request) -> Response:
+        """Return an error as an answer."""
+
+    def headers(self, request: Request) -> bytes:
+        """Return header lines of every answer."""
+
+
+class HttpConnection(asyncio.Protocol):
+    """A client's connection. Requests are answered in their order, one at a time."""
+
+    def __init__(self, app: App, connections: set[HttpConnection]) -> None:
+        self._app = app
+        self._connections = connections
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport
+        self._request: Request | None = None  # being read
+        self._pieces: list[bytes] = []
+        self._n_bytes = 0  # of the headers, then of the body
+        self._url = b""
+        self._waiting: deque[tuple[Request, bool]] = deque()
+        self._is_answering = False
+        self._is_refused = False
+        self._is_draining = False
+        self.active_at = time.monotonic()
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = transport  # type: ignore[assignment]
+        self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Be forgotten."""
+        self._connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse a piece, and answer the requests that are whole."""
+        if self._is_refused:
+            return
+        now = perf_counter()
+        if self._request is None:
+            self._request = Request()
+            self._request.arrived = now
+            self._n_bytes = 0
+            self.active_at = time.monotonic()
+        if not self._parser_is_in_body:
+            self._n_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._is_refused = True  # what follows is no HTTP
+        except httptools.HttpParserError:
+            error = refusal("The request is not HTTP.", fix="Send HTTP/1.1.")
+            self._refuse(self._app.failure(error, self._request or Request()))
+        if not self._parser_is_in_body and self._n_bytes > _MOST_HEADER_BYTES:
+            error = refusal(
+                f"The headers are larger than {_MOST_HEADER_BYTES} bytes.",
+                fix="Send fewer.",
+                status=431,
+            )
+            self._refuse(self._app.failure(error, self._request or Request()))
+
+    # -- httptools
+
+    _parser_is_in_body = False
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        if self._request is None:  # another request in the same piece
+            self._request = Request()
+            self._request.arrived = perf_counter()
+        self._url = b""
+        self._pieces = []
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the URL."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        assert self._request is not None  # noqa: S101 - it has begun
+        self._request.headers[name.lower()] = value
+
+    def on_headers_complete(self) -> None:
+        """Refuse at once what will not be answered."""
+        request = self._request
+        assert request is not None  # noqa: S101 - it has begun
+        request.method = self._parser.get_method().decode("ascii")
+        request.path = self._url.partition(b"?")[0].decode("latin-1")
+        self._parser_is_in_body, self._n_bytes = True, 0
+        length = request.headers.get(b"content-length", b"0")
+        if refused := self._app.refuse(request):
+            request.refused = refused
+            if length != b"0" or b"transfer-encoding" in request.headers:
+                self._refuse(refused)
+            return
+        if int(length) > self._app.max_body_bytes:
+            self._refuse_large(request)
+        elif request.headers.get(b"expect", b"").lower() == b"100-continue":
+            self._transport.write(_CONTINUE)
+
+    def on_body(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        self._n_bytes += len(piece)
+        if self._is_refused:
+            return
+        if self._n_bytes > self._app.max_body_bytes:
+            self._refuse_large(self._request or Request())
+        else:
+            self._pieces.append(piece)
+
+    def on_message_complete(self) -> None:
+        """Answer it, after those before it."""
+        request, self._request = self._request, None
+        self._parser_is_in_body, self._n_bytes = False, 0
+        if self._is_refused or request is None:
+            return
+        pieces = self._pieces
+        request.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        request.complete = perf_counter()
+        self._waiting.append((request, self._parser.should_keep_alive()))
+        if not self._is_answering:
+            self._answer_next()
+
+    # -- answers
+
+    def _answer_next(self) -> None:
+        request, is_kept = self._waiting.popleft()
+        self._is_answering = True
+        if len(self._waiting) > 8:
+            self._transport.pause_reading()
+        is_head = request.method == "HEAD"
+
+        def reply(response: Response) -> None:
+            self._write(request, response, is_kept=is_kept, is_head=is_head)
+            self._is_answering = False
+            if self._waiting and not self._is_refused:
+                self._transport.resume_reading()
+                self._answer_next()
+
+        if request.refused:
+            reply(request.refused)
+        else:
+            self._app.handle(request, reply)
+
+    def _write(
+        self, request: Request, response: Response, *, is_kept: bool, is_head: bool
+    ) -> None:
+        if self._transport.is_closing():
+            return
+        is_last = not is_kept or self._is_draining or self._is_refused
+        lines = [
+            b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\ncontent-length: %d\r\n"
+            % (
+                response.status,
+                _REASONS[response.status],
+                response.content_type,
+                len(response.body),
+            ),
+            _date(),
+            self._app.headers(request),
+        ]
+        for name, value in response.headers.items():
+            lines.append(f"{name}: {value}\r\n".encode("latin-1"))
+        lines.append(b"connection: close\r\n\r\n" if is_last else b"\r\n")
+        if not is_head:
+            lines.append(response.body)
+        self._transport.write(b"".join(lines))
+        self.active_at = time.monotonic()
+        if self._is_refused:
+            # Closed with a body unread, the kernel would take the answer back.
+            self._transport.write_eof()
+        elif is_last:
+            self._is_refused = True
+            self._transport.close()
+
+    def _refuse_large(self, request: Request) -> None:
+        limit = self._app.max_body_bytes
+        error = refusal(
+            f"The body is larger than {limit} bytes.",
+            fix="Send fewer rows at a time, or set max_request_bytes and deploy again.",
+            status=413,
+        )
+        self._refuse(self._app.failure(error, request))
+
+    def _refuse(self, response: Response) -> None:
+        """Answer, and read no more: what is left of a body is no further request."""
+        if self._is_refused or self._is_answering:
+            self._transport.close()
+            return
+        self._is_refused = True
+        self._write(self._request or Request(), response, is_kept=False, is_head=False)
+
+    # -- the server's
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being read or answered."""
+        return self._request is None and not self._is_answering
+
+    def drain(self) -> None:
+        """Close with the next answer: one that is on its way is not cut off."""
+        self._is_draining = True
+
+    def sweep(self, now: float) -> None:
+        """Close a connection whose client is too slow, or has gone."""
+        if self._is_refused and now - self.active_at > _LINGER_S:
+            self._transport.abort()
+        elif self._is_answering:
+            self.active_at = now
+        elif self._request is not None and now - self.active_at > _REQUEST_S:
+            error = refusal(
+                f"The request did not arrive within {_REQUEST_S:.0f} s.",
+                fix="Send it whole.",
+                status=408,
+            )
+            self._refuse(self._app.failure(error, self._request))
+        elif now - self.active_at > _IDLE_S:
+            self._transport.close()
+        if (
+            self._transport.get_write_buffer_size()
+            and now - self.active_at > _REQUEST_S
+        ):
+            self._transport.abort()
+
+    def abort(self) -> None:
+        """Close it now."""
+        self._transport.abort()
+
+
+_dated: tuple[int, bytes] = (0, b"")
+
+
+def _date() -> bytes:
+    global _dated
+    second = int(time.time())
+    if _dated[0] != second:
+        _dated = second, f"date: {formatdate(second, usegmt=True)}\r\n".encode()
+    return _dated[1]
+
+
+class HttpServer:
+    """Accepts on a socket that others may share, until it is drained."""
+
+    def __init__(self, app: App, listener: socket.socket) -> None:
+        self._app = app
+        self._listener = listener
+        self._listener.setblocking(False)
+        self._loop = asyncio.get_running_loop()
+        self.connections: set[HttpConnection] = set()
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+        self._is_accepting = False
+
+    def accept(self) -> None:
+        """Take connections from now on."""
+        if not self._is_accepting:
+            self._is_accepting = True
+            self._loop.add_reader(self._listener.fileno(), self._accept_one)
+
+    def _accept_one(self) -> None:
+        # One a turn: the others that share the socket take theirs.
+        try:
+            accepted, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError:  # no file descriptors are left; it is asked again
+            self._loop.remove_reader(self._listener.fileno())
+            self._is_accepting = False
+            self._loop.call_later(0.1, self.accept)
+            return
+        self._loop.create_task(
+            self._loop.connect_accepted_socket(
+                lambda: HttpConnection(self._app, self.connections), accepted
+            )
+        )
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for connection in tuple(self.connections):
+            connection.sweep(now)
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+    async def drain(self, patience_s: float) -> None:
+        """Take no more connections; return when those there are have ended."""
+        if self._is_accepting:
+            self._is_accepting = False
+            self._loop.remove_reader(self._listener.fileno())
+        for connection in self.connections:
+            connection.drain()
+        until = time.monotonic() + patience_s
+        while self.connections and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        for connection in tuple(self.connections):
+            with suppress(OSError):
+                connection.abort()
+        self._sweeper.cancel()
