@@ -24,11 +24,15 @@ export interface components {
         };
         Endpoint: {
             alias: string | null;
+            canary_share: number | null;
+            canary_version: number | null;
             message: string;
             model: string;
             name: string;
             pid: number;
             port: number;
+            previous_version: number | null;
+            shadow_version: number | null;
             /** Format: date-time */
             started_at: string;
             /** @enum {unknown} */
@@ -38,6 +42,8 @@ export interface components {
         };
         EndpointDetail: {
             alias: string | null;
+            canary_share: number | null;
+            canary_version: number | null;
             example: {
                 [key: string]: unknown;
             } | null;
@@ -46,6 +52,8 @@ export interface components {
             name: string;
             pid: number;
             port: number;
+            previous_version: number | null;
+            shadow_version: number | null;
             /** Format: date-time */
             started_at: string;
             /** @enum {unknown} */

@@ -144,6 +144,10 @@ export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail 
   state: 'ready',
   started_at: AT,
   message: '',
+  canary_version: null,
+  canary_share: null,
+  shadow_version: null,
+  previous_version: null,
   example: { columns: ['Age', 'Job'], data: [[30, 'fixed']] },
   ...extra
 });

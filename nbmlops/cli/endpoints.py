@@ -39,12 +39,28 @@ def register(model: str, **options: Any) -> CommandOutput:
 @click.option("--port", type=int, help="TCP port on loopback; a free one by default.")
 @click.option("--no-auth", is_flag=True, help="Answer without a token.")
 @click.option("--trust", is_flag=True, help="Run the code that the model brings.")
-def deploy(target: str, **options: Any) -> CommandOutput:
+@click.option("--canary", metavar="SHARE", help="Answer a share beside, such as 10%.")
+@click.option(
+    "--rule",
+    "rules",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="What ends the canary by itself: error_share, latency_ms_p99, "
+    "prediction_shift, min_requests.",
+)
+@click.option("--shadow", is_flag=True, help="Get copies of requests, answer nobody.")
+def deploy(
+    target: str, canary: str | None, rules: tuple[str, ...], **options: Any
+) -> CommandOutput:
     """Serve a model version on this machine."""
-    from nbmlops.lifecycle.deploy import deploy
+    from nbmlops.lifecycle.deploy import deploy, read_rule, read_share
     from nbmlops.render.tables import endpoints_table
 
     print_progress(f"deploying {target}")
+    if canary is not None:
+        options["canary"] = read_share(canary)
+    if rules:
+        options["rules"] = dict(map(read_rule, rules))
     handle = deploy(target, **options)
     return handle.endpoint, endpoints_table([handle.endpoint])
 
@@ -59,7 +75,9 @@ def endpoints(action: str, name: str | None) -> CommandOutput:
 
     \b
     up                 start what was served before a reboot
-    rollback NAME      serve the version before
+    promote NAME       make the canary the champion
+    abort NAME         end the canary
+    rollback NAME      end the canary, or serve the version before
     rotate-token NAME  ask for a new token from now on
     """
     from nbmlops.lifecycle import deploy
@@ -68,8 +86,8 @@ def endpoints(action: str, name: str | None) -> CommandOutput:
     if action in ("list", "up"):
         found = deploy.endpoints() if action == "list" else deploy.endpoints_up()
         return found, endpoints_table(found)
-    if action not in ("rollback", "rotate-token"):
-        known = ("up", "rollback", "rotate-token")
+    known = ("up", "promote", "abort", "rollback", "rotate-token")
+    if action not in known:
         raise UsageError(
             f"Unknown action {action!r}.{did_you_mean(action, known)}",
             fix=f"Use one of: {', '.join(known)}.",
@@ -80,11 +98,11 @@ def endpoints(action: str, name: str | None) -> CommandOutput:
             fix=f"nbmlops endpoints {action} NAME",
         )
     handle = deploy.endpoint(name)
-    if action == "rollback":
-        endpoint = handle.rollback()
-        return endpoint, endpoints_table([endpoint])
-    token = handle.rotate_token()
-    return {"token": token}, token
+    if action == "rotate-token":
+        token = handle.rotate_token()
+        return {"token": token}, token
+    endpoint = getattr(handle, action)()
+    return endpoint, endpoints_table([endpoint])
 
 
 @command()

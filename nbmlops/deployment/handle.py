@@ -71,8 +71,40 @@ class EndpointHandle(Renderable):
         self.endpoint = local.get_endpoint(self._settings, self.name)
         return self.endpoint
 
+    def promote(self) -> Endpoint:
+        """Make the canary the champion.
+
+        Returns
+        -------
+        Endpoint
+            As it is now.
+
+        Raises
+        ------
+        UsageError
+            There is no canary.
+        """
+        self.endpoint = local.promote(self._settings, self.name)
+        return self.endpoint
+
+    def abort(self) -> Endpoint:
+        """End the canary; the champion answers all requests.
+
+        Returns
+        -------
+        Endpoint
+            As it is now.
+
+        Raises
+        ------
+        UsageError
+            There is no canary.
+        """
+        self.endpoint = local.abort(self._settings, self.name)
+        return self.endpoint
+
     def rollback(self) -> Endpoint:
-        """Serve the version before; needs neither the store nor MLflow.
+        """End the canary, or serve the version before; needs no store and no MLflow.
 
         Returns
         -------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -12,12 +13,15 @@ from urllib.parse import quote
 from nbmlops.config import Settings
 from nbmlops.deployment import control, files, records
 from nbmlops.deployment.client import UNANSWERED, Response, ask
-from nbmlops.deployment.records import Record, Served
+from nbmlops.deployment.records import Canary, Record, Served
 from nbmlops.entities import Endpoint, EndpointState, ModelVersion
-from nbmlops.errors import ConflictError, DeployError, UsageError
+from nbmlops.errors import ConflictError, DeployError, UsageError, did_you_mean
 from nbmlops.store import Store
 from nbmlops.store.models.own_code import Trust
 
+RULES = {"error_share": 0.05, "min_requests": 100}
+"""What a canary is held to where nothing else is said."""
+KNOWN_RULES = {"error_share", "latency_ms_p99", "prediction_shift", "min_requests"}
 _PREDICT_S = 120.0
 _PING_S = 1.0
 
@@ -47,6 +51,8 @@ def deploy(
             serving=settings.serving,
             started_at=before.started_at if before else "",
             previous=before.previous if before else None,
+            canary=before.canary if before else None,
+            shadow=before.shadow if before else None,
             processes=before.processes if before else (),
         )
         is_same = before and replace(before, alias=alias, message="") == wanted
@@ -56,6 +62,88 @@ def deploy(
             return get_endpoint(settings, name), False
         _bring_up(store, version, wanted)
     return get_endpoint(settings, name), True
+
+
+def begin_canary(
+    store: Store,
+    version: ModelVersion,
+    *,
+    name: str,
+    share: float,
+    rules: Mapping[str, float] | None = None,
+    trust: Trust = (),
+) -> Endpoint:
+    """Have a version answer a share of an endpoint's requests, until a rule breaks."""
+    if not 0 < share < 1:
+        raise UsageError(
+            f"A canary cannot have {share:g} of the requests.",
+            fix="Give a share between 0 and 1, such as 0.1 or 10%.",
+        )
+    rules = RULES if rules is None else rules
+    if unknown := set(rules) - KNOWN_RULES:
+        name_of = sorted(unknown)[0]
+        raise UsageError(
+            f"Unknown rule {name_of!r}.{did_you_mean(name_of, KNOWN_RULES)}",
+            fix=f"Use some of: {', '.join(sorted(KNOWN_RULES))}.",
+        )
+    settings = store.settings
+    served = Served.of(version, tuple(trust))
+    canary = Canary(served=served, share=share, rules=dict(rules))
+    with records.lock(settings, name):
+        _fetch_beside(store, version, name)
+        timeout_s = settings.deploy_timeout_s
+        document = asdict(canary)
+        _ask(settings, type="canary", name=name, canary=document, timeout_s=timeout_s)
+    return get_endpoint(settings, name)
+
+
+def begin_shadow(
+    store: Store, version: ModelVersion, *, name: str, trust: Trust = ()
+) -> Endpoint:
+    """Have a version get a copy of each request of an endpoint."""
+    settings = store.settings
+    served = asdict(Served.of(version, tuple(trust)))
+    with records.lock(settings, name):
+        _fetch_beside(store, version, name)
+        timeout_s = settings.deploy_timeout_s
+        _ask(settings, type="shadow", name=name, served=served, timeout_s=timeout_s)
+    return get_endpoint(settings, name)
+
+
+def _fetch_beside(store: Store, version: ModelVersion, name: str) -> None:
+    """Copy the files of a version that is to serve beside the champion."""
+    record = records.get_record(store.settings, name)
+    if record.champion.model != version.model:
+        raise ConflictError(
+            f"Endpoint {name!r} serves {record.champion}.",
+            fix=f"Give a version of {record.champion.model}.",
+        )
+    if record.champion.version == version.version:
+        raise ConflictError(
+            f"{record.champion} is what {name!r} serves.", fix="Give another version."
+        )
+    files.fetch(store, version, records.root(store.settings) / name)
+
+
+def promote(settings: Settings, name: str) -> Endpoint:
+    """Make an endpoint's canary its champion."""
+    records.get_record(settings, name)
+    _ask(settings, type="promote", name=name, timeout_s=settings.deploy_timeout_s)
+    return get_endpoint(settings, name)
+
+
+def abort(settings: Settings, name: str) -> Endpoint:
+    """End an endpoint's canary."""
+    records.get_record(settings, name)
+    _ask(settings, type="abort", name=name)
+    return get_endpoint(settings, name)
+
+
+def end_shadow(settings: Settings, name: str) -> Endpoint:
+    """Send no more copies to an endpoint's shadow."""
+    records.get_record(settings, name)
+    _ask(settings, type="shadow", name=name, served=None)
+    return get_endpoint(settings, name)
 
 
 def _before(settings: Settings, name: str, version: ModelVersion) -> Record | None:
@@ -107,7 +195,7 @@ def rotate_token(settings: Settings, name: str) -> str:
     if records.get_record(settings, name).no_auth:
         raise UsageError(
             f"Endpoint {name!r} asks for no token.",
-            fix="Deploy it again without no_auth.",
+            fix="Deploy it again, with a token.",
         )
     _ask(settings, type="token", name=name)
     token = records.read_token(settings, name)
@@ -219,6 +307,7 @@ def observe(settings: Settings, record: Record) -> Endpoint:
 
 
 def _to_endpoint(record: Record, state: EndpointState, message: str = "") -> Endpoint:
+    canary = record.canary
     return Endpoint(
         name=record.name,
         model=record.champion.model,
@@ -230,4 +319,8 @@ def _to_endpoint(record: Record, state: EndpointState, message: str = "") -> End
         state=state,
         started_at=datetime.fromisoformat(record.started_at),
         message=message,
+        canary_version=canary.served.version if canary else None,
+        canary_share=canary.share if canary else None,
+        shadow_version=record.shadow.version if record.shadow else None,
+        previous_version=record.previous.version if record.previous else None,
     )

@@ -79,6 +79,24 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Canary:
+    """A version that answers a share of the requests until a rule is broken."""
+
+    served: Served
+    share: float
+    rules: Mapping[str, float]
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any] | None) -> Canary | None:
+        """Return what a document says."""
+        if document is None:
+            return None
+        served = Served.read(document["served"])
+        assert served is not None  # noqa: S101 - there is no canary without
+        return cls(served=served, share=document["share"], rules=document["rules"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """What ``endpoint.json`` holds: what an endpoint is to serve, and who does."""
 
@@ -92,11 +110,21 @@ class Record:
     started_at: str
     previous: Served | None = None
     """The version that a roll-back goes to."""
+    canary: Canary | None = None
+    shadow: Served | None = None
+    """The version that gets a copy of each request."""
     not_followed: int | None = None
     """The version that the alias names and that is not to be served."""
     message: str = ""
     processes: tuple[ProcessId, ...] = ()
     """The workers that serve the champion."""
+
+    @property
+    def all_served(self) -> list[Served]:
+        """The versions whose files are kept."""
+        canary = self.canary and self.canary.served
+        found = (self.champion, self.previous, canary, self.shadow)
+        return [each for each in found if each]
 
     @property
     def url(self) -> str:
@@ -111,6 +139,8 @@ class Record:
         more = {
             "champion": champion,
             "previous": Served.read(document["previous"]),
+            "canary": Canary.read(document["canary"]),
+            "shadow": Served.read(document["shadow"]),
             "serving": Serving(**document["serving"]),
             "processes": tuple(ProcessId(**each) for each in document["processes"]),
         }

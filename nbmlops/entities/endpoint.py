@@ -24,7 +24,13 @@ class Endpoint:
     started_at : datetime
         UTC.
     message : str
-        Why it is not ready, with the fix; "" when it is.
+        Why it is not ready, with the fix; or what happened to it last.
+    canary_version, canary_share : int or None, float or None
+        The version that answers a share of the requests, between 0 and 1.
+    shadow_version : int or None
+        The version that gets a copy of each request.
+    previous_version : int or None
+        The version that a roll-back goes to.
     """
 
     name: str
@@ -37,3 +43,7 @@ class Endpoint:
     state: EndpointState
     started_at: datetime
     message: str = ""
+    canary_version: int | None = None
+    canary_share: float | None = None
+    shadow_version: int | None = None
+    previous_version: int | None = None

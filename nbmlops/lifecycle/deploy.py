@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from nbmlops.config import Settings, load_settings
 from nbmlops.deployment import EndpointHandle, local
 from nbmlops.entities import Endpoint
+from nbmlops.errors import UsageError
 from nbmlops.store import Store, connect
 from nbmlops.store.models.own_code import ANY
 from nbmlops.store.registry.registered_models import check_names
@@ -22,6 +24,9 @@ def deploy(
     port: int | None = None,
     no_auth: bool = False,
     trust: bool = False,
+    canary: float | None = None,
+    rules: Mapping[str, float] | None = None,
+    shadow: bool = False,
     store: Store | None = None,
 ) -> EndpointHandle:
     """Serve a model version, and return when it has answered its own input example.
@@ -42,6 +47,15 @@ def deploy(
     trust : bool, default=False
         Whether the endpoint runs whatever code the model brings; else that of the
         modules in ``[tool.nbmlops.models] trust``.
+    canary : float, optional
+        The share of requests, between 0 and 1, that the version answers beside the one
+        that is served: `EndpointHandle.promote` or `abort` it.
+    rules : mapping of str to float, optional
+        What ends a canary by itself when it is exceeded: ``error_share``,
+        ``latency_ms_p99`` and ``prediction_shift``, each once it has answered
+        ``min_requests``. By default an ``error_share`` of 0.05 over 100.
+    shadow : bool, default=False
+        Whether the version only gets copies of the requests, which go to the log.
     store : Store, optional
         The project's store by default.
 
@@ -65,18 +79,46 @@ def deploy(
     store = store or connect()
     version, found_by = resolve_version(store, target)
     check_names(version.model, alias)
+    name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", version.model).strip("-._")
+    trusted = ANY if trust else store.settings.models.trust
+    if canary is not None or shadow:
+        _refuse_options(canary, shadow=shadow, alias=alias, port=port, no_auth=no_auth)
+        made = (
+            local.begin_shadow(store, version, name=name, trust=trusted)
+            if canary is None
+            else local.begin_canary(
+                store, version, name=name, share=canary, rules=rules, trust=trusted
+            )
+        )
+        return EndpointHandle(store.settings, made)
+    if rules is not None:
+        raise UsageError(
+            "There is no canary that rules could end.", fix="Give canary=0.1, say."
+        )
     made, is_new = local.deploy(
         store,
         version,
-        name=name or re.sub(r"[^A-Za-z0-9._-]+", "-", version.model).strip("-._"),
+        name=name,
         alias=alias or found_by,
         port=port,
         no_auth=no_auth,
-        trust=ANY if trust else store.settings.models.trust,
+        trust=trusted,
     )
     if alias is not None:
         move_alias(store, version, alias)
     return EndpointHandle(store.settings, made, is_new=is_new)
+
+
+def _refuse_options(canary: float | None, *, shadow: bool, **others: object) -> None:
+    if canary is not None and shadow:
+        raise UsageError(
+            "A version cannot be canary and shadow at once.", fix="Choose one."
+        )
+    if given := [name for name, value in others.items() if value]:
+        raise UsageError(
+            f"{given[0]} is the endpoint's, not its canary's or shadow's.",
+            fix=f"Leave out {given[0]}.",
+        )
 
 
 def endpoints(*, store: Store | None = None) -> tuple[Endpoint, ...]:
@@ -152,6 +194,30 @@ def undeploy(name: str, *, store: Store | None = None) -> None:
     """
     refuse_in_replay("undeploy")
     local.undeploy(_settings(store), name)
+
+
+def read_share(text: str) -> float:
+    """Return a share from 0 to 1 that is written as 0.1 or 10%."""
+    number, percent, rest = text.partition("%")
+    try:
+        if rest:
+            raise ValueError(rest)
+        return float(number) / (100 if percent else 1)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is no share.", fix="Write it as 10% or 0.1."
+        ) from error
+
+
+def read_rule(text: str) -> tuple[str, float]:
+    """Return a rule that is written as ``NAME=VALUE``."""
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError as error:
+        raise UsageError(
+            f"{text!r} is no rule.", fix="Write a name, = and a number."
+        ) from error
 
 
 def _settings(store: Store | None) -> Settings:

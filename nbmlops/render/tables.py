@@ -214,12 +214,21 @@ def endpoints_table(endpoints: Sequence[Endpoint]) -> Table:
     """Return endpoints with their state and URL."""
     return Table(
         ["endpoint", "serves", "state", "url", "note"],
-        [
-            (e.name, f"{e.model}/{e.version}", e.state, e.url, e.message)
-            for e in endpoints
-        ],
+        [(e.name, _versions(e), e.state, e.url, e.message) for e in endpoints],
         empty="No endpoints: deploy a model with %deploy MODEL@ALIAS.",
     )
+
+
+def _versions(endpoint: Endpoint) -> str:
+    """Return which versions serve, as what."""
+    found = [f"{endpoint.model}/{endpoint.version}"]
+    if endpoint.canary_share is not None:
+        found.append(
+            f"/{endpoint.canary_version} {100 * endpoint.canary_share:.3g}% canary"
+        )
+    if endpoint.shadow_version is not None:
+        found.append(f"/{endpoint.shadow_version} shadow")
+    return ", ".join(found)
 
 
 def predictions_table(predictions: Iterable[object]) -> Table:

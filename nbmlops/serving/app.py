@@ -26,8 +26,9 @@ from nbmlops.scoring.request import (
 )
 from nbmlops.serving.fast_reader import FastReader
 from nbmlops.serving.feedback import Feedback
+from nbmlops.serving.forward import REQUEST_ID, Canary, Shadow
 from nbmlops.serving.http import Reply, Request, Response
-from nbmlops.serving.metrics import Metrics, render
+from nbmlops.serving.metrics import Comparison, Metrics, render
 from nbmlops.serving.model import ServedModel
 from nbmlops.serving.request_log import LoggedRequest, RequestLog
 from nbmlops.serving.scorer import Job, Scorer
@@ -85,10 +86,15 @@ class EndpointApp:
         self._base = f"/endpoints/{endpoint}"
         self._good_hosts: set[bytes] = set()
         target = quote(f"{model.name}/{model.version}", safe="/ ")
-        self._version_line = f"x-model-version: {target}\r\n"
+        self._target = target.encode()
+        self._is_upstream = role != "champion"
+        self._canary: Canary | None = None
+        self._shadow: Shadow | None = None
         self.metrics = Metrics(f"{model.name}/{model.version}", role)
         self._scorer = Scorer(model, is_batching=is_batching, n_threads=n_threads)
         self.metrics.unseen = self._scorer.unseen
+        if role == "canary":
+            self.metrics.compared = Comparison()
         self._reader = FastReader(model.spec) if model.takes_arrays else None
         self._ranges = RangeCheck(model.spec) if model.spec.ranges else None
         self._names = [column.name for column in model.spec.columns]
@@ -110,9 +116,26 @@ class EndpointApp:
 
     # -- nbmlops.serving.http.App
 
-    def headers(self, request: Request) -> bytes:
+    def begin(self, request: Request) -> None:
+        """Keep the id that a request has where it was handed on from."""
+        if self._is_upstream and REQUEST_ID in request.headers:
+            request.request_id = request.headers[REQUEST_ID].decode("latin-1")
+
+    def headers(self, request: Request, response: Response) -> bytes:
         """Return who answers which request."""
-        return f"x-request-id: {request.request_id}\r\n{self._version_line}".encode()
+        version = response.version or self._target
+        return b"x-request-id: %s\r\nx-model-version: %s\r\n" % (
+            request.request_id.encode("latin-1"),
+            version,
+        )
+
+    def set_routes(self, canary: Canary | None, shadow: Shadow | None) -> None:
+        """Hand requests on from now on, or no longer."""
+        for before in (self._canary, self._shadow):
+            if before is not None:
+                before.close()
+        self._canary, self._shadow = canary, shadow
+        self.metrics.compared = Comparison() if canary else None
 
     def refuse(self, request: Request) -> Response | None:
         """Refuse requests without the token, from elsewhere, or too large."""
@@ -228,6 +251,12 @@ class EndpointApp:
         return self.failure(error, request, headers)
 
     def _invocations(self, request: Request, reply: Reply) -> None:
+        if self._canary is not None and self._canary.takes(request):
+            self._canary.answer(request, reply, lambda: self._score(request, reply))
+        else:
+            self._score(request, reply)
+
+    def _score(self, request: Request, reply: Reply) -> None:
         if len(self._in_flight) >= self._limits.waiting:
             reply(self._busy(request))
             return
@@ -240,7 +269,10 @@ class EndpointApp:
 
         def done(job: Job) -> None:
             del self._in_flight[job]
-            reply(self._answer(request, job))
+            response = self._answer(request, job)
+            reply(response)
+            if self._shadow is not None and response.status == 200:
+                self._shadow.send(request, response.body)
 
         job = Job(rows, n_rows, (output,), done)
         self._in_flight[job] = lambda: reply(self._too_late(request))
@@ -285,6 +317,8 @@ class EndpointApp:
             error, rows = job.error, None  # what does not fit has no column
             if not isinstance(error, UsageError):
                 error, rows = self._failed(request, error), job.rows
+                if self.metrics.compared is not None:
+                    self.metrics.compared.add(500, 0.0, ())
             self._write_log(request, error.status, rows, None)
             return self.failure(error, request)
         (output,) = job.outputs
@@ -295,6 +329,8 @@ class EndpointApp:
         body = _encode(document)
         start, now = request.arrived, perf_counter()
         self.metrics.answered(200, now - start)
+        if self.metrics.compared is not None:
+            self.metrics.compared.add(200, now - start, found)
         self.metrics.batch.observe(job.batch_rows)
         self._write_log(request, 200, job.rows, found)
         timing = (

@@ -9,7 +9,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from time import perf_counter
@@ -52,7 +51,7 @@ class Request:
 class Response:
     """An answer as it is written."""
 
-    __slots__ = ("body", "content_type", "headers", "status")
+    __slots__ = ("body", "content_type", "headers", "status", "version")
 
     def __init__(
         self,
@@ -66,6 +65,7 @@ class Response:
         self.body = body
         self.content_type = content_type
         self.headers = headers or {}
+        self.version: bytes | None = None  # of the model, where another one answered
 
 
 Reply = Callable[[Response], None]
@@ -85,7 +85,10 @@ class App(Protocol):
     def failure(self, error: NbmlopsError, request: Request) -> Response:
         """Return an error as an answer."""
 
-    def headers(self, request: Request) -> bytes:
+    def begin(self, request: Request) -> None:
+        """Take note of a request whose headers are there."""
+
+    def headers(self, request: Request, response: Response) -> bytes:
         """Return header lines of every answer."""
 
 
@@ -173,6 +176,7 @@ class HttpConnection(asyncio.Protocol):
         request.method = self._parser.get_method().decode("ascii")
         request.path = self._url.partition(b"?")[0].decode("latin-1")
         self._parser_is_in_body, self._n_bytes = True, 0
+        self._app.begin(request)
         length = request.headers.get(b"content-length", b"0")
         if refused := self._app.refuse(request):
             request.refused = refused
@@ -243,7 +247,7 @@ class HttpConnection(asyncio.Protocol):
                 len(response.body),
             ),
             _date(),
-            self._app.headers(request),
+            self._app.headers(request, response),
         ]
         for name, value in response.headers.items():
             lines.append(f"{name}: {value}\r\n".encode("latin-1"))
@@ -278,14 +282,11 @@ class HttpConnection(asyncio.Protocol):
 
     # -- the server's
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is being read or answered."""
-        return self._request is None and not self._is_answering
-
-    def drain(self) -> None:
-        """Close with the next answer: one that is on its way is not cut off."""
+    def drain(self, *, closes_idle: bool) -> None:
+        """Close with the next answer, or at once where nothing is asked."""
         self._is_draining = True
+        if closes_idle and self._request is None and not self._is_answering:
+            self._transport.close()
 
     def sweep(self, now: float) -> None:
         """Close a connection whose client is too slow, or has gone."""
@@ -307,10 +308,6 @@ class HttpConnection(asyncio.Protocol):
             and now - self.active_at > _REQUEST_S
         ):
             self._transport.abort()
-
-    def abort(self) -> None:
-        """Close it now."""
-        self._transport.abort()
 
 
 _dated: tuple[int, bytes] = (0, b"")
@@ -365,17 +362,25 @@ class HttpServer:
             connection.sweep(now)
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
-    async def drain(self, patience_s: float) -> None:
-        """Take no more connections; return when those there are have ended."""
+    def stop_accepting(self) -> None:
+        """Leave new connections to others."""
         if self._is_accepting:
             self._is_accepting = False
             self._loop.remove_reader(self._listener.fileno())
-        for connection in self.connections:
-            connection.drain()
+
+    async def drain(self, patience_s: float, *, closes_idle: bool = False) -> None:
+        """Take no more connections; return when those there are have ended.
+
+        One that waits for its next request gets that one answered, unless idle ones are
+        closed.
+        """
+        self.stop_accepting()
+        for connection in tuple(self.connections):
+            connection.drain(closes_idle=closes_idle)
         until = time.monotonic() + patience_s
         while self.connections and time.monotonic() < until:
             await asyncio.sleep(0.02)
         for connection in tuple(self.connections):
-            with suppress(OSError):
-                connection.abort()
+            connection.drain(closes_idle=True)
+        await asyncio.sleep(0)
         self._sweeper.cancel()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+_PER_OCTAVE, _MOST_BINS = 32, 2000
 LATENCY_S = (
     *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
@@ -52,6 +54,8 @@ class Metrics:
     batch: Histogram = field(default_factory=lambda: Histogram(BATCH_ROWS))
     unseen: Counter[str] = field(default_factory=Counter)
     """Values that training did not have, by kind."""
+    compared: Comparison | None = None
+    """What a canary is judged by; kept while there is one."""
     in_flight: int = 0
     queue: int = 0
 
@@ -71,7 +75,70 @@ class Metrics:
             "batch": [self.batch.counts, self.batch.total],
             "in_flight": self.in_flight,
             "queue": self.queue,
+            "compared": self.compared and self.compared.document,
         }
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Answers of a champion or a canary since there have been both."""
+
+    n_requests: int = 0
+    n_errors: int = 0
+    latencies: Counter[str] = field(default_factory=Counter)
+    predictions: Counter[str] = field(default_factory=Counter)
+
+    def add(self, status: int, seconds: float, predictions: Sequence[Any]) -> None:
+        """Count an answer; a 4xx is the client's and says nothing of the model."""
+        if 400 <= status < 500:
+            return
+        self.n_requests += 1
+        self.n_errors += status >= 500
+        self.latencies[bin_of(seconds * 1e3)] += 1
+        for each in predictions:
+            key = bin_of(each) if type(each) in (int, float) else str(each)[:100]
+            if key in self.predictions or len(self.predictions) < _MOST_BINS:
+                self.predictions[key] += 1
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The counts as JSON has them."""
+        return {
+            "n_requests": self.n_requests,
+            "n_errors": self.n_errors,
+            "latencies": dict(self.latencies),
+            "predictions": dict(self.predictions),
+        }
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Comparison:
+        """Return the counts of a document."""
+        return cls(
+            document["n_requests"],
+            document["n_errors"],
+            Counter(document["latencies"]),
+            Counter(document["predictions"]),
+        )
+
+
+def bin_of(number: float) -> str:
+    """Return the bin of a number; one is two per cent wide."""
+    if number == 0 or not math.isfinite(number):
+        return str(number)
+    place = round(math.log2(abs(number)) * _PER_OCTAVE)
+    return f"{'-' if number < 0 else '+'}{place}"
+
+
+def value_of(name: str) -> float:
+    """Return the number in the middle of a bin; NaN of a class."""
+    try:
+        if name[:1] in "+-" and name[1:].lstrip("-").isdigit():
+            return math.copysign(
+                2 ** (int(name[1:]) / _PER_OCTAVE), float(name[0] + "1")
+            )
+        return float(name)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def render(endpoint: str, snapshots: Iterable[Mapping[str, Any]]) -> bytes:

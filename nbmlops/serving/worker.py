@@ -21,6 +21,7 @@ from nbmlops.errors import NbmlopsError
 from nbmlops.processes.channel import AsyncChannel, Channel, Document
 from nbmlops.serving.app import EndpointApp, Journal, Limits
 from nbmlops.serving.feedback import Feedback
+from nbmlops.serving.forward import Canary, Shadow
 from nbmlops.serving.http import HttpServer
 from nbmlops.serving.log import keep_log
 from nbmlops.serving.model import ServedModel, failure, load
@@ -159,7 +160,10 @@ class Worker:
         self._channel.tell({"type": "ready"})
         tasks = [loop.create_task(self._obey()), loop.create_task(self._report())]
         await self._is_stopping.wait()
-        await self._server.drain(_DRAIN_S)
+        self._server.stop_accepting()
+        if self._channel:
+            self._channel.tell({"type": "draining"})
+        await self._server.drain(_DRAIN_S, closes_idle=self._spec.role != "champion")
         await asyncio.to_thread(self._app.journal.close)
         for task in tasks:
             task.cancel()
@@ -182,8 +186,17 @@ class Worker:
                     self._server.accept()
                 case "stop":
                     self._is_stopping.set()
+                case "routes":
+                    self._set_routes(document)
                 case "token":
                     self._app.set_token(self._read_token())
+
+    def _set_routes(self, routes: Document) -> None:
+        canary, shadow = routes["canary"], routes["shadow"]
+        self._app.set_routes(
+            Canary(canary["socket"], canary["share"]) if canary else None,
+            Shadow(shadow["socket"]) if shadow else None,
+        )
 
     async def _reconnect(self) -> None:
         """Serve on, and give the listening socket to the next supervisor."""

@@ -8,21 +8,29 @@ import logging
 import os
 import shutil
 import socket
+import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from nbmlops.deployment import records
-from nbmlops.deployment.records import Record, Served
+from nbmlops.deployment.records import Canary, Record, Served
 from nbmlops.deployment.supervisor import workers
+from nbmlops.deployment.supervisor.rules import find_broken
 from nbmlops.deployment.supervisor.workers import WorkerProcess
 from nbmlops.errors import ConflictError, DeployError, NbmlopsError, UsageError
+from nbmlops.processes.channel import Document
+from nbmlops.serving.metrics import Comparison
 from nbmlops.serving.worker import WorkerSpec
 
 _log = logging.getLogger(__name__)
 _STEADY_S = 5.0
 _LONGEST_PAUSE_S = 30.0
 _MOST_DEATHS = 3
+_LONGEST_PATH = 90
+_DRAIN_S = 5.0
 
 
 class RunningEndpoint:
@@ -35,12 +43,17 @@ class RunningEndpoint:
         self.record: Record | None = None
         self.listener: socket.socket | None = None
         self.workers: list[WorkerProcess] = []
+        self.others: dict[str, WorkerProcess] = {}  # canary and shadow
         self._n_deaths, self._began_at = 0, 0.0
         self._revival: asyncio.Task[None] | None = None
+        self._verdict: asyncio.Task[None] | None = None
+        self._sockets: Path | None = None
 
     # -- versions
 
-    async def deploy(self, wanted: Record, timeout_s: float) -> Record:
+    async def deploy(
+        self, wanted: Record, timeout_s: float, *, must_write: bool = True
+    ) -> None:
         """Serve a version once it has answered its own example; else keep the old."""
         before = self.record
         listener = self.listener
@@ -48,32 +61,35 @@ class RunningEndpoint:
             listener = listen(wanted.port)
         worker = self._fork(wanted, wanted.champion, listener)
         try:
-            await self._wait(worker, wanted.champion, timeout_s)
+            await self._wait(worker, timeout_s)
+            previous = wanted.previous
+            if before and before.champion != wanted.champion:
+                previous = before.champion
+            record = replace(
+                wanted,
+                port=listener.getsockname()[1],
+                previous=previous,
+                started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+                processes=(worker.process,),
+            )
+            self._write(record, must_write=must_write)
         except BaseException:
             worker.kill()
             if listener is not self.listener:
                 listener.close()
             self._remove_versions()
             raise
-        previous = wanted.previous
-        if before and before.champion != wanted.champion:
-            previous = before.champion
-        record = replace(
-            wanted,
-            port=listener.getsockname()[1],
-            previous=previous,
-            started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            processes=(worker.process,),
-        )
+        await self._switch(record, worker, listener)
+
+    def _write(self, record: Record, *, must_write: bool = True) -> None:
         try:
             records.write_record(self.folder, record)
-        except NbmlopsError:
-            worker.kill()
-            raise
-        self._switch(record, worker, listener)
-        return record
+        except NbmlopsError as error:
+            if must_write:
+                raise
+            _log.warning("%s", error)  # going back is possible with a full disk
 
-    def _switch(
+    async def _switch(
         self, record: Record, worker: WorkerProcess, listener: socket.socket
     ) -> None:
         """Have a worker take the socket, and the others answer what they have begun."""
@@ -82,28 +98,34 @@ class RunningEndpoint:
         if self.listener is not None and self.listener is not listener:
             self.listener.close()
         self.listener, self.record = listener, record
+        self._send_routes()
         self._n_deaths, self._began_at = 0, asyncio.get_running_loop().time()
         for each in old:
             each.stop()
         self._remove_versions()
+        with suppress(TimeoutError):  # until no connection goes to them
+            drained = asyncio.gather(*(each.drains.wait() for each in old))
+            await asyncio.wait_for(drained, _DRAIN_S)
 
-    async def _wait(
-        self, worker: WorkerProcess, served: Served, timeout_s: float
-    ) -> None:
+    async def _wait(self, worker: WorkerProcess, timeout_s: float) -> None:
         try:
             await asyncio.wait_for(asyncio.shield(worker.ready), timeout_s)
         except TimeoutError as error:
             last = records.last_words(self.folder / self.name)
+            target = f"{worker.spec.model}/{worker.spec.version}"
             raise DeployError(
-                f"{served} did not answer in time. {last}".strip(),
+                f"{target} did not answer in time. {last}".strip(),
                 fix="Set NBMLOPS_DEPLOY_TIMEOUT_S to more seconds, or see what is "
                 "slow.",
             ) from error
 
-    async def roll_back(self, timeout_s: float) -> Record:
-        """Serve the version before, whose files are still here."""
-        record = self.record
-        if record is None or record.previous is None:
+    async def roll_back(self, timeout_s: float) -> None:
+        """Serve the version before, whose files are still here; or end the canary."""
+        record = self._served_record()
+        if record.canary is not None:
+            await self.end_canary(f"rolled back from {record.canary.served}")
+            return
+        if record.previous is None:
             raise UsageError(
                 f"Endpoint {self.name!r} has no version to roll back to.",
                 fix="Deploy one: %deploy MODEL/VERSION.",
@@ -116,17 +138,148 @@ class RunningEndpoint:
             not_followed=left.version if record.alias else None,
             message=f"rolled back from {left}",
         )
-        made = await self.deploy(wanted, timeout_s)
-        self.record = replace(made, previous=None)
-        records.write_record(self.folder, self.record)
+        await self.deploy(wanted, timeout_s, must_write=False)
+        self.record = replace(self._served_record(), previous=None)
+        self._write(self.record, must_write=False)
+
+    # -- canary and shadow
+
+    async def begin_canary(self, canary: Canary, timeout_s: float) -> None:
+        """Have a version answer a share; with one that does so, change its share."""
+        record = self._served_record()
+        running = self.others.get("canary")
+        if running is None or record.canary is None:
+            await self._begin_other("canary", canary.served, timeout_s)
+        elif record.canary.served != canary.served:
+            raise ConflictError(
+                f"{record.canary.served} is the canary of {self.name!r}.",
+                fix=f"End it first: nbmlops endpoints abort {self.name}",
+            )
+        self._set(canary=canary, message="")
+
+    async def begin_shadow(self, served: Served, timeout_s: float) -> None:
+        """Have a version get a copy of each request."""
+        await self._end_other("shadow")
+        await self._begin_other("shadow", served, timeout_s)
+        self._set(shadow=served)
+
+    async def promote(self, timeout_s: float) -> None:
+        """Make the canary the champion."""
+        record = self._served_record()
+        if record.canary is None:
+            raise self._no_canary()
+        wanted = replace(record, champion=record.canary.served, canary=None, message="")
+        await self.deploy(wanted, timeout_s)
+        await self._end_other("canary")
+
+    async def end_canary(self, message: str) -> None:
+        """Have the champion answer all requests."""
+        if self._served_record().canary is None:
+            raise self._no_canary()
+        self._set(canary=None, message=message)
+        await self._end_other("canary")
+        self._remove_versions()
+
+    async def end_shadow(self) -> None:
+        """Send no more copies."""
+        self._set(shadow=None)
+        await self._end_other("shadow")
+        self._remove_versions()
+
+    async def restore_others(self, timeout_s: float) -> None:
+        """Begin again with the canary and the shadow of the supervisor before."""
+        record = self._served_record()
+        canary = record.canary.served if record.canary else None
+        found = {"canary": canary, "shadow": record.shadow}
+        for role, served in found.items():
+            if served is not None:
+                try:
+                    await self._begin_other(role, served, timeout_s)
+                except NbmlopsError as error:
+                    self._set(**{role: None}, message=f"{served} has ended: {error}")
+        self._send_routes()
+
+    def _set(self, **changes: Any) -> None:
+        record = replace(self._served_record(), **changes)
+        self._write(record, must_write=False)
+        self.record = record
+        self._send_routes()
+
+    async def _begin_other(self, role: str, served: Served, timeout_s: float) -> None:
+        path = self._socket_path(role)
+        with listen_on(path) as listener:
+            worker = self._fork(self._served_record(), served, listener, role)
+        try:
+            await self._wait(worker, timeout_s)
+        except BaseException:
+            worker.kill()
+            self._remove_versions()
+            raise
+        self.others[role] = worker
+        worker.accept()
+
+    async def _end_other(self, role: str) -> None:
+        if worker := self.others.pop(role, None):
+            await worker.stopped()
+            self._socket_path(role).unlink(missing_ok=True)
+
+    def _socket_path(self, role: str) -> Path:
+        path = self.folder / self.name / f"{role}.sock"
+        if len(os.fsencode(path)) <= _LONGEST_PATH:
+            return path
+        if self._sockets is None:
+            self._sockets = Path(tempfile.mkdtemp(prefix="nbmlops-"))
+        return self._sockets / f"{role}.sock"
+
+    def _send_routes(self) -> None:
+        """Have the champion know of canary and shadow."""
+        canary = self.record and self.record.canary
+        routes: Document = {"type": "routes", "canary": None, "shadow": None}
+        if canary and "canary" in self.others:
+            socket_path = str(self._socket_path("canary"))
+            routes["canary"] = {"socket": socket_path, "share": canary.share}
+        if "shadow" in self.others:
+            routes["shadow"] = {"socket": str(self._socket_path("shadow"))}
+        for each in self.workers:
+            each.tell(routes)
+
+    def _judge(self) -> None:
+        """End a canary that breaks a rule."""
+        canary, worker = self.record and self.record.canary, self.others.get("canary")
+        if not canary or worker is None or self._verdict is not None:
+            return
+        found = [w.snapshot.get("compared") for w in (worker, *self.workers)]
+        if not all(found):
+            return
+        its, *champions = (Comparison.read(each) for each in found if each)
+        why = find_broken(canary.rules, champions[0], its)
+        if why:
+            self._verdict = asyncio.get_running_loop().create_task(
+                self._end_by_rule(f"{canary.served} was rolled back: {why}")
+            )
+
+    async def _end_by_rule(self, message: str) -> None:
+        _log.warning("endpoint %s: %s", self.name, message)
+        async with self.lock:
+            if self.record and self.record.canary:
+                await self.end_canary(message)
+        self._verdict = None
+
+    def _served_record(self) -> Record:
+        assert self.record is not None  # noqa: S101 - it is served
         return self.record
+
+    def _no_canary(self) -> UsageError:
+        return UsageError(
+            f"Endpoint {self.name!r} has no canary.",
+            fix="Deploy a version with a share of the requests.",
+        )
 
     def _remove_versions(self) -> None:
         """Remove the files of versions that are neither served nor gone back to."""
         if (record := self.record) is None:
             return
-        served = (record.champion, record.previous)
-        kept = {str(each.version) for each in served if each}
+        kept = {str(each.version) for each in record.all_served}
         for each in (self.folder / self.name / "versions").iterdir():
             if each.name.partition(".")[0] not in kept:
                 shutil.rmtree(each, ignore_errors=True)
@@ -134,23 +287,33 @@ class RunningEndpoint:
     # -- workers
 
     def _fork(
-        self, record: Record, served: Served, listener: socket.socket
+        self,
+        record: Record,
+        served: Served,
+        listener: socket.socket,
+        role: str = "champion",
     ) -> WorkerProcess:
         spec = WorkerSpec(
             endpoint=self.name,
             folder=str(self.folder / self.name),
             model=served.model,
             version=served.version,
+            role=role,
             trust=served.trust,
             no_auth=record.no_auth,
             max_request_bytes=record.max_request_bytes,
             serving=record.serving,
             n_threads=max(1, len(os.sched_getaffinity(0))),
         )
-        return workers.fork(spec, listener, self.folder, self._on_end)
+        return workers.fork(spec, listener, self.folder, self._on_end, self._judge)
 
     def _on_end(self, worker: WorkerProcess) -> None:
         """Fork another worker in place of one that died; connections wait meanwhile."""
+        role = worker.spec.role
+        if self.others.get(role) is worker and not worker.is_stopping:
+            self._revival = asyncio.get_running_loop().create_task(
+                self._end_died(role, str(worker.ended_by))
+            )
         if worker not in self.workers:
             return
         self.workers.remove(worker)
@@ -161,6 +324,18 @@ class RunningEndpoint:
         self._n_deaths = 1 if is_steady else self._n_deaths + 1
         _log.warning("the worker of %s died", worker.spec.endpoint)
         self._revival = loop.create_task(self._revive())
+
+    async def _end_died(self, role: str, why: str) -> None:
+        """Go on without a canary or a shadow whose worker died."""
+        async with self.lock:
+            record = self.record
+            if record and role == "canary" and record.canary:
+                served = record.canary.served
+                await self.end_canary(
+                    f"{served} was rolled back: its worker died ({why})"
+                )
+            elif record and role == "shadow" and record.shadow:
+                await self.end_shadow()
 
     async def _revive(self) -> None:
         if self._n_deaths > _MOST_DEATHS:
@@ -178,6 +353,7 @@ class RunningEndpoint:
         worker = self._fork(record, record.champion, self.listener)
         self.workers.append(worker)
         worker.accept()
+        self._send_routes()
         self.record = replace(record, processes=(worker.process,))
         try:
             records.write_record(self.folder, self.record)
@@ -216,12 +392,23 @@ class RunningEndpoint:
     async def remove(self) -> None:
         """Stop serving, and remove all that is on disk."""
         self.record = None
-        found, self.workers = self.workers, []
+        found = [*self.workers, *self.others.values()]
+        self.workers, self.others = [], {}
         await asyncio.gather(*(each.stopped() for each in found))
         if self.listener is not None:
             self.listener.close()
             self.listener = None
         records.remove(self.folder, self.name)
+
+
+def listen_on(path: Path) -> socket.socket:
+    """Return a socket that listens on a path, for this user alone."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    path.unlink(missing_ok=True)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(1024)
+    return listener
 
 
 def listen(port: int) -> socket.socket:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nbmlops.deployment import records
-from nbmlops.deployment.records import Record
+from nbmlops.deployment.records import Canary, Record, Served
 from nbmlops.deployment.supervisor.endpoint import RunningEndpoint
 from nbmlops.deployment.supervisor.workers import WorkerProcess, reap
 from nbmlops.errors import NbmlopsError, NotFoundError
@@ -25,7 +25,7 @@ from nbmlops.serving.worker import WorkerSpec
 
 _log = logging.getLogger("nbmlops.supervisor")
 _IDLE_S = 600.0
-_ADOPT_S = 3.0
+_ADOPT_S, _RESTORE_S = 3.0, 60.0
 _TICK_S = 0.5
 
 
@@ -70,6 +70,10 @@ class Supervisor:
         self._is_stopping = asyncio.Event()
         self._handlers: dict[str, Callable[[Document], Awaitable[Document]]] = {
             "deploy": self._deploy,
+            "canary": self._begin_canary,
+            "shadow": self._begin_shadow,
+            "promote": self._promote,
+            "abort": self._abort,
             "rollback": self._roll_back,
             "undeploy": self._undeploy,
             "token": self._rotate_token,
@@ -102,7 +106,11 @@ class Supervisor:
         loop.remove_reader(self._listener.fileno())
         self._listener.close()
         (self._folder / "supervisor.sock").unlink(missing_ok=True)
-        found = [w for e in self._endpoints.values() for w in e.workers]
+        found = [
+            worker
+            for each in self._endpoints.values()
+            for worker in (*each.workers, *each.others.values())
+        ]
         for each in self._endpoints.values():
             each.record = None  # what ends now is not brought back
         await asyncio.gather(*(each.stopped() for each in found))
@@ -141,6 +149,8 @@ class Supervisor:
                     await endpoint.bring_up(record)
                 except NbmlopsError as error:
                     _log.error("endpoint %s does not come up: %s", name, error)
+                    return
+            await endpoint.restore_others(_RESTORE_S)
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
@@ -202,6 +212,36 @@ class Supervisor:
                 raise
         return {"type": "done"}
 
+    async def _begin_canary(self, document: Document) -> Document:
+        canary = Canary.read(document["canary"])
+        assert canary is not None  # noqa: S101 - it is asked for
+        endpoint = self._find(document["name"])
+        async with endpoint.lock:
+            await endpoint.begin_canary(canary, document["timeout_s"])
+        return {"type": "done"}
+
+    async def _begin_shadow(self, document: Document) -> Document:
+        served = Served.read(document["served"])
+        endpoint = self._find(document["name"])
+        async with endpoint.lock:
+            if served is None:
+                await endpoint.end_shadow()
+            else:
+                await endpoint.begin_shadow(served, document["timeout_s"])
+        return {"type": "done"}
+
+    async def _promote(self, document: Document) -> Document:
+        endpoint = self._find(document["name"])
+        async with endpoint.lock:
+            await endpoint.promote(document["timeout_s"])
+        return {"type": "done"}
+
+    async def _abort(self, document: Document) -> Document:
+        endpoint = self._find(document["name"])
+        async with endpoint.lock:
+            await endpoint.end_canary("the canary was aborted")
+        return {"type": "done"}
+
     async def _roll_back(self, document: Document) -> Document:
         endpoint = self._find(document["name"])
         async with endpoint.lock:
@@ -244,9 +284,9 @@ class Supervisor:
             "pid": os.getpid(),
             "endpoints": {
                 name: [
-                    {"pid": each.process.pid, "is_ready": each.ready.done()}
+                    {"pid": each.process.pid, "role": each.spec.role}
                     | {"snapshot": each.snapshot}
-                    for each in endpoint.workers
+                    for each in (*endpoint.workers, *endpoint.others.values())
                 ]
                 for name, endpoint in self._endpoints.items()
             },

@@ -32,10 +32,12 @@ class WorkerProcess:
         process: ProcessId,
         channel: AsyncChannel,
         on_end: Callable[[WorkerProcess], None],
+        on_snapshot: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_snapshot = on_snapshot
         self.spec, self.process = spec, process
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.ended = asyncio.Event()
+        self.ended, self.drains = asyncio.Event(), asyncio.Event()
         self.is_accepting = self.is_stopping = False
         self.snapshot: dict[str, Any] = {}
         self.refusal: Document | None = None
@@ -49,12 +51,16 @@ class WorkerProcess:
                 case "ready":
                     if not self.ready.done():
                         self.ready.set_result(None)
+                case "draining":
+                    self.drains.set()
                 case "failed":
                     self.refusal = document
                 case "snapshot" | "drained":
                     self.snapshot = document
+                    self._on_snapshot()
         self._channel.close()
         self.ended_by = exit_reason(self.process.pid)
+        self.drains.set()
         self.ended.set()
         if not self.ready.done():
             self.ready.set_exception(self._failure())
@@ -106,6 +112,7 @@ def fork(
     listener: socket.socket,
     folder: Path,
     on_end: Callable[[WorkerProcess], None],
+    on_snapshot: Callable[[], None],
 ) -> WorkerProcess:
     """Return a worker that loads its model, and then waits for `accept`."""
     ours, theirs = socket.socketpair()
@@ -113,7 +120,8 @@ def fork(
     if pid == 0:
         _be_worker(spec, listener, theirs, folder)
     theirs.close()
-    return WorkerProcess(spec, ProcessId.of(pid), AsyncChannel(ours), on_end)
+    channel = AsyncChannel(ours)
+    return WorkerProcess(spec, ProcessId.of(pid), channel, on_end, on_snapshot)
 
 
 def _be_worker(
