@@ -22,7 +22,7 @@ class RehearsalSlice:
     n_rows : int
         How many distinct rows of input are in it.
     share, share_elsewhere : float
-        The share of them that changed or failed, and of all others.
+        The share of them that changed or failed, and of the rows in no slice.
     p_value : float
         How likely so large a difference is by chance in any of the slices that were
         looked at.

@@ -239,7 +239,7 @@ def _left_parts(folder: Path) -> Iterator[tuple[Path, int]]:
     for lock_path in sorted(folder.glob(".*.lock")):
         try:
             lock = os.open(lock_path, os.O_RDWR)
-        except FileNotFoundError:
+        except OSError:  # gone by now, or of another user
             continue
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -159,7 +159,12 @@ class LogWriter(Generic[Item]):
     def _write(self, parts: LogParts, tables: Sequence[pa.Table]) -> None:
         from nbmlops.serving.log_parts import by_day
 
-        for day, rows in by_day(tables):
+        try:
+            days = by_day(tables)
+        except Exception as error:  # noqa: BLE001 - nor does a time of no day
+            self._lose(sum(table.num_rows for table in tables), error)
+            return
+        for day, rows in days:
             try:
                 parts.write(day, rows)
             except Exception as error:  # noqa: BLE001 - nor does a full disk

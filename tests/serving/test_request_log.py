@@ -326,6 +326,20 @@ def test_a_row_that_cannot_be_logged_takes_no_other_with_it(folder):
     assert read_log(folder)["in.a"].tolist() == ["1", "1", "0", "a", "0"]
 
 
+def test_a_time_of_no_day_does_not_end_the_log(folder):
+    log = RequestLog(folder, COLUMNS, **BOUNDS)
+    log.append(request(np.zeros((1, 2)), [1], time_ns=2**63 - 1))
+    log.append(request(np.zeros((1, 2)), [1], time_ns=2**70))
+    until = time.monotonic() + 60
+    while log.dropped < 1:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    log.append(request(np.zeros((1, 2)), [1]))
+    log.close()
+    assert log.dropped == 1
+    assert len(read_log(folder)) == 2  # that of the year 2262 is one
+
+
 def test_nothing_is_raised_after_the_end(folder):
     log = write(folder, [])
     log.append(request(np.zeros((1, 2)), [1]))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nbmlops.entities import Flip, RehearsalSlice, RowError, Shift
-from nbmlops.lifecycle.rehearsal.slices import Floats, Mask, Slices
+from nbmlops.lifecycle.rehearsal.slices import Floats, FoundSlice, Mask, Slices
 from nbmlops.serving.offline import Answers, answer_rows
 
 _MOST_LISTED = 10
@@ -90,7 +90,7 @@ def compare_answers(
         errors=_errors(answers, ids or [("", n) for n in range(len(rows))]),
         us_per_row=answers.us_per_row,
         us_single=answers.us_single,
-        slices=tuple(found),
+        slices=found,
         n_slices=slices.n_slices,
     )
 
@@ -112,51 +112,51 @@ class _Search:
         self._is_first = ~_duplicated(rows)
         self.n_slices = 0
 
-    def find_changed(self) -> list[RehearsalSlice]:
+    def find_changed(self) -> tuple[RehearsalSlice, ...]:
         """Return where predictions changed; for numbers, also the few that most did."""
-        among = self._is_first & ~self._failed
-        marks = [self._changed]
-        if self._differences is not None and self._changed[among].any():
-            sizes = np.abs(self._differences)
-            most = np.quantile(sizes[among], _MOST_QUANTILE)
-            marks.insert(0, self._changed & (sizes >= most))
-        found: dict[tuple[str, ...], RehearsalSlice] = {}
-        for marked in marks:
-            for each in self._find(marked, among, "changed", n_tests=len(marks)):
-                found.setdefault(each.columns, each)
-        return sorted(found.values(), key=lambda each: each.p_value)
+        among = np.flatnonzero(self._is_first & ~self._failed)
+        marks = [self._changed[among]]
+        if self._differences is not None and marks[0].any():
+            sizes = np.abs(self._differences[among])
+            most = np.quantile(sizes, _MOST_QUANTILE)
+            marks.insert(0, marks[0] & (sizes >= most))
+        return self._slices(among, marks, "changed")
 
-    def find_failed(self) -> list[RehearsalSlice]:
+    def find_failed(self) -> tuple[RehearsalSlice, ...]:
         """Return where the version raised."""
-        return self._find(self._failed, self._is_first, "failed")
+        among = np.flatnonzero(self._is_first)
+        return self._slices(among, [self._failed[among]], "failed")
 
-    def _find(
+    def _slices(
         self,
-        marked: Mask,
-        among: Mask,
+        among: Any,  # noqa: ANN401 - an array
+        marks: Sequence[Mask],
         what: Literal["changed", "failed"],
-        *,
-        n_tests: int = 1,
-    ) -> list[RehearsalSlice]:
-        chosen = np.flatnonzero(among)
-        if not marked[chosen].any():
-            return []
-        slices = Slices.of(self._rows.iloc[chosen])
+    ) -> tuple[RehearsalSlice, ...]:
+        if not marks[-1].any():
+            return ()
+        slices = Slices.of(self._rows.iloc[among])
         self.n_slices = max(self.n_slices, slices.n_slices)
-        shown = (self._changed if what == "changed" else self._failed)[chosen]
-        return [
+        found: dict[tuple[str, ...], FoundSlice] = {}
+        for marked in marks:
+            for each in slices.find(marked, n_tests=len(marks)):
+                found.setdefault(each.columns, each)
+        elsewhere = np.ones(len(among), dtype=bool)
+        for each in found.values():
+            elsewhere &= ~each.rows
+        return tuple(
             RehearsalSlice(
                 name=each.name,
                 columns=each.columns,
                 what=what,
                 n_rows=int(each.rows.sum()),
-                share=float(shown[each.rows].mean()),
-                share_elsewhere=float(shown[~each.rows].mean()),
+                share=_share(marks[-1][each.rows]),
+                share_elsewhere=_share(marks[-1][elsewhere]),
                 p_value=each.p_value,
-                shift=self._mean(chosen[each.rows]) if what == "changed" else None,
+                shift=self._mean(among[each.rows]) if what == "changed" else None,
             )
-            for each in slices.find(marked[chosen], n_tests=n_tests)
-        ]
+            for each in sorted(found.values(), key=lambda each: each.p_value)
+        )
 
     def _mean(self, rows: Any) -> float | None:  # noqa: ANN401 - an array
         if self._differences is None:
@@ -164,6 +164,10 @@ class _Search:
         known = self._differences[rows]
         known = known[np.isfinite(known)]
         return float(known.mean()) if len(known) else None
+
+
+def _share(marked: Mask) -> float:
+    return float(marked.mean()) if len(marked) else 0.0
 
 
 def _duplicated(rows: pd.DataFrame) -> Mask:

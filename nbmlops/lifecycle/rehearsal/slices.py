@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations, pairwise
+from itertools import combinations, combinations_with_replacement, pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ _LEVEL = 0.01
 _LEAST_ROWS = 10
 _LEAST_SHARE = 0.005
 _TIMES = 2.0
+_TIMES_OF_MOST = 5.0
 _MORE = 0.05
 _MOST_FOUND = 5
 _PENALTY = 5.0
@@ -36,8 +37,6 @@ class FoundSlice:
     name: str
     columns: tuple[str, ...]
     rows: Mask
-    share: float
-    share_elsewhere: float
     p_value: float
 
 
@@ -50,25 +49,41 @@ class _Codes:
     names: Sequence[str]
     edges: Sequence[str] = ()
 
-    def masks(self) -> Iterator[tuple[str, Mask]]:
-        """Yield the slices by this column alone: each value; ranges, and half-lines."""
-        n_ranges = len(self.edges) + 1 if len(self.edges) else 0
-        for code, edge in enumerate(self.edges):
-            is_known = self.codes < n_ranges
-            yield f"{self.column} <= {edge}", self.codes <= code
-            yield f"{self.column} > {edge}", is_known & (self.codes > code)
-        for code, name in enumerate(self.names):
-            if not n_ranges or 0 < code < n_ranges - 1 or code == n_ranges:
-                yield name, self.codes == code
+    def ranges(self) -> Iterator[tuple[str, int, int]]:
+        """Yield the slices by this column alone, as their first and last code.
+
+        These are each value, or each range between two edges or beyond one.
+        """
+        n_ranges = len(self.edges) + 1 if self.edges else 0
+        for low, high in combinations_with_replacement(range(n_ranges), 2):
+            if high - low + 1 < n_ranges:
+                yield self._range(low, high), low, high
+        for code in range(n_ranges, len(self.names)):
+            yield self.names[code], code, code
+
+    def _range(self, low: int, high: int) -> str:
+        if high == len(self.edges):
+            return f"{self.column} > {self.edges[low - 1]}"
+        below = f"{self.column} <= {self.edges[high]}"
+        return below if low == 0 else f"{self.edges[low - 1]} < {below}"
+
+    def counts(self, rows: Mask) -> npt.NDArray[np.intp]:
+        """Return how many of some rows have each code, after a 0, summed up."""
+        known = self.codes[rows & (self.codes >= 0)]
+        return np.append(0, np.bincount(known, minlength=len(self.names)).cumsum())
+
+    def mask(self, low: int, high: int) -> Mask:
+        """Return which rows have a code from the first to the last."""
+        return (self.codes >= low) & (self.codes <= high)
 
 
 @dataclass(frozen=True, slots=True)
 class Slices:
     """All slices of a table's rows that are looked at.
 
-    A slice is a value of a column, a range or a half-line between quantiles, or one
-    value or quarter of each of two columns. They depend on the rows alone, not on
-    which are marked, so that their number is what a p-value is corrected by.
+    A slice is a value of a column, a range between quantiles, or one value or quarter
+    of each of two columns. They depend on the rows alone, not on which are marked, so
+    that their number is what a p-value is corrected by.
     """
 
     fine: Sequence[_Codes]
@@ -84,7 +99,7 @@ class Slices:
                 fine.append(found)
             if found := _encode(rows[name], _COARSE_QUANTILES, _COARSE_VALUES):
                 coarse.append(found)
-        n_single = sum(1 for each in fine for _ in each.masks())
+        n_single = sum(1 for each in fine for _ in each.ranges())
         sizes = np.array([len(each.names) for each in coarse])
         n_pairs = (sizes.sum() ** 2 - (sizes**2).sum()) // 2 if len(sizes) else 0
         return cls(fine, coarse, n_single + int(n_pairs))
@@ -129,17 +144,20 @@ class Slices:
             name=chosen.name,
             columns=chosen.columns,
             rows=chosen.mask() & left,
-            share=k / n,
-            share_elsewhere=(n_marked - k) / (n_rows - n),
             p_value=p_value,
         )
 
     def _single(self, marked: Mask, left: Mask) -> Iterator[_Candidate]:
         for codes in self.fine:
-            for name, mask in codes.masks():
-                inside = mask & left
-                n, k = int(inside.sum()), int((inside & marked).sum())
-                yield _Candidate(name, (codes.column,), n, k, partial(_same, mask))
+            n_to, k_to = codes.counts(left), codes.counts(left & marked)
+            for name, low, high in codes.ranges():
+                yield _Candidate(
+                    name,
+                    (codes.column,),
+                    int(n_to[high + 1] - n_to[low]),
+                    int(k_to[high + 1] - k_to[low]),
+                    partial(codes.mask, low, high),
+                )
 
     def _pairs(
         self, marked: Mask, left: Mask, gains: Mapping[str, float]
@@ -171,10 +189,6 @@ class _Candidate:
     n_rows: int
     n_marked: int
     mask: Callable[[], Mask]
-
-
-def _same(mask: Mask) -> Mask:
-    return mask
 
 
 def _counts(candidates: Sequence[_Candidate]) -> tuple[Floats, Floats]:
