@@ -52,7 +52,7 @@ class RequestTables:
     """Makes tables of requests, typed by the signature where the values fit it."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
-        self._columns = [(f"{INPUT}{c.name}", _TYPES.get(c.type)) for c in columns]
+        self._columns = columns
         self._predictions = ScalarColumn()
 
     def of(self, chunk: Sequence[LoggedRequest]) -> list[pa.Table]:
@@ -73,9 +73,12 @@ class RequestTables:
             of_requests[name] = pa.array(values, dtype)
         found = per_row(of_requests, counts)
         inputs = chain(_columns_of([each.inputs for each in chunk]), repeat(None))
-        for (name, dtype), values in zip(self._columns, inputs, strict=False):
-            gaps = pa.nulls(len(found["row"]), dtype or pa.string())
-            found[name] = gaps if values is None else to_array(values, dtype)
+        for column, values in zip(self._columns, inputs, strict=False):
+            found[f"{INPUT}{column.name}"] = (
+                pa.nulls(len(found["row"]), _TYPES.get(column.type, pa.string()))
+                if values is None
+                else input_array(values, column.type)
+            )
         predictions = list(chain.from_iterable(map(_outputs_of, chunk, counts)))
         lists = None
         if not set(map(type, predictions)).isdisjoint(_LISTS):
@@ -126,6 +129,28 @@ class ScalarColumn:
         return found.cast(known) if fits else found
 
 
+def input_array(values: Any, type_name: str) -> pa.Array:  # noqa: ANN401
+    """Return values of one of MLflow's types, texts of a CSV and times read.
+
+    >>> input_array([1.5, "2.5", ""], "double").to_pylist()
+    [1.5, 2.5, None]
+    >>> input_array([1.5, None], "long").to_pylist()
+    [1.5, None]
+    """
+    dtype = _TYPES.get(type_name)
+    if dtype is None:
+        found = to_array(values, None)
+        return _texts(values) if pa.types.is_string(found.type) else found
+    try:
+        return _exact(values, dtype)
+    except _UNFIT:
+        pass
+    try:
+        return _exact(_read(values, type_name), dtype)
+    except _UNFIT:
+        return to_array(values, None)
+
+
 def to_array(values: Any, dtype: pa.DataType | None) -> pa.Array:  # noqa: ANN401
     """Return values of a type, else of their own, else as JSON; a gap is null.
 
@@ -134,18 +159,33 @@ def to_array(values: Any, dtype: pa.DataType | None) -> pa.Array:  # noqa: ANN40
     >>> to_array([1.5], pa.int64()).to_pylist(), to_array([1, "a"], None).to_pylist()
     ([1.5], ['1', '"a"'])
     """
-    is_integer = dtype is not None and pa.types.is_integer(dtype)
     for wanted in dict.fromkeys((dtype, None)):
         try:
-            # To an integer type Arrow reads 1.5 in a list as 1, but never casts it so.
-            read_as = None if is_integer else wanted
-            found = pa.array(values, type=read_as, from_pandas=True)
-            if wanted is not None and found.type != wanted:
-                found = found.cast(wanted)
+            found = _exact(values, wanted)
         except _UNFIT:
             continue
         if wanted is not None or not pa.types.is_nested(found.type):
             return found
+    return _texts(values)
+
+
+def _exact(values: Any, dtype: pa.DataType | None) -> pa.Array:  # noqa: ANN401
+    # To an integer type Arrow reads 1.5 in a list as 1, but never casts it so.
+    is_integer = dtype is not None and pa.types.is_integer(dtype)
+    read_as = None if is_integer else dtype
+    found = pa.array(values, type=read_as, from_pandas=True)
+    return found if dtype is None or found.type == dtype else found.cast(dtype)
+
+
+def _read(values: Any, type_name: str) -> Any:  # noqa: ANN401
+    from nbmlops.scoring.value_types import VALUE_TYPES
+
+    value_type = VALUE_TYPES[type_name]
+    read = [value_type.read_cell(v) if isinstance(v, str) else v for v in values]
+    return value_type.build(read, None) if type_name == "datetime" else read
+
+
+def _texts(values: Any) -> pa.Array:  # noqa: ANN401
     texts = [None if v is None else json.dumps(v, default=_plain) for v in values]
     return pa.array(texts, pa.string())
 

@@ -21,6 +21,7 @@ from nbmlops.serving.request_log import RequestLog
 from tests.serving.logged import BOUNDS, COLUMNS, request
 
 DAY_NS = 86_400 * 10**9
+NOW_NS = time.time_ns()
 
 
 @pytest.fixture
@@ -97,6 +98,41 @@ def test_values_that_do_not_fit_the_signature_are_kept(folder):
     assert frame["in.n"].tolist()[:2] == [1.0, 1.5]
     assert frame["in.x"].tolist() == ['"text"', "7", '{"a": 1}']
     assert frame.prediction.tolist()[:2] == [1.0, 1.5]
+
+
+def test_texts_of_a_csv_are_values_as_those_of_json_are(folder):
+    types = {
+        "double": (["1.5", ""], [2.5, None], [1.5, None, 2.5, None]),
+        "long": (["3", "4"], [5, 6], [3, 4, 5, 6]),
+        "boolean": (["true", "False"], [True, None], [True, False, True, None]),
+        "string": (["a", "7"], ["b", None], ["a", "7", "b", None]),
+        "datetime": (
+            ["2026-11-30", "2026-11-30T12:00:00+02:00"],
+            ["2026-11-30T01:00:00.5", None],
+            [
+                datetime(2026, 11, 30),  # noqa: DTZ001
+                datetime(2026, 11, 30, 10),  # noqa: DTZ001
+                datetime(2026, 11, 30, 1, 0, 0, 500_000),  # noqa: DTZ001
+                None,
+            ],
+        ),
+    }
+    columns = [Column(name=name, type=name) for name in types]
+    for n in (0, 1):
+        inputs = tuple(given[n] for given in types.values())
+        write(folder, [request(inputs, [1, 2], time_ns=NOW_NS + n)], columns)
+    (part,) = parts(folder)
+    table = pq.read_table(part)
+    for name, (_, _, expected) in types.items():
+        assert table[f"in.{name}"].to_pylist() == expected
+
+
+def test_a_column_of_any_values_is_json_unless_all_are_numbers(folder):
+    columns = [Column(name="x", type="any")]
+    write(folder, [request(([1, 2],), [1, 2])], columns)
+    write(folder, [request((["1", None],), [1, 2])], columns)
+    texts = read_log(folder)["in.x"]
+    assert texts.dropna().tolist() == ["1", "2", '"1"']
 
 
 def test_probabilities_are_in_a_column_of_their_own(folder):
