@@ -34,7 +34,7 @@ import pyarrow.parquet as pq
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _PART_BYTES = 1 << 18
 _MOST_PART_BYTES = 1 << 24
-_GROWTH = 4
+_GROWTH = 2
 _MOST_OPEN = 8
 _PRUNE_S = 60.0
 _NOT_REPEATED = frozenset(("request_id",))
