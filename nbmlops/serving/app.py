@@ -6,8 +6,9 @@ import hmac
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version as installed_version
-from time import perf_counter, time_ns
+from time import perf_counter
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -16,21 +17,15 @@ import numpy as np
 
 from nbmlops._masking import mask
 from nbmlops.errors import DeployError, NbmlopsError, UsageError
-from nbmlops.scoring.ranges import RangeCheck
-from nbmlops.scoring.request import (
-    Table,
-    read_object,
-    read_request,
-    read_text,
-    refusal,
-)
-from nbmlops.serving.fast_reader import FastReader
-from nbmlops.serving.feedback import Feedback
+from nbmlops.scoring.request import Table, read_object, read_text, refusal
 from nbmlops.serving.forward import REQUEST_ID, Canary, Shadow
 from nbmlops.serving.http import Reply, Request, Response
+from nbmlops.serving.journal import Journal
 from nbmlops.serving.metrics import Comparison, Metrics, render
 from nbmlops.serving.model import ServedModel
-from nbmlops.serving.request_log import LoggedRequest, RequestLog
+from nbmlops.serving.protocols._protocol import Asked, ScoringProtocol
+from nbmlops.serving.protocols.mlflow import Invocations
+from nbmlops.serving.protocols.v2 import V2, Route
 from nbmlops.serving.scorer import Job, Scorer
 
 _log = logging.getLogger(__name__)
@@ -48,20 +43,6 @@ class Limits:
     body_bytes: int = 10_000_000
     waiting: int = _MOST_WAITING
     predict_s: float = _PREDICT_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Journal:
-    """Where requests and their labels are written, if anywhere."""
-
-    log: RequestLog | None = None
-    feedback: Feedback | None = None
-
-    def close(self) -> None:
-        """Write what was appended."""
-        for each in (self.log, self.feedback):
-            if each is not None:
-                each.close()
 
 
 class EndpointApp:
@@ -95,9 +76,8 @@ class EndpointApp:
         self.metrics.unseen = self._scorer.unseen
         if role == "canary":
             self.metrics.compared = Comparison()
-        self._reader = FastReader(model.spec) if model.takes_arrays else None
-        self._ranges = RangeCheck(model.spec) if model.spec.ranges else None
-        self._names = [column.name for column in model.spec.columns]
+        self._invocations_protocol = Invocations(model, self._scorer.unseen)
+        self._v2 = V2(model)
         self._in_flight: dict[Job, Callable[[], None]] = {}
         self.other_snapshots: Callable[[], Sequence[dict[str, Any]]] = lambda: ()
         self._routes: dict[str, tuple[str, Callable[[Request, Reply], None]]] = {
@@ -175,20 +155,29 @@ class EndpointApp:
         return None
 
     def handle(self, request: Request, reply: Reply) -> None:
-        """Answer a request by its route."""
+        """Answer a request by its route, below the endpoint's URL or the port's."""
         if request.path == self._invocations_path and request.method == "POST":
             self._invocations(request, reply)
             return
-        path = request.path
-        route = None
-        if path.startswith(self._base):
-            route = self._routes.get(path[len(self._base) :])
-        if route is None:
-            reply(self._no_route(request, 404, "there is nothing here"))
-        elif request.method not in (route[0], "HEAD" if route[0] == "GET" else ""):
-            reply(self._no_route(request, 405, f"send {route[0]}", {"allow": route[0]}))
+        path = request.path.removeprefix(self._base)
+        route = self._routes.get(path)
+        if route is not None:
+            method, answer = route
         else:
-            route[1](request, reply)
+            try:
+                found = self._v2.route(path)
+            except UsageError as error:
+                reply(self.failure(error, request))
+                return
+            if found is None:
+                reply(self._no_route(request, 404, "there is nothing here"))
+                return
+            method = "GET" if found.document else "POST"
+            answer = partial(self._answer_v2, found)
+        if request.method in (method, "HEAD" if method == "GET" else ""):
+            answer(request, reply)
+        else:
+            reply(self._no_route(request, 405, f"send {method}", {"allow": method}))
 
     def failure(
         self,
@@ -246,87 +235,76 @@ class EndpointApp:
         headers: dict[str, str] | None = None,
     ) -> Response:
         problem = f"{request.method} {request.path[:200]}: {why}."
-        fix = "Use POST /invocations, or GET /ping, /health, /version or /metrics, "
-        error = refusal(problem, fix=f"{fix}below the URL.", status=status)
+        fix = (
+            "Use POST /invocations, or GET /ping, /health, /version, /metrics or "
+            f"/v2/models/{quote(self._model.name, safe='')}, below the URL."
+        )
+        error = refusal(problem, fix=fix, status=status)
         return self.failure(error, request, headers)
 
     def _invocations(self, request: Request, reply: Reply) -> None:
-        if self._canary is not None and self._canary.takes(request):
-            self._canary.answer(request, reply, lambda: self._score(request, reply))
-        else:
-            self._score(request, reply)
+        self._predict(request, reply, self._invocations_protocol)
 
-    def _score(self, request: Request, reply: Reply) -> None:
+    def _answer_v2(self, route: Route, request: Request, reply: Reply) -> None:
+        if route.document is not None:
+            reply(Response(_encode(route.document())))
+            return
+        request.path = self._base + self._v2.infer_path  # as others know it
+        if route.has_version:  # which no other version answers
+            self._score(request, reply, self._v2)
+        else:
+            self._predict(request, reply, self._v2)
+
+    def _predict(
+        self, request: Request, reply: Reply, protocol: ScoringProtocol
+    ) -> None:
+        if self._canary is not None and self._canary.takes(request):
+            self._canary.answer(
+                request, reply, lambda: self._score(request, reply, protocol)
+            )
+        else:
+            self._score(request, reply, protocol)
+
+    def _score(self, request: Request, reply: Reply, protocol: ScoringProtocol) -> None:
         if len(self._in_flight) >= self._limits.waiting:
             reply(self._busy(request))
             return
         try:
-            rows, n_rows, output = self._read(request)
+            asked = protocol.read(request)
         except NbmlopsError as error:
             reply(self.failure(error, request))
-            self._write_log(request, error.status, None, None)
+            self._write_log(request, error.status)
             return
 
         def done(job: Job) -> None:
             del self._in_flight[job]
-            response = self._answer(request, job)
+            response = self._answer(request, job, protocol, asked)
             reply(response)
             if self._shadow is not None and response.status == 200:
                 self._shadow.send(request, response.body)
 
-        job = Job(rows, n_rows, (output,), done)
+        job = Job(asked.rows, asked.n_rows, asked.outputs, done)
         self._in_flight[job] = lambda: reply(self._too_late(request))
         self._scorer.submit(job)
 
-    def _read(self, request: Request) -> tuple[np.ndarray[Any, Any] | Table, int, str]:
-        content_type = request.headers.get(b"content-type", b"")
-        if self._reader is not None and content_type == b"application/json":
-            found = self._reader.read(request.body)
-            request.parsed = perf_counter()
-            if found is not None and self._is_usual(found[0]):
-                array, output = found
-                if output != "predictions":
-                    self._check_output(output)
-                return array, len(array), output
-        kind = self._model.spec.kind
-        table = read_request(request.body, content_type.decode("latin-1"), kind=kind)
-        request.parsed = perf_counter()
-        self._check_output(table.output)
-        return table, _n_rows(table), table.output
-
-    def _is_usual(self, rows: np.ndarray[Any, Any]) -> bool:
-        """Return whether rows may be predicted without a closer look."""
-        if self._ranges is None:
-            return True
-        n_outside = self._ranges.count(rows)
-        if n_outside and self._model.spec.out_of_range == "warn":
-            self._scorer.unseen["out_of_range"] += n_outside
-            return True
-        return not n_outside
-
-    def _check_output(self, output: str) -> None:
-        if output not in ("predictions", "probabilities"):
-            read_request(
-                _encode({"inputs": [0], "params": {"output": output}}),
-                "application/json",
-            )
-        self._model.function(output)
-
-    def _answer(self, request: Request, job: Job) -> Response:
-        if job.error is not None:
-            error, rows = job.error, None  # what does not fit has no column
+    def _answer(
+        self, request: Request, job: Job, protocol: ScoringProtocol, asked: Asked
+    ) -> Response:
+        error, body = job.error, b""
+        if error is None:
+            try:
+                body = protocol.write(job, asked)
+            except Exception as unwritten:  # noqa: BLE001 - whatever a model predicts
+                error = unwritten
+        if error is not None:
+            rows = None  # what does not fit has no column
             if not isinstance(error, UsageError):
                 error, rows = self._failed(request, error), job.rows
                 if self.metrics.compared is not None:
                     self.metrics.compared.add(500, 0.0, ())
-            self._write_log(request, error.status, rows, None)
+            self._write_log(request, error.status, rows)
             return self.failure(error, request)
-        (output,) = job.outputs
-        found = job.results[output]
-        document: dict[str, Any] = {"predictions": found}
-        if output == "probabilities":
-            document["classes"] = np.asarray(self._model.classes).tolist()
-        body = _encode(document)
+        found = job.results.get("predictions") or job.results[asked.outputs[0]]
         start, now = request.arrived, perf_counter()
         self.metrics.answered(200, now - start)
         if self.metrics.compared is not None:
@@ -348,35 +326,17 @@ class EndpointApp:
         self,
         request: Request,
         status: int,
-        rows: np.ndarray[Any, Any] | Table | None,
-        outputs: list[Any] | None,
+        rows: np.ndarray[Any, Any] | Table | None = None,
+        outputs: list[Any] | None = None,
     ) -> None:
-        if self.journal.log is None:
-            return
-        seconds = perf_counter() - request.arrived
-        self.journal.log.append(
-            LoggedRequest(
-                request_id=request.request_id,
-                time_ns=time_ns() - int(seconds * 1e9),
-                version=self._model.version,
-                route=self.metrics.role,
-                status=status,
-                latency_us=int(seconds * 1e6),
-                inputs=self._columns(rows) if isinstance(rows, Table) else rows,
-                outputs=outputs,
-            )
+        self.journal.write(
+            request,
+            self._model,
+            route=self.metrics.role,
+            status=status,
+            rows=rows,
+            outputs=outputs,
         )
-
-    def _columns(self, table: Table) -> tuple[Sequence[Any], ...] | None:
-        """Return the columns of a table in the order of the signature."""
-        if table.records is not None:
-            return tuple([row.get(n) for row in table.records] for n in self._names)
-        if table.sparse is not None:
-            return None
-        names = table.names or self._names
-        found = dict(zip(names, table.columns, strict=False))
-        gaps = [None] * len(table.columns[0])
-        return tuple(found.get(name, gaps) for name in self._names)
 
     def _failed(self, request: Request, error: Exception) -> DeployError:
         _log.error("request %s: the model raised %r", request.request_id, error)
@@ -404,15 +364,6 @@ class EndpointApp:
 def _text(request: Request) -> str:
     kind = request.headers.get(b"content-type", b"").decode("latin-1")
     return read_text(request.body, kind, ("application/json",))[1]
-
-
-def _n_rows(table: Table) -> int:
-    if table.records is not None:
-        return len(table.records)
-    if table.sparse is not None:
-        shape = table.sparse.get("shape")
-        return int(shape[0]) if isinstance(shape, list) and shape else 0
-    return len(table.columns[0])
 
 
 def _is_here(host: bytes) -> bool:

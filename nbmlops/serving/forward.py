@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +44,11 @@ class Upstream:
             self._waiting.append(item)
         else:
             done(None)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is awaited."""
+        return self._n_open > len(self._idle)
 
     async def _open(self, item: tuple[bytes, Done]) -> None:
         try:
@@ -202,6 +208,11 @@ class Shadow:
         self.close = self._upstream.close
         self.n_sent = self.n_lost = self.n_different = 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is awaited."""
+        return self._upstream.is_busy
+
     def send(self, request: Request, answered: bytes) -> None:
         """Copy a request whose answer has gone out."""
         self.n_sent += 1
@@ -210,6 +221,13 @@ class Shadow:
             if response is None or response.status != 200:
                 self.n_lost += 1
             elif response.body != answered:
-                self.n_different += 1
+                self.n_different += _said(response.body) != _said(answered)
 
         asyncio.get_running_loop().call_soon(self._upstream.send, request, done)
+
+
+def _said(body: bytes) -> object:
+    """Return an answer without the version that it names."""
+    answer = json.loads(body)
+    answer.pop("model_version", None)
+    return answer

@@ -6,8 +6,8 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -48,6 +48,8 @@ class ServedModel:
     takes_arrays: bool = False
     is_batchable: bool = True
     call_s: float = math.inf
+    document: Mapping[str, Any] = field(default_factory=dict)
+    """The ``MLmodel``."""
 
     def function(self, output: str) -> Predict:
         """Return what predicts an output, or refuse it."""
@@ -147,6 +149,7 @@ def load(folder: Path, *, name: str, version: int, trust: Trust = ()) -> ServedM
         predict=predict,
         predict_proba=proba,
         classes=() if classes is None else classes,
+        document=document,
     )
     # Fitted with names, and predicting an array of which the columns are known.
     warnings.filterwarnings("ignore", "X does not have valid feature names")

@@ -19,10 +19,11 @@ from typing import Any
 from nbmlops.config import Serving
 from nbmlops.errors import NbmlopsError
 from nbmlops.processes.channel import AsyncChannel, Channel, Document
-from nbmlops.serving.app import EndpointApp, Journal, Limits
+from nbmlops.serving.app import EndpointApp, Limits
 from nbmlops.serving.feedback import Feedback
 from nbmlops.serving.forward import Canary, Shadow
 from nbmlops.serving.http import HttpServer
+from nbmlops.serving.journal import Journal
 from nbmlops.serving.log import keep_log
 from nbmlops.serving.model import ServedModel, failure, load
 from nbmlops.serving.request_log import RequestLog

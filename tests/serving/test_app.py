@@ -12,9 +12,10 @@ import pytest
 from nbmlops.deployment.request_log import read_log
 from nbmlops.entities import Column
 from nbmlops.scoring.signature import InputSpec
-from nbmlops.serving.app import EndpointApp, Journal, Limits
+from nbmlops.serving.app import EndpointApp, Limits
 from nbmlops.serving.feedback import Feedback
 from nbmlops.serving.http import HttpServer
+from nbmlops.serving.journal import Journal
 from nbmlops.serving.model import ServedModel, load
 from nbmlops.serving.request_log import RequestLog
 

@@ -1,0 +1,1 @@
+"""The layouts of requests for predictions, and of their answers."""
