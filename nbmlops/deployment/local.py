@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -15,9 +16,16 @@ from nbmlops.deployment import control, files, records
 from nbmlops.deployment.client import UNANSWERED, Response, ask
 from nbmlops.deployment.records import Canary, Record, Served
 from nbmlops.entities import Endpoint, EndpointState, ModelVersion
-from nbmlops.errors import ConflictError, DeployError, UsageError, did_you_mean
-from nbmlops.store import Store
+from nbmlops.errors import (
+    ConflictError,
+    DeployError,
+    NbmlopsError,
+    UsageError,
+    did_you_mean,
+)
+from nbmlops.store import Store, connect
 from nbmlops.store.models.own_code import Trust
+from nbmlops.store.registry.versions import get_version, move_alias
 
 RULES = {"error_share": 0.05, "min_requests": 100}
 """What a canary is held to where nothing else is said."""
@@ -35,8 +43,12 @@ def deploy(
     port: int | None = None,
     no_auth: bool = False,
     trust: Trust = (),
+    not_followed: int | None = None,
 ) -> tuple[Endpoint, bool]:
-    """Return the endpoint of a model version, and whether it was started for this."""
+    """Return the endpoint of a model version, and whether it was started for this.
+
+    ``not_followed`` is the version that the alias still names.
+    """
     records.check_name(name)
     settings = store.settings
     with records.lock(settings, name):
@@ -54,14 +66,22 @@ def deploy(
             canary=before.canary if before else None,
             shadow=before.shadow if before else None,
             processes=before.processes if before else (),
+            not_followed=not_followed,
         )
-        is_same = before and replace(before, alias=alias, message="") == wanted
+        is_same = before and wanted == replace(
+            before, alias=alias, message="", not_followed=not_followed
+        )
         if before and is_same and observe(settings, before).state == "ready":
             if alias != before.alias:
-                _ask(settings, type="alias", name=name, alias=alias)
+                follow(settings, name, alias)
             return get_endpoint(settings, name), False
         _bring_up(store, version, wanted)
     return get_endpoint(settings, name), True
+
+
+def _mlflow_variables() -> dict[str, str]:
+    """Return what the follower of aliases needs to reach the store as this process."""
+    return {k: v for k, v in os.environ.items() if k.startswith("MLFLOW_")}
 
 
 def begin_canary(
@@ -129,6 +149,15 @@ def promote(settings: Settings, name: str) -> Endpoint:
     """Make an endpoint's canary its champion."""
     records.get_record(settings, name)
     _ask(settings, type="promote", name=name, timeout_s=settings.deploy_timeout_s)
+    record = records.get_record(settings, name)
+    if record.alias is not None:
+        try:
+            store, served = connect(settings), record.champion
+            version = get_version(store, served.model, served.version)
+            move_alias(store, version, record.alias)
+        except NbmlopsError as error:
+            problem = f"alias {record.alias} was not moved: {error.problem}"
+            note(settings, name, problem)
     return get_endpoint(settings, name)
 
 
@@ -171,7 +200,13 @@ def _bring_up(store: Store, version: ModelVersion, wanted: Record) -> None:
         if not wanted.no_auth and records.read_token(settings, name) is None:
             records.write_token(folder / name, secrets.token_urlsafe(32))
         timeout_s = settings.deploy_timeout_s
-        _ask(settings, type="deploy", record=asdict(wanted), timeout_s=timeout_s)
+        _ask(
+            settings,
+            type="deploy",
+            record=asdict(wanted),
+            timeout_s=timeout_s,
+            environ={**_mlflow_variables(), "MLFLOW_TRACKING_URI": store.uri},
+        )
     except BaseException:
         if records.find_record(folder, name) is None:
             shutil.rmtree(folder / name, ignore_errors=True)
@@ -188,6 +223,16 @@ def roll_back(settings: Settings, name: str) -> Endpoint:
     records.get_record(settings, name)
     _ask(settings, type="rollback", name=name, timeout_s=settings.deploy_timeout_s)
     return get_endpoint(settings, name)
+
+
+def follow(settings: Settings, name: str, alias: str | None) -> None:
+    """Have an endpoint follow an alias, which names the version that is served."""
+    _ask(settings, type="alias", name=name, alias=alias)
+
+
+def note(settings: Settings, name: str, message: str) -> None:
+    """Have an endpoint say what became of it last."""
+    _ask(settings, type="note", name=name, message=message)
 
 
 def rotate_token(settings: Settings, name: str) -> str:

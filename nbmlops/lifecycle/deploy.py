@@ -11,7 +11,7 @@ from nbmlops.entities import Endpoint
 from nbmlops.errors import UsageError
 from nbmlops.store import Store, connect
 from nbmlops.store.models.own_code import ANY
-from nbmlops.store.registry.registered_models import check_names
+from nbmlops.store.registry.registered_models import check_names, get_model
 from nbmlops.store.registry.versions import move_alias, resolve_version
 from nbmlops.tracking.provenance.replay_notebook import refuse_in_replay
 
@@ -95,6 +95,7 @@ def deploy(
         raise UsageError(
             "There is no canary that rules could end.", fix="Give canary=0.1, say."
         )
+    named = get_model(store, version.model).aliases.get(alias) if alias else None
     made, is_new = local.deploy(
         store,
         version,
@@ -103,6 +104,7 @@ def deploy(
         port=port,
         no_auth=no_auth,
         trust=trusted,
+        not_followed=None if named == version.version else named,
     )
     if alias is not None:
         move_alias(store, version, alias)

@@ -48,7 +48,7 @@ def log_file(
             else:
                 store.client.log_artifact(run_id, str(path), folder or None)
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-            root = _local_root(location or _location(store, run_id))
+            root = local_root(location or _location(store, run_id))
             if root is None or not root.is_dir():
                 raise
             raise UsageError(
@@ -68,7 +68,7 @@ def _location(store: Store, run_id: str) -> str:
     return str(rest.get_run(store, run_id)["info"]["artifact_uri"])
 
 
-def _local_root(location: str) -> Path | None:
+def local_root(location: str) -> Path | None:
     """Return the folder of a location on a local disk, None for another location."""
     if re.match(r"[a-z-]{2,}:|.*://", location) and not location.startswith("file:"):
         return None
@@ -90,7 +90,7 @@ def list_sizes(store: Store, run_id: str, folder: str) -> Mapping[str, int]:
 
 
 def _sizes(store: Store, run_id: str, location: str, folder: str) -> Mapping[str, int]:
-    root = _local_root(location)
+    root = local_root(location)
     with answering(store):
         if root is not None:
             there = (root / folder).iterdir() if (root / folder).is_dir() else ()
@@ -110,7 +110,7 @@ def _sizes(store: Store, run_id: str, location: str, folder: str) -> Mapping[str
 def read_file(store: Store, run_id: str, path: str) -> bytes:
     """Return the content of an artifact of a run."""
     location = _location(store, run_id)
-    root, folder = _local_root(location), path.rpartition("/")[0]
+    root, folder = local_root(location), path.rpartition("/")[0]
     with answering(store):
         if root is not None and (root / path).is_file():
             return (root / path).read_bytes()

@@ -136,7 +136,8 @@ class RunningEndpoint:
             champion=record.previous,
             previous=None,
             not_followed=left.version if record.alias else None,
-            message=f"rolled back from {left}",
+            message=f"rolled back from {left}"
+            + (f", which is {record.alias} still" if record.alias else ""),
         )
         await self.deploy(wanted, timeout_s, must_write=False)
         self.record = replace(self._served_record(), previous=None)
@@ -168,7 +169,13 @@ class RunningEndpoint:
         record = self._served_record()
         if record.canary is None:
             raise self._no_canary()
-        wanted = replace(record, champion=record.canary.served, canary=None, message="")
+        wanted = replace(
+            record,
+            champion=record.canary.served,
+            canary=None,
+            not_followed=record.champion.version if record.alias else None,
+            message="",
+        )
         await self.deploy(wanted, timeout_s)
         await self._end_other("canary")
 
@@ -382,6 +389,10 @@ class RunningEndpoint:
         assert self.record is not None  # noqa: S101 - it is served
         self.record = replace(self.record, alias=alias, not_followed=None)
         records.write_record(self.folder, self.record)
+
+    def note(self, message: str) -> None:
+        """Keep what became of it last."""
+        self._set(message=message)
 
     def rotate_token(self, token: str) -> None:
         """Ask for another token from now on."""

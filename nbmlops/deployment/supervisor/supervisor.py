@@ -15,8 +15,9 @@ from pathlib import Path
 
 from nbmlops.deployment import records
 from nbmlops.deployment.records import Canary, Record, Served
+from nbmlops.deployment.supervisor import follower
 from nbmlops.deployment.supervisor.endpoint import RunningEndpoint
-from nbmlops.deployment.supervisor.workers import WorkerProcess, reap
+from nbmlops.deployment.supervisor.workers import WorkerProcess, is_alive, reap
 from nbmlops.errors import NbmlopsError, NotFoundError
 from nbmlops.processes.channel import AsyncChannel, Document
 from nbmlops.processes.process_id import ProcessId
@@ -68,6 +69,7 @@ class Supervisor:
         self._folder, self._listener = folder, listener
         self._endpoints: dict[str, RunningEndpoint] = {}
         self._is_stopping = asyncio.Event()
+        self._follower: int | None = None
         self._handlers: dict[str, Callable[[Document], Awaitable[Document]]] = {
             "deploy": self._deploy,
             "canary": self._begin_canary,
@@ -78,6 +80,7 @@ class Supervisor:
             "undeploy": self._undeploy,
             "token": self._rotate_token,
             "alias": self._follow,
+            "note": self._note,
             "up": self._up,
             "status": self._status,
             "stop": self._stop,
@@ -103,6 +106,8 @@ class Supervisor:
             elif loop.time() - busy_at > _IDLE_S:
                 break
             await self._forget_removed()
+            self._follow_aliases()
+        self._end_follower()
         loop.remove_reader(self._listener.fileno())
         self._listener.close()
         (self._folder / "supervisor.sock").unlink(missing_ok=True)
@@ -115,6 +120,21 @@ class Supervisor:
             each.record = None  # what ends now is not brought back
         await asyncio.gather(*(each.stopped() for each in found))
         return 0
+
+    def _follow_aliases(self) -> None:
+        """Have a child follow the aliases, as long as there are some."""
+        found = [each.record for each in self._endpoints.values()]
+        if any(record and record.alias for record in found):
+            if self._follower is None or not is_alive(self._follower):
+                self._follower = follower.fork(self._folder)
+        else:
+            self._end_follower()
+
+    def _end_follower(self) -> None:
+        if self._follower is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self._follower, signal.SIGTERM)
+            self._follower = None
 
     async def _forget_removed(self) -> None:
         """Stop what somebody removed from the disk."""
@@ -199,6 +219,9 @@ class Supervisor:
 
     async def _deploy(self, document: Document) -> Document:
         wanted = Record.read(document["record"])
+        if any(os.environ.get(k) != v for k, v in document["environ"].items()):
+            os.environ.update(document["environ"])
+            self._end_follower()
         endpoint = self._endpoints.get(wanted.name)
         if endpoint is None:
             endpoint = RunningEndpoint(self._folder, wanted.name)
@@ -267,6 +290,12 @@ class Supervisor:
         endpoint = self._find(document["name"])
         async with endpoint.lock:
             endpoint.follow(document["alias"])
+        return {"type": "done"}
+
+    async def _note(self, document: Document) -> Document:
+        endpoint = self._find(document["name"])
+        async with endpoint.lock:
+            endpoint.note(document["message"])
         return {"type": "done"}
 
     async def _up(self, _: Document) -> Document:

@@ -7,11 +7,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import psutil
 
 from nbmlops.deployment import control
 from nbmlops.errors import DeployError, NbmlopsError
@@ -127,7 +129,16 @@ def fork(
 def _be_worker(
     spec: WorkerSpec, listener: socket.socket, control_end: socket.socket, folder: Path
 ) -> None:
-    """Leave what is the supervisor's behind, and be a worker; never returns."""
+    reconnect = partial(control.reconnect, folder)
+    be_child(
+        f"nbmlops {spec.endpoint}",
+        lambda: worker.run(spec, listener, control_end, reconnect),
+        (listener.fileno(), control_end.fileno()),
+    )
+
+
+def be_child(name: str, body: Callable[[], int], files: Sequence[int] = ()) -> NoReturn:
+    """Leave what is the supervisor's behind, and run a body with its files alone."""
     code = 1
     try:
         os.setsid()
@@ -135,13 +146,11 @@ def _be_worker(
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         with suppress(OSError):  # what ps and top show
-            Path("/proc/self/comm").write_text(f"nbmlops {spec.endpoint}", "ascii")
-        _close_others(listener.fileno(), control_end.fileno())
+            Path("/proc/self/comm").write_text(name, "ascii")
+        _close_others(*files)
         if "numpy.random" in sys.modules:  # Python's own is reseeded by a fork
             sys.modules["numpy.random"].seed()
-        code = worker.run(
-            spec, listener, control_end, partial(control.reconnect, folder)
-        )
+        code = body()
     except BaseException:  # noqa: BLE001 - nothing is to see the supervisor's frames
         sys.excepthook(*sys.exc_info())
     finally:
@@ -166,6 +175,12 @@ def reap() -> None:
     with suppress(ChildProcessError):
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
             _ended[found[0]] = os.waitstatus_to_exitcode(found[1])
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a child runs."""
+    reap()
+    return _ended.pop(pid, None) is None and psutil.pid_exists(pid)
 
 
 def exit_reason(pid: int) -> str:

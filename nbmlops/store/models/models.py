@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -13,9 +14,10 @@ import yaml
 from nbmlops.entities import ModelVersion, Signature
 from nbmlops.errors import NotFoundError
 from nbmlops.scoring.inference import Rows
-from nbmlops.store import artifacts
+from nbmlops.store import artifacts, rest
 from nbmlops.store.backend import backend
 from nbmlops.store.connection import Store, answering
+from nbmlops.store.database import has_tables, select
 from nbmlops.store.models import boosters
 from nbmlops.store.models.files import read_signature, save_model
 from nbmlops.store.runs.fields import KEY
@@ -117,19 +119,35 @@ def is_fitted_estimator(value: object) -> bool:
 def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
     """Copy the files of a model version into a folder."""
     with answering(store):
-        if version.model_id is None:
-            name = version.model
-            location = store.client.get_model_version_download_uri(
-                name, str(version.version)
-            )
-        else:
-            location = store.client.get_logged_model(version.model_id).artifact_location
-        download_files(store, location, "", folder)
+        location = _location(store, version)
+        root = artifacts.local_root(location)
+        if root is None:
+            download_files(store, location, "", folder)
+        elif root.is_dir():  # without MLflow, whose import takes a second
+            shutil.copytree(root, folder, dirs_exist_ok=True)
     if not (folder / "MLmodel").is_file():
         raise NotFoundError(
             f"The files of {version.model}/{version.version} are gone from {location}.",
             fix=f"Register another version with: %register {version.model}.",
         )
+
+
+def _location(store: Store, version: ModelVersion) -> str:
+    """Return where the files of a version are kept."""
+    if version.model_id is None:
+        number = str(version.version)
+        return store.client.get_model_version_download_uri(version.model, number)
+    if not has_tables(store):
+        path = f"logged-models/{version.model_id}"
+        return str(rest.get(store, path)["model"]["info"]["artifact_uri"])
+    statement = "SELECT artifact_location FROM logged_models WHERE model_id = :id"
+    found = select(store, statement, id=version.model_id)
+    if not found:
+        raise NotFoundError(
+            f"The model of {version.model}/{version.version} is gone.",
+            fix=f"Register another version with: %register {version.model}.",
+        )
+    return str(found[0][0])
 
 
 def signature_at(store: Store, location: str) -> Signature | None:
