@@ -99,7 +99,7 @@ def test_another_version_takes_over_without_a_failed_request(
     assert answers[-1] == expected[1]
     assert local.get_endpoint(store.settings, "credit") == second
     assert records.read_token(store.settings, "credit") == token
-    assert [p for p in left_behind() if isinstance(p, int)] == [second.pid]
+    until(lambda: [p for p in left_behind() if isinstance(p, int)] == [second.pid])
     assert second.port == first.port
 
 
