@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nbmlops.cli.output import CommandOutput, command, experiment_option, print_progress
 from nbmlops.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from nbmlops.deployment.request_log_view import RequestLogView
 
 
 @command()
@@ -68,7 +72,10 @@ def deploy(
 @command()
 @click.argument("action", default="list", metavar="[ACTION]")
 @click.argument("name", required=False)
-def endpoints(action: str, name: str | None) -> CommandOutput:
+@click.option(
+    "--since", help="For log: a duration before now, or a time; 1h by default."
+)
+def endpoints(action: str, name: str | None, **options: Any) -> CommandOutput:
     r"""List the endpoints, or do something to one.
 
     ACTION is one of
@@ -78,31 +85,49 @@ def endpoints(action: str, name: str | None) -> CommandOutput:
     promote NAME       make the canary the champion
     abort NAME         end the canary
     rollback NAME      end the canary, or serve the version before
+    log NAME           show the requests that it has answered
     rotate-token NAME  ask for a new token from now on
     """
     from nbmlops.lifecycle import deploy
     from nbmlops.render.tables import endpoints_table
 
-    if action in ("list", "up"):
-        found = deploy.endpoints() if action == "list" else deploy.endpoints_up()
-        return found, endpoints_table(found)
-    known = ("up", "promote", "abort", "rollback", "rotate-token")
+    known = ("list", "up", "promote", "abort", "rollback", "log", "rotate-token")
     if action not in known:
         raise UsageError(
             f"Unknown action {action!r}.{did_you_mean(action, known)}",
             fix=f"Use one of: {', '.join(known)}.",
         )
+    for option, value in options.items():
+        if value is not None and action != _ACTION_OF[option]:
+            raise UsageError(
+                f"{action} takes no --{option}.", fix=f"Leave out --{option}."
+            )
+    if action in ("list", "up"):
+        found = deploy.endpoints() if action == "list" else deploy.endpoints_up()
+        return found, endpoints_table(found)
     if name is None:
         raise UsageError(
             f"{action} needs the name of an endpoint.",
             fix=f"nbmlops endpoints {action} NAME",
         )
     handle = deploy.endpoint(name)
+    if action == "log":
+        return _log(handle.log(since=options["since"] or "1h"))
     if action == "rotate-token":
         token = handle.rotate_token()
         return {"token": token}, token
     endpoint = getattr(handle, action)()
     return endpoint, endpoints_table([endpoint])
+
+
+_ACTION_OF = {"since": "log"}
+
+
+def _log(view: RequestLogView) -> CommandOutput:
+    text = view.frame().to_json(
+        orient="records", date_format="iso", date_unit="us", double_precision=15
+    )
+    return {"items": json.loads(text)}, view
 
 
 @command()

@@ -15,7 +15,11 @@ from nbmlops.scoring.payload import arrange, parts
 from nbmlops.scoring.signature import read_input_spec, read_mlmodel
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     import numpy as np
+
+    from nbmlops.deployment.request_log_view import RequestLogView
 
 
 class EndpointHandle(Renderable):
@@ -135,6 +139,37 @@ class EndpointHandle(Renderable):
             The endpoint asks for none.
         """
         return local.rotate_token(self._settings, self.name)
+
+    def log(
+        self,
+        since: str | datetime | timedelta | None = None,
+        until: str | datetime | timedelta | None = None,
+    ) -> RequestLogView:
+        """Return the requests that the endpoint has answered.
+
+        Parameters
+        ----------
+        since, until : str, datetime or timedelta, optional
+            The time from which on, and before which, requests are shown: a duration
+            before now, such as ``"1h"`` or ``"7d"``, or an ISO 8601 time, in UTC unless
+            it says otherwise. All by default.
+
+        Returns
+        -------
+        RequestLogView
+            It shows the newest; ``.frame()`` is a DataFrame of all.
+
+        Raises
+        ------
+        NotFoundError
+            The endpoint is gone.
+        UsageError
+            ``since`` or ``until`` is not a time.
+        """
+        from nbmlops.deployment.request_log_view import RequestLogView
+
+        records.check_known(self._settings, self.name)
+        return RequestLogView(self._settings, self.name, since=since, until=until)
 
     def predict(self, rows: object) -> np.ndarray[Any, Any]:
         """Return the endpoint's predictions, one for each row, in order.

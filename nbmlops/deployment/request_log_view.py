@@ -14,7 +14,7 @@ from nbmlops.deployment.request_log import (
     parse_moment,
     read_log,
 )
-from nbmlops.render.formats import format_number, format_time, truncate
+from nbmlops.render.formats import counted, format_number, format_time, truncate
 from nbmlops.render.tables import Renderable, Table
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SHOWN = ("time", "route", "version", "status", "latency_us", "prediction")
 _N_SHOWN = 10
+_WIDEST = 12  # so that a row has 80 characters
 
 
 class RequestLogView(Renderable):
@@ -85,20 +86,18 @@ class RequestLogView(Renderable):
 
     def _repr_html_(self) -> str:
         frame = self.frame(_SHOWN)
-        return f"<p>{escape(self._title(frame))}</p>{_last(frame)._repr_html_()}"
+        title = escape(self._title(frame)).replace("\n", "<br>")
+        return f"<p>{title}</p>{_last(frame)._repr_html_()}"
 
     def _title(self, frame: pd.DataFrame) -> str:
-        facts = [f"request log of {self._name}"]
-        facts.append(f"{len(frame):,} rows" if len(frame) else "no rows")
-        if len(frame):
-            start, end = (
-                format_time(frame.time.iloc[n].to_pydatetime()) for n in (0, -1)
-            )
-            facts.append(f"{start} to {end}")
-            facts.append(f"{int(frame.label.notna().sum()):,} labels")
-            failed = int((frame.status >= 400).sum())
-            facts.append(f"{failed:,} failed")
-        return " · ".join(facts)
+        title = f"request log of {self._name} · "
+        if frame.empty:
+            return f"{title}no rows"
+        start, end = (format_time(frame.time.iloc[n].to_pydatetime()) for n in (0, -1))
+        labels = int(frame.label.notna().sum())
+        failed = int((frame.status >= 400).sum())
+        facts = f"{counted(len(frame), 'row')} · {counted(labels, 'label')}"
+        return f"{title}{facts} · {failed:,} failed\n{start} to {end}"
 
 
 def _last(frame: pd.DataFrame) -> Table:
@@ -134,5 +133,7 @@ def _value(value: object) -> str:
     if value is None or value != value:
         return ""
     return (
-        format_number(value) if isinstance(value, float) else truncate(str(value), 30)
+        format_number(value)
+        if isinstance(value, float)
+        else truncate(str(value), _WIDEST)
     )

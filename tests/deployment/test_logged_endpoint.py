@@ -11,9 +11,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import nbmlops as nm
+from nbmlops.cli.main import invoke
 from nbmlops.deployment import local
 from nbmlops.deployment.handle import EndpointHandle
-from nbmlops.deployment.request_log_view import RequestLogView
 
 
 def post(handle, path, body, content_type="application/json"):
@@ -26,11 +26,11 @@ def post(handle, path, body, content_type="application/json"):
         return answer.headers["x-request-id"], answer.read()
 
 
-def logged(store, n_rows, n_labels):
+def logged(handle, n_rows, n_labels):
     """Return the log once so many rows and labels are there."""
     until = time.monotonic() + 60
     while True:
-        frame = RequestLogView(store.settings, "credit", since="1h").frame()
+        frame = handle.log(since="1h").frame()
         if len(frame) >= n_rows and frame.label.notna().sum() >= n_labels:
             return frame
         assert time.monotonic() < until, frame
@@ -39,7 +39,7 @@ def logged(store, n_rows, n_labels):
 
 @pytest.mark.server
 def test_answers_are_logged_labelled_and_rehearsed(
-    store, register, versions, models, frame
+    store, register, versions, models, frame, monkeypatch, capsys
 ):
     endpoint, _ = local.deploy(store, versions[0], name="credit")
     handle = EndpointHandle(store.settings, endpoint)
@@ -53,7 +53,7 @@ def test_answers_are_logged_labelled_and_rehearsed(
     for request_id, label in ((by_csv, ["good", "bad", "good"]), (by_json, "bad")):
         document = {"request_id": request_id, "label": label}
         post(handle, "feedback", json.dumps(document).encode())
-    rows = logged(store, len(frame) + 3 + 2 + 1, 4)
+    rows = logged(handle, len(frame) + 3 + 2 + 1, 4)
 
     assert rows["in.a"].dtype == "float64"
     first = rows[rows.request_id == rows.request_id.iloc[0]]
@@ -68,6 +68,17 @@ def test_answers_are_logged_labelled_and_rehearsed(
     assert set(rows.route) == {"champion"}
     assert (rows.latency_us > 0).all()
     assert rows.prediction.isna().sum() == 2  # of probabilities
+
+    monkeypatch.chdir(store.settings.project)
+    assert invoke(["endpoints", "log", "credit", "--json"]) == 0
+    items = json.loads(capsys.readouterr().out)["items"]
+    assert len(items) == len(rows)
+    assert items[0]["in.a"] == pytest.approx(frame.a[0], rel=1e-14)
+    assert items[0]["time"] == f"{rows.time.iloc[0]:%Y-%m-%dT%H:%M:%S.%fZ}"
+    assert invoke(["endpoints", "log", "credit", "--since", "2d"]) == 0
+    assert capsys.readouterr().out.startswith("request log of credit · 66 rows · ")
+    assert invoke(["endpoints", "promote", "credit", "--since", "2d"]) == 2
+    assert "promote takes no --since." in capsys.readouterr().err
 
     same = nm.rehearse("credit/1", endpoint="credit", store=store).rehearsal
     assert (same.n_rows, same.n_different, same.slices) == (len(frame) + 4, 0, ())
