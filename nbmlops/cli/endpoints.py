@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,6 +76,7 @@ def deploy(
 @click.option(
     "--since", help="For log: a duration before now, or a time; 1h by default."
 )
+@click.option("--output", metavar="FILE", help="For systemd: write it to a file.")
 def endpoints(action: str, name: str | None, **options: Any) -> CommandOutput:
     r"""List the endpoints, or do something to one.
 
@@ -82,6 +84,7 @@ def endpoints(action: str, name: str | None, **options: Any) -> CommandOutput:
 
     \b
     up                 start what was served before a reboot
+    systemd            write a user unit that does so at boot
     promote NAME       make the canary the champion
     abort NAME         end the canary
     rollback NAME      end the canary, or serve the version before
@@ -91,7 +94,10 @@ def endpoints(action: str, name: str | None, **options: Any) -> CommandOutput:
     from nbmlops.lifecycle import deploy
     from nbmlops.render.tables import endpoints_table
 
-    known = ("list", "up", "promote", "abort", "rollback", "log", "rotate-token")
+    known = (
+        *("list", "up", "systemd", "promote", "abort", "rollback", "log"),
+        "rotate-token",
+    )
     if action not in known:
         raise UsageError(
             f"Unknown action {action!r}.{did_you_mean(action, known)}",
@@ -102,6 +108,8 @@ def endpoints(action: str, name: str | None, **options: Any) -> CommandOutput:
             raise UsageError(
                 f"{action} takes no --{option}.", fix=f"Leave out --{option}."
             )
+    if action == "systemd":
+        return _systemd(options["output"])
     if action in ("list", "up"):
         found = deploy.endpoints() if action == "list" else deploy.endpoints_up()
         return found, endpoints_table(found)
@@ -120,7 +128,22 @@ def endpoints(action: str, name: str | None, **options: Any) -> CommandOutput:
     return endpoint, endpoints_table([endpoint])
 
 
-_ACTION_OF = {"since": "log"}
+_ACTION_OF = {"since": "log", "output": "systemd"}
+
+
+def _systemd(output: str | None) -> CommandOutput:
+    from nbmlops.config import load_settings
+    from nbmlops.deployment.systemd import endpoints_unit
+    from nbmlops.store.embedded import writing
+
+    unit = endpoints_unit(load_settings().project)
+    if output is None:
+        return {"unit": unit}, unit.rstrip("\n")
+    path = Path(output).absolute()
+    with writing(path):
+        path.write_text(unit, "utf-8")
+    text = f"Enable it: systemctl --user enable --now {shlex.quote(str(path))}"
+    return {"unit": unit, "path": str(path)}, text
 
 
 def _log(view: RequestLogView) -> CommandOutput:
