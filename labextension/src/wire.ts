@@ -44,6 +44,7 @@ export interface components {
             alias: string | null;
             canary_share: number | null;
             canary_version: number | null;
+            columns: components["schemas"]["Column"][];
             example: {
                 [key: string]: unknown;
             } | null;
@@ -58,8 +59,13 @@ export interface components {
             started_at: string;
             /** @enum {unknown} */
             state: "starting" | "ready" | "unresponsive" | "dead";
+            token_path: string | null;
             url: string;
             version: number;
+        };
+        EndpointMetrics: {
+            name: string;
+            versions: components["schemas"]["VersionMetrics"][];
         };
         Error: {
             error: string;
@@ -202,6 +208,18 @@ export interface components {
             has_cell: boolean;
             parameters: components["schemas"]["ParameterField"][];
             run: components["schemas"]["LiveRun"] | null;
+        };
+        VersionMetrics: {
+            latency_ms_p50: number | null;
+            latency_ms_p99: number | null;
+            n_errors: number;
+            n_refused: number;
+            n_requests: number;
+            requests_per_s: number;
+            /** @enum {unknown} */
+            role: "champion" | "canary" | "shadow";
+            share: number;
+            version: number;
         };
     };
     responses: never;

@@ -149,6 +149,11 @@ export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail 
   shadow_version: null,
   previous_version: null,
   example: { columns: ['Age', 'Job'], data: [[30, 'fixed']] },
+  columns: [
+    { name: 'Age', type: 'long', is_required: true },
+    { name: 'Job', type: 'string', is_required: true }
+  ],
+  token_path: '/home/ada/study/.nbmlops/endpoints/credit/token',
   ...extra
 });
 

@@ -59,7 +59,7 @@ def deploy(
 ) -> CommandOutput:
     """Serve a model version on this machine."""
     from nbmlops.lifecycle.deploy import deploy, read_rule, read_share
-    from nbmlops.render.tables import endpoints_table
+    from nbmlops.render.endpoints import endpoints_table
 
     print_progress(f"deploying {target}")
     if canary is not None:
@@ -92,7 +92,7 @@ def endpoints(action: str, name: str | None, **options: Any) -> CommandOutput:
     rotate-token NAME  ask for a new token from now on
     """
     from nbmlops.lifecycle import deploy
-    from nbmlops.render.tables import endpoints_table
+    from nbmlops.render.endpoints import endpoints_table
 
     known = (
         *("list", "up", "systemd", "promote", "abort", "rollback", "log"),

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from nbmlops.config import Settings
 from nbmlops.deployment import local, records
-from nbmlops.entities import Endpoint
-from nbmlops.errors import DeployError, UsageError
-from nbmlops.render.tables import Renderable
+from nbmlops.deployment.metrics import read_metrics
+from nbmlops.entities import Endpoint, EndpointMetrics
+from nbmlops.errors import DeployError, NbmlopsError, UsageError
+from nbmlops.render.endpoints import endpoints_table
+from nbmlops.render.tables import Renderable, Table
 from nbmlops.scoring.payload import arrange, parts
 from nbmlops.scoring.signature import read_input_spec, read_mlmodel
 
@@ -74,6 +76,21 @@ class EndpointHandle(Renderable):
         """Return the endpoint with the state it is in just now."""
         self.endpoint = local.get_endpoint(self._settings, self.name)
         return self.endpoint
+
+    def metrics(self) -> EndpointMetrics:
+        """Return what its versions have answered, how fast, and how often they failed.
+
+        Returns
+        -------
+        EndpointMetrics
+            The champion first, then the canary and the shadow where there are some.
+
+        Raises
+        ------
+        NotFoundError
+            The endpoint was removed.
+        """
+        return read_metrics(self._settings, self.name)
 
     def promote(self) -> Endpoint:
         """Make the canary the champion.
@@ -284,6 +301,23 @@ class EndpointHandle(Renderable):
     def __repr__(self) -> str:
         served = f"{self.endpoint.model}/{self.endpoint.version}"
         return f"endpoint {self.name} · {served} · {self.endpoint.state} · {self.url}"
+
+    def __str__(self) -> str:
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
+
+    def _repr_pretty_(self, printer: Any, _: bool) -> None:  # noqa: ANN401
+        printer.text(str(self))
+
+    def _table(self) -> Table:
+        """Return its versions with what they do just now."""
+        try:
+            endpoint, found = self.status(), {self.name: self.metrics()}
+        except NbmlopsError:  # it was removed: as it was last seen
+            endpoint, found = self.endpoint, None
+        return endpoints_table([endpoint], found)
 
 
 def _moved(problem: str, first: int) -> str:

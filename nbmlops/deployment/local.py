@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import shutil
@@ -106,6 +107,12 @@ def begin_canary(
             f"Unknown rule {name_of!r}.{did_you_mean(name_of, KNOWN_RULES)}",
             fix=f"Use some of: {', '.join(sorted(KNOWN_RULES))}.",
         )
+    for rule, value in rules.items():
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise UsageError(
+                f"Rule {rule!r} is {str(value)[:80]!r}.",
+                fix="Give a number from 0.",
+            )
     settings = store.settings
     served = Served.of(version, tuple(trust))
     canary = Canary(served=served, share=share, rules=dict(rules))

@@ -267,9 +267,14 @@ def remove(folder: Path, name: str) -> None:
     shutil.rmtree(folder / name, ignore_errors=True)
 
 
+def token_path(settings: Settings, name: str) -> Path:
+    """Return the file of an endpoint's bearer token."""
+    return root(settings) / name / "token"
+
+
 def read_token(settings: Settings, name: str) -> str | None:
     """Return an endpoint's bearer token; None when it asks for none."""
-    path = root(settings) / name / "token"
+    path = token_path(settings, name)
     try:
         return path.read_text("ascii").strip()
     except FileNotFoundError:

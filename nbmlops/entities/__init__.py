@@ -27,7 +27,13 @@ from nbmlops.entities.comparison import (
     MetricDifference,
     MetricHistory,
 )
-from nbmlops.entities.endpoint import Endpoint, EndpointState
+from nbmlops.entities.endpoint import (
+    Endpoint,
+    EndpointMetrics,
+    EndpointRole,
+    EndpointState,
+    VersionMetrics,
+)
 from nbmlops.entities.live import CellProgress, LiveRun, LiveState, LiveStep
 from nbmlops.entities.metric import Mode, mode_of, parse_best, unknown_mode
 from nbmlops.entities.model import (

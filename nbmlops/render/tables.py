@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from nbmlops.entities import Endpoint, Explanation, ModelVersion, Replay
+from nbmlops.entities import Explanation, ModelVersion, Replay
 from nbmlops.render.formats import WIDEST, format_number, truncate
 
 if TYPE_CHECKING:
@@ -208,27 +208,6 @@ def version_table(version: ModelVersion) -> Table:
         ),
     ]
     return Table(["registered", ""], rows, empty="")
-
-
-def endpoints_table(endpoints: Sequence[Endpoint]) -> Table:
-    """Return endpoints with their state and URL."""
-    return Table(
-        ["endpoint", "serves", "state", "url", "note"],
-        [(e.name, _versions(e), e.state, e.url, e.message) for e in endpoints],
-        empty="No endpoints: deploy a model with %deploy MODEL@ALIAS.",
-    )
-
-
-def _versions(endpoint: Endpoint) -> str:
-    """Return which versions serve, as what."""
-    found = [f"{endpoint.model}/{endpoint.version}"]
-    if endpoint.canary_share is not None:
-        found.append(
-            f"/{endpoint.canary_version} {100 * endpoint.canary_share:.3g}% canary"
-        )
-    if endpoint.shadow_version is not None:
-        found.append(f"/{endpoint.shadow_version} shadow")
-    return ", ".join(found)
 
 
 def predictions_table(predictions: Iterable[object]) -> Table:

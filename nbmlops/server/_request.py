@@ -152,6 +152,8 @@ def _checked(name: str, value: object, fields: Mapping[str, Any]) -> object:
     kinds = [get_origin(kind) or kind for kind in options]
     is_empty = isinstance(value, str) and not value
     is_beyond = isinstance(value, int) and not 1 <= value <= _MAX_INTEGER
+    if float in kinds and type(value) is int:
+        return float(value)
     if type(value) in kinds and not is_empty and not is_beyond:
         return value
     if value is None:
@@ -164,6 +166,7 @@ def _checked(name: str, value: object, fields: Mapping[str, Any]) -> object:
 
 _WORDS = {
     int: "a whole number from 1",
+    float: "a number",
     dict: "an object",
     list: "an array",
     str: "a text",

@@ -154,6 +154,9 @@ async def test_the_authorizer_is_asked_before_anything_is_done(
     assert executed == {
         "PUT endpoints/{name}",
         "POST endpoints/{name}/predict",
+        "PUT endpoints/{name}/canary",
+        "POST endpoints/{name}/promote",
+        "POST endpoints/{name}/rollback",
         "POST pipelines/runs",
         "DELETE pipelines/runs/{id}",
         "POST steps/runs",

@@ -1,6 +1,8 @@
 """``endpoints``: deployed, listed, asked and removed over REST."""
 
+import asyncio
 import json
+from pathlib import Path
 
 from nbmlops.config import load_settings
 from nbmlops.deployment import local, records
@@ -65,6 +67,7 @@ async def test_an_endpoint_from_deploy_to_removal(
         token = records.read_token(settings, "credit")
         for document in (made, page, detail):
             assert token not in str(document)
+        assert made["token_path"] == str(records.token_path(settings, "credit"))
 
         status, error = await call(
             "PUT", "endpoints/credit", {"model": "Churn", "version": 1}
@@ -81,6 +84,104 @@ async def test_an_endpoint_from_deploy_to_removal(
     finally:
         for endpoint in local.list_endpoints(settings):
             local.undeploy(settings, endpoint.name)
+
+
+async def test_a_canary_from_its_share_to_its_promotion_and_back(
+    call, recorded, project, keep_sample
+):
+    settings = load_settings(project)
+    try:
+        first = {"model": "credit", "version": 1}
+        status, made = await call("PUT", "endpoints/credit", first)
+        assert status == 201, made
+        assert [column["name"] for column in made["columns"]] == ["Age", "Income"]
+        token = records.read_token(settings, "credit")
+        assert Path(made["token_path"]).read_text("ascii").strip() == token
+
+        canary = {"version": 2, "share": 0.25, "rules": {"error_share": 0.5}}
+        status, begun = await call("PUT", "endpoints/credit/canary", canary)
+        assert status == 200, begun
+        assert (begun["canary_version"], begun["canary_share"]) == (2, 0.25)
+        status, more = await call(
+            "PUT", "endpoints/credit/canary", canary | {"share": 0.75}
+        )
+        assert (status, more["canary_share"], more["pid"]) == (200, 0.75, made["pid"])
+
+        keep_sample("metrics", (await call("GET", "endpoints/credit/metrics"))[1])
+
+        rows = {"dataframe_split": made["example"]}
+        for _ in range(20):
+            assert (await call("POST", "endpoints/credit/predict", rows))[0] == 200
+        assert (await call("POST", "endpoints/credit/predict", {"x": 1}))[0] == 400
+        found = await read_when_counted(call, 21)
+        champion, beside = found["versions"]
+        assert (champion["role"], champion["version"]) == ("champion", 1)
+        assert (beside["role"], beside["version"]) == ("canary", 2)
+        assert (champion["share"], beside["share"]) == (0.25, 0.75)
+        assert champion["n_refused"] + beside["n_refused"] == 1
+        assert champion["n_errors"] + beside["n_errors"] == 0
+        for each in (champion, beside):
+            if each["n_requests"] > each["n_refused"]:
+                assert 0 < each["latency_ms_p50"] <= each["latency_ms_p99"]
+
+        status, promoted = await call("POST", "endpoints/credit/promote")
+        assert (status, promoted["version"]) == (200, 2), promoted
+        assert (promoted["canary_version"], promoted["previous_version"]) == (None, 1)
+        status, back = await call("POST", "endpoints/credit/rollback")
+        assert (status, back["version"]) == (200, 1), back
+        status, begun = await call("PUT", "endpoints/credit/canary", canary)
+        assert status == 200, begun
+        status, ended = await call("POST", "endpoints/credit/abort")
+        assert (status, ended["canary_version"], ended["version"]) == (200, None, 1)
+
+        for method, route, body, reported in [
+            ("POST", "promote", None, "no canary"),
+            ("POST", "abort", None, "no canary"),
+            ("POST", "rollback", None, "no version to roll back to"),
+            ("PUT", "canary", canary | {"share": 1}, "A canary cannot have 1"),
+            ("PUT", "canary", canary | {"share": "x"}, "Send a number as 'share'"),
+            ("PUT", "canary", canary | {"rules": {"errors": 1}}, "Unknown rule"),
+            (
+                "PUT",
+                "canary",
+                canary | {"rules": {"error_share": "1"}},
+                "'error_share'",
+            ),
+        ]:
+            status, error = await call(method, f"endpoints/credit/{route}", body)
+            assert status == 400, (route, body, error)
+            assert reported in f"{error['message']} {error['fix']}"
+        status, error = await call(
+            "PUT", "endpoints/credit/canary", canary | {"version": 1}
+        )
+        assert (status, error["error"]) == (409, "ConflictError")
+        local.undeploy(settings, "credit")
+        for method, route in [
+            ("GET", "metrics"),
+            ("POST", "promote"),
+            ("POST", "abort"),
+            ("POST", "rollback"),
+            ("PUT", "canary"),
+        ]:
+            body = canary if method == "PUT" else None
+            status, error = await call(method, f"endpoints/credit/{route}", body)
+            assert (status, error["error"]) == (404, "NotFoundError"), route
+    finally:
+        for endpoint in local.list_endpoints(settings):
+            local.undeploy(settings, endpoint.name)
+
+
+async def read_when_counted(call, n_requests):
+    """Return the metrics when so many requests are in them; workers report late."""
+    async with asyncio.timeout(30):
+        while True:
+            status, found = await call("GET", "endpoints/credit/metrics")
+            assert status == 200, found
+            counted = sum(each["n_requests"] for each in found["versions"])
+            if counted == n_requests:
+                return found
+            assert counted < n_requests
+            await asyncio.sleep(0.05)
 
 
 REFUSED = [

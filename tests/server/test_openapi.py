@@ -73,6 +73,7 @@ def test_the_page_of_the_documentation_names_every_route_and_parameter():
         "run": "/runs/{id}",
         "endpoints": "/endpoints",
         "endpoint": "/endpoints/{name}",
+        "metrics": "/endpoints/{name}/metrics",
         "pipeline": "/pipelines",
         "live_run": "/pipelines/runs/{id}",
         "step_form": "/steps",

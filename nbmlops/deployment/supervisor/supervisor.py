@@ -314,7 +314,7 @@ class Supervisor:
             "endpoints": {
                 name: [
                     {"pid": each.process.pid, "role": each.spec.role}
-                    | {"snapshot": each.snapshot}
+                    | {"snapshot": each.snapshot, "before": each.before}
                     for each in (*endpoint.workers, *endpoint.others.values())
                 ]
                 for name, endpoint in self._endpoints.items()

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -23,6 +24,8 @@ from nbmlops.serving import worker
 from nbmlops.serving.worker import WorkerSpec
 
 _STOP_S = 12.0
+_RECENT_S = 5.0
+_COUNTS = ("statuses", "latency")
 
 
 class WorkerProcess:
@@ -42,6 +45,7 @@ class WorkerProcess:
         self.ended, self.drains = asyncio.Event(), asyncio.Event()
         self.is_accepting = self.is_stopping = False
         self.snapshot: dict[str, Any] = {}
+        self._history: deque[tuple[float, Document]] = deque()
         self.refusal: Document | None = None
         self.ended_by = ""
         self._channel, self._on_end = channel, on_end
@@ -59,6 +63,7 @@ class WorkerProcess:
                     self.refusal = document
                 case "snapshot" | "drained":
                     self.snapshot = document
+                    self.keep({name: document[name] for name in _COUNTS})
                     self._on_snapshot()
         self._channel.close()
         self.ended_by = exit_reason(self.process.pid)
@@ -68,6 +73,26 @@ class WorkerProcess:
             self.ready.set_exception(self._failure())
             self.ready.exception()  # nobody may be waiting for it
         self._on_end(self)
+
+    def keep(self, counts: Document) -> None:
+        """Keep counts for some seconds, to tell how many came lately."""
+        self._history.append((asyncio.get_running_loop().time(), counts))
+        self._forget()
+
+    @property
+    def before(self) -> tuple[Document, float]:
+        """Its counts as they were some seconds ago, and how many seconds."""
+        if not self._history:
+            return {}, 0.0
+        self._forget()
+        kept_at, counts = self._history[0]
+        age_s = asyncio.get_running_loop().time() - kept_at
+        return counts, min(age_s, _RECENT_S)
+
+    def _forget(self) -> None:
+        start = asyncio.get_running_loop().time() - _RECENT_S
+        while len(self._history) > 1 and self._history[1][0] <= start:
+            self._history.popleft()
 
     def _failure(self) -> NbmlopsError:
         target = f"{self.spec.model}/{self.spec.version}"
@@ -123,7 +148,9 @@ def fork(
         _be_worker(spec, listener, theirs, folder)
     theirs.close()
     channel = AsyncChannel(ours)
-    return WorkerProcess(spec, ProcessId.of(pid), channel, on_end, on_snapshot)
+    worker = WorkerProcess(spec, ProcessId.of(pid), channel, on_end, on_snapshot)
+    worker.keep({})  # it has answered nothing yet
+    return worker
 
 
 def _be_worker(

@@ -129,10 +129,12 @@ class NbmlopsMagics(Magics):
     @with_arguments()
     def endpoints(self) -> Renderable:
         """List the endpoints of the project."""
+        from nbmlops.config import load_settings
+        from nbmlops.deployment.metrics import list_metrics
         from nbmlops.lifecycle.deploy import endpoints
-        from nbmlops.render.tables import endpoints_table
+        from nbmlops.render.endpoints import endpoints_table
 
-        return endpoints_table(endpoints())
+        return endpoints_table(endpoints(), list_metrics(load_settings()))
 
     @with_arguments(_ENDPOINT, argument("frame", metavar="FRAME"))
     def predict(self, *, name: str, frame: str) -> Table:

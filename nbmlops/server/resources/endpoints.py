@@ -7,20 +7,23 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nbmlops.config import Settings
-from nbmlops.deployment import local, records
-from nbmlops.entities import Endpoint, Page
+from nbmlops.deployment import local, metrics, records
+from nbmlops.entities import Column, Endpoint, EndpointMetrics, Page
 from nbmlops.errors import UsageError
 from nbmlops.lifecycle.deploy import deploy
 from nbmlops.scoring.example import read_example
+from nbmlops.scoring.signature import read_mlmodel, read_signature
 from nbmlops.server._request import Request
 from nbmlops.server._route import Response, route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointDetail(Endpoint):
-    """An endpoint, and rows to try it with."""
+    """An endpoint, rows to try it with, the columns it takes, and its token's file."""
 
     example: Mapping[str, Any] | None
+    columns: tuple[Column, ...]
+    token_path: str | None
 
 
 @route("GET", "endpoints")
@@ -80,10 +83,60 @@ def predict(request: Request) -> Response:
     return Response(content=answer.body)
 
 
+@route("GET", "endpoints/{name}/metrics")
+def get_metrics(request: Request) -> EndpointMetrics:
+    """Return what the versions of an endpoint have answered, and how fast."""
+    return metrics.read_metrics(request.settings, *request.names)
+
+
+@route(
+    "PUT",
+    "endpoints/{name}/canary",
+    action="execute",
+    body={"version": int, "share": float, "rules": dict[str, Any] | None},
+)
+def put_canary(request: Request) -> EndpointDetail:
+    """Have a version answer a share of the requests, or change its share."""
+    (name,) = request.names
+    version, share, rules = (request.body[n] for n in ("version", "share", "rules"))
+    model = records.get_record(request.settings, name).champion.model
+    handle = deploy(
+        f"{model}/{version}", name=name, canary=share, rules=rules, store=request.store
+    )
+    return _detail(request.settings, handle.endpoint)
+
+
+@route("POST", "endpoints/{name}/promote", action="execute")
+def promote(request: Request) -> EndpointDetail:
+    """Make the canary the champion."""
+    (name,) = request.names
+    return _detail(request.settings, local.promote(request.settings, name))
+
+
+@route("POST", "endpoints/{name}/abort")
+def abort(request: Request) -> EndpointDetail:
+    """End the canary; the champion answers all requests."""
+    (name,) = request.names
+    return _detail(request.settings, local.abort(request.settings, name))
+
+
+@route("POST", "endpoints/{name}/rollback", action="execute")
+def roll_back(request: Request) -> EndpointDetail:
+    """End the canary, or serve the version before."""
+    (name,) = request.names
+    return _detail(request.settings, local.roll_back(request.settings, name))
+
+
 def _detail(settings: Settings, endpoint: Endpoint) -> EndpointDetail:
     record = records.find_record(records.root(settings), endpoint.name)
-    example = read_example(records.model_folder(settings, record)) if record else None
+    folder = records.model_folder(settings, record) if record else None
+    example = read_example(folder) if folder else None
+    signature = read_signature(read_mlmodel(folder)) if folder else None
+    has_token = record is not None and not record.no_auth
+    token = records.token_path(settings, endpoint.name) if has_token else None
     return EndpointDetail(
         **{f.name: getattr(endpoint, f.name) for f in fields(endpoint)},
         example=example.table() if example else None,
+        columns=signature.inputs if signature else (),
+        token_path=str(token) if token else None,
     )
