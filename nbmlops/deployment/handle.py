@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from nbmlops.deployment.request_log_view import RequestLogView
+    from nbmlops.render.contributions import ContributionsView
 
 
 class EndpointHandle(Renderable):
@@ -187,6 +188,39 @@ class EndpointHandle(Renderable):
 
         records.check_known(self._settings, self.name)
         return RequestLogView(self._settings, self.name, since=since, until=until)
+
+    def explain(self, request_id: str) -> ContributionsView:
+        """Return what each column of a request contributed to its answer.
+
+        It is computed now, by the version that answered, in a process of its own; the
+        endpoint notices nothing.
+
+        Parameters
+        ----------
+        request_id : str
+            The answer's ``x-request-id``, as it is in the log.
+
+        Returns
+        -------
+        ContributionsView
+            It shows the first row; ``.frame()`` has all, and ``.contributions`` says
+            what is explained and how. Base and contributions sum to the output.
+
+        Raises
+        ------
+        NotFoundError
+            The request is not in the log, or the version's files are gone.
+        DependencyError
+            The model is not linear, and ``nbmlops[explain]`` is not installed.
+        UsageError
+            The request was refused, or the model cannot be explained.
+        DeployError
+            The model ended the process that it ran in.
+        """
+        from nbmlops.deployment.explain.process import explain
+        from nbmlops.render.contributions import ContributionsView
+
+        return ContributionsView(explain(self._settings, self.name, request_id))
 
     def predict(self, rows: object) -> np.ndarray[Any, Any]:
         """Return the endpoint's predictions, one for each row, in order.

@@ -112,6 +112,30 @@ def read_log(
     return frame[[*asked, *(["label"] if labels is not None else [])]]
 
 
+def find_answered(folder: Path, request_id: str) -> pd.DataFrame | None:
+    """Return the rows of a request as it was answered; None if it is not there."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    refused = None
+    for path in _Wanted().parts(folder):
+        try:
+            with pq.ParquetFile(path) as part:
+                ids = part.read(columns=["request_id"])["request_id"]
+                if not pc.any(pc.equal(ids, request_id)).as_py():
+                    continue
+                rows = part.read()
+        except (OSError, pa.ArrowException):  # removed, or damaged
+            continue
+        its = (pc.field("request_id") == request_id) & (pc.field("route") != "shadow")
+        found: pd.DataFrame = rows.filter(its).sort_by("row").to_pandas()
+        if len(found) and (found.status < 400).all():
+            return found
+        refused = found if len(found) else refused
+    return refused
+
+
 def _last_labels(folder: Path) -> pd.DataFrame:
     from nbmlops.serving.log_tables import FEEDBACK_SCHEMA
 

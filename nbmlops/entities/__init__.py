@@ -27,6 +27,12 @@ from nbmlops.entities.comparison import (
     MetricDifference,
     MetricHistory,
 )
+from nbmlops.entities.contributions import (
+    Contributions,
+    Explained,
+    ExplainMethod,
+    RowContributions,
+)
 from nbmlops.entities.endpoint import (
     Endpoint,
     EndpointMetrics,

@@ -19,6 +19,7 @@ from nbmlops.errors import NbmlopsError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from nbmlops.scoring.signature import InputSpec
     from nbmlops.serving.model import ServedModel
 
 _BATCH = 1_000
@@ -109,14 +110,13 @@ def main(folder: Path) -> int:
             trust=tuple(options["trust"]),
         )
         rows = pd.read_parquet(folder / "rows.parquet")
-        if model.spec.is_flat and rows.shape[1] == 1:  # its name says nothing
-            rows.columns = [column.name for column in model.spec.columns]
+        rows = named(rows, model.spec)
         _check_columns(model, rows)
     except NbmlopsError as error:
         said = {"problem": error.problem, "fix": error.fix}
         (folder / "refusal.json").write_text(json.dumps(said), "utf-8")
         return 1
-    answers = answer_rows(rows, _predict_of(model), prepare=_prepare_of(model))
+    answers = answer_rows(rows, _predict_of(model), prepare=prepare_of(model.spec))
     answers.has_classes = len(model.classes) > 0
     said = {name: getattr(answers, name) for name in Answers.__slots__}
     (folder / "answers.json").write_text(json.dumps(said), "utf-8")
@@ -133,17 +133,25 @@ def _check_columns(model: ServedModel, rows: pd.DataFrame) -> None:
             )
 
 
-def _prepare_of(model: ServedModel) -> Callable[[pd.DataFrame], Any]:
+def named(rows: pd.DataFrame, spec: InputSpec) -> pd.DataFrame:
+    """Return logged rows with the names that a signature has."""
+    if spec.is_flat and rows.shape[1] == 1:  # its name says nothing
+        return rows.set_axis([column.name for column in spec.columns], axis="columns")
+    return rows
+
+
+def prepare_of(spec: InputSpec) -> Callable[[pd.DataFrame], Any]:
+    """Return what makes logged rows to those that a model takes."""
     from nbmlops.scoring.request import Table
     from nbmlops.scoring.rows import to_rows
 
     def prepare(rows: pd.DataFrame) -> Any:  # noqa: ANN401 - what the model takes
-        columns = [c for c in model.spec.columns if c.name in rows]
+        columns = [c for c in spec.columns if c.name in rows]
         values = [_plain(rows[c.name], c.type) for c in columns]
         names = tuple(c.name for c in columns)
-        has_names = model.spec.kind in ("frame", "dicts")
+        has_names = spec.kind in ("frame", "dicts")
         table = Table(names=names if has_names else None, columns=tuple(values))
-        return to_rows(table, model.spec)
+        return to_rows(table, spec)
 
     return prepare
 

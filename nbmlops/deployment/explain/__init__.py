@@ -1,0 +1,1 @@
+"""Why an endpoint answered a request as it did: what each column contributed."""
