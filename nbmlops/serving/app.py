@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ from nbmlops.serving.http import Reply, Request, Response
 from nbmlops.serving.journal import Journal
 from nbmlops.serving.metrics import Comparison, Metrics, render
 from nbmlops.serving.model import ServedModel
-from nbmlops.serving.protocols._protocol import Asked, ScoringProtocol
+from nbmlops.serving.protocols._protocol import ScoringProtocol
 from nbmlops.serving.protocols.mlflow import Invocations
 from nbmlops.serving.protocols.v2 import V2, Route
 from nbmlops.serving.scorer import Job, Scorer
@@ -79,6 +81,7 @@ class EndpointApp:
         self._invocations_protocol = Invocations(model, self._scorer.unseen)
         self._v2 = V2(model)
         self._in_flight: dict[Job, Callable[[], None]] = {}
+        self._is_watching = False
         self.other_snapshots: Callable[[], Sequence[dict[str, Any]]] = lambda: ()
         self._routes: dict[str, tuple[str, Callable[[Request, Reply], None]]] = {
             "/invocations": ("POST", self._invocations),
@@ -194,7 +197,11 @@ class EndpointApp:
         if isinstance(error, UsageError) and error.faults:
             document["faults"] = list(error.faults)
         self.metrics.statuses[error.status] += 1
-        return Response(_encode(document), status=error.status, headers=headers)
+        try:
+            body = _encode(document)
+        except UnicodeEncodeError:  # half a character, in a name that was sent
+            body = json.dumps(document).encode()
+        return Response(body, status=error.status, headers=headers)
 
     # -- routes
 
@@ -277,8 +284,14 @@ class EndpointApp:
             return
 
         def done(job: Job) -> None:
-            del self._in_flight[job]
-            response = self._answer(request, job, protocol, asked)
+            if self._in_flight.pop(job, None) is None:
+                return  # it is too late
+            try:
+                if job.error is not None:
+                    raise job.error
+                response = self._answer(request, job, protocol.write(job, asked))
+            except Exception as error:  # noqa: BLE001 - whatever a model raises
+                response = self._answer_failed(request, job, error)
             reply(response)
             if self._shadow is not None and response.status == 200:
                 self._shadow.send(request, response.body)
@@ -286,25 +299,34 @@ class EndpointApp:
         job = Job(asked.rows, asked.n_rows, asked.outputs, done)
         self._in_flight[job] = lambda: reply(self._too_late(request))
         self._scorer.submit(job)
+        if not self._is_watching:
+            self._is_watching = True
+            self._watch_later()
 
-    def _answer(
-        self, request: Request, job: Job, protocol: ScoringProtocol, asked: Asked
-    ) -> Response:
-        error, body = job.error, b""
-        if error is None:
-            try:
-                body = protocol.write(job, asked)
-            except Exception as unwritten:  # noqa: BLE001 - whatever a model predicts
-                error = unwritten
-        if error is not None:
-            rows = None  # what does not fit has no column
-            if not isinstance(error, UsageError):
-                error, rows = self._failed(request, error), job.rows
-                if self.metrics.compared is not None:
-                    self.metrics.compared.add(500, 0.0, ())
-            self._write_log(request, error.status, rows)
-            return self.failure(error, request)
-        found = job.results.get("predictions") or job.results[asked.outputs[0]]
+    def _watch_later(self) -> None:
+        asyncio.get_running_loop().call_later(self._limits.predict_s / 8, self._watch)
+
+    def _watch(self) -> None:
+        """Answer those who have waited too long."""
+        before = perf_counter() - self._limits.predict_s
+        self._scorer.give_up(before)
+        for job in [job for job in self._in_flight if job.queued_at < before]:
+            self._in_flight.pop(job)()
+        self._is_watching = bool(self._in_flight)
+        if self._is_watching:
+            self._watch_later()
+
+    def _answer_failed(self, request: Request, job: Job, error: Exception) -> Response:
+        rows = None  # what does not fit has no column
+        if not isinstance(error, UsageError):
+            error, rows = self._failed(request, error), job.rows
+            if self.metrics.compared is not None:
+                self.metrics.compared.add(500, 0.0, ())
+        self._write_log(request, error.status, rows)
+        return self.failure(error, request)
+
+    def _answer(self, request: Request, job: Job, body: bytes) -> Response:
+        found = job.results.get("predictions") or job.results[job.outputs[0]]
         start, now = request.arrived, perf_counter()
         self.metrics.answered(200, now - start)
         if self.metrics.compared is not None:
@@ -354,7 +376,7 @@ class EndpointApp:
 
     def _too_late(self, request: Request) -> Response:
         late = DeployError(
-            f"The model did not answer within {self._limits.predict_s:.0f} s.",
+            f"The model did not answer within {self._limits.predict_s:g} s.",
             fix="Send fewer rows, or see in the endpoint's metrics what is slow.",
         )
         late.status = 504

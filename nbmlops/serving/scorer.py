@@ -172,12 +172,10 @@ class Scorer:
                     job.results[output] = predictions[first : first + job.n_rows]
                 first += job.n_rows
 
-    def give_up(self, before: float) -> list[Job]:
-        """Return the jobs that have waited since before a moment; they do not begin."""
-        late = [j for j in self._waiting if j.queued_at < before and not j.is_given_up]
-        for job in late:
-            job.is_given_up = True
-        return late
+    def give_up(self, before: float) -> None:
+        """Do not begin the jobs that have waited since before a moment."""
+        for job in self._waiting:
+            job.is_given_up = job.is_given_up or job.queued_at < before
 
 
 def as_list(predictions: Any) -> list[Any]:  # noqa: ANN401 - what a model returns

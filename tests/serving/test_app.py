@@ -20,6 +20,7 @@ from nbmlops.serving.model import ServedModel, load
 from nbmlops.serving.request_log import RequestLog
 
 TOKEN = "t0k3n"  # noqa: S105
+LIMITS = Limits(body_bytes=100_000)
 HEADERS = {"authorization": f"Bearer {TOKEN}"}
 
 
@@ -29,9 +30,8 @@ def model_that(predict, *, name="credit"):
 
 
 @asynccontextmanager
-async def client_of(model, *, token=TOKEN, max_request_bytes=100_000, **options):
+async def client_of(model, *, token=TOKEN, limits=LIMITS, **options):
     """Yield a client of an endpoint that answers in this event loop."""
-    limits = Limits(body_bytes=max_request_bytes)
     app = EndpointApp(model, endpoint="credit", token=token, limits=limits, **options)
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         server = HttpServer(app, listener)
@@ -393,3 +393,46 @@ def test_requests_and_their_labels_are_in_the_log(served, applicants, tmp_path):
     assert log.label.tolist()[:2] == ["good", "bad"]
     assert log.status.tolist() == [200, 200, 400]
     assert set(log.version) == {3}
+
+
+def test_a_model_that_takes_too_long_is_504_and_those_behind_it_too():
+    may_end, calls = threading.Event(), []
+
+    def predict(rows):
+        calls.append(rows.x.tolist())
+        assert may_end.wait(30)
+        return rows.x.to_numpy()
+
+    async def ask():
+        limits = Limits(predict_s=0.2)
+        model = model_that(predict)
+        async with client_of(model, limits=limits, is_batching=False) as client:
+
+            def post(i):
+                return client.post("/invocations", json={"inputs": {"x": [i]}})
+
+            late = await asyncio.gather(*map(post, range(3)))
+            may_end.set()
+            return late, await post(9)
+
+    late, answer = asyncio.run(ask())
+    assert {each.status_code for each in late} == {504}
+    assert "0.2 s" in late[0].json()["message"]
+    assert answer.json() == {"predictions": [9.0]}
+    assert calls == [[0.0], [9.0]]
+
+
+def test_what_the_model_predicts_and_json_cannot_say_is_500_for_it_alone():
+    def predict(rows):
+        return ["\ud800" if each == 3 else "good" for each in rows.x]
+
+    async def ask():
+        async with client_of(model_that(predict)) as client:
+            bodies = [{"inputs": {"x": [i]}} for i in range(6)]
+            return await asyncio.gather(
+                *(client.post("/invocations", json=body) for body in bodies)
+            )
+
+    answers = asyncio.run(ask())
+    assert [each.status_code for each in answers] == [200, 200, 200, 500, 200, 200]
+    assert answers[3].headers["x-request-id"] in answers[3].json()["message"]
