@@ -96,7 +96,8 @@ def _number_type(
         if plain is int and all(v is not None and v % 1 == 0 for v in values):
             return np.array([int(v) for v in values], dtype=dtype)
         # Gaps and fractions make a column of doubles; of None numpy makes NaN.
-        return np.array(values, dtype="float64" if plain is int else dtype)
+        with np.errstate(over="ignore"):  # infinite, and so found
+            return np.array(values, dtype="float64" if plain is int else dtype)
 
     return ValueType(means, plain, fits, _read_number, build)
 

@@ -27,6 +27,7 @@ from nbmlops.serving.metrics import Comparison, Metrics, render
 from nbmlops.serving.model import ServedModel
 from nbmlops.serving.protocols._protocol import ScoringProtocol
 from nbmlops.serving.protocols.mlflow import Invocations
+from nbmlops.serving.protocols.openapi import describe
 from nbmlops.serving.protocols.v2 import V2, Route
 from nbmlops.serving.scorer import Job, Scorer
 
@@ -90,6 +91,7 @@ class EndpointApp:
             "/version": ("GET", self._version),
             "/metrics": ("GET", self._metrics),
             "/feedback": ("POST", self._feedback),
+            "/openapi.json": ("GET", self._openapi),
         }
         self._invocations_path = f"{self._base}/invocations"
 
@@ -218,6 +220,11 @@ class EndpointApp:
         text = render(self._endpoint, snapshots)
         kind = b"text/plain; version=1.0.0; charset=utf-8"
         reply(Response(text, content_type=kind))
+
+    def _openapi(self, _: Request, reply: Reply) -> None:
+        has_token = self._token is not None
+        document = describe(self._model, base=self._base, has_token=has_token)
+        reply(Response(_encode(document)))
 
     def _feedback(self, request: Request, reply: Reply) -> None:
         try:

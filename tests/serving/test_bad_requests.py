@@ -1,6 +1,7 @@
 """No request, however malformed, is answered by 5xx, by a trace, or not at all."""
 
 import asyncio
+import json
 import re
 import socket
 import threading
@@ -76,7 +77,12 @@ def serving(folder):
     thread.start()
 
     async def begin(name, listener):
-        model = ServedModel(name="m", version=3, spec=SPECS[name], predict=echo)
+        spec = SPECS[name]
+        columns = [{"name": each.name, "type": each.type} for each in spec.columns]
+        document = {"signature": {"inputs": json.dumps(columns)}}
+        model = ServedModel(
+            name="m", version=3, spec=spec, predict=echo, document=document
+        )
         if name != "array":
             model = replace(model, predict_proba=proba, classes=["a", "b"])
         limits = Limits(body_bytes=20_000)
