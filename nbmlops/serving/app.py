@@ -190,12 +190,17 @@ class EndpointApp:
         request: Request,
         headers: dict[str, str] | None = None,
     ) -> Response:
-        """Return an error as its status and ``{error, message, fix}``."""
+        """Return an error as its status and ``{error, message, fix}``.
+
+        Clients of V2 show ``error``, and so it is the message there.
+        """
         document: dict[str, Any] = {
             "error": type(error).__name__,
             "message": mask(error.problem),
             "fix": mask(error.fix),
         }
+        if request.path.removeprefix(self._base).startswith("/v2"):
+            document["error"] = "{message} {fix}".format_map(document)
         if isinstance(error, UsageError) and error.faults:
             document["faults"] = list(error.faults)
         self.metrics.statuses[error.status] += 1

@@ -183,7 +183,9 @@ def test_metadata_says_what_the_model_takes_and_answers(served):
 def test_what_is_not_served_is_named(served, method, path, status, says):
     answer = send(method, path, model=served)
     assert answer.status_code == status
-    assert says in answer.json()["message"]
+    document = answer.json()
+    assert says in document["message"]
+    assert document["error"] == f"{document['message']} {document['fix']}"
 
 
 def test_a_name_is_percent_decoded():
