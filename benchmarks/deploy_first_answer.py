@@ -1,8 +1,9 @@
 """From deploy to the first answer: nbmlops against `mlflow models serve`.
 
 The same registered model and input rows, in turn. Ours is the call `deploy` in a
-process that has mlflow loaded, as a notebook that logged the model has; with `--fresh`
-ours is a new Python that imports mlflow, opens the store and makes that call.
+process that has mlflow loaded, as a notebook that logged the model has, with the
+project's supervisor running; with `--fresh` ours is a new Python that opens the store
+and makes that call, and no supervisor runs.
 
     python benchmarks/deploy_first_answer.py [--rounds 7] [--fresh]
 """
@@ -33,7 +34,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from nbmlops.config import Settings
-from nbmlops.deployment import local, process
+from nbmlops.deployment import control, local, records
+from nbmlops.deployment.supervisor.endpoint import listen
 from nbmlops.entities import ModelVersion
 from nbmlops.store import Store, connect
 from nbmlops.store.models.models import download_model, log_model
@@ -92,12 +94,14 @@ def time_ours(store: Store, version: ModelVersion, *, is_fresh: bool) -> float:
         local.deploy(store, version, name="credit")
     seconds = time.perf_counter() - started_at
     local.undeploy(store.settings, "credit")
+    if is_fresh:  # nothing is left that had the imports
+        control.request(records.root(store.settings), {"type": "stop"})
     return seconds
 
 
 def time_mlflow(model_folder: Path) -> float:
     """Return the seconds until MLflow's server has answered the same rows."""
-    with process.listen(None) as free:
+    with listen(0) as free:
         port = free.getsockname()[1]
     body = (model_folder / "serving_input_example.json").read_bytes()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model_folder]

@@ -56,7 +56,8 @@ def main() -> None:
                 endpoints = [
                     p.pid
                     for p in psutil.process_iter(["cmdline"])
-                    if "nbmlops.serving" in " ".join(p.info["cmdline"] or [])
+                    if "nbmlops.deployment.supervisor"
+                    in " ".join(p.info["cmdline"] or [])
                 ]
                 peak = max(peak, pss(server.pid, demo.pid, *endpoints))
                 time.sleep(0.2)

@@ -19,6 +19,7 @@ _TYPES = ("double", "long", "integer", "float")
 class _Split(msgspec.Struct, forbid_unknown_fields=True):
     data: list[list[_Number]]
     columns: list[str] | None = None
+    index: list[Any] | None = None
 
 
 class _Params(msgspec.Struct, forbid_unknown_fields=True):
@@ -78,7 +79,7 @@ class FastReader:
             n_colons += 1 + (body.count(b'"output"') > 0)
         found: list[Any] | None
         if split := decoded.dataframe_split:
-            n_colons += 1
+            n_colons += 1 + (split.index is not None)
             found = split.data
             if split.columns is not None:
                 n_colons += 1 + self._n_colons
