@@ -291,8 +291,8 @@ def request(
     content_type: str = "application/json",
 ) -> Response:
     """Return an endpoint's answer to a request."""
-    record = records.get_record(settings, name)
-    while True:
+    for is_last in (False, True):  # a worker may just have been killed, or replaced
+        record = records.get_record(settings, name)
         try:
             answer = ask(
                 record.port,
@@ -302,13 +302,10 @@ def request(
                 body=payload,
                 content_type=content_type,
             )
-        except UNANSWERED as error:
-            asked, record = record, records.get_record(settings, name)
-            if asked.processes == record.processes:
-                raise _unanswered(settings, record, error) from error
-            # A new version has taken over since the record was read.
-        else:
             break
+        except UNANSWERED as error:
+            if is_last or isinstance(error, TimeoutError):
+                raise _unanswered(settings, record, error) from error
     if answer.status == 200:
         return answer
     problem, fix = answer.error()

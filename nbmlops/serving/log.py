@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import logging.handlers
+import os
 import sys
 from pathlib import Path
 from typing import TextIO
@@ -18,9 +19,27 @@ def keep_log(path: Path) -> None:
         path, maxBytes=1_000_000, backupCount=1
     )
     handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # The process that started it points these to the same file.
-    sys.stdout, sys.stderr = _Lines(sys.stdout), _Lines(sys.stderr)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    sys.stdout, sys.stderr = _Lines(_first(sys.stdout)), _Lines(_first(sys.stderr))
+
+
+def redirect(path: Path) -> None:
+    """Have what is written below Python in a file, too."""
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for fd in (1, 2):
+        os.dup2(file, fd)
+    os.close(file)
+
+
+def leave_log() -> None:
+    """Close what a fork has of its parent's log."""
+    for handler in tuple(logging.root.handlers):
+        logging.root.removeHandler(handler)
+        handler.close()
+
+
+def _first(stream: TextIO) -> TextIO:
+    return stream.inner if isinstance(stream, _Lines) else stream
 
 
 class _Masking(logging.Formatter):
@@ -34,7 +53,7 @@ class _Lines(io.TextIOBase):
     """Passes on whole lines, masked; a secret may come in pieces."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+        self.inner = self._stream = stream
         self._begun = ""
 
     @property

@@ -24,7 +24,7 @@ from nbmlops.serving.feedback import Feedback
 from nbmlops.serving.forward import Canary, Shadow
 from nbmlops.serving.http import HttpServer
 from nbmlops.serving.journal import Journal
-from nbmlops.serving.log import keep_log
+from nbmlops.serving.log import keep_log, redirect
 from nbmlops.serving.model import ServedModel, failure, load
 from nbmlops.serving.request_log import RequestLog
 
@@ -73,8 +73,9 @@ def run(
     reconnect: Callable[[], socket.socket | None],
 ) -> int:
     """Serve until stopped, and return the exit code."""
-    faulthandler.enable()
+    redirect(Path(spec.folder, "log.txt"))
     keep_log(Path(spec.folder, "log.txt"))
+    faulthandler.enable()
     channel = Channel(control)
     try:
         model = _load(spec)

@@ -97,7 +97,7 @@ def left_behind(store):
 
 
 def _is_endpoints(path):
-    return not path.name.startswith("supervisor.") and path.name != ".supervisor.lock"
+    return not path.name.startswith(("supervisor.", ".supervisor.", "aliases."))
 
 
 def endpoint_processes(settings):

@@ -141,6 +141,29 @@ def test_a_killed_worker_is_replaced_and_requests_wait_for_the_next(
     assert (again.pid != endpoint.pid, again.port) == (True, endpoint.port)
 
 
+def test_a_version_that_crashes_again_and_again_is_rolled_back(
+    store, versions, models, frame
+):
+    local.deploy(store, versions[0], name="credit")
+    local.deploy(store, versions[1], name="credit")
+    for _ in range(3):
+        endpoint = until(lambda: _in_state(store, "credit", "ready"))
+        if endpoint.version == 1:
+            break
+        os.kill(endpoint.pid, signal.SIGSEGV)
+        until(lambda pid=endpoint.pid: pid not in workers_of(store, "credit"))
+    now = until(
+        lambda: (
+            local.get_endpoint(store.settings, "credit").version == 1
+            and _in_state(store, "credit", "ready")
+        )
+    )
+    assert now.message.startswith(
+        "credit/2 was rolled back: it crashed (signal SIGSEGV"
+    )
+    assert ask(store, now, frame) == models[0].predict(frame).tolist()
+
+
 def test_workers_outlive_their_supervisor_and_bring_up_the_next(
     store, versions, models, frame
 ):

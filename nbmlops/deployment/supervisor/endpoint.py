@@ -26,9 +26,8 @@ from nbmlops.serving.metrics import Comparison
 from nbmlops.serving.worker import WorkerSpec
 
 _log = logging.getLogger(__name__)
-_STEADY_S = 5.0
-_LONGEST_PAUSE_S = 30.0
-_MOST_DEATHS = 3
+_CRASHES_S, _MOST_CRASHES = 30.0, 3
+_LONGEST_PAUSE_S, _ROLL_BACK_S = 30.0, 60.0
 _LONGEST_PATH = 90
 _DRAIN_S = 5.0
 
@@ -44,7 +43,7 @@ class RunningEndpoint:
         self.listener: socket.socket | None = None
         self.workers: list[WorkerProcess] = []
         self.others: dict[str, WorkerProcess] = {}  # canary and shadow
-        self._n_deaths, self._began_at = 0, 0.0
+        self._crashes: list[float] = []
         self._revival: asyncio.Task[None] | None = None
         self._verdict: asyncio.Task[None] | None = None
         self._sockets: Path | None = None
@@ -99,7 +98,7 @@ class RunningEndpoint:
             self.listener.close()
         self.listener, self.record = listener, record
         self._send_routes()
-        self._n_deaths, self._began_at = 0, asyncio.get_running_loop().time()
+        self._crashes = []
         for each in old:
             each.stop()
         self._remove_versions()
@@ -121,10 +120,13 @@ class RunningEndpoint:
 
     async def roll_back(self, timeout_s: float) -> None:
         """Serve the version before, whose files are still here; or end the canary."""
+        if (canary := self._served_record().canary) is not None:
+            await self.end_canary(f"rolled back from {canary.served}")
+        else:
+            await self._serve_previous(timeout_s)
+
+    async def _serve_previous(self, timeout_s: float, note: str = "") -> None:
         record = self._served_record()
-        if record.canary is not None:
-            await self.end_canary(f"rolled back from {record.canary.served}")
-            return
         if record.previous is None:
             raise UsageError(
                 f"Endpoint {self.name!r} has no version to roll back to.",
@@ -136,7 +138,7 @@ class RunningEndpoint:
             champion=record.previous,
             previous=None,
             not_followed=left.version if record.alias else None,
-            message=f"rolled back from {left}"
+            message=(note or f"rolled back from {left}")
             + (f", which is {record.alias} still" if record.alias else ""),
         )
         await self.deploy(wanted, timeout_s, must_write=False)
@@ -327,10 +329,11 @@ class RunningEndpoint:
         if worker.is_stopping or self.record is None:
             return
         loop = asyncio.get_running_loop()
-        is_steady = loop.time() - self._began_at > _STEADY_S
-        self._n_deaths = 1 if is_steady else self._n_deaths + 1
-        _log.warning("the worker of %s died", worker.spec.endpoint)
-        self._revival = loop.create_task(self._revive())
+        if worker.has_crashed:
+            self._crashes = [t for t in self._crashes if t > loop.time() - _CRASHES_S]
+            self._crashes.append(loop.time())
+        _log.warning("the worker of %s died: %s", self.name, worker.ended_by)
+        self._revival = loop.create_task(self._revive(worker.ended_by))
 
     async def _end_died(self, role: str, why: str) -> None:
         """Go on without a canary or a shadow whose worker died."""
@@ -344,19 +347,28 @@ class RunningEndpoint:
             elif record and role == "shadow" and record.shadow:
                 await self.end_shadow()
 
-    async def _revive(self) -> None:
-        if self._n_deaths > _MOST_DEATHS:
-            await asyncio.sleep(min(_LONGEST_PAUSE_S, 2.0 ** (self._n_deaths - 4)))
+    async def _revive(self, why: str) -> None:
+        """Serve again; the version before, where this one crashes again and again."""
+        n_more = len(self._crashes) - _MOST_CRASHES
+        if n_more >= 0 and self.record and not self.record.previous:
+            await asyncio.sleep(min(_LONGEST_PAUSE_S, 2.0**n_more))
         async with self.lock:
-            if self.record is not None and not self.workers:
-                await self.bring_up(self.record)
+            record = self.record
+            if record is None or self.workers:
+                return
+            await self.bring_up(record)
+            if n_more >= 0 and record.previous:
+                note = f"{record.champion} was rolled back: it crashed ({why})"
+                try:
+                    await self._serve_previous(_ROLL_BACK_S, note)
+                except NbmlopsError as error:
+                    _log.error("%s", error)
 
     async def bring_up(self, record: Record) -> None:
         """Serve what a record says, on its port."""
         self.record = record
         if self.listener is None:
             self.listener = listen(record.port)
-        self._began_at = asyncio.get_running_loop().time()
         worker = self._fork(record, record.champion, self.listener)
         self.workers.append(worker)
         worker.accept()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-import signal
+import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 from nbmlops.config import load_settings
@@ -13,13 +16,14 @@ from nbmlops.deployment import local, records
 from nbmlops.deployment.records import Record
 from nbmlops.deployment.supervisor.workers import be_child
 from nbmlops.errors import NbmlopsError
+from nbmlops.serving.log import keep_log, redirect
 from nbmlops.store import Store, connect
 from nbmlops.store.registry.registered_models import get_model
 from nbmlops.store.registry.versions import get_version
 
 _log = logging.getLogger("nbmlops.follower")
 _DATABASE_S, _SERVER_S = 0.1, 1.0
-_LONGEST_PAUSE_S = 30.0
+_LONGEST_PAUSE_S, _AT_LEAST_S = 30.0, 10.0
 _FAILED_S = 60.0
 
 
@@ -33,40 +37,44 @@ def fork(folder: Path) -> int:
 
 
 def _follow(folder: Path, parent: int) -> int:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    redirect(folder / "aliases.log")
+    keep_log(folder / "aliases.log")
     store = connect(load_settings(folder.parents[1]), must_answer=False)
-    database = _database(store.uri)
+    changes = _changes(store)
     follower = _Follower(folder, store)
-    pause_s, seen = 0.0, None
+    pause_s, looked_at = 0.0, -math.inf
     while os.getppid() == parent:
-        stamp = _stamp(database) if database else object()
-        if stamp != seen or follower.is_pending:
+        has_changed = next(changes)
+        if has_changed or time.monotonic() - looked_at > _AT_LEAST_S:
+            looked_at = time.monotonic()
             try:
                 follower.look()
             except NbmlopsError as error:
                 _log.warning("aliases are not followed: %s", error.problem)
                 pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s or 1.0)
+                looked_at = -math.inf
             else:
-                pause_s, seen = 0.0, stamp
+                pause_s = 0.0
         time.sleep(pause_s or (_SERVER_S if store.is_served else _DATABASE_S))
     return 0
 
 
-def _database(uri: str) -> Path | None:
-    path = Path(uri.removeprefix("sqlite:///"))
-    return path if uri.startswith("sqlite:///") and path.is_file() else None
-
-
-def _stamp(database: Path) -> list[tuple[int, int]]:
-    """Return what changes with each write to a database of SQLite."""
-    found = []
-    for path in (database, database.with_name(f"{database.name}-wal")):
-        try:
-            stat = path.stat()
-        except OSError:
-            continue
-        found.append((stat.st_mtime_ns, stat.st_size))
-    return found
+def _changes(store: Store) -> Iterator[bool]:
+    """Yield whether the store may have changed since it was asked last."""
+    path = Path(store.uri.removeprefix("sqlite:///"))
+    if not store.uri.startswith("sqlite:///") or not path.is_file():
+        while True:
+            yield True
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(address, uri=True)) as connection:
+        seen: object = None
+        while True:
+            with suppress(sqlite3.OperationalError):
+                version = connection.execute("PRAGMA data_version").fetchone()
+                yield version != seen
+                seen = version
+                continue
+            yield True
 
 
 class _Follower:
@@ -75,12 +83,6 @@ class _Follower:
     def __init__(self, folder: Path, store: Store) -> None:
         self._folder, self._store = folder, store
         self._failed: dict[str, tuple[int, float]] = {}
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether a version that failed is due to be tried again."""
-        now = time.monotonic()
-        return any(now > until for _, until in self._failed.values())
 
     def look(self) -> None:
         """Look at each alias once."""

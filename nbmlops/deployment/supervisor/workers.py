@@ -21,11 +21,14 @@ from nbmlops.errors import DeployError, NbmlopsError
 from nbmlops.processes.channel import AsyncChannel, Document
 from nbmlops.processes.process_id import ProcessId
 from nbmlops.serving import worker
+from nbmlops.serving.log import leave_log
 from nbmlops.serving.worker import WorkerSpec
 
 _STOP_S = 12.0
 _RECENT_S = 5.0
 _COUNTS = ("statuses", "latency")
+_N_LOOKS, _LOOK_S = 200, 0.005
+_KILLED, _GONE = "signal SIGKILL", "it is gone"
 
 
 class WorkerProcess:
@@ -66,7 +69,7 @@ class WorkerProcess:
                     self.keep({name: document[name] for name in _COUNTS})
                     self._on_snapshot()
         self._channel.close()
-        self.ended_by = exit_reason(self.process.pid)
+        self.ended_by = await self._exit_reason()
         self.drains.set()
         self.ended.set()
         if not self.ready.done():
@@ -93,6 +96,21 @@ class WorkerProcess:
         start = asyncio.get_running_loop().time() - _RECENT_S
         while len(self._history) > 1 and self._history[1][0] <= start:
             self._history.popleft()
+
+    async def _exit_reason(self) -> str:
+        """Return how it ended; its connection may have been closed just before."""
+        pid = self.process.pid
+        for _ in range(_N_LOOKS):
+            if (reason := exit_reason(pid)) != _GONE or not psutil.pid_exists(pid):
+                return reason
+            await asyncio.sleep(_LOOK_S)
+        return _GONE
+
+    @property
+    def has_crashed(self) -> bool:
+        """Whether its own code ended it, not somebody who killed it."""
+        was_ready = self.ready.done() and self.ready.exception() is None
+        return not was_ready or not self.ended_by.startswith((_KILLED, _GONE))
 
     def _failure(self) -> NbmlopsError:
         target = f"{self.spec.model}/{self.spec.version}"
@@ -174,6 +192,7 @@ def be_child(name: str, body: Callable[[], int], files: Sequence[int] = ()) -> N
             signal.signal(number, signal.SIG_DFL)
         with suppress(OSError):  # what ps and top show
             Path("/proc/self/comm").write_text(name, "ascii")
+        leave_log()
         _close_others(*files)
         if "numpy.random" in sys.modules:  # Python's own is reseeded by a fork
             sys.modules["numpy.random"].seed()
@@ -215,7 +234,7 @@ def exit_reason(pid: int) -> str:
     reap()
     code = _ended.pop(pid, None)
     if code is None:
-        return "it is gone"
+        return _GONE
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)

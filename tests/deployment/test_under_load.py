@@ -1,0 +1,167 @@
+"""What happens to an endpoint while clients ask it: nobody notices."""
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+
+import mlflow
+import pytest
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+
+from nbmlops.deployment import local, records
+from nbmlops.deployment.handle import EndpointHandle
+from nbmlops.errors import DeployError
+
+from .test_local import supervisor_of, until
+
+pytestmark = pytest.mark.server
+OFTEN = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def numbered(register, frame):
+    """Return versions that each answer with their own number."""
+    models = (DummyClassifier().fit(frame, [str(n)] * len(frame)) for n in range(1, 5))
+    return [register("numbered", model) for model in models]
+
+
+class Load:
+    """Clients that ask all the time; each answer is a number and when it came."""
+
+    def __init__(self, store, frame, n_clients=4):
+        self.answers, self.failures = [], []
+        self._is_over = threading.Event()
+        self._handle = EndpointHandle(
+            store.settings, local.get_endpoint(store.settings, "numbered")
+        )
+        self._rows = frame.head(1)
+        self._threads = [threading.Thread(target=self._ask) for _ in range(n_clients)]
+
+    def _ask(self):
+        while not self._is_over.is_set():
+            try:
+                answer = self._handle.predict(self._rows).tolist()[0]
+            except Exception as error:  # noqa: BLE001 - it is counted
+                self.failures.append(repr(error))
+            else:
+                self.answers.append((time.monotonic(), answer))
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        until(lambda: len(self.answers) > 10)
+        return self
+
+    def __exit__(self, *_):
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("n", [5, pytest.param(100, marks=OFTEN)])
+def test_a_worker_that_is_killed_costs_no_client_an_answer(store, numbered, frame, n):
+    endpoint, _ = local.deploy(store, numbered[0], name="numbered")
+    with Load(store, frame) as load:
+        for _ in range(n):
+            pid = until(lambda: local.get_endpoint(store.settings, "numbered")).pid
+            os.kill(pid, signal.SIGKILL)
+            until(
+                lambda pid=pid: (
+                    local.get_endpoint(store.settings, "numbered").pid not in (0, pid)
+                )
+            )
+            seen = len(load.answers)
+            until(lambda seen=seen: len(load.answers) > seen + 5)
+    assert load.failures == []
+    assert {answer for _, answer in load.answers} == {"1"}
+    assert local.get_endpoint(store.settings, "numbered").port == endpoint.port
+
+
+@pytest.mark.parametrize("n", [3, pytest.param(20, marks=OFTEN)])
+def test_a_supervisor_that_is_killed_costs_nobody_an_answer(store, numbered, frame, n):
+    endpoint, _ = local.deploy(store, numbered[0], name="numbered")
+    with Load(store, frame) as load:
+        for _ in range(n):
+            before = until(lambda: supervisor_of(store))
+            os.kill(before, signal.SIGKILL)
+            until(lambda before=before: supervisor_of(store) not in (None, before))
+    assert load.failures == []
+    assert local.get_endpoint(store.settings, "numbered").pid == endpoint.pid
+    local.deploy(store, numbered[1], name="numbered")  # it is still supervised
+    assert local.get_endpoint(store.settings, "numbered").port == endpoint.port
+
+
+@pytest.mark.parametrize("n", [6, pytest.param(200, marks=OFTEN)])
+def test_an_alias_that_moves_costs_nobody_an_answer(store, numbered, frame, n):
+    client = mlflow.MlflowClient(store.uri)
+    client.set_registered_model_alias("numbered", "live", "1")
+    local.deploy(store, numbered[0], name="numbered", alias="live")
+    current = [(time.monotonic(), "1")]
+    with Load(store, frame) as load:
+        for i in range(n):
+            number = str(i % 3 + 2)
+            current.append((time.monotonic(), number))
+            client.set_registered_model_alias("numbered", "live", number)
+            until(
+                lambda number=number: (
+                    load.answers
+                    and [answer for _, answer in load.answers[-4:]] == [number] * 4
+                )
+            )
+    assert load.failures == []
+    for at, answer in load.answers:
+        begun = [number for since, number in current if since <= at]
+        assert answer in begun[-2:]  # the one before answers until the new one does
+
+
+@pytest.mark.parametrize("n", [3, pytest.param(30, marks=OFTEN)])
+def test_bad_updates_cost_nobody_an_answer(
+    store, numbered, frame, register, files_of, n
+):
+    local.deploy(store, numbered[0], name="numbered")
+    broken = register("numbered", LogisticRegression().fit(frame, frame.a > 0))
+    (files_of(broken) / "model.skops").write_bytes(b"PK")
+    raising = register("numbered", LogisticRegression().fit(frame, frame.a > 0))
+    example = json.dumps({"columns": ["a", "b"], "data": [["x", 1.0]]})
+    (files_of(raising) / "input_example.json").write_text(example)
+    with Load(store, frame) as load:
+        for i in range(n):
+            with pytest.raises(DeployError):
+                local.deploy(store, (broken, raising)[i % 2], name="numbered")
+    assert load.failures == []
+    assert {answer for _, answer in load.answers} == {"1"}
+
+
+def test_a_kept_connection_gets_each_answer_while_versions_change(
+    store, numbered, frame
+):
+    endpoint, _ = local.deploy(store, numbered[0], name="numbered")
+    token = records.read_token(store.settings, "numbered")
+    split = json.loads(frame.head(1).to_json(orient="split"))
+    body = json.dumps({"dataframe_split": split})
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    statuses, is_over = [], threading.Event()
+
+    def go_on_asking():
+        connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=30)
+        while not is_over.is_set():
+            path = "/endpoints/numbered/invocations"
+            connection.request("POST", path, body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+
+    threads = [threading.Thread(target=go_on_asking) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for i in range(6):
+        local.deploy(store, numbered[i % 2 + 1], name="numbered")
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert len(statuses) > 100
+    assert set(statuses) == {200}
