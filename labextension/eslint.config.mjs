@@ -8,7 +8,8 @@ function row(files, ...above) {
   return { files, rules: { 'no-restricted-imports': ['error', { patterns }] } };
 }
 
-const WIRE = '/(api|request|listing|deployment|registry|live|pipeline|step|executed)$';
+const WIRE =
+  '/(api|request|listing|deployment|registry|endpoint|live|pipeline|step|executed)$';
 const DOORS = '/(plugins|index)(/|$)';
 
 export default tseslint.config(
@@ -60,20 +61,22 @@ export default tseslint.config(
   row(['src/tokens.ts'], '^\\./(?!wire$)'),
   row(
     ['src/request.ts'],
-    '/(api|listing|deployment|registry|live|pipeline|step|executed|commands)$',
+    '/(api|listing|deployment|registry|endpoint|live|pipeline|step|executed|commands)$',
     '/components/',
     '/widgets/',
     DOORS
   ),
   row(
     ['src/api.ts'],
-    '/(listing|deployment|registry|live|pipeline|step|executed|commands)$',
+    '/(listing|deployment|registry|endpoint|live|pipeline|step|executed|commands)$',
     '/components/',
     '/widgets/',
     DOORS
   ),
   row(
-    ['src/{listing,deployment,registry,live,pipeline,step,run-drive,executed}.ts'],
+    [
+      'src/{listing,deployment,registry,endpoint,live,pipeline,step,run-drive,executed}.ts'
+    ],
     '/commands$',
     '/components/',
     '/widgets/',

@@ -3,6 +3,7 @@ import { type IRequest, type IScope, listen, request } from './request';
 import type {
   IEndpoint,
   IEndpointDetail,
+  IEndpointMetrics,
   ILiveRun,
   IModelVersion,
   IPage,
@@ -65,6 +66,15 @@ export function createApi(scope: IScope) {
     deleteEndpoint: (name: string) => send<undefined>('DELETE', at.endpoint(name)),
     predict: (name: string, body: string) =>
       send<unknown>('POST', `${at.endpoint(name)}/predict`, body),
+    getMetrics: (name: string) => get<IEndpointMetrics>(`${at.endpoint(name)}/metrics`),
+    putCanary: (name: string, body: { version: number; share: number }) =>
+      send<IEndpointDetail>('PUT', `${at.endpoint(name)}/canary`, body),
+    promote: (name: string) =>
+      send<IEndpointDetail>('POST', `${at.endpoint(name)}/promote`),
+    abort: (name: string) =>
+      send<IEndpointDetail>('POST', `${at.endpoint(name)}/abort`),
+    rollBack: (name: string) =>
+      send<IEndpointDetail>('POST', `${at.endpoint(name)}/rollback`),
 
     listRuns: (query: IRunsQuery) => get<IPage<IRun>>('runs', { ...query }),
     getRun: (id: string) => get<IRun>(at.run(id)),

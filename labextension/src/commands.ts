@@ -1,10 +1,5 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import {
-  Dialog,
-  InputDialog,
-  showDialog,
-  showErrorMessage
-} from '@jupyterlab/apputils';
+import { InputDialog, showErrorMessage } from '@jupyterlab/apputils';
 import { PathExt } from '@jupyterlab/coreutils';
 import type { IFileBrowserFactory } from '@jupyterlab/filebrowser';
 import type { INotebookTracker } from '@jupyterlab/notebook';
@@ -19,11 +14,13 @@ import type { ILiveRun, IModelRegistry, IStepModel } from './tokens';
 import { showDeployDialog } from './widgets/deploy-dialog';
 import { showPredictDialog } from './widgets/predict-dialog';
 import { showStepDialog } from './widgets/step-dialog';
+import { confirmStop } from './widgets/stop-dialog';
 
 export namespace CommandIDs {
   export const registerAndDeploy = 'nbmlops:register-and-deploy';
   export const deployVersion = 'nbmlops:deploy-version';
   export const setAlias = 'nbmlops:set-alias';
+  export const openEndpoint = 'nbmlops:open-endpoint';
   export const predict = 'nbmlops:predict';
   export const stopEndpoint = 'nbmlops:stop-endpoint';
   export const openSidebar = 'nbmlops:open-sidebar';
@@ -148,17 +145,7 @@ export function addCommands(options: ICommandOptions): void {
     execute: async args => {
       const { endpoint } = args as { endpoint: string };
       const title = trans.__('Stop endpoint %1?', endpoint);
-      const { button } = await showDialog({
-        title,
-        body: trans.__(
-          'It will answer no more requests. The model version stays registered.'
-        ),
-        buttons: [
-          Dialog.cancelButton({ label: trans.__('Cancel') }),
-          Dialog.warnButton({ label: trans.__('Stop') })
-        ]
-      });
-      if (button.accept) {
+      if (await confirmStop(endpoint, trans)) {
         await registry.stop(endpoint).catch(failed(title));
       }
     }
@@ -176,6 +163,58 @@ export function addCommands(options: ICommandOptions): void {
     icon: refreshIcon,
     describedBy: describe({}),
     execute: () => registry.refresh()
+  });
+}
+
+export interface IEndpointCommandOptions {
+  app: JupyterFrontEnd;
+  registry: IModelRegistry;
+  trans: TranslationBundle;
+  /** Show the tab of an endpoint; of the project in view without a path. */
+  onOpen: (endpoint: string, path?: string) => void;
+}
+
+/** Add the command that opens the view of an endpoint. */
+export function addEndpointCommand(options: IEndpointCommandOptions): void {
+  const { app, registry, trans, onOpen } = options;
+  const ask = async (): Promise<string | null> => {
+    const title = trans.__('Open endpoint');
+    const { endpoints } = registry;
+    await endpoints.reload();
+    const names = endpoints.items.map(({ name }) => name);
+    const [only] = names;
+    if (only === undefined) {
+      const { problem, fix } = endpoints.problem ?? {
+        problem: trans.__('Nothing is deployed.'),
+        fix: trans.__('Deploy a version of a registered model in the sidebar.')
+      };
+      await showErrorMessage(title, `${problem} ${fix}`.trim());
+      return null;
+    }
+    if (names.length === 1) {
+      return only;
+    }
+    const label = trans.__('Endpoint');
+    return (await InputDialog.getItem({ title, label, items: names })).value;
+  };
+  app.commands.addCommand(CommandIDs.openEndpoint, {
+    label: trans.__('Open endpoint…'),
+    caption: trans.__('Show what an endpoint serves, and how it does'),
+    icon: deployIcon,
+    describedBy: describe({
+      ...ENDPOINT,
+      path: {
+        type: 'string',
+        description: 'A folder or notebook of its project; that in view by default'
+      }
+    }),
+    execute: async args => {
+      const { endpoint, path } = args as { endpoint?: string; path?: string };
+      const name = endpoint ?? (await ask());
+      if (name !== null) {
+        onOpen(name, path);
+      }
+    }
   });
 }
 

@@ -1,6 +1,7 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
 import { commandsPlugin } from './plugins/commands';
+import { endpointsPlugin } from './plugins/endpoints';
 import { executedPlugin } from './plugins/executed';
 import { pipelinesPlugin } from './plugins/pipelines';
 import { registryPlugin } from './plugins/registry';
@@ -12,6 +13,7 @@ const plugins: JupyterFrontEndPlugin<unknown>[] = [
   registryPlugin,
   commandsPlugin,
   sidebarPlugin,
+  endpointsPlugin,
   executedPlugin,
   pipelinesPlugin
 ];

@@ -5,12 +5,14 @@ import type { IDisposable } from '@lumino/disposable';
 
 import { type Api, createApi, type IPageQuery } from './api';
 import { Deployment } from './deployment';
+import { EndpointModel } from './endpoint';
 import { Listing } from './listing';
 import { toProblem } from './request';
 import type {
   IDeployment,
   IDeploymentPlan,
   IEndpointDetail,
+  IEndpointModel,
   IListing,
   IModelRegistry,
   IModelVersion,
@@ -132,6 +134,10 @@ export class ModelRegistry extends VDomModel implements IModelRegistry {
   async stop(endpoint: string): Promise<void> {
     await this._api.deleteEndpoint(endpoint);
     await this._reload(['endpoints']);
+  }
+
+  createEndpoint(name: string, path = this._path): IEndpointModel {
+    return new EndpointModel({ ...this._options, name, path });
   }
 
   readonly explain = (error: unknown): IProblem =>

@@ -9,6 +9,7 @@ export type IAutologged = Schemas['Autologged'];
 export type ICellProgress = Schemas['CellProgress'];
 export type IEndpoint = Schemas['Endpoint'];
 export type IEndpointDetail = Schemas['EndpointDetail'];
+export type IEndpointMetrics = Schemas['EndpointMetrics'];
 export type IError = Schemas['Error'];
 export type ILiveRun = Schemas['LiveRun'];
 export type ILiveStep = Schemas['LiveStep'];
@@ -20,6 +21,7 @@ export type IProject = Schemas['Project'];
 export type IRegisteredModel = Schemas['RegisteredModel'];
 export type IRun = Schemas['Run'];
 export type IStepForm = Schemas['StepForm'];
+export type IVersionMetrics = Schemas['VersionMetrics'];
 export type Metric = Schemas['Metric'];
 
 /** What an event may name as changed. */
@@ -107,6 +109,43 @@ export interface IModelRegistry extends VDomRenderer.IModel {
   getEndpoint(name: string): Promise<IEndpointDetail>;
   predict(endpoint: string, payload: string): Promise<unknown>;
   stop(endpoint: string): Promise<void>;
+  /** An endpoint to follow; of the project around a path, by default the one in view. */
+  createEndpoint(name: string, path?: string): IEndpointModel;
+  readonly explain: (error: unknown) => IProblem;
+}
+
+export type EndpointAction = 'canary' | 'promote' | 'abort' | 'rollback' | 'stop';
+
+/** One endpoint, read about once a second between `resume` and `pause`. */
+export interface IEndpointModel extends VDomRenderer.IModel {
+  readonly name: string;
+  /** A folder or notebook of its project. */
+  readonly path: string;
+  /** Null until it is read, and when it is gone. */
+  readonly endpoint: IEndpointDetail | null;
+  /** How many readings are kept: those of about a minute. */
+  readonly nReadings: number;
+  /** What was read of late, oldest first. */
+  readonly history: readonly IEndpointMetrics[];
+  /** The versions of its model, newest first. */
+  readonly versions: readonly IModelVersion[];
+  /** What is being done; null when nothing is. */
+  readonly action: EndpointAction | null;
+  /** What was done last, in one line. */
+  readonly message: string;
+  /** Why that failed. */
+  readonly problem: IProblem | null;
+  /** Why it cannot be read. */
+  readonly readProblem: IProblem | null;
+  resume(): void;
+  pause(): void;
+  refresh(): Promise<void>;
+  setCanary(version: number, share: number): Promise<void>;
+  promote(): Promise<void>;
+  abort(): Promise<void>;
+  rollBack(): Promise<void>;
+  stop(): Promise<void>;
+  predict(payload: string): Promise<unknown>;
   readonly explain: (error: unknown) => IProblem;
 }
 

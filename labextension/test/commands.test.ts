@@ -8,7 +8,13 @@ import { CommandRegistry } from '@lumino/commands';
 import { configure, fireEvent, screen, waitFor } from '@testing-library/react';
 import { beforeEach, expect, it, vi } from 'vitest';
 
-import { addCommands, addStepCommand, CommandIDs, toName } from '../src/commands';
+import {
+  addCommands,
+  addEndpointCommand,
+  addStepCommand,
+  CommandIDs,
+  toName
+} from '../src/commands';
 import { ModelRegistry } from '../src/registry';
 import { StepModel } from '../src/step';
 import {
@@ -35,6 +41,7 @@ configure({ defaultHidden: true });
 
 const trans = nullTranslator.load('nbmlops');
 const activateById = vi.fn();
+const onOpen = vi.fn();
 let commands: CommandRegistry;
 let selected: { type: string; path: string }[];
 
@@ -54,6 +61,8 @@ beforeEach(() => {
   } as unknown as INotebookTracker;
   const registry = new ModelRegistry({ serverSettings: settings, trans });
   addCommands({ app, registry, trans, tracker, state: new StateDB() });
+  onOpen.mockReset();
+  addEndpointCommand({ app, registry, trans, onOpen });
   addStepCommand({
     app,
     trans,
@@ -135,6 +144,31 @@ it('opens the row to predict with the example of the endpoint', async () => {
   serve({ 'GET endpoints/credit': endpoint() });
   void commands.execute(CommandIDs.predict, { endpoint: 'credit' });
   expect((await field('Row to predict')).value).toContain('"data": [[30, "fixed"]]');
+});
+
+it('opens an endpoint that is named, the only one, or one of several', async () => {
+  const open = (args?: { endpoint: string }) =>
+    commands.execute(CommandIDs.openEndpoint, args);
+  await open({ endpoint: 'risk' });
+  expect(onOpen).toHaveBeenLastCalledWith('risk', undefined);
+  serve({ 'GET endpoints': page([endpoint()]) });
+  await open();
+  expect(onOpen).toHaveBeenLastCalledWith('credit', undefined);
+  serve({ 'GET endpoints': page([endpoint(), endpoint({ name: 'other' })]) });
+  const done = open();
+  const list = await waitFor(() => {
+    const found = document.querySelector<HTMLSelectElement>('.jp-Dialog select');
+    expect(found).not.toBeNull();
+    return found as HTMLSelectElement;
+  });
+  list.value = 'other';
+  fireEvent.click(await screen.findByText('Ok'));
+  await done;
+  expect(onOpen).toHaveBeenLastCalledWith('other', undefined);
+  serve({ 'GET endpoints': page([]) });
+  void open();
+  await screen.findByText(/Nothing is deployed\./);
+  expect(onOpen).toHaveBeenCalledTimes(3);
 });
 
 it('shows the sidebar', async () => {

@@ -189,7 +189,7 @@ describe('RunDetails', () => {
 
 describe('EndpointsView', () => {
   const show = (...endpoints: ReturnType<typeof endpoint>[]) => {
-    const props = { onPredict: vi.fn(), onStop: vi.fn() };
+    const props = { onOpen: vi.fn(), onPredict: vi.fn(), onStop: vi.fn() };
     render(<EndpointsView endpoints={listing(endpoints)} {...props} />);
     return props;
   };
@@ -209,13 +209,15 @@ describe('EndpointsView', () => {
     expect(dead).toHaveProperty('disabled', true);
   });
 
-  it('copies the URL, predicts and stops', () => {
+  it('opens, copies the URL, predicts and stops', () => {
     const copy = vi.spyOn(Clipboard, 'copyToSystem').mockReturnValue();
     const one = endpoint();
     const props = show(one);
     fireEvent.click(screen.getByRole('button', { name: `Copy URL ${one.url}` }));
     expect(copy).toHaveBeenCalledExactlyOnceWith(one.url);
     expect(screen.getByRole('button', { name: 'Copied' })).toBeDefined();
+    fireEvent.click(screen.getByRole('button', { name: 'Open endpoint credit' }));
+    expect(props.onOpen).toHaveBeenCalledExactlyOnceWith(one);
     fireEvent.click(
       screen.getByRole('button', { name: 'Predict with endpoint credit' })
     );

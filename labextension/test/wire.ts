@@ -6,6 +6,7 @@ import type { IRequest } from '../src/request';
 import * as wire from '../src/request';
 import type {
   IEndpointDetail,
+  IEndpointMetrics,
   ILiveRun,
   ILiveStep,
   IModelVersion,
@@ -15,6 +16,7 @@ import type {
   IRegisteredModel,
   IRun,
   IStepForm,
+  IVersionMetrics,
   Topic
 } from '../src/tokens';
 
@@ -155,6 +157,26 @@ export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail 
   ],
   token_path: '/home/ada/study/.nbmlops/endpoints/credit/token',
   ...extra
+});
+
+export const versionMetrics = (
+  extra: Partial<IVersionMetrics> = {}
+): IVersionMetrics => ({
+  version: 3,
+  role: 'champion',
+  share: 1,
+  n_requests: 120,
+  n_errors: 0,
+  n_refused: 0,
+  requests_per_s: 41.53,
+  latency_ms_p50: 0.7123,
+  latency_ms_p99: 2.2,
+  ...extra
+});
+
+export const metrics = (...versions: IVersionMetrics[]): IEndpointMetrics => ({
+  name: 'credit',
+  versions
 });
 
 export const liveRun = (

@@ -1,28 +1,15 @@
-import {
-  checkIcon,
-  errorIcon,
-  historyIcon,
-  type LabIcon,
-  offlineBoltIcon
-} from '@jupyterlab/ui-components';
-
 import type { IEndpoint, IListing } from '../tokens';
 import { CopyButton, SmallButton } from './buttons';
+import { EndpointState } from './endpoint-state';
 import { ListingView } from './listing-view';
 import { useTrans } from './trans';
 
 export interface IEndpointsViewProps {
   endpoints: IListing<IEndpoint>;
+  onOpen: (endpoint: IEndpoint) => void;
   onPredict: (endpoint: IEndpoint) => void;
   onStop: (endpoint: IEndpoint) => void;
 }
-
-const STATE_ICONS: Record<IEndpoint['state'], LabIcon> = {
-  starting: historyIcon,
-  ready: checkIcon,
-  unresponsive: offlineBoltIcon,
-  dead: errorIcon
-};
 
 /** Every endpoint: its state, what answers there, and what can be done. */
 export function EndpointsView(props: IEndpointsViewProps) {
@@ -42,30 +29,22 @@ export function EndpointsView(props: IEndpointsViewProps) {
 }
 
 function EndpointItem(props: { endpoint: IEndpoint } & IEndpointsViewProps) {
-  const { endpoint, onPredict, onStop } = props;
-  const { name, model, version, alias, url, state, message } = endpoint;
+  const { endpoint, onOpen, onPredict, onStop } = props;
+  const { name, model, version, alias, url, state, message, canary_version } = endpoint;
   const trans = useTrans();
-  const states: Record<IEndpoint['state'], string> = {
-    starting: trans.__('Starting'),
-    ready: trans.__('Ready'),
-    unresponsive: trans.__('Not answering'),
-    dead: trans.__('Dead')
-  };
-  const StateIcon = STATE_ICONS[state];
   return (
     <li className="nbmlops-Item">
       <div className="nbmlops-Line">
         <span className="nbmlops-Name nbmlops-Ellipsis" title={name}>
           {name}
         </span>
-        <span className="nbmlops-State nbmlops-mod-end" data-state={state}>
-          <StateIcon.react tag="span" className="nbmlops-Icon" />
-          {states[state]}
-        </span>
+        <EndpointState state={state} className="nbmlops-mod-end" />
       </div>
       <div className="nbmlops-Line nbmlops-Fine">
         <span className="nbmlops-Ellipsis">
           {trans.__('%1 version %2', model, version)}
+          {canary_version !== null &&
+            ` · ${trans.__('canary version %1', canary_version)}`}
         </span>
         {alias && <span className="nbmlops-Chip nbmlops-Ellipsis">{alias}</span>}
       </div>
@@ -77,6 +56,12 @@ function EndpointItem(props: { endpoint: IEndpoint } & IEndpointsViewProps) {
         <CopyButton url={url} />
       </div>
       <div className="nbmlops-Line">
+        <SmallButton
+          aria-label={trans.__('Open endpoint %1', name)}
+          onClick={() => onOpen(endpoint)}
+        >
+          {trans.__('Open')}
+        </SmallButton>
         <SmallButton
           aria-label={trans.__('Predict with endpoint %1', name)}
           disabled={state !== 'ready'}

@@ -29,6 +29,8 @@ export const sidebarPlugin: JupyterFrontEndPlugin<void> = {
         void commands.execute(CommandIDs.deployVersion, { model, version, alias }),
       onSetAlias: ({ model, version }) =>
         void commands.execute(CommandIDs.setAlias, { model, version }),
+      onOpen: ({ name }) =>
+        void commands.execute(CommandIDs.openEndpoint, { endpoint: name }),
       onPredict: ({ name }) =>
         void commands.execute(CommandIDs.predict, { endpoint: name }),
       onStop: ({ name }) =>

@@ -17,6 +17,7 @@ export namespace RegistryPanel {
     translator: ITranslator;
     onDeploy: (version: IModelVersion) => void;
     onSetAlias: (version: IModelVersion) => void;
+    onOpen: (endpoint: IEndpoint) => void;
     onPredict: (endpoint: IEndpoint) => void;
     onStop: (endpoint: IEndpoint) => void;
   }
@@ -61,6 +62,7 @@ export class RegistryPanel extends SidePanel {
     const endpoints = this._createSection(() => (
       <EndpointsView
         endpoints={registry.endpoints}
+        onOpen={_options.onOpen}
         onPredict={_options.onPredict}
         onStop={_options.onStop}
       />
