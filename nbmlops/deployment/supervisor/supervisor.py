@@ -114,7 +114,7 @@ class Supervisor:
         found = [
             worker
             for each in self._endpoints.values()
-            for worker in (*each.workers, *each.others.values())
+            for worker in (*each.workers, *each.rollout.workers.values())
         ]
         for each in self._endpoints.values():
             each.record = None  # what ends now is not brought back
@@ -170,7 +170,7 @@ class Supervisor:
                 except NbmlopsError as error:
                     _log.error("endpoint %s does not come up: %s", name, error)
                     return
-            await endpoint.restore_others(_RESTORE_S)
+            await endpoint.rollout.restore(_RESTORE_S)
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
@@ -207,7 +207,7 @@ class Supervisor:
         (fd,) = channel.take_files()
         listener = socket.socket(fileno=fd)
         endpoint = self._endpoints.get(spec.endpoint)
-        on_end = endpoint._on_end if endpoint else lambda _: None
+        on_end = endpoint.on_end if endpoint else lambda _: None
         worker = WorkerProcess(spec, ProcessId.of(document["pid"]), channel, on_end)
         if endpoint is None or not endpoint.adopt(worker, listener):
             worker.stop()
@@ -240,7 +240,7 @@ class Supervisor:
         assert canary is not None  # noqa: S101 - it is asked for
         endpoint = self._find(document["name"])
         async with endpoint.lock:
-            await endpoint.begin_canary(canary, document["timeout_s"])
+            await endpoint.rollout.begin_canary(canary, document["timeout_s"])
         return {"type": "done"}
 
     async def _begin_shadow(self, document: Document) -> Document:
@@ -248,9 +248,9 @@ class Supervisor:
         endpoint = self._find(document["name"])
         async with endpoint.lock:
             if served is None:
-                await endpoint.end_shadow()
+                await endpoint.rollout.end_shadow()
             else:
-                await endpoint.begin_shadow(served, document["timeout_s"])
+                await endpoint.rollout.begin_shadow(served, document["timeout_s"])
         return {"type": "done"}
 
     async def _promote(self, document: Document) -> Document:
@@ -262,7 +262,7 @@ class Supervisor:
     async def _abort(self, document: Document) -> Document:
         endpoint = self._find(document["name"])
         async with endpoint.lock:
-            await endpoint.end_canary("the canary was aborted")
+            await endpoint.rollout.end_canary("the canary was aborted")
         return {"type": "done"}
 
     async def _roll_back(self, document: Document) -> Document:
@@ -315,7 +315,7 @@ class Supervisor:
                 name: [
                     {"pid": each.process.pid, "role": each.spec.role}
                     | {"snapshot": each.snapshot, "before": each.before}
-                    for each in (*endpoint.workers, *endpoint.others.values())
+                    for each in (*endpoint.workers, *endpoint.rollout.workers.values())
                 ]
                 for name, endpoint in self._endpoints.items()
             },

@@ -1,0 +1,184 @@
+"""The versions beside an endpoint's champion: its canary and its shadow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nbmlops.deployment.records import Canary, Served
+from nbmlops.deployment.supervisor.rules import find_broken
+from nbmlops.errors import ConflictError, NbmlopsError, UsageError
+from nbmlops.processes.channel import Document
+from nbmlops.serving.metrics import Comparison
+
+if TYPE_CHECKING:
+    from nbmlops.deployment.supervisor.endpoint import RunningEndpoint
+    from nbmlops.deployment.supervisor.workers import WorkerProcess
+
+_log = logging.getLogger(__name__)
+_LONGEST_PATH = 90
+
+
+class Rollout:
+    """Canary and shadow of one endpoint, each with a worker and a Unix socket."""
+
+    def __init__(self, endpoint: RunningEndpoint) -> None:
+        self._endpoint = endpoint
+        self.workers: dict[str, WorkerProcess] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._sockets: Path | None = None
+
+    async def begin_canary(self, canary: Canary, timeout_s: float) -> None:
+        """Have a version answer a share; with one that does so, change its share."""
+        record = self._endpoint.served
+        running = self.workers.get("canary")
+        if running is None or record.canary is None:
+            await self._begin_other("canary", canary.served, timeout_s)
+        elif record.canary.served != canary.served:
+            raise ConflictError(
+                f"{record.canary.served} is the canary of {self._endpoint.name!r}.",
+                fix=f"End it first: nbmlops endpoints abort {self._endpoint.name}",
+            )
+        self._endpoint.change(canary=canary, message="")
+
+    async def begin_shadow(self, served: Served, timeout_s: float) -> None:
+        """Have a version get a copy of each request."""
+        await self.end("shadow")
+        await self._begin_other("shadow", served, timeout_s)
+        self._endpoint.change(shadow=served)
+
+    async def end_canary(self, message: str) -> None:
+        """Have the champion answer all requests."""
+        if self._endpoint.served.canary is None:
+            raise self.no_canary()
+        self._endpoint.change(canary=None, message=message)
+        await self.end("canary")
+        self._endpoint.remove_versions()
+
+    async def end_shadow(self) -> None:
+        """Send no more copies."""
+        self._endpoint.change(shadow=None)
+        await self.end("shadow")
+        self._endpoint.remove_versions()
+
+    async def restore(self, timeout_s: float) -> None:
+        """Begin again with the canary and the shadow of the supervisor before."""
+        record = self._endpoint.served
+        canary = record.canary.served if record.canary else None
+        found = {"canary": canary, "shadow": record.shadow}
+        for role, served in found.items():
+            if served is not None:
+                try:
+                    await self._begin_other(role, served, timeout_s)
+                except NbmlopsError as error:
+                    self._endpoint.change(
+                        **{role: None}, message=f"{served} has ended: {error}"
+                    )
+        self.send_routes()
+
+    async def _begin_other(self, role: str, served: Served, timeout_s: float) -> None:
+        path = self._socket_path(role)
+        with listen_on(path) as listener:
+            worker = self._endpoint.fork(self._endpoint.served, served, listener, role)
+        try:
+            await self._endpoint.wait(worker, timeout_s)
+        except BaseException:
+            worker.kill()
+            self._endpoint.remove_versions()
+            raise
+        self.workers[role] = worker
+        worker.accept()
+
+    async def end(self, role: str) -> None:
+        """Stop the worker of a role."""
+        if worker := self.workers.pop(role, None):
+            await worker.stopped()
+            self._socket_path(role).unlink(missing_ok=True)
+
+    def _socket_path(self, role: str) -> Path:
+        path = self._endpoint.folder / self._endpoint.name / f"{role}.sock"
+        if len(os.fsencode(path)) <= _LONGEST_PATH:
+            return path
+        if self._sockets is None:
+            self._sockets = Path(tempfile.mkdtemp(prefix="nbmlops-"))
+        return self._sockets / f"{role}.sock"
+
+    def send_routes(self) -> None:
+        """Have the champion know of canary and shadow."""
+        canary = self._endpoint.record and self._endpoint.record.canary
+        routes: Document = {"type": "routes", "canary": None, "shadow": None}
+        if canary and "canary" in self.workers:
+            socket_path = str(self._socket_path("canary"))
+            routes["canary"] = {"socket": socket_path, "share": canary.share}
+        if "shadow" in self.workers:
+            routes["shadow"] = {"socket": str(self._socket_path("shadow"))}
+        for each in self._endpoint.workers:
+            each.tell(routes)
+
+    def judge(self) -> None:
+        """End a canary that breaks a rule."""
+        canary, worker = (
+            self._endpoint.record and self._endpoint.record.canary,
+            self.workers.get("canary"),
+        )
+        if not canary or worker is None or self._task is not None:
+            return
+        found = [w.snapshot.get("compared") for w in (worker, *self._endpoint.workers)]
+        if not all(found):
+            return
+        its, *champions = (Comparison.read(each) for each in found if each)
+        why = find_broken(canary.rules, champions[0], its)
+        if why:
+            self._task = asyncio.get_running_loop().create_task(
+                self._end_by_rule(f"{canary.served} was rolled back: {why}")
+            )
+
+    async def _end_by_rule(self, message: str) -> None:
+        _log.warning("endpoint %s: %s", self._endpoint.name, message)
+        async with self._endpoint.lock:
+            if self._endpoint.record and self._endpoint.record.canary:
+                await self.end_canary(message)
+        self._task = None
+
+    def on_end(self, worker: WorkerProcess) -> None:
+        """Go on without a worker that died."""
+        role = worker.spec.role
+        if self.workers.get(role) is worker and not worker.is_stopping:
+            self._task = asyncio.get_running_loop().create_task(
+                self._end_died(role, worker.ended_by)
+            )
+
+    async def _end_died(self, role: str, why: str) -> None:
+        """Go on without a canary or a shadow whose worker died."""
+        async with self._endpoint.lock:
+            record = self._endpoint.record
+            if record and role == "canary" and record.canary:
+                served = record.canary.served
+                await self.end_canary(
+                    f"{served} was rolled back: its worker died ({why})"
+                )
+            elif record and role == "shadow" and record.shadow:
+                await self.end_shadow()
+        self._task = None
+
+    def no_canary(self) -> UsageError:
+        """Return the error that there is none."""
+        return UsageError(
+            f"Endpoint {self._endpoint.name!r} has no canary.",
+            fix="Deploy a version with a share of the requests.",
+        )
+
+
+def listen_on(path: Path) -> socket.socket:
+    """Return a socket that listens on a path, for this user alone."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    path.unlink(missing_ok=True)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(1024)
+    return listener
