@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from nbmlops.lifecycle.deploy import deploy, endpoint, endpoints, undeploy
     from nbmlops.lifecycle.doctor import doctor
     from nbmlops.lifecycle.explain import explain
+    from nbmlops.lifecycle.export import export_endpoint
     from nbmlops.lifecycle.pipelines import Pipeline
     from nbmlops.lifecycle.register import register
     from nbmlops.lifecycle.rehearse import rehearse
@@ -49,6 +50,7 @@ _HOMES = {
     "nbmlops.lifecycle.deploy": "deploy endpoint endpoints undeploy",
     "nbmlops.lifecycle.doctor": "doctor",
     "nbmlops.lifecycle.explain": "explain",
+    "nbmlops.lifecycle.export": "export_endpoint",
     "nbmlops.lifecycle.pipelines": "Pipeline",
     "nbmlops.lifecycle.register": "register",
     "nbmlops.lifecycle.rehearse": "rehearse",
@@ -82,6 +84,7 @@ __all__ = [
     "endpoint",
     "endpoints",
     "explain",
+    "export_endpoint",
     "register",
     "rehearse",
     "replay",

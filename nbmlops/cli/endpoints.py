@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
@@ -54,20 +54,56 @@ def register(model: str, **options: Any) -> CommandOutput:
     "prediction_shift, min_requests.",
 )
 @click.option("--shadow", is_flag=True, help="Get copies of requests, answer nobody.")
+@click.option(
+    "--export",
+    type=(click.Choice(["docker", "kserve"]), str),
+    metavar="docker|kserve DIR",
+    help="Write a folder to build an image from, and serve nothing.",
+)
+@click.option("--image", help="The image that KServe runs; NAME:VERSION by default.")
 def deploy(
-    target: str, canary: str | None, rules: tuple[str, ...], **options: Any
+    target: str,
+    canary: str | None,
+    rules: tuple[str, ...],
+    export: tuple[str, str] | None,
+    image: str | None,
+    **options: Any,
 ) -> CommandOutput:
-    """Serve a model version on this machine."""
+    """Serve a model version on this machine, or export it."""
     from nbmlops.lifecycle.deploy import deploy, read_rule, read_share
     from nbmlops.render.endpoints import endpoints_table
 
+    options["canary"] = None if canary is None else read_share(canary)
+    if export is not None:
+        return _export(target, *export, image, rules=rules, **options)
+    if image is not None:
+        raise UsageError("--image is for --export kserve.", fix="Leave out --image.")
     print_progress(f"deploying {target}")
-    if canary is not None:
-        options["canary"] = read_share(canary)
     if rules:
         options["rules"] = dict(map(read_rule, rules))
     handle = deploy(target, **options)
     return handle.endpoint, endpoints_table([handle.endpoint])
+
+
+def _export(
+    target: str,
+    to: str,
+    folder: str,
+    image: str | None,
+    **options: Any,
+) -> CommandOutput:
+    from nbmlops.lifecycle.export import export_endpoint
+
+    for name in ("alias", "port", "shadow", "rules"):
+        if options.pop(name):
+            raise UsageError(
+                f"An export takes no --{name.removesuffix('s')}.", fix="Leave it out."
+            )
+    kind = cast(Literal["docker", "kserve"], to)
+    path = export_endpoint(target, folder, to=kind, image=image, **options)
+    names = sorted(each.name for each in path.iterdir())
+    found = {"folder": str(path), "files": names}
+    return found, f"Build it: docker build {shlex.quote(str(path))}"
 
 
 @command()

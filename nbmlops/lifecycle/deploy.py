@@ -79,7 +79,7 @@ def deploy(
     store = store or connect()
     version, found_by = resolve_version(store, target)
     check_names(version.model, alias)
-    name = name or re.sub(r"[^A-Za-z0-9._-]+", "-", version.model).strip("-._")
+    name = name or endpoint_name(version.model)
     trusted = ANY if trust else store.settings.models.trust
     if canary is not None or shadow:
         _refuse_options(canary, shadow=shadow, alias=alias, port=port, no_auth=no_auth)
@@ -109,6 +109,11 @@ def deploy(
     if alias is not None:
         move_alias(store, version, alias)
     return EndpointHandle(store.settings, made, is_new=is_new)
+
+
+def endpoint_name(model: str) -> str:
+    """Return a registered model's name as a URL takes it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", model).strip("-._")
 
 
 def _refuse_options(canary: float | None, *, shadow: bool, **others: object) -> None:

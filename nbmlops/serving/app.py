@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from time import perf_counter
 from typing import Any
@@ -62,7 +63,9 @@ class EndpointApp:
         is_batching: bool = True,
         n_threads: int = 1,
         journal: Journal | None = None,
+        is_public: bool = False,
     ) -> None:
+        self._is_public = is_public
         self.journal = journal or Journal()
         self.max_body_bytes = limits.body_bytes
         self._model, self._endpoint, self._limits = model, endpoint, limits
@@ -127,7 +130,8 @@ class EndpointApp:
         headers = request.headers
         host = headers.get(b"host", b"")
         if host not in self._good_hosts or b"origin" in headers:
-            if not _is_here(host) or not _is_here_or_none(headers.get(b"origin")):
+            is_host = self._is_public or _is_here(host)
+            if not is_host or not _is_here_or_none(headers.get(b"origin")):
                 return self.failure(
                     refusal(
                         "This endpoint answers its own machine alone.",
@@ -216,7 +220,11 @@ class EndpointApp:
         reply(Response(b"\n"))
 
     def _version(self, _: Request, reply: Reply) -> None:
-        reply(Response(installed_version("mlflow").encode()))
+        try:
+            found = installed_version("mlflow")
+        except PackageNotFoundError:  # in a container, which needs none
+            found = str(self._model.document.get("mlflow_version", ""))
+        reply(Response(found.encode()))
 
     def _metrics(self, _: Request, reply: Reply) -> None:
         self.metrics.in_flight = len(self._in_flight)
