@@ -187,6 +187,7 @@ class RunningEndpoint:
         listener: socket.socket,
         role: str = "champion",
     ) -> WorkerProcess:
+        """Return a worker of a version, which does not accept yet."""
         spec = WorkerSpec(
             endpoint=self.name,
             folder=str(self.folder / self.name),
