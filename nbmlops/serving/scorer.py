@@ -142,12 +142,14 @@ class Scorer:
         try:
             rows = jobs[0].rows if len(jobs) == 1 else _merged([j.rows for j in jobs])
             self._predict_rows(rows, jobs)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises
+        except BaseException as error:  # noqa: BLE001 - it exits, or Rust panics
             if len(jobs) > 1:
                 for job in jobs:
                     self._predict([job])
                 return
-            jobs[0].error = error
+            jobs[0].error = (
+                error if isinstance(error, Exception) else RuntimeError(repr(error))
+            )
         ended, n_rows = perf_counter(), sum(job.n_rows for job in jobs)
         for job in jobs:
             job.begun_at, job.ended_at, job.batch_rows = begun, ended, n_rows

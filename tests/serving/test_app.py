@@ -436,3 +436,17 @@ def test_what_the_model_predicts_and_json_cannot_say_is_500_for_it_alone():
     answers = asyncio.run(ask())
     assert [each.status_code for each in answers] == [200, 200, 200, 500, 200, 200]
     assert answers[3].headers["x-request-id"] in answers[3].json()["message"]
+
+
+def test_a_model_that_exits_is_500_and_the_endpoint_goes_on():
+    def predict(rows):
+        if (rows.x == 3).any():
+            raise SystemExit(3)
+        return rows.x.to_numpy()
+
+    async def ask():
+        async with client_of(model_that(predict)) as client:
+            bodies = [{"inputs": {"x": [i]}} for i in (1, 3, 2)]
+            return [await client.post("/invocations", json=body) for body in bodies]
+
+    assert [each.status_code for each in asyncio.run(ask())] == [200, 500, 200]
