@@ -44,6 +44,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _STAMP = re.compile(r"^\S+ \S+ (DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
 _CAUSE = re.compile(r"(Fatal Python error|[\w.]*(Error|Exception|Interrupt|Exit))\b.*")
 _RECORD = "endpoint.json"
+_SPARE_BYTES = 16_384
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,10 +250,33 @@ def not_found(settings: Settings, name: str) -> NotFoundError:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Write an endpoint's record below the folder of all."""
+    """Write an endpoint's record below the folder of all, on a full disk, too.
+
+    There is a file of its size that is written over then.
+    """
     path = folder / record.name / _RECORD
-    with writing(path):
-        write_atomically(path, json.dumps(asdict(record), indent=2).encode())
+    spare = path.with_name(f".{_RECORD}.spare")
+    content = json.dumps(asdict(record), indent=2).encode()
+    try:
+        with writing(path):
+            write_atomically(path, content)
+    except StoreError:
+        if len(content) > _SPARE_BYTES or not _write_over(spare, content):
+            raise
+        spare.replace(path)
+    if not spare.exists():
+        with suppress(OSError):
+            spare.write_bytes(b" " * _SPARE_BYTES)
+
+
+def _write_over(spare: Path, content: bytes) -> bool:
+    """Return whether a file could be written in the room that it has."""
+    try:
+        with spare.open("r+b") as file:
+            file.write(content.ljust(_SPARE_BYTES))
+    except OSError:
+        return False
+    return True
 
 
 def is_running(process: ProcessId) -> bool:

@@ -58,6 +58,7 @@ def test_its_files_are_private(store, versions):
     assert records.root(store.settings).stat().st_mode & 0o777 == 0o700
     assert {p.name for p in folder.iterdir()} == {
         "endpoint.json",
+        ".endpoint.json.spare",
         "token",
         "versions",
         "log.txt",

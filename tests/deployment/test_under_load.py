@@ -4,6 +4,8 @@ import http.client
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -16,7 +18,7 @@ from nbmlops.deployment import local, records
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.errors import DeployError
 
-from .test_local import supervisor_of, until
+from .test_local import ROOT, supervisor_of, until
 
 pytestmark = pytest.mark.server
 OFTEN = pytest.mark.slow
@@ -165,3 +167,16 @@ def test_a_kept_connection_gets_each_answer_while_versions_change(
         thread.join()
     assert len(statuses) > 100
     assert set(statuses) == {200}
+
+
+def test_a_roll_back_works_without_store_artifacts_and_room_on_the_disk():
+    done = subprocess.run(
+        ["unshare", "-rm", sys.executable, "-m", "tests.deployment.full_disk"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout)
+    assert (found["answers"], found["version"]) == (["2", "1"], 1)
