@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 from time import perf_counter
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 import numpy as np
@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 _HOSTS = frozenset(("127.0.0.1", "localhost", "::1"))
 _MOST_WAITING = 64
 _PREDICT_S = 60.0
+_EXPLAIN = "/explain/"
+_MOST_EXPLAINED = 2
 _FEEDBACK = 'Send {"request_id": ..., "label": ...}; a list has a label for each row.'
 _encode = msgspec.json.encode
 
@@ -87,6 +89,8 @@ class EndpointApp:
         self._in_flight: dict[Job, Callable[[], None]] = {}
         self._is_watching = False
         self.other_snapshots: Callable[[], Sequence[dict[str, Any]]] = lambda: ()
+        self.explain: Callable[[str], dict[str, Any]] | None = None
+        self._explaining: set[asyncio.Task[None]] = set()
         self._routes: dict[str, tuple[str, Callable[[Request, Reply], None]]] = {
             "/invocations": ("POST", self._invocations),
             "/ping": ("GET", self._ping),
@@ -172,6 +176,8 @@ class EndpointApp:
         route = self._routes.get(path)
         if route is not None:
             method, answer = route
+        elif self.explain is not None and path.startswith(_EXPLAIN):
+            method, answer = "GET", partial(self._explain, self.explain)
         else:
             try:
                 found = self._v2.route(path)
@@ -236,8 +242,44 @@ class EndpointApp:
 
     def _openapi(self, _: Request, reply: Reply) -> None:
         has_token = self._token is not None
-        document = describe(self._model, base=self._base, has_token=has_token)
+        document = describe(
+            self._model,
+            base=self._base,
+            has_token=has_token,
+            explains=self.explain is not None,
+        )
         reply(Response(_encode(document)))
+
+    def _explain(
+        self,
+        explain: Callable[[str], dict[str, Any]],
+        request: Request,
+        reply: Reply,
+    ) -> None:
+        """Explain in a process of its own, a few requests at once."""
+        if len(self._explaining) >= _MOST_EXPLAINED:
+            reply(self._busy(request))
+            return
+        request_id = unquote(request.path.rpartition(_EXPLAIN)[2])
+
+        async def answer() -> None:
+            try:
+                found = await asyncio.to_thread(explain, request_id)
+            except DeployError as error:  # it may quote rows
+                _log.error("request %s: %s", request_id, error.problem)
+                unsaid = DeployError(
+                    "The request could not be explained.",
+                    fix="See why in the endpoint's log.",
+                )
+                reply(self.failure(unsaid, request))
+            except NbmlopsError as error:
+                reply(self.failure(error, request))
+            else:
+                reply(Response(_encode(found)))
+
+        task = asyncio.get_running_loop().create_task(answer())
+        self._explaining.add(task)
+        task.add_done_callback(self._explaining.discard)
 
     def _feedback(self, request: Request, reply: Reply) -> None:
         try:

@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nbmlops.config import Serving
 from nbmlops.errors import NbmlopsError
 from nbmlops.processes.channel import AsyncChannel, Channel, Document
 from nbmlops.serving.app import EndpointApp, Limits
+from nbmlops.serving.explainer import explain
 from nbmlops.serving.feedback import Feedback
 from nbmlops.serving.forward import Canary, Shadow
 from nbmlops.serving.http import HttpServer
@@ -32,6 +34,7 @@ _log = logging.getLogger("nbmlops.serving")
 _SNAPSHOT_S = 0.25
 _RECONNECT_S = 0.1
 _DRAIN_S = 10.0
+_EXPLAIN_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,8 @@ class WorkerSpec:
     n_threads: int = 1
     max_request_bytes: int = 10_000_000
     serving: Serving = field(default_factory=Serving)
+    explainer: str = ""
+    """The module that explains a request in a process of its own."""
 
     @property
     def model_folder(self) -> Path:
@@ -130,6 +135,10 @@ class Worker:
             n_threads=spec.n_threads,
             journal=self._open_log(),
         )
+        if spec.explainer:
+            self._app.explain = partial(
+                explain, spec.explainer, Path(spec.folder), timeout_s=_EXPLAIN_S
+            )
         self._is_stopping = asyncio.Event()
         self._is_accepting = False
         self._reported: dict[str, Any] = {}

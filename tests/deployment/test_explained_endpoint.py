@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from nbmlops.deployment import local, records
 from nbmlops.deployment.handle import EndpointHandle
+from nbmlops.entities import to_json
 from nbmlops.errors import NotFoundError, UsageError
 from tests.deployment.test_logged_endpoint import post
 
@@ -20,6 +23,14 @@ from tests.deployment.test_logged_endpoint import post
 def ask(handle, rows):
     body = {"dataframe_split": rows.to_dict("split", index=False)}
     return post(handle, "invocations", json.dumps(body).encode())[0]
+
+
+def get(handle, path):
+    asked = urllib.request.Request(  # noqa: S310 - a loopback address
+        f"{handle.url}/{path}", headers={"authorization": f"Bearer {handle.token}"}
+    )
+    with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310
+        return answer.read()
 
 
 def logged(handle, request_id):
@@ -54,6 +65,15 @@ def test_an_answer_is_explained_by_the_version_that_gave_it(
     assert max(map(len, shown.splitlines())) <= 80
     assert "<table" in view._repr_html_()
     assert list(view.frame().columns[-2:]) == ["in.a", "in.b"]
+
+    answered = get(handle, f"explain/{request_id}")
+    assert json.loads(answered) == to_json(found)
+    assert "/explain/{request_id}" in json.loads(get(handle, "openapi.json"))["paths"]
+    for wrong in ("ffff", "%00", "..%2Fx", ""):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            get(handle, f"explain/{wrong}")
+        assert error.value.code == 404
+        assert json.loads(error.value.read())["error"] == "NotFoundError"
 
     with pytest.raises(NotFoundError, match="has no request 'ffff'"):
         handle.explain("ffff")
@@ -99,8 +119,6 @@ def test_a_booster_of_texts_and_gaps_is_explained(store, register):
 
 
 def refused(handle):
-    import urllib.error
-
     with pytest.raises(urllib.error.HTTPError) as error:
         post(handle, "invocations", b'{"inputs": []}')
     return error.value.headers["x-request-id"]

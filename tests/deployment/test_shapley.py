@@ -29,9 +29,6 @@ from sklearn.tree import DecisionTreeClassifier
 from nbmlops.deployment.explain.shapley import explain_rows
 from nbmlops.errors import DependencyError, UsageError
 
-needs_shap = pytest.mark.skipif(
-    importlib.util.find_spec("shap") is None, reason="shap is not installed"
-)
 RNG = np.random.default_rng(7)
 X = pd.DataFrame(RNG.normal(size=(300, 4)), columns=list("abcd"))
 TWO = np.where(X.a + X.b * X.c > 0, "good", "bad")
@@ -92,7 +89,6 @@ def test_a_linear_model_behind_a_pipeline_is_explained_by_the_raw_columns():
     np.testing.assert_allclose(found.contributions[:, 4], of_home, atol=1e-10)
 
 
-@needs_shap
 @pytest.mark.parametrize(
     ("model", "y", "of"),
     [
@@ -112,7 +108,6 @@ def test_trees_are_explained_exactly(model, y, of):
     assert (found.of, found.method) == (of, "tree")
 
 
-@needs_shap
 @pytest.mark.parametrize(("module", "name"), [("xgboost", "XGB"), ("lightgbm", "LGBM")])
 def test_boosters_are_explained_exactly(module, name):
     made = getattr(importlib.import_module(module), f"{name}Classifier")(n_estimators=9)
@@ -120,7 +115,6 @@ def test_boosters_are_explained_exactly(module, name):
     assert (found.of, found.method) == ("margin", "tree")
 
 
-@needs_shap
 def test_the_base_of_a_tree_is_the_average_of_its_training_rows():
     model = HistGradientBoostingRegressor(max_iter=20).fit(X, NUMBER)
     found = explained(model)
@@ -163,7 +157,6 @@ def test_exact_values_are_those_of_the_definition():
         np.testing.assert_allclose(found.contributions[0, column], np.mean(gains))
 
 
-@needs_shap
 def test_many_columns_are_explained_by_permutations_alike_each_time():
     rows = RNG.normal(size=(60, 12))
     model = SVC().fit(rows, rows[:, 0] * rows[:, 1] > 0)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nbmlops.deployment import records
+from nbmlops.deployment.explain.process import MODULE as EXPLAINER
 from nbmlops.deployment.records import Record, Served
 from nbmlops.deployment.supervisor import workers
 from nbmlops.deployment.supervisor.rollout import Rollout
@@ -199,6 +200,7 @@ class RunningEndpoint:
             max_request_bytes=record.max_request_bytes,
             serving=record.serving,
             n_threads=max(1, len(os.sched_getaffinity(0))),
+            explainer=EXPLAINER,
         )
         return workers.fork(
             spec, listener, self.folder, self.on_end, self.rollout.judge

@@ -42,17 +42,29 @@ _SCORED = {
     "503": "The endpoint is busy; retry-after says when to come back.",
     "504": "The model took too long.",
 }
+_NOT_EXPLAINED = {
+    "400": "It was refused, or the model cannot be explained.",
+    "404": "It is not in the log, or the version's files are gone.",
+    "501": "The extra explain is not installed.",
+    "502": "The model failed, or took too long.",
+    "503": "Others are being explained; retry-after says when to come back.",
+}
 _REFUSED = {"401": "The token is missing or wrong.", "403": "It comes from elsewhere."}
 
 
-def describe(model: ServedModel, *, base: str, has_token: bool) -> Schema:
+def describe(
+    model: ServedModel, *, base: str, has_token: bool, explains: bool = False
+) -> Schema:
     """Return the document of an endpoint below the path ``base``."""
     security: list[Schema] = [{"token": []}] if has_token else []
+    paths = {path: {method: what} for path, method, what in _operations(model)}
+    if explains:
+        paths["/explain/{request_id}"] = {"get": _explain()}
     return {
         "openapi": "3.1.0",
         "info": {"title": model.name, "version": str(model.version)},
         "servers": [{"url": base}],
-        "paths": {path: {method: what} for path, method, what in _operations(model)},
+        "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": {"Error": _ERROR},
@@ -80,6 +92,15 @@ def _operations(model: ServedModel) -> Iterator[tuple[str, str, Schema]]:
 def _get(content: Schema) -> Schema:
     return {
         "responses": {"200": {"description": "OK", "content": content}, **_errors()}
+    }
+
+
+def _explain() -> Schema:
+    request_id = {"name": "request_id", "in": "path", "required": True, "schema": _TEXT}
+    answered = {"description": "OK", "content": _json({"type": "object"})}
+    return {
+        "parameters": [request_id],
+        "responses": {"200": answered, **_errors(_NOT_EXPLAINED)},
     }
 
 
