@@ -67,6 +67,7 @@ export function createApi(scope: IScope) {
     predict: (name: string, body: string) =>
       send<unknown>('POST', `${at.endpoint(name)}/predict`, body),
     getMetrics: (name: string) => get<IEndpointMetrics>(`${at.endpoint(name)}/metrics`),
+    getLog: (name: string) => get<{ lines: string[] }>(`${at.endpoint(name)}/log`),
     putCanary: (name: string, body: { version: number; share: number }) =>
       send<IEndpointDetail>('PUT', `${at.endpoint(name)}/canary`, body),
     promote: (name: string) =>

@@ -41,6 +41,7 @@ export class EndpointModel extends VDomModel implements IEndpointModel {
   readonly path: string;
   endpoint: IEndpointDetail | null = null;
   history: readonly IEndpointMetrics[] = [];
+  log: readonly string[] | null = null;
   versions: readonly IModelVersion[] = [];
   action: EndpointAction | null = null;
   message = '';
@@ -65,6 +66,16 @@ export class EndpointModel extends VDomModel implements IEndpointModel {
     this.pause();
     this.resume();
     await this._readState();
+  }
+
+  async showLog(isShown: boolean): Promise<void> {
+    this._isLogShown = isShown;
+    if (isShown) {
+      await this._readLog();
+    } else {
+      this.log = null;
+    }
+    this._emit();
   }
 
   setCanary(version: number, share: number): Promise<void> {
@@ -164,7 +175,7 @@ export class EndpointModel extends VDomModel implements IEndpointModel {
   private async _poll(run: number): Promise<void> {
     const reads = [this._readMetrics(run)];
     if (this._nPolls++ % POLLS_PER_STATE === 0) {
-      reads.push(this._readState());
+      reads.push(this._readState(), this._readLog());
     }
     await Promise.all(reads);
     if (run === this._run) {
@@ -207,6 +218,23 @@ export class EndpointModel extends VDomModel implements IEndpointModel {
     this._emit();
   }
 
+  private async _readLog(): Promise<void> {
+    if (!this._isLogShown) {
+      return;
+    }
+    try {
+      const { lines } = await this._api.getLog(this.name);
+      this._setLog(lines);
+    } catch {
+      // The state, which is read too, says why.
+    }
+  }
+
+  /** Keep what was read, unless the log was closed meanwhile. */
+  private _setLog(lines: readonly string[]): void {
+    this.log = this._isLogShown ? lines : null;
+  }
+
   /** Read what could be a canary; without the store, all else can still be done. */
   private async _readVersions(model: string): Promise<void> {
     try {
@@ -225,6 +253,7 @@ export class EndpointModel extends VDomModel implements IEndpointModel {
 
   private readonly _api: Api;
   private _isActive = false;
+  private _isLogShown = false;
   private _run = 0;
   private _timer = 0;
   private _nPolls = 0;

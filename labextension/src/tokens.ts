@@ -127,6 +127,8 @@ export interface IEndpointModel extends VDomRenderer.IModel {
   readonly nReadings: number;
   /** What was read of late, oldest first. */
   readonly history: readonly IEndpointMetrics[];
+  /** The end of its log, while that is shown. */
+  readonly log: readonly string[] | null;
   /** The versions of its model, newest first. */
   readonly versions: readonly IModelVersion[];
   /** What is being done; null when nothing is. */
@@ -140,6 +142,7 @@ export interface IEndpointModel extends VDomRenderer.IModel {
   resume(): void;
   pause(): void;
   refresh(): Promise<void>;
+  showLog(isShown: boolean): Promise<void>;
   setCanary(version: number, share: number): Promise<void>;
   promote(): Promise<void>;
   abort(): Promise<void>;

@@ -63,6 +63,9 @@ export interface components {
             url: string;
             version: number;
         };
+        EndpointLog: {
+            lines: string[];
+        };
         EndpointMetrics: {
             name: string;
             versions: components["schemas"]["VersionMetrics"][];

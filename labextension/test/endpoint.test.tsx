@@ -50,6 +50,8 @@ function show(extra: Partial<Parameters<typeof EndpointView>[0]> = {}) {
     message: '',
     problem: null,
     readProblem: null,
+    log: null,
+    onLog: vi.fn(),
     onRetry: vi.fn(),
     onCanary: vi.fn(),
     onPromote: vi.fn(),
@@ -92,6 +94,26 @@ describe('EndpointModel', () => {
     const n_asked = asked.length;
     await vi.advanceTimersByTimeAsync(5000);
     expect(asked.length).toBe(n_asked);
+    model.dispose();
+  });
+
+  it('reads the log while that is shown', async () => {
+    vi.useFakeTimers();
+    serve({ ...answers, 'GET endpoints/credit/log': { lines: ['a', 'b'] } });
+    const model = create();
+    model.resume();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(lines()).not.toContain('GET endpoints/credit/log');
+    await model.showLog(true);
+    expect(model.log).toEqual(['a', 'b']);
+    await vi.advanceTimersByTimeAsync(3000);
+    const n_read = () =>
+      lines().filter(each => each === 'GET endpoints/credit/log').length;
+    expect(n_read()).toBe(2);
+    await model.showLog(false);
+    expect(model.log).toBeNull();
+    await vi.advanceTimersByTimeAsync(6000);
+    expect(n_read()).toBe(2);
     model.dispose();
   });
 
@@ -221,6 +243,27 @@ describe('EndpointView', () => {
     fireEvent.click(button('Abort canary'));
     expect(props.onAbort).toHaveBeenCalledOnce();
     expect(button('Roll back to version 2').disabled).toBe(true);
+  });
+
+  it('keeps the share that was chosen until the canary has it', () => {
+    const { props, rerender } = show();
+    const slider = screen.getByRole<HTMLInputElement>('slider');
+    fireEvent.change(slider, { target: { value: '30' } });
+    fireEvent.click(button('Start canary'));
+    rerender(<EndpointView {...props} action="canary" />);
+    expect(slider.value).toBe('30');
+    rerender(<EndpointView {...props} endpoint={endpoint(CANARY)} />);
+    expect(slider.value).toBe('25');
+  });
+
+  it('shows the end of the log', () => {
+    const { props, rerender } = show();
+    const details = screen.getByText('Log').closest('details') as HTMLDetailsElement;
+    details.open = true;
+    fireEvent(details, new Event('toggle'));
+    expect(props.onLog).toHaveBeenLastCalledWith(true);
+    rerender(<EndpointView {...props} log={[HOSTILE, 'b']} />);
+    expect(screen.getByText(/onerror/).textContent).toBe(`${HOSTILE}\nb`);
   });
 
   it('rolls back and stops, and nothing while something is done', () => {

@@ -28,7 +28,11 @@ _ATTEMPTS = 3
 
 
 def request(
-    folder: Path, document: Mapping[str, Any], *, starts: bool = True
+    folder: Path,
+    document: Mapping[str, Any],
+    *,
+    starts: bool = True,
+    timeout_s: float = _ANSWER_S,
 ) -> Document:
     """Return the supervisor's answer to a request, or raise its error.
 
@@ -40,7 +44,7 @@ def request(
         channel = Channel(connect(folder) if starts else _connect(folder))
         try:
             channel.send(document)
-            answer = channel.receive(_ANSWER_S)
+            answer = channel.receive(timeout_s)
         except (OSError, EOFError) as error:
             if not attempt:
                 raise DeployError(

@@ -12,6 +12,7 @@ from nbmlops.deployment.records import Record, Served
 from nbmlops.entities import EndpointMetrics, EndpointRole, VersionMetrics
 from nbmlops.serving.metrics import LATENCY_S
 
+_STATUS_S = 5.0
 _NO_COUNTS = [0] * (len(LATENCY_S) + 1)
 
 
@@ -33,7 +34,10 @@ def _workers(settings: Settings) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """Return the workers of each endpoint; none where no supervisor runs."""
     try:
         answer = control.request(
-            records.root(settings), {"type": "status"}, starts=False
+            records.root(settings),
+            {"type": "status"},
+            starts=False,
+            timeout_s=_STATUS_S,
         )
     except (FileNotFoundError, ConnectionRefusedError):
         return {}

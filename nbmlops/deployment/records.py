@@ -45,6 +45,7 @@ _STAMP = re.compile(r"^\S+ \S+ (DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
 _CAUSE = re.compile(r"(Fatal Python error|[\w.]*(Error|Exception|Interrupt|Exit))\b.*")
 _RECORD = "endpoint.json"
 _SPARE_BYTES = 16_384
+_MOST_LINES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,13 +322,8 @@ def write_token(folder: Path, token: str) -> None:
 
 def last_words(folder: Path) -> str:
     """Return the line of an endpoint's log that says why it ended; "" without one."""
-    path = folder / "log.txt"
-    lines: list[str] = []
-    with suppress(OSError), path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 16_384))
-        lines = file.read().decode("utf-8", "replace").splitlines()
     last = ""
-    for line in reversed(lines):
+    for line in reversed(_log_end(folder)):
         stamp = _STAMP.match(line)
         level, text = (stamp[1], line[stamp.end() :]) if stamp else ("", line)
         if level in ("ERROR", "CRITICAL") or _CAUSE.match(text):
@@ -335,3 +331,18 @@ def last_words(folder: Path) -> str:
         if level not in ("DEBUG", "INFO"):
             last = last or mask(text.strip())[:300]
     return last
+
+
+def read_log_end(settings: Settings, name: str) -> tuple[str, ...]:
+    """Return the last lines of an endpoint's log, with no secret in them."""
+    check_known(settings, name)
+    lines = _log_end(root(settings) / name)[-_MOST_LINES:]
+    return tuple(mask("\n".join(lines)).splitlines())
+
+
+def _log_end(folder: Path) -> list[str]:
+    path = folder / "log.txt"
+    with suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 16_384))
+        return file.read().decode("utf-8", "replace").splitlines()
+    return []

@@ -124,6 +124,14 @@ async def test_a_canary_from_its_share_to_its_promotion_and_back(
             if each["n_requests"] > each["n_refused"]:
                 assert 0 < each["latency_ms_p50"] <= each["latency_ms_p99"]
 
+        log = records.root(settings) / "credit/log.txt"
+        with log.open("a") as file:
+            file.write("\n".join(["noise"] * 200 + ["failed with password=hunter2!"]))
+        status, found = await call("GET", "endpoints/credit/log")
+        assert (status, len(found["lines"])) == (200, 100)
+        assert found["lines"][-1].startswith("failed with password=")
+        assert "hunter2" not in found["lines"][-1]
+
         status, promoted = await call("POST", "endpoints/credit/promote")
         assert (status, promoted["version"]) == (200, 2), promoted
         assert (promoted["canary_version"], promoted["previous_version"]) == (None, 1)
@@ -158,6 +166,7 @@ async def test_a_canary_from_its_share_to_its_promotion_and_back(
         local.undeploy(settings, "credit")
         for method, route in [
             ("GET", "metrics"),
+            ("GET", "log"),
             ("POST", "promote"),
             ("POST", "abort"),
             ("POST", "rollback"),

@@ -95,6 +95,14 @@ def test_a_canary_is_begun_watched_promoted_and_rolled_back(lab, endpoint):
     assert handle.status().version == 1
     lab.screenshot(PICTURES / "endpoint-rolled-back-dark.png")
 
+    view.get_by_text("Log", exact=True).click()
+    expect(view.get_by_label("Last lines of the log")).to_be_visible()
+    lab.page.reload()  # the tab comes back, and goes on
+    expect(view.get_by_text("Ready", exact=True)).to_be_visible()
+    expect(rows).to_contain_text("1 champion")
+    lab.page.set_viewport_size({"width": 800, "height": 700})
+    lab.screenshot(PICTURES / "endpoint-narrow-dark.png")
+
     lab.press("Stop endpoint…", within=view)
     lab.press("Stop", within=lab.dialog)
     expect(status).to_have_text("Endpoint credit was stopped.")

@@ -38,6 +38,8 @@ export class EndpointPanel extends VDomRenderer<IEndpointModel> {
           message={model.message}
           problem={model.problem}
           readProblem={model.readProblem}
+          log={model.log}
+          onLog={isShown => void model.showLog(isShown)}
           onRetry={() => void model.refresh()}
           onCanary={(version, share) => void model.setCanary(version, share)}
           onPromote={() => void model.promote()}

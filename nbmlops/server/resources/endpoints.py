@@ -26,6 +26,13 @@ class EndpointDetail(Endpoint):
     token_path: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointLog:
+    """The end of an endpoint's log."""
+
+    lines: tuple[str, ...]
+
+
 @route("GET", "endpoints")
 def list_endpoints(request: Request) -> Page[Endpoint]:
     """List the project's endpoints."""
@@ -87,6 +94,12 @@ def predict(request: Request) -> Response:
 def get_metrics(request: Request) -> EndpointMetrics:
     """Return what the versions of an endpoint have answered, and how fast."""
     return metrics.read_metrics(request.settings, *request.names)
+
+
+@route("GET", "endpoints/{name}/log")
+def get_log(request: Request) -> EndpointLog:
+    """Return the last lines of an endpoint's log, 100 at most."""
+    return EndpointLog(lines=records.read_log_end(request.settings, *request.names))
 
 
 @route(

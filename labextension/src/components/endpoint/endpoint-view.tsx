@@ -28,6 +28,9 @@ export interface IEndpointViewProps extends IRolloutActions {
   message: string;
   problem: IProblem | null;
   readProblem: IProblem | null;
+  /** The end of the log, while it is shown. */
+  log: readonly string[] | null;
+  onLog: (isShown: boolean) => void;
   onRetry: () => void;
   onPredict: (payload: string) => Promise<unknown>;
   explain: (error: unknown) => IProblem;
@@ -51,7 +54,11 @@ export function EndpointView(props: IEndpointViewProps) {
       )}
       {endpoint && (
         <>
-          <section aria-label={trans.__('Versions')}>
+          <section
+            className="nbmlops-Endpoint-scroll"
+            tabIndex={0}
+            aria-label={trans.__('Versions')}
+          >
             <MetricsTable history={history} n={nReadings} />
           </section>
           <RolloutForm {...props} endpoint={endpoint} />
@@ -66,6 +73,17 @@ export function EndpointView(props: IEndpointViewProps) {
               explain={props.explain}
             />
           </section>
+          <details
+            className="nbmlops-Stack"
+            onToggle={event => props.onLog(event.currentTarget.open)}
+          >
+            <summary>{trans.__('Log')}</summary>
+            {props.log && (
+              <pre tabIndex={0} aria-label={trans.__('Last lines of the log')}>
+                {props.log.join('\n') || trans.__('The log is empty.')}
+              </pre>
+            )}
+          </details>
         </>
       )}
     </div>

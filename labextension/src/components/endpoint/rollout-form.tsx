@@ -1,4 +1,4 @@
-import { useId, useState } from 'react';
+import { useEffect, useId, useState } from 'react';
 
 import type { EndpointAction, IEndpointDetail, IModelVersion } from '../../tokens';
 import { SmallButton } from '../buttons';
@@ -28,8 +28,11 @@ export function RolloutForm(
   const id = useId();
   const choices = versions.filter(({ version }) => version !== endpoint.version);
   const [chosen, setChosen] = useState<number | null>(null);
-  const version = canary_version ?? chosen ?? choices[0]?.version ?? null;
+  const [newest] = choices;
+  const found = choices.find(each => each.version === chosen) ?? newest;
+  const version = canary_version ?? found?.version ?? null;
   const [percent, setPercent] = useState<number | null>(null);
+  useEffect(() => setPercent(null), [canary_version, canary_share]);
   const current = canary_share === null ? null : Math.round(canary_share * 100);
   const shown = percent ?? current ?? FIRST_PERCENT;
   const isBusy = action !== null;
@@ -47,7 +50,6 @@ export function RolloutForm(
             event.preventDefault();
             if (!isBusy) {
               props.onCanary(version, shown / 100);
-              setPercent(null);
             }
           }}
         >
