@@ -52,6 +52,12 @@ export class EndpointModel extends VDomModel implements IEndpointModel {
     if (!this._isActive && !this.isDisposed) {
       this._isActive = true;
       this._nPolls = 0;
+      if (this.history.length > 0) {
+        const n_missed = Math.floor((Date.now() - this._read_at) / POLL_MS);
+        this._keep(
+          Array<IEndpointMetrics>(Math.min(n_missed, this.nReadings)).fill(this._gap)
+        );
+      }
       void this._poll(++this._run);
     }
   }
@@ -187,12 +193,25 @@ export class EndpointModel extends VDomModel implements IEndpointModel {
     try {
       const metrics = await this._api.getMetrics(this.name);
       if (run === this._run) {
-        this.history = [...this.history, metrics].slice(-this.nReadings);
+        this._keep([metrics]);
         this._emit();
       }
     } catch {
       // The state, which is read too, says why.
+      if (run === this._run) {
+        this._keep([this._gap]);
+      }
     }
+  }
+
+  private _keep(readings: IEndpointMetrics[]): void {
+    this.history = [...this.history, ...readings].slice(-this.nReadings);
+    this._read_at = Date.now();
+  }
+
+  /** A second in which nothing was read. */
+  private get _gap(): IEndpointMetrics {
+    return { name: this.name, versions: [] };
   }
 
   private async _readState(): Promise<void> {
@@ -257,5 +276,6 @@ export class EndpointModel extends VDomModel implements IEndpointModel {
   private _run = 0;
   private _timer = 0;
   private _nPolls = 0;
+  private _read_at = 0;
   private _nStates = 0;
 }

@@ -125,7 +125,7 @@ export interface IEndpointModel extends VDomRenderer.IModel {
   readonly endpoint: IEndpointDetail | null;
   /** How many readings are kept: those of about a minute. */
   readonly nReadings: number;
-  /** What was read of late, oldest first. */
+  /** What was read of late, oldest first; without versions where nothing was. */
   readonly history: readonly IEndpointMetrics[];
   /** The end of its log, while that is shown. */
   readonly log: readonly string[] | null;

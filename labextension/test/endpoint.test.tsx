@@ -127,6 +127,24 @@ describe('EndpointModel', () => {
     model.dispose();
   });
 
+  it('leaves a gap for the time in which it was hidden', async () => {
+    vi.useFakeTimers();
+    serve(answers);
+    const model = create();
+    model.resume();
+    await vi.advanceTimersByTimeAsync(1500);
+    model.pause();
+    await vi.advanceTimersByTimeAsync(5000);
+    model.resume();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(toSeries(model.history, 3).requests).toEqual([
+      ...[41.53, 41.53],
+      ...Array<null>(5).fill(null),
+      41.53
+    ]);
+    model.dispose();
+  });
+
   it('says what was done, and what the server objects to', async () => {
     serve({
       ...answers,
@@ -208,6 +226,11 @@ describe('EndpointView', () => {
     expect(champion?.textContent).toBe('3 champion75%41.50.7122.20120');
     expect(canary?.textContent).toBe('4 canary25%41.5–2.22120');
     expect(table.querySelectorAll('svg')).toHaveLength(8);
+  });
+
+  it('shows what was read last while nothing is read', () => {
+    show({ history: [metrics(versionMetrics()), metrics()] });
+    expect(screen.getByRole('rowheader', { name: '3 champion' })).toBeDefined();
   });
 
   it('shows all that it is given as text', () => {

@@ -10,7 +10,7 @@ export function MetricsTable(props: {
 }) {
   const { history, n } = props;
   const trans = useTrans();
-  const now = history.at(-1);
+  const now = [...history].reverse().find(({ versions }) => versions.length > 0);
   if (!now) {
     return <p role="status">{trans.__('Reading the metrics…')}</p>;
   }
