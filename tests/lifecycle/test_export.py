@@ -48,12 +48,12 @@ def instructions(folder):
 
 
 @contextmanager
-def served(folder, *words, **environment):
+def served(folder, *words, python=sys.executable, **environment):
     """Run what the image runs, as it would there, on a free port of this machine."""
     entry = json.loads(dict(instructions(folder))["ENTRYPOINT"])
     assert entry[:4] == ["python", "-m", "nbmlops.serving", "/endpoint"]
     assert entry[4:8] == ["--host", "0.0.0.0", "--port", "8080"]  # noqa: S104
-    command = [sys.executable, *entry[1:3], folder, *entry[4:7], "0", *entry[8:]]
+    command = [python, *entry[1:3], folder, *entry[4:7], "0", *entry[8:]]
     process = subprocess.Popen(
         [*command, *words],
         cwd=folder,  # its nbmlops, not ours
@@ -146,7 +146,7 @@ def test_the_image_has_the_pins_of_the_model_and_of_what_serves_it(folder):
     assert not list(folder.rglob("__pycache__"))
     assert {path.name for path in folder.iterdir()} == {
         *("model", "nbmlops", "served.json", "requirements.txt", "Dockerfile"),
-        ".dockerignore",
+        *(".dockerignore", f"nbmlops-{nm.__version__}.dist-info"),
     }
 
 
@@ -190,6 +190,27 @@ def test_a_canary_is_a_patch_of_the_service(project, version):
     assert "--no-auth" in dict(instructions(project / "out"))["ENTRYPOINT"]
     with pytest.raises(UsageError, match="whole percents"):
         nm.export_endpoint("My_churn/1", "b", to="kserve", canary=0.005)
+
+
+@pytest.mark.slow
+@pytest.mark.server
+def test_its_requirements_are_all_that_serving_takes(folder, tmp_path):
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
+    pip = [python, "-m", "pip", "install", "-q", "--no-deps", "-r"]
+    subprocess.run([*pip, folder / "requirements.txt"], check=True)
+    split = {"dataframe_split": X.to_dict("split", index=False)}
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+    environment = {"NBMLOPS_ENDPOINT_TOKEN": TOKEN, "PYTHONPATH": ""}
+    with served(folder, python=python, **environment) as (_, url):
+        body, _ = ask(f"{url}/invocations", split, **bearer)
+        assert json.loads(body)["predictions"] == MODEL.predict(X).tolist()
+        assert ask(f"{url}/version", **bearer)[0].startswith(b"3.")
+        assert b"nbmlops_requests_total" in ask(f"{url}/metrics", **bearer)[0]
+        for path in ("openapi.json", "v2", "v2/models/My_churn", "ping"):
+            ask(f"{url}/{path}", **bearer)
+        label = {"request_id": "a", "label": "yes"}
+        assert ask(f"{url}/feedback", label, **bearer)[0] == b"{}"
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from dataclasses import asdict
+from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,10 @@ def write_image_folder(
     ):
         (folder / path).write_text(text, "utf-8")
     _copy_rooms(folder / "nbmlops")
+    about = folder / f"nbmlops-{installed_version('nbmlops')}.dist-info"
+    about.mkdir()
+    metadata = f"Name: nbmlops\nVersion: {installed_version('nbmlops')}\n"
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\n{metadata}", "utf-8")
 
 
 def _python(flavors: dict[str, Any]) -> str:
