@@ -141,6 +141,7 @@ class Worker:
             )
         self._is_stopping = asyncio.Event()
         self._is_accepting = False
+        self._closes_idle = spec.role != "champion"
         self._reported: dict[str, Any] = {}
 
     def _open_log(self) -> Journal:
@@ -174,7 +175,7 @@ class Worker:
         self._server.stop_accepting()
         if self._channel:
             self._channel.tell({"type": "draining"})
-        await self._server.drain(_DRAIN_S, closes_idle=self._spec.role != "champion")
+        await self._server.drain(_DRAIN_S, closes_idle=self._closes_idle)
         await asyncio.to_thread(self._app.journal.close)
         for task in tasks:
             task.cancel()
@@ -196,6 +197,7 @@ class Worker:
                     self._is_accepting = True
                     self._server.accept()
                 case "stop":
+                    self._closes_idle |= document.get("closes_idle", False)
                     self._is_stopping.set()
                 case "routes":
                     self._set_routes(document)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from nbmlops.config import Settings
-from nbmlops.deployment import records
+from nbmlops.deployment import control, records
+from nbmlops.errors import NbmlopsError
 from nbmlops.store import connect
 from nbmlops.store.models.models import log_model
 from nbmlops.store.registry.versions import create_version
@@ -62,12 +64,35 @@ def versions(register, models):
     return tuple(register("credit", model) for model in models)
 
 
-@pytest.fixture
-def store(registry, tmp_path):
-    """Return the shared store as a project sees it that has no endpoint yet."""
-    project = tmp_path / "a project"
+@pytest.fixture(scope="session")
+def shared_project(registry, tmp_path_factory):
+    """Return the settings of a project whose supervisor serves test after test."""
+    project = tmp_path_factory.mktemp("served") / "a project"
     project.mkdir()
     settings = Settings(project=project, tracking_uri=registry.uri)
+    yield settings
+    stop_endpoints(settings)
+
+
+@pytest.fixture
+def store(registry, shared_project):
+    """Return the shared store as a project sees it that has no endpoint yet."""
+    yield replace(registry, settings=shared_project)
+    folder = records.root(shared_project)
+    try:
+        for name in records.list_names(folder):
+            control.request(folder, {"type": "undeploy", "name": name}, starts=False)
+        for path in folder.glob(".[!s]*"):  # locks, but the supervisor's
+            path.unlink()
+    except (OSError, NbmlopsError):
+        stop_endpoints(shared_project)
+        shutil.rmtree(shared_project.home, ignore_errors=True)
+
+
+@pytest.fixture
+def lone_store(registry, tmp_path):
+    """Return the shared store as another project sees it."""
+    settings = Settings(project=tmp_path, tracking_uri=registry.uri)
     yield replace(registry, settings=settings)
     stop_endpoints(settings)
 

@@ -508,12 +508,14 @@ def test_a_deployer_that_is_killed_leaves_no_process_and_can_be_followed(
     assert left_behind() == []
 
 
-def test_a_project_that_cannot_be_written_is_reported_with_its_path(store, versions):
-    store.settings.home.mkdir()
-    root = records.root(store.settings)
+def test_a_project_that_cannot_be_written_is_reported_with_its_path(
+    lone_store, versions
+):
+    lone_store.settings.home.mkdir()
+    root = records.root(lone_store.settings)
     root.write_text("in the way")
     with pytest.raises(StoreError, match="endpoints") as refused:
-        local.deploy(store, versions[0], name="credit")
+        local.deploy(lone_store, versions[0], name="credit")
     assert str(root) in str(refused.value)
 
 

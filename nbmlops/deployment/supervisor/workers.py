@@ -131,10 +131,13 @@ class WorkerProcess:
         """Send it a document."""
         self._channel.tell(document)
 
-    def stop(self) -> None:
-        """Have it answer what it has begun, and end."""
+    def stop(self, *, closes_idle: bool = False) -> None:
+        """Have it answer what it has begun, and end.
+
+        Who keeps a connection to it gets one more answer, unless idle ones are closed.
+        """
         self.is_stopping = True
-        self._channel.tell({"type": "stop"})
+        self._channel.tell({"type": "stop", "closes_idle": closes_idle})
 
     def kill(self) -> None:
         """End it now."""
@@ -144,7 +147,7 @@ class WorkerProcess:
 
     async def stopped(self) -> None:
         """Stop it, and return when it is gone."""
-        self.stop()
+        self.stop(closes_idle=True)  # nobody takes over
         try:
             await asyncio.wait_for(self.ended.wait(), _STOP_S)
         except TimeoutError:
