@@ -82,8 +82,9 @@ def store(registry, shared_project):
     try:
         for name in records.list_names(folder):
             control.request(folder, {"type": "undeploy", "name": name}, starts=False)
-        for path in folder.glob(".[!s]*"):  # locks, but the supervisor's
-            path.unlink()
+        for path in folder.glob(".*.lock"):
+            if path.name != ".supervisor.lock":
+                path.unlink()
     except (OSError, NbmlopsError):
         stop_endpoints(shared_project)
         shutil.rmtree(shared_project.home, ignore_errors=True)
