@@ -128,7 +128,8 @@ def _is_endpoints(path):
 
 def endpoint_processes(settings):
     """Return the workers of a project's endpoints."""
-    return [p for p in _processes(settings) if p.name() != "python"]
+    others = ("python", "nbmlops aliases")  # the supervisor, and its follower
+    return [p for p in _processes(settings) if p.name() not in others]
 
 
 def _processes(settings):

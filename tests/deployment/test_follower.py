@@ -12,7 +12,7 @@ from .test_local import until
 pytestmark = pytest.mark.server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def loans(register, frame):
     """Return three versions that answer their own number."""
     return [register("loans", constant(frame, number)) for number in "123"]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.server
 CITIES = ["Basel", "Bern", "Chur"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def people():
     rng = np.random.default_rng(5)
     return pd.DataFrame(
@@ -32,7 +32,7 @@ def people():
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def rollout_versions(register, people):
     """Return a champion, its equal, one that raises for Chur, and a flipped one."""
     target = np.where(people.age > 40, "old", "young")

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.server
 OFTEN = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def numbered(register, frame):
     """Return versions that each answer with their own number."""
     models = (DummyClassifier().fit(frame, [str(n)] * len(frame)) for n in range(1, 5))
