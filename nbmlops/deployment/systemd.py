@@ -25,15 +25,17 @@ WantedBy=default.target
 def endpoints_unit(project: Path) -> str:
     """Return a user unit; it holds no settings of this process's environment."""
     # Of a program's own path systemd takes neither quotes nor backslashes.
-    for path, taken_not in ((str(project), ""), (sys.executable, "\"'\\")):
-        if set(path) & set(taken_not) or not path.isprintable():
+    python = sys.executable
+    for path in (str(project), python):
+        has_quotes = path == python and set(path) & set("\"'\\")
+        if has_quotes or not path.isprintable():
             raise UsageError(
                 f"systemd takes no path such as {path!r}.", fix="Rename the folder."
             )
     return _UNIT.format(
         description=_literal(project.name),
         folder=_literal(str(project)),
-        python=_literal(sys.executable),
+        python=_literal(python),
     )
 
 

@@ -6,15 +6,16 @@ Each field has to be one of its model's, which refuses what it misses.
 import sys
 from pathlib import Path
 
-import kubernetes.client
 import yaml
-from kserve import models
 
 SCALARS = {"str": str, "int": int, "bool": bool, "object": object}
 
 
 def read(document, kind):
     """Return a document as a model of KServe or Kubernetes, all fields known."""
+    import kubernetes.client
+    from kserve import models
+
     if kind.lower().startswith("list["):
         return [read(each, kind[5:-1]) for each in document]
     if kind.lower().startswith(("dict(", "dict[")):

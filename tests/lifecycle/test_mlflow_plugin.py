@@ -31,6 +31,7 @@ def churn(tmp_path_factory, frame):
     (folder / ".nbmlops").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         for n, column in enumerate("ab"):
             model = LogisticRegression().fit(frame, frame[column] > 0)
             with nm.track(f"fit {n}") as run:
@@ -45,6 +46,7 @@ def project(churn, monkeypatch):
     from nbmlops.config import load_settings
 
     monkeypatch.chdir(churn)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     yield churn
     for endpoint in nm.endpoints():
         nm.undeploy(endpoint.name)

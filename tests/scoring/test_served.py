@@ -23,6 +23,7 @@ from nbmlops.scoring.inference import record_example
 from nbmlops.scoring.payload import arrange, encode, parts, payload
 from nbmlops.serving.model import load
 from nbmlops.store.models.files import save_model
+from tests.serving.test_app import send
 
 JSON = "application/json"
 TEXTS = ["good a", "bad b", "good c", "bad d", "good é", "bad \u2028"]
@@ -102,11 +103,22 @@ def fitted(model, rows):
     return model.fit(rows, [i % 2 for i in range(n_rows)])
 
 
+def ask(served, body, content_type):
+    """Return an endpoint's answer; raise its refusal."""
+    headers = {"content-type": content_type}
+    answer = send("POST", "/invocations", model=served, content=body, headers=headers)
+    if answer.status_code == 200:
+        return answer.content
+    error = UsageError(answer.json()["message"], fix=answer.json()["fix"])
+    error.status = answer.status_code
+    raise error
+
+
 def asked(served, rows, most_bytes=300):
     found = []
     for first, body in parts(arrange(rows, served.spec), {}, most_bytes=most_bytes):
         assert first == len(found)
-        found += json.loads(served.answer(body, JSON))["predictions"]
+        found += json.loads(ask(served, body, JSON))["predictions"]
     return found
 
 
@@ -122,11 +134,11 @@ def test_what_a_model_was_fitted_on_is_answered_as_the_model_itself_does(
     expected = model.predict(rows)
     np.testing.assert_allclose(asked(served, rows), expected, rtol=1e-9)
     example = read_example(tmp_path)
-    answer = json.loads(served.answer(encode(example.request()), JSON))
+    answer = json.loads(ask(served, encode(example.request()), JSON))
     np.testing.assert_allclose(answer["predictions"], expected[:5], rtol=1e-9)
     table = encode({"dataframe_split": example.table()})
     np.testing.assert_allclose(
-        json.loads(served.answer(table, JSON))["predictions"], expected[:5], rtol=1e-9
+        json.loads(ask(served, table, JSON))["predictions"], expected[:5], rtol=1e-9
     )
 
 
@@ -226,7 +238,7 @@ def served_by(model, rows, tmp_path):
 
 def refusal(served, request):
     with pytest.raises(UsageError) as refused:
-        served.answer(encode(request), JSON)
+        ask(served, encode(request), JSON)
     assert refused.value.status == 400
     return refused.value.problem
 
@@ -235,7 +247,7 @@ def test_rows_that_are_dicts_keep_to_the_keys_of_the_training_rows(tmp_path):
     served = served_by(dicts(), CITIES, tmp_path)
     row = {"city": "Rom", "d": 1}
     for layout in ("dataframe_records", "instances", "inputs"):
-        assert served.answer(encode({layout: [row]}), JSON)
+        assert ask(served, encode({layout: [row]}), JSON)
         problem = refusal(served, {layout: [row, {"citty": "Rom", "d": 1.0}]})
         assert problem == (
             "The request has 2 faults: Row 1: 'city' is missing; "
@@ -249,7 +261,7 @@ def test_rows_that_are_dicts_keep_to_the_keys_of_the_training_rows(tmp_path):
     assert problem == "Row 0, column 'city': 3 is not text."
     assert "without names" in refusal(served, {"inputs": [["Rom", 1]]})
     assert "no rows" in refusal(served, {"inputs": []})
-    csv = served.answer(b"city,d\nRom,1\nOslo,2.5\n", "text/csv")
+    csv = ask(served, b"city,d\nRom,1\nOslo,2.5\n", "text/csv")
     expected = served.predict([row, {"city": "Oslo", "d": 2.5}])
     np.testing.assert_allclose(json.loads(csv)["predictions"], expected)
 
@@ -261,7 +273,7 @@ def test_where_training_rows_had_varied_keys_any_key_is_taken(tmp_path):
     assert "Row 0, column 'new'" in refusal(served, {"inputs": [{"new": [1]}]})
     # In a table each row has each column: a gap stands for a key that is not there.
     table = {"columns": ["a", "b"], "data": [[1.0, None], [None, 2.0]]}
-    answer = json.loads(served.answer(encode({"dataframe_split": table}), JSON))
+    answer = json.loads(ask(served, encode({"dataframe_split": table}), JSON))
     np.testing.assert_allclose(
         answer["predictions"], served.predict([{"a": 1.0}, {"b": 2.0}])
     )
@@ -289,7 +301,7 @@ def test_sparse_rows_that_do_not_hold_together_are_refused(tmp_path, change, exp
     row = np.zeros((1, 50))
     row[0, [3, 1]] = 1.0, 2.0
     for request in ({"inputs": good}, {"inputs": row.tolist()}):
-        answer = json.loads(served.answer(encode(request), JSON))["predictions"]
+        answer = json.loads(ask(served, encode(request), JSON))["predictions"]
         np.testing.assert_allclose(answer, served.predict(row))
     assert re.search(expected, refusal(served, {"inputs": {**good, **change}}))
 
@@ -310,7 +322,7 @@ def test_whole_numbers_gaps_and_fractions_of_one_column_are_never_changed(tmp_pa
         predict=lambda rows: received.append(rows["n"].tolist()) or [0] * len(rows),
     )  # fmt: skip
     for values in ([1, 2.0], [2.5, 1], [2**62 + 1, 5], [1, None]):
-        served.answer(encode(payload([{"n": value} for value in values])), JSON)
+        ask(served, encode(payload([{"n": value} for value in values])), JSON)
         arrived = [None if value != value else value for value in received[-1]]
         assert arrived == values
     for other in (None, 0.5):
@@ -328,7 +340,7 @@ def test_an_unknown_category_is_the_models_to_judge(tmp_path):
         name="m", version=1, spec=served.spec,
         predict=lambda rows: received.append(rows["c"]) or [0] * len(rows),
     )  # fmt: skip
-    spied.answer(encode({"inputs": {"c": ["w", "new", None]}}), JSON)
+    ask(spied, encode({"inputs": {"c": ["w", "new", None]}}), JSON)
     assert received[0].cat.categories.tolist() == ["u", "v", "w", "new"]
     assert received[0].isna().tolist() == [False, False, True]
 
@@ -339,11 +351,11 @@ def test_a_classifier_gives_probabilities_in_the_order_of_its_classes(tmp_path):
     save_model(model, tmp_path, NUMBERS)
     served = load(tmp_path, name="m", version=1)
     request = {"inputs": NUMBERS.tolist(), "params": {"output": "probabilities"}}
-    answer = json.loads(served.answer(encode(request), JSON))
+    answer = json.loads(ask(served, encode(request), JSON))
     np.testing.assert_allclose(answer["predictions"], model.predict_proba(NUMBERS))
     assert answer["classes"] == ["no", "yes"]
     request["params"] = {"output": "predictions"}
-    answer = json.loads(served.answer(encode(request), JSON))
+    answer = json.loads(ask(served, encode(request), JSON))
     assert answer == {"predictions": model.predict(NUMBERS).tolist()}
 
 

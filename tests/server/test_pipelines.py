@@ -12,7 +12,6 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
-from nbmlops.deployment import process
 from nbmlops.errors import PipelineRunError
 from nbmlops.execution.progress.reader import list_ids, owner_of
 from nbmlops.lifecycle.pipelines import Pipeline
@@ -74,7 +73,7 @@ def _nothing_runs_on(project):
         owner = owner_of(home, live_id)
         if owner is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.stop(owner)
+                psutil.Process(owner.pid).kill()
 
 
 @pytest.fixture
