@@ -18,7 +18,7 @@ from nbmlops.deployment import local, records
 from nbmlops.deployment.request_log import log_folder, read_log
 from nbmlops.errors import ConflictError, UsageError
 
-from .test_local import until, workers_of
+from .test_local import supervisor_of, until, workers_of
 
 pytestmark = pytest.mark.server
 CITIES = ["Basel", "Bern", "Chur"]
@@ -191,6 +191,20 @@ def test_a_canary_that_is_killed_is_rolled_back_and_the_champion_answers(
     is_over.set()
     thread.join()
     assert "its worker died" in local.get_endpoint(store.settings, "people").message
+    assert set(served.statuses) == {200}
+
+
+def test_rules_hold_under_the_next_supervisor_too(store, rollout_versions, served):
+    rules = {"prediction_shift": 0.2, "min_requests": 50}
+    canary(store, rollout_versions["flipped"], share=0.5, rules=rules)
+    before = supervisor_of(store)
+    os.kill(before, signal.SIGKILL)
+    until(lambda: supervisor_of(store) not in (None, before))
+    until(lambda: len(workers_of(store, "people")) == 2)
+    until_s = time.monotonic() + 60
+    while local.get_endpoint(store.settings, "people").canary_version is not None:
+        assert time.monotonic() < until_s
+        served.send("Bern", 50)
     assert set(served.statuses) == {200}
 
 

@@ -207,8 +207,12 @@ class Supervisor:
         (fd,) = channel.take_files()
         listener = socket.socket(fileno=fd)
         endpoint = self._endpoints.get(spec.endpoint)
-        on_end = endpoint.on_end if endpoint else lambda _: None
-        worker = WorkerProcess(spec, ProcessId.of(document["pid"]), channel, on_end)
+        process = ProcessId.of(document["pid"])
+        if endpoint is None:
+            worker = WorkerProcess(spec, process, channel, lambda _: None)
+        else:
+            judge = endpoint.rollout.judge
+            worker = WorkerProcess(spec, process, channel, endpoint.on_end, judge)
         if endpoint is None or not endpoint.adopt(worker, listener):
             worker.stop()
             listener.close()
