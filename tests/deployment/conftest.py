@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from nbmlops.config import Settings
 from nbmlops.deployment import control, records
 from nbmlops.errors import NbmlopsError
+from nbmlops.processes.process_id import start_of
 from nbmlops.store import connect
 from nbmlops.store.models.models import log_model
 from nbmlops.store.registry.versions import create_version
@@ -146,7 +148,11 @@ def _processes(settings):
 
 def stop_endpoints(settings):
     """Kill the supervisor and the workers, one of which may be starting another."""
+    killed = set()
     while found := _processes(settings):
         for process in found:
+            killed.add(process.pid)
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+    while any(start_of(pid) for pid in killed):  # it has no command line as it ends
+        time.sleep(0.01)
