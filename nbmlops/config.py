@@ -61,6 +61,7 @@ class Models:
 class Serving:
     """How endpoints answer: ``[tool.nbmlops.serving]``."""
 
+    workers: int = 1
     batching: bool = True
     log_share: float = 1.0
     log_days: int = 30
@@ -197,6 +198,7 @@ _SETTINGS: dict[str, Callable[[Any, str], Value]] = {
     "dask.cluster": _text,
     "dask.workers": _number(int),
     "models.trust": _modules,
+    "serving.workers": _number(int),
     "serving.batching": _boolean,
     "serving.log_share": _share,
     "serving.log_days": _number(int),

@@ -44,7 +44,8 @@ def register(model: str, **options: Any) -> CommandOutput:
 @click.option("--port", type=int, help="TCP port on loopback; a free one by default.")
 @click.option("--no-auth", is_flag=True, help="Answer without a token.")
 @click.option("--trust", is_flag=True, help="Run the code that the model brings.")
-@click.option("--canary", metavar="SHARE", help="Answer a share beside, such as 10%.")
+@click.option("--workers", type=int, help="Processes that share the port; 1.")
+@click.option("--canary", metavar="SHARE", help="Answer this share only, such as 10%.")
 @click.option(
     "--rule",
     "rules",
@@ -63,17 +64,15 @@ def register(model: str, **options: Any) -> CommandOutput:
 @click.option("--image", help="The image that KServe runs; NAME:VERSION by default.")
 def deploy(
     target: str,
-    canary: str | None,
     rules: tuple[str, ...],
     export: tuple[str, str] | None,
     image: str | None,
     **options: Any,
 ) -> CommandOutput:
     """Serve a model version on this machine, or export it."""
-    from nbmlops.lifecycle.deploy import deploy, read_rule, read_share
+    from nbmlops.lifecycle.deploy import deploy, read_rule
     from nbmlops.render.endpoints import endpoints_table
 
-    options["canary"] = None if canary is None else read_share(canary)
     if export is not None:
         return _export(target, *export, image, rules=rules, **options)
     if image is not None:
@@ -94,7 +93,7 @@ def _export(
 ) -> CommandOutput:
     from nbmlops.lifecycle.export import export_endpoint
 
-    for name in ("alias", "port", "shadow", "rules"):
+    for name in ("alias", "port", "shadow", "rules", "workers"):
         if options.pop(name):
             raise UsageError(
                 f"An export takes no --{name.removesuffix('s')}.", fix="Leave it out."

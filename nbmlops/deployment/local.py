@@ -44,6 +44,7 @@ def deploy(
     port: int | None = None,
     no_auth: bool = False,
     trust: Trust = (),
+    workers: int | None = None,
     not_followed: int | None = None,
 ) -> tuple[Endpoint, bool]:
     """Return the endpoint of a model version, and whether it was started for this.
@@ -52,6 +53,13 @@ def deploy(
     """
     records.check_name(name)
     settings = store.settings
+    if workers is not None:
+        if workers < 1:
+            raise UsageError(
+                f"An endpoint cannot have {workers} workers.", fix="Give 1 or more."
+            )
+        serving = replace(settings.serving, workers=workers)
+        settings = replace(settings, serving=serving)
     with records.lock(settings, name):
         before = _before(settings, name, version)
         wanted = Record(

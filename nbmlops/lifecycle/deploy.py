@@ -24,7 +24,8 @@ def deploy(
     port: int | None = None,
     no_auth: bool = False,
     trust: bool = False,
-    canary: float | None = None,
+    workers: int | None = None,
+    canary: float | str | None = None,
     rules: Mapping[str, float] | None = None,
     shadow: bool = False,
     store: Store | None = None,
@@ -47,9 +48,13 @@ def deploy(
     trust : bool, default=False
         Whether the endpoint runs whatever code the model brings; else that of the
         modules in ``[tool.nbmlops.models] trust``.
-    canary : float, optional
-        The share of requests, between 0 and 1, that the version answers beside the one
-        that is served: `EndpointHandle.promote` or `abort` it.
+    workers : int, optional
+        Processes that share the port, and the machine's cores; by default what
+        ``[tool.nbmlops.serving] workers`` says, which is 1.
+    canary : float or str, optional
+        The share of requests, between 0 and 1 or as ``10%``, that the version answers;
+        the one that is served answers the others. `EndpointHandle.promote` or `abort`
+        it.
     rules : mapping of str to float, optional
         What ends a canary by itself when it is exceeded: ``error_share``,
         ``latency_ms_p99`` and ``prediction_shift``, each once it has answered
@@ -82,12 +87,20 @@ def deploy(
     name = name or endpoint_name(version.model)
     trusted = ANY if trust else store.settings.models.trust
     if canary is not None or shadow:
-        _refuse_options(canary, shadow=shadow, alias=alias, port=port, no_auth=no_auth)
+        share = None if canary is None else read_share(canary)
+        _refuse_options(
+            share,
+            shadow=shadow,
+            alias=alias,
+            port=port,
+            no_auth=no_auth,
+            workers=workers,
+        )
         made = (
             local.begin_shadow(store, version, name=name, trust=trusted)
-            if canary is None
+            if share is None
             else local.begin_canary(
-                store, version, name=name, share=canary, rules=rules, trust=trusted
+                store, version, name=name, share=share, rules=rules, trust=trusted
             )
         )
         return EndpointHandle(store.settings, made)
@@ -104,6 +117,7 @@ def deploy(
         port=port,
         no_auth=no_auth,
         trust=trusted,
+        workers=workers,
         not_followed=None if named == version.version else named,
     )
     if alias is not None:
@@ -203,16 +217,16 @@ def undeploy(name: str, *, store: Store | None = None) -> None:
     local.undeploy(_settings(store), name)
 
 
-def read_share(text: str) -> float:
-    """Return a share from 0 to 1 that is written as 0.1 or 10%."""
-    number, percent, rest = text.partition("%")
+def read_share(share: float | str) -> float:
+    """Return a share from 0 to 1, which may be written as 0.1 or 10%."""
+    number, percent, rest = str(share).partition("%")
     try:
         if rest:
             raise ValueError(rest)
         return float(number) / (100 if percent else 1)
     except ValueError as error:
         raise UsageError(
-            f"{text!r} is no share.", fix="Write it as 10% or 0.1."
+            f"{share!r} is no share.", fix="Write it as 10% or 0.1."
         ) from error
 
 

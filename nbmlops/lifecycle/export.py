@@ -9,7 +9,7 @@ from typing import Literal
 
 from nbmlops.deployment import files, records
 from nbmlops.errors import ConflictError, UsageError
-from nbmlops.lifecycle.deploy import endpoint_name
+from nbmlops.lifecycle.deploy import endpoint_name, read_share
 from nbmlops.store import Store, connect
 from nbmlops.store.embedded import writing
 from nbmlops.store.models.own_code import ANY
@@ -23,7 +23,7 @@ def export_endpoint(
     to: Literal["docker", "kserve"] = "docker",
     name: str | None = None,
     image: str | None = None,
-    canary: float | None = None,
+    canary: float | str | None = None,
     no_auth: bool = False,
     trust: bool = False,
     store: Store | None = None,
@@ -42,8 +42,8 @@ def export_endpoint(
         The endpoint's name; by default the registered model's.
     image : str, optional
         The image that KServe is to run; ``NAME:VERSION`` by default.
-    canary : float, optional
-        For KServe, the share of requests, between 0 and 1: instead of an
+    canary : float or str, optional
+        For KServe, the share of requests, between 0 and 1 or as ``10%``: instead of an
         InferenceService a patch is written that adds the version to one as a canary.
     no_auth : bool, default=False
         Whether it answers without a bearer token; else that is the environment
@@ -90,7 +90,7 @@ def export_endpoint(
             name=name,
             image=image or f"{kubernetes_name(name)}:{version.version}",
             no_auth=no_auth,
-            canary=canary,
+            canary=None if canary is None else read_share(canary),
         )
     with writing(folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

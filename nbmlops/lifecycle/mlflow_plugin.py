@@ -261,10 +261,6 @@ def _read_flag(name: str, value: str) -> bool:
         ) from error
 
 
-def _read_share(_: str, value: str) -> float:
-    return deploy.read_share(value)
-
-
 def _read_text(_: str, value: str) -> str:
     return value
 
@@ -274,7 +270,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "no_auth": _read_flag,
     "trust": _read_flag,
     "alias": _read_text,
-    "canary": _read_share,
+    "canary": _read_text,
 }
 
 

@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError
@@ -88,7 +88,7 @@ class EndpointApp:
         self._v2 = V2(model)
         self._in_flight: dict[Job, Callable[[], None]] = {}
         self._is_watching = False
-        self.other_snapshots: Callable[[], Sequence[dict[str, Any]]] = lambda: ()
+        self.other_snapshots: Callable[[], Iterable[dict[str, Any]]] = tuple
         self.explain: Callable[[str], dict[str, Any]] | None = None
         self._explaining: set[asyncio.Task[None]] = set()
         self._routes: dict[str, tuple[str, Callable[[Request, Reply], None]]] = {

@@ -121,6 +121,17 @@ class Comparison:
         )
 
 
+def combined(comparisons: Iterable[Comparison]) -> Comparison:
+    """Return the counts of all."""
+    found = Comparison()
+    for each in comparisons:
+        found.n_requests += each.n_requests
+        found.n_errors += each.n_errors
+        found.latencies += each.latencies
+        found.predictions += each.predictions
+    return found
+
+
 def bin_of(number: float) -> str:
     """Return the bin of a number; one is two per cent wide."""
     if number == 0 or not math.isfinite(number):

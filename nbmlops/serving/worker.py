@@ -139,6 +139,8 @@ class Worker:
             self._app.explain = partial(
                 explain, spec.explainer, Path(spec.folder), timeout_s=_EXPLAIN_S
             )
+        self._peers: dict[int, Document] = {}
+        self._app.other_snapshots = self._peers.values
         self._is_stopping = asyncio.Event()
         self._is_accepting = False
         self._closes_idle = spec.role != "champion"
@@ -201,6 +203,10 @@ class Worker:
                     self._is_stopping.set()
                 case "routes":
                     self._set_routes(document)
+                case "peer":
+                    self._peers.pop(document["pid"], None)
+                    if document["snapshot"] is not None:
+                        self._peers[document["pid"]] = document["snapshot"]
                 case "token":
                     self._app.set_token(self._read_token())
 

@@ -224,6 +224,34 @@ def test_another_token_holds_at_once_and_the_one_before_no_longer(
     assert len(ask(store, endpoint, frame)) == 60
 
 
+def test_workers_share_the_port_the_cores_and_their_counts(
+    store, versions, models, frame
+):
+    endpoint, _ = local.deploy(store, versions[0], name="credit", workers=2)
+    pids = workers_of(store, "credit")
+    assert len(pids) == 2
+    expected = models[0].predict(frame).tolist()
+    assert all(ask(store, endpoint, frame) == expected for _ in range(20))
+    token = records.read_token(store.settings, "credit")
+    path = "/endpoints/credit/metrics"
+
+    def counted():
+        text = client.ask(endpoint.port, path, token=token, timeout_s=5).body.decode()
+        start = 'nbmlops_requests_total{endpoint="credit",role="champion",status="200"'
+        (line,) = [each for each in text.splitlines() if each.startswith(start)]
+        return float(line.rpartition(" ")[2])
+
+    until(lambda: counted() == 20)
+    os.kill(pids[0], signal.SIGKILL)
+    until(lambda: len(set(workers_of(store, "credit")) - {pids[0]}) == 2)
+    assert ask(store, endpoint, frame) == expected
+    second, _ = local.deploy(store, versions[1], name="credit", workers=1)
+    until(lambda: len(workers_of(store, "credit")) == 1)
+    assert second.port == endpoint.port
+    with pytest.raises(UsageError, match="0 workers"):
+        local.deploy(store, versions[1], name="credit", workers=0)
+
+
 def supervisor_of(store):
     try:
         folder = records.root(store.settings)

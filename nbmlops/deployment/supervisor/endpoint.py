@@ -54,9 +54,10 @@ class RunningEndpoint:
         listener = self.listener
         if listener is None or (before and wanted.port not in (0, before.port)):
             listener = listen(wanted.port)
-        worker = self.fork(wanted, wanted.champion, listener)
+        n_workers = wanted.serving.workers
+        found = [self.fork(wanted, wanted.champion, listener) for _ in range(n_workers)]
         try:
-            await self.wait(worker, timeout_s)
+            await asyncio.gather(*(self.wait(each, timeout_s) for each in found))
             previous = wanted.previous
             if before and before.champion != wanted.champion:
                 previous = before.champion
@@ -65,16 +66,16 @@ class RunningEndpoint:
                 port=listener.getsockname()[1],
                 previous=previous,
                 started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                processes=(worker.process,),
+                processes=tuple(each.process for each in found),
             )
             self._write(record, must_write=must_write)
         except BaseException:
-            worker.kill()
+            await asyncio.gather(*(each.killed() for each in found))
             if listener is not self.listener:
                 listener.close()
             self.remove_versions()
             raise
-        await self._switch(record, worker, listener)
+        await self._switch(record, found, listener)
 
     def _write(self, record: Record, *, must_write: bool = True) -> None:
         try:
@@ -85,11 +86,12 @@ class RunningEndpoint:
             _log.warning("%s", error)  # going back is possible with a full disk
 
     async def _switch(
-        self, record: Record, worker: WorkerProcess, listener: socket.socket
+        self, record: Record, found: list[WorkerProcess], listener: socket.socket
     ) -> None:
-        """Have a worker take the socket, and the others answer what they have begun."""
-        old, self.workers = self.workers, [worker]
-        worker.accept()
+        """Have workers take the socket, and the others answer what they have begun."""
+        old, self.workers = self.workers, found
+        for each in found:
+            each.accept()
         if self.listener is not None and self.listener is not listener:
             self.listener.close()
         self.listener, self.record = listener, record
@@ -199,12 +201,24 @@ class RunningEndpoint:
             no_auth=record.no_auth,
             max_request_bytes=record.max_request_bytes,
             serving=record.serving,
-            n_threads=max(1, len(os.sched_getaffinity(0))),
+            n_threads=max(1, n_cores() // record.serving.workers),
             explainer=EXPLAINER,
         )
-        return workers.fork(
-            spec, listener, self.folder, self.on_end, self.rollout.judge
-        )
+        return workers.fork(spec, listener, self.folder, self.on_end, self.on_snapshot)
+
+    def on_snapshot(self, worker: WorkerProcess) -> None:
+        """Hold the canary to its rules; have each worker tell the counts of all."""
+        self.rollout.judge()
+        if worker in self.workers:
+            for each in self.workers:
+                if each is not worker:
+                    each.tell(
+                        {
+                            "type": "peer",
+                            "pid": worker.process.pid,
+                            "snapshot": worker.snapshot,
+                        }
+                    )
 
     def on_end(self, worker: WorkerProcess) -> None:
         """Fork another worker in place of one that died; connections wait meanwhile."""
@@ -212,6 +226,8 @@ class RunningEndpoint:
         if worker not in self.workers:
             return
         self.workers.remove(worker)
+        for each in self.workers:
+            each.tell({"type": "peer", "pid": worker.process.pid, "snapshot": None})
         if worker.is_stopping or self.record is None:
             return
         loop = asyncio.get_running_loop()
@@ -228,7 +244,7 @@ class RunningEndpoint:
             await asyncio.sleep(min(_LONGEST_PAUSE_S, 2.0**n_more))
         async with self.lock:
             record = self.record
-            if record is None or self.workers:
+            if record is None or len(self.workers) >= record.serving.workers:
                 return
             await self.bring_up(record)
             if n_more >= 0 and record.previous:
@@ -239,15 +255,17 @@ class RunningEndpoint:
                     _log.error("%s", error)
 
     async def bring_up(self, record: Record) -> None:
-        """Serve what a record says, on its port."""
+        """Serve what a record says, on its port, by as many workers."""
         self.record = record
         if self.listener is None:
             self.listener = listen(record.port)
-        worker = self.fork(record, record.champion, self.listener)
-        self.workers.append(worker)
-        worker.accept()
+        while len(self.workers) < record.serving.workers:
+            worker = self.fork(record, record.champion, self.listener)
+            self.workers.append(worker)
+            worker.accept()
         self.rollout.send_routes()
-        self.record = replace(record, processes=(worker.process,))
+        processes = tuple(each.process for each in self.workers)
+        self.record = replace(record, processes=processes)
         try:
             records.write_record(self.folder, self.record)
         except NbmlopsError as error:  # it serves all the same
@@ -259,8 +277,9 @@ class RunningEndpoint:
         spec = worker.spec
         is_wanted = (
             served is not None
+            and self.record is not None
             and (served.model, served.version) == (spec.model, spec.version)
-            and not self.workers
+            and len(self.workers) < self.record.serving.workers
         )
         if is_wanted:
             if self.listener is None:
@@ -296,6 +315,13 @@ class RunningEndpoint:
             self.listener.close()
             self.listener = None
         records.remove(self.folder, self.name)
+
+
+def n_cores() -> int:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def listen(port: int) -> socket.socket:

@@ -111,6 +111,7 @@ class _Follower:
                 alias=alias,
                 no_auth=record.no_auth,
                 trust=record.champion.trust,
+                workers=record.serving.workers,
             )
         except NbmlopsError as error:
             self._failed[name] = wanted, time.monotonic() + _FAILED_S

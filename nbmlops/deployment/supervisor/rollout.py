@@ -14,7 +14,7 @@ from nbmlops.deployment.records import Canary, Served
 from nbmlops.deployment.supervisor.rules import find_broken
 from nbmlops.errors import ConflictError, NbmlopsError, UsageError
 from nbmlops.processes.channel import Document
-from nbmlops.serving.metrics import Comparison
+from nbmlops.serving.metrics import Comparison, combined
 
 if TYPE_CHECKING:
     from nbmlops.deployment.supervisor.endpoint import RunningEndpoint
@@ -88,7 +88,7 @@ class Rollout:
         try:
             await self._endpoint.wait(worker, timeout_s)
         except BaseException:
-            worker.kill()
+            await worker.killed()
             self._endpoint.remove_versions()
             raise
         self.workers[role] = worker
@@ -132,7 +132,7 @@ class Rollout:
         if not all(found):
             return
         its, *champions = (Comparison.read(each) for each in found if each)
-        why = find_broken(canary.rules, champions[0], its)
+        why = find_broken(canary.rules, combined(champions), its)
         if why:
             self._task = asyncio.get_running_loop().create_task(
                 self._end_by_rule(f"{canary.served} was rolled back: {why}")

@@ -160,11 +160,10 @@ class Supervisor:
             endpoint.record = record
             loop = asyncio.get_running_loop()
             until = loop.time() + _ADOPT_S
-            while not endpoint.workers and loop.time() < until:
-                if not any(records.is_running(each) for each in record.processes):
-                    break
+            alive = [each for each in record.processes if records.is_running(each)]
+            while len(endpoint.workers) < len(alive) and loop.time() < until:
                 await asyncio.sleep(0.02)
-            if not endpoint.workers:
+            if len(endpoint.workers) < record.serving.workers:
                 try:
                     await endpoint.bring_up(record)
                 except NbmlopsError as error:
@@ -211,8 +210,9 @@ class Supervisor:
         if endpoint is None:
             worker = WorkerProcess(spec, process, channel, lambda _: None)
         else:
-            judge = endpoint.rollout.judge
-            worker = WorkerProcess(spec, process, channel, endpoint.on_end, judge)
+            worker = WorkerProcess(
+                spec, process, channel, endpoint.on_end, endpoint.on_snapshot
+            )
         if endpoint is None or not endpoint.adopt(worker, listener):
             worker.stop()
             listener.close()

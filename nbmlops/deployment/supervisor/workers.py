@@ -40,7 +40,7 @@ class WorkerProcess:
         process: ProcessId,
         channel: AsyncChannel,
         on_end: Callable[[WorkerProcess], None],
-        on_snapshot: Callable[[], None] = lambda: None,
+        on_snapshot: Callable[[WorkerProcess], None] = lambda _: None,
     ) -> None:
         self._on_snapshot = on_snapshot
         self.spec, self.process = spec, process
@@ -67,7 +67,7 @@ class WorkerProcess:
                 case "snapshot" | "drained":
                     self.snapshot = document
                     self.keep({name: document[name] for name in _COUNTS})
-                    self._on_snapshot()
+                    self._on_snapshot(self)
         self._channel.close()
         self.ended_by = await self._exit_reason()
         self.drains.set()
@@ -139,11 +139,12 @@ class WorkerProcess:
         self.is_stopping = True
         self._channel.tell({"type": "stop", "closes_idle": closes_idle})
 
-    def kill(self) -> None:
-        """End it now."""
+    async def killed(self) -> None:
+        """End it now, and return when it is gone."""
         self.is_stopping = True
         with suppress(ProcessLookupError):
             os.kill(self.process.pid, signal.SIGKILL)
+        await self.ended.wait()
 
     async def stopped(self) -> None:
         """Stop it, and return when it is gone."""
@@ -151,8 +152,7 @@ class WorkerProcess:
         try:
             await asyncio.wait_for(self.ended.wait(), _STOP_S)
         except TimeoutError:
-            self.kill()
-            await self.ended.wait()
+            await self.killed()
 
 
 def fork(
@@ -160,7 +160,7 @@ def fork(
     listener: socket.socket,
     folder: Path,
     on_end: Callable[[WorkerProcess], None],
-    on_snapshot: Callable[[], None],
+    on_snapshot: Callable[[WorkerProcess], None],
 ) -> WorkerProcess:
     """Return a worker that loads its model, and then waits for `accept`."""
     ours, theirs = socket.socketpair()

@@ -119,6 +119,9 @@ class NbmlopsMagics(Magics):
         argument("--port", type=int),
         argument("--no-auth", action="store_true"),
         argument("--trust", action="store_true"),
+        argument("--workers", type=int),
+        argument("--canary", metavar="SHARE"),
+        argument("--shadow", action="store_true"),
     )
     def deploy(self, **options: Any) -> Any:  # noqa: ANN401 - the endpoint's handle
         """Serve a model version."""
