@@ -35,7 +35,8 @@ store.load()
 mlflow.set_tracking_uri(store.uri)
 store.client.get_experiment_by_name("big")
 nm.runs
-import nbmlops.render.runs, nbmlops.store.runs.table_reader, nbmlops.render.run_frame
+import nbmlops.render.runs.table, nbmlops.render.runs.frame
+import nbmlops.store.runs.table_reader
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.perf_counter()
 {code}

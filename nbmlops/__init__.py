@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from nbmlops.lifecycle.export import export_endpoint
     from nbmlops.lifecycle.pipelines import Pipeline
     from nbmlops.lifecycle.register import register
-    from nbmlops.lifecycle.rehearse import rehearse
-    from nbmlops.lifecycle.replay import replay
+    from nbmlops.lifecycle.rehearsal.rehearse import rehearse
+    from nbmlops.lifecycle.replay.replay import replay
     from nbmlops.lifecycle.runs import runs
     from nbmlops.pipeline.sweeps.sweep import sweep
     from nbmlops.secrets import secret
@@ -53,8 +53,8 @@ _HOMES = {
     "nbmlops.lifecycle.export": "export_endpoint",
     "nbmlops.lifecycle.pipelines": "Pipeline",
     "nbmlops.lifecycle.register": "register",
-    "nbmlops.lifecycle.rehearse": "rehearse",
-    "nbmlops.lifecycle.replay": "replay",
+    "nbmlops.lifecycle.rehearsal.rehearse": "rehearse",
+    "nbmlops.lifecycle.replay.replay": "replay",
     "nbmlops.lifecycle.runs": "runs",
     "nbmlops.execution.run": "run_notebook",
     "nbmlops.execution.values": "emit",

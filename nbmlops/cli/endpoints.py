@@ -236,7 +236,7 @@ def undeploy(endpoint: str) -> CommandOutput:
 @click.option("--trust", is_flag=True, help="Run the code that the model brings.")
 def rehearse(target: str, **options: Any) -> CommandOutput:
     """Compare a model version with the answers that an endpoint has given."""
-    from nbmlops.lifecycle.rehearse import rehearse
+    from nbmlops.lifecycle.rehearsal.rehearse import rehearse
 
     print_progress(f"rehearsing {target} on the requests of {options['endpoint']}")
     view = rehearse(target, **options)

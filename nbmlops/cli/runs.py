@@ -135,7 +135,7 @@ def compare(runs: tuple[str, ...], **options: Any) -> CommandOutput:
 @experiment_option
 def replay(run: str, **options: Any) -> CommandOutput:
     """Run RUN again in a clean kernel and compare; exit code 1 when it differs."""
-    from nbmlops.lifecycle.replay import replay
+    from nbmlops.lifecycle.replay.replay import replay
     from nbmlops.render.tables import replay_table
 
     print_progress(f"replaying {run}")

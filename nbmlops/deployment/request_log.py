@@ -85,7 +85,7 @@ def read_log(
     ``label``; of several labels of a row the last one counts. ``is_answered`` leaves
     out what was refused or failed, and shadows; ``newest`` all but so many rows.
     """
-    from nbmlops.serving.log_tables import REQUEST_SCHEMA
+    from nbmlops.serving.request_log.tables import REQUEST_SCHEMA
 
     asked = None if columns is None else [c for c in columns if c != "label"]
     wanted = _Wanted(
@@ -137,7 +137,7 @@ def find_answered(folder: Path, request_id: str) -> pd.DataFrame | None:
 
 
 def _last_labels(folder: Path) -> pd.DataFrame:
-    from nbmlops.serving.log_tables import FEEDBACK_SCHEMA
+    from nbmlops.serving.request_log.tables import FEEDBACK_SCHEMA
 
     # One may come long after its request; so all are read.
     table = _read(folder, FEEDBACK_SCHEMA, _Wanted())
@@ -162,7 +162,7 @@ class _Wanted:
 
     def parts(self, folder: Path) -> list[Path]:
         """Return the files to read, those written last first."""
-        from nbmlops.serving.log_parts import list_days, list_parts
+        from nbmlops.serving.request_log.parts import list_days, list_parts
 
         first = self.since.date().isoformat() if self.since else ""
         last = self.until.date().isoformat() if self.until else "~"

@@ -24,7 +24,7 @@ from nbmlops.entities import (
 )
 from nbmlops.errors import StoreError, UsageError
 from nbmlops.lifecycle.run_files import RunFiles, diff_code
-from nbmlops.render.comparison_view import ComparisonView
+from nbmlops.render.comparison.view import ComparisonView
 from nbmlops.store import Store, connect
 from nbmlops.store.datasets import list_datasets
 from nbmlops.store.runs.histories import list_histories

@@ -11,8 +11,8 @@ from nbmlops.entities import Explanation, Factor, FactorEffect, Run
 from nbmlops.errors import DependencyError, UsageError, did_you_mean
 from nbmlops.execution.environments import make_environment
 from nbmlops.execution.kernels import KernelEnvironment
-from nbmlops.lifecycle.replay_spec import ReplaySpec, read_replay_spec
-from nbmlops.lifecycle.rerun import Rerun, rerun
+from nbmlops.lifecycle.replay.rerun import Rerun, rerun
+from nbmlops.lifecycle.replay.spec import ReplaySpec, read_replay_spec
 from nbmlops.store import Store, connect, datasets
 from nbmlops.store.runs.resolve import resolve_run
 from nbmlops.tracking.provenance.source import installed

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nbmlops.entities import AskedColumns, RunColumn, mode_of, parse_columns
 from nbmlops.errors import UsageError
-from nbmlops.render.runs import RunsTable
+from nbmlops.render.runs.table import RunsTable
 from nbmlops.store import Store, connect, fluent
 from nbmlops.store.connection import answering
 from nbmlops.store.runs.fields import RunQuery

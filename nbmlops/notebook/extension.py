@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _SESSION = "nbmlops_session"
-_TABLE = "nbmlops.render.runs.RunsTable"
+_TABLE = "nbmlops.render.runs.table.RunsTable"
 
 
 def load(shell: InteractiveShell) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from nbmlops.config import Serving
 from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.serving.app import EndpointApp, Limits
-from nbmlops.serving.http import HttpServer
+from nbmlops.serving.http.server import HttpServer
 from nbmlops.serving.model import load
 
 TOKEN = "NBMLOPS_ENDPOINT_TOKEN"  # noqa: S105 - the name of a variable

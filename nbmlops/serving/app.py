@@ -22,14 +22,14 @@ from nbmlops._masking import mask
 from nbmlops.errors import DeployError, NbmlopsError, UsageError
 from nbmlops.scoring.request import Table, read_object, read_text, refusal
 from nbmlops.serving.forward import REQUEST_ID, Canary, Shadow
-from nbmlops.serving.http import Reply, Request, Response
-from nbmlops.serving.journal import Journal
+from nbmlops.serving.http.messages import Reply, Request, Response
 from nbmlops.serving.metrics import Comparison, Metrics, render
 from nbmlops.serving.model import ServedModel
 from nbmlops.serving.protocols._protocol import ScoringProtocol
 from nbmlops.serving.protocols.mlflow import Invocations
 from nbmlops.serving.protocols.openapi import describe
 from nbmlops.serving.protocols.v2 import V2, Route
+from nbmlops.serving.request_log.journal import Journal
 from nbmlops.serving.scorer import Job, Scorer
 
 _log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Limits:
 
 
 class EndpointApp:
-    """Answers for one model version; what `nbmlops.serving.http.App` is to be."""
+    """Answers for one model version: an `nbmlops.serving.http.messages.App`."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class EndpointApp:
         """Ask for another token from now on."""
         self._token = None if token is None else f"Bearer {token}".encode()
 
-    # -- nbmlops.serving.http.App
+    # -- nbmlops.serving.http.messages.App
 
     def begin(self, request: Request) -> None:
         """Keep the id that a request has where it was handed on from."""

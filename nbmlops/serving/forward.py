@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import httptools
 
-from nbmlops.serving.http import Request, Response
+from nbmlops.serving.http.messages import Request, Response
 
 REQUEST_ID = b"x-nbmlops-request-id"
 """Carries the id of a request that is handed on."""

@@ -22,13 +22,13 @@ from nbmlops.errors import NbmlopsError
 from nbmlops.processes.channel import AsyncChannel, Channel, Document
 from nbmlops.serving.app import EndpointApp, Limits
 from nbmlops.serving.explainer import explain
-from nbmlops.serving.feedback import Feedback
 from nbmlops.serving.forward import Canary, Shadow
-from nbmlops.serving.http import HttpServer
-from nbmlops.serving.journal import Journal
+from nbmlops.serving.http.server import HttpServer
 from nbmlops.serving.log import keep_log, redirect
 from nbmlops.serving.model import ServedModel, failure, load
-from nbmlops.serving.request_log import RequestLog
+from nbmlops.serving.request_log.feedback import Feedback
+from nbmlops.serving.request_log.journal import Journal
+from nbmlops.serving.request_log.requests import RequestLog
 
 _log = logging.getLogger("nbmlops.serving")
 _SNAPSHOT_S = 0.25

@@ -14,8 +14,8 @@ from nbmlops.deployment.request_log import (
 )
 from nbmlops.deployment.request_log_view import RequestLogView
 from nbmlops.errors import UsageError
-from nbmlops.serving.feedback import Feedback
-from nbmlops.serving.request_log import RequestLog
+from nbmlops.serving.request_log.feedback import Feedback
+from nbmlops.serving.request_log.requests import RequestLog
 from tests.serving.logged import BOUNDS, COLUMNS, request
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from nbmlops.errors import UsageError
 from nbmlops.execution.run import run_notebook
 from nbmlops.lifecycle.explain import explain
-from nbmlops.lifecycle.replay import replay
+from nbmlops.lifecycle.replay.replay import replay
 from nbmlops.render.tables import explanation_table
 from nbmlops.store.runs import queries
 from tests.notebooks import write_notebook

@@ -22,7 +22,7 @@ from nbmlops.cli.main import invoke
 from nbmlops.deployment.request_log import log_folder
 from nbmlops.entities import Column
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.serving.request_log import LoggedRequest, RequestLog
+from nbmlops.serving.request_log.requests import LoggedRequest, RequestLog
 from nbmlops.store.models.models import log_model
 from nbmlops.store.registry.versions import create_version
 from nbmlops.store.runs.queries import get_run

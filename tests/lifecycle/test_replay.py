@@ -13,7 +13,7 @@ import pytest
 from nbmlops.entities import to_json
 from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.execution.run import run_notebook
-from nbmlops.lifecycle.replay import replay, verdict_on
+from nbmlops.lifecycle.replay.replay import replay, verdict_on
 from nbmlops.lifecycle.runs import runs
 from nbmlops.render.tables import replay_table
 from nbmlops.store import artifacts

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nbmlops.deployment.request_log import read_log
-from nbmlops.serving.request_log import RequestLog
+from nbmlops.serving.request_log.requests import RequestLog
 from tests.faults.full_disk import Ballast
 from tests.serving.logged import BOUNDS, COLUMNS, request
 

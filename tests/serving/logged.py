@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nbmlops.entities import Column
-from nbmlops.serving.request_log import LoggedRequest, RequestLog
+from nbmlops.serving.request_log.requests import LoggedRequest, RequestLog
 
 COLUMNS = [Column(name="a", type="double"), Column(name="b", type="double")]
 BOUNDS = {"most_bytes": 10**9, "most_days": 30}

@@ -13,11 +13,11 @@ from nbmlops.deployment.request_log import read_log
 from nbmlops.entities import Column
 from nbmlops.scoring.signature import InputSpec
 from nbmlops.serving.app import EndpointApp, Limits
-from nbmlops.serving.feedback import Feedback
-from nbmlops.serving.http import HttpServer
-from nbmlops.serving.journal import Journal
+from nbmlops.serving.http.server import HttpServer
 from nbmlops.serving.model import ServedModel, load
-from nbmlops.serving.request_log import RequestLog
+from nbmlops.serving.request_log.feedback import Feedback
+from nbmlops.serving.request_log.journal import Journal
+from nbmlops.serving.request_log.requests import RequestLog
 
 TOKEN = "t0k3n"  # noqa: S105
 LIMITS = Limits(body_bytes=100_000)

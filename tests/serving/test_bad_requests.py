@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from nbmlops.serving.app import EndpointApp, Limits
-from nbmlops.serving.feedback import Feedback
-from nbmlops.serving.http import HttpServer
-from nbmlops.serving.journal import Journal
+from nbmlops.serving.http.server import HttpServer
 from nbmlops.serving.model import ServedModel
-from nbmlops.serving.request_log import RequestLog
+from nbmlops.serving.request_log.feedback import Feedback
+from nbmlops.serving.request_log.journal import Journal
+from nbmlops.serving.request_log.requests import RequestLog
 from tests.scoring.test_bad_requests import SPECS, requests
 
 TOKEN = b"authorization: Bearer t0k3n\r\n"

@@ -7,7 +7,7 @@ import pytest
 
 from nbmlops.deployment.request_log import read_log
 from nbmlops.errors import UsageError
-from nbmlops.serving.feedback import Feedback
+from nbmlops.serving.request_log.feedback import Feedback
 from tests.serving.logged import BOUNDS, request
 from tests.serving.test_request_log import write
 

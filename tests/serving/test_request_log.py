@@ -17,7 +17,7 @@ import pytest
 
 from nbmlops.deployment.request_log import read_log
 from nbmlops.entities import Column
-from nbmlops.serving.request_log import RequestLog
+from nbmlops.serving.request_log.requests import RequestLog
 from tests.serving.logged import BOUNDS, COLUMNS, request
 
 DAY_NS = 86_400 * 10**9

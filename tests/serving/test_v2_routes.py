@@ -13,10 +13,10 @@ import pytest
 from nbmlops.deployment.request_log import read_log
 from nbmlops.serving.app import EndpointApp, Limits
 from nbmlops.serving.forward import Canary, Shadow
-from nbmlops.serving.http import HttpServer
-from nbmlops.serving.journal import Journal
+from nbmlops.serving.http.server import HttpServer
 from nbmlops.serving.model import load
-from nbmlops.serving.request_log import RequestLog
+from nbmlops.serving.request_log.journal import Journal
+from nbmlops.serving.request_log.requests import RequestLog
 
 from .test_app import TOKEN, client_of, model_that, send
 

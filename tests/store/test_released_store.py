@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import nbmlops as nm
-from nbmlops.lifecycle.replay_spec import read_replay_spec
+from nbmlops.lifecycle.replay.spec import read_replay_spec
 from nbmlops.store import connect
 from nbmlops.store.models.files import load_model
 from nbmlops.store.models.models import download_model

@@ -176,7 +176,7 @@ class NbmlopsMagics(Magics):
     )
     def replay(self, **options: Any) -> Table:
         """Run a run again in a clean kernel, and compare the two."""
-        from nbmlops.lifecycle.replay import replay
+        from nbmlops.lifecycle.replay.replay import replay
         from nbmlops.render.tables import replay_table
 
         return replay_table(replay(**options))

@@ -10,8 +10,8 @@ from typing import Any
 import ipywidgets as ipw
 
 from nbmlops.entities import Run, RunColumn
-from nbmlops.render.run_cells import Curves, cell_html
-from nbmlops.render.run_columns import NAME
+from nbmlops.render.runs.cells import Curves, cell_html
+from nbmlops.render.runs.columns import NAME
 
 _ROW_PX = 28  # as in grid.css
 

@@ -14,8 +14,8 @@ from nbmlops.entities import FoldedRuns, Run, RunColumn, mode_of
 from nbmlops.errors import NbmlopsError
 from nbmlops.notebook.output.grid import Row, RunsGrid, close_all
 from nbmlops.render.formats import truncate
-from nbmlops.render.run_cells import fit_cell, notes
-from nbmlops.render.run_columns import RunColumns
+from nbmlops.render.runs.cells import fit_cell, notes
+from nbmlops.render.runs.columns import RunColumns
 from nbmlops.render.templates import style_sheet
 from nbmlops.store.runs.fields import SOURCE
 from nbmlops.store.runs.listing import RunListing

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from nbmlops.notebook.output.runs_grid import RunsBrowser
-    from nbmlops.render.runs import RunsTable
+    from nbmlops.render.runs.table import RunsTable
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
 _MOST_BROWSERS = 10

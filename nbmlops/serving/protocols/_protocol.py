@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from nbmlops.scoring.request import Table
-from nbmlops.serving.http import Request
+from nbmlops.serving.http.messages import Request
 from nbmlops.serving.scorer import Job
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from nbmlops.scoring.ranges import RangeCheck
 from nbmlops.scoring.request import read_request
 from nbmlops.serving.fast_reader import FastReader
-from nbmlops.serving.http import Request
+from nbmlops.serving.http.messages import Request
 from nbmlops.serving.model import ServedModel
 from nbmlops.serving.protocols._protocol import Asked, n_rows_of
 from nbmlops.serving.scorer import Job

@@ -14,7 +14,7 @@ from nbmlops.errors import UsageError
 from nbmlops.scoring.request import Output, refusal, shown_name
 from nbmlops.scoring.v2 import read_infer
 from nbmlops.scoring.v2_answer import model_metadata, write_infer
-from nbmlops.serving.http import Request
+from nbmlops.serving.http.messages import Request
 from nbmlops.serving.model import ServedModel
 from nbmlops.serving.protocols._protocol import Asked, n_rows_of
 from nbmlops.serving.scorer import Job

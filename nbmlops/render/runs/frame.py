@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import AskedColumns, Run
-from nbmlops.render.run_columns import RUN, value_of
+from nbmlops.render.runs.columns import RUN, value_of
 
 if TYPE_CHECKING:
     import pandas as pd

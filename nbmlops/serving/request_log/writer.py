@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nbmlops.serving.log_parts import LogParts
+    from nbmlops.serving.request_log.parts import LogParts
 
 _log = logging.getLogger(__name__)
 _FLUSH_S = 1.2
@@ -93,7 +93,7 @@ class LogWriter(Generic[Item]):
         self._thread.join(_CLOSE_S)
 
     def _run(self) -> None:
-        from nbmlops.serving.log_parts import LogParts
+        from nbmlops.serving.request_log.parts import LogParts
 
         to_tables = self._make_to_tables()
         parts = LogParts(self._folder, **self._bounds)
@@ -157,7 +157,7 @@ class LogWriter(Generic[Item]):
         return chunk, size
 
     def _write(self, parts: LogParts, tables: Sequence[pa.Table]) -> None:
-        from nbmlops.serving.log_parts import by_day
+        from nbmlops.serving.request_log.parts import by_day
 
         try:
             days = by_day(tables)

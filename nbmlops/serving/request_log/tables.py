@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from nbmlops.entities import Column
 
 if TYPE_CHECKING:
-    from nbmlops.serving.feedback import Labels
-    from nbmlops.serving.request_log import LoggedRequest
+    from nbmlops.serving.request_log.feedback import Labels
+    from nbmlops.serving.request_log.requests import LoggedRequest
 
 INPUT = "in."
 """What the name of an input column begins with in the log."""

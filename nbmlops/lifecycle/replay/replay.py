@@ -10,8 +10,8 @@ from typing import Literal
 from nbmlops.entities import Compared, Replay, Run, Verdict, to_json
 from nbmlops.errors import UsageError
 from nbmlops.execution.environments import make_environment
-from nbmlops.lifecycle.replay_spec import ENVIRONMENT, ReplaySpec, read_replay_spec
-from nbmlops.lifecycle.rerun import Rerun, rerun
+from nbmlops.lifecycle.replay.rerun import Rerun, rerun
+from nbmlops.lifecycle.replay.spec import ENVIRONMENT, ReplaySpec, read_replay_spec
 from nbmlops.store import Store, artifacts, connect, datasets
 from nbmlops.store.models.digest import model_digest
 from nbmlops.store.runs import runs

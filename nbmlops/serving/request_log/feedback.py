@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.errors import UsageError
-from nbmlops.serving.log_writer import LogWriter
+from nbmlops.serving.request_log.writer import LogWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,6 +101,6 @@ def _check(request_id: object, labels: Sequence[object]) -> None:
 
 
 def _to_tables() -> Callable[[Sequence[Labels]], list[pa.Table]]:
-    from nbmlops.serving.log_tables import FeedbackTables
+    from nbmlops.serving.request_log.tables import FeedbackTables
 
     return FeedbackTables().of

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.entities import Column
-from nbmlops.serving.log_writer import LogWriter
+from nbmlops.serving.request_log.writer import LogWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,6 +86,6 @@ class RequestLog:
 def _to_tables(
     columns: Sequence[Column],
 ) -> Callable[[Sequence[LoggedRequest]], list[pa.Table]]:
-    from nbmlops.serving.log_tables import RequestTables
+    from nbmlops.serving.request_log.tables import RequestTables
 
     return RequestTables(columns).of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nbmlops.entities import Comparison
-from nbmlops.render.comparison_curves import figure, legend_key, stepped
-from nbmlops.render.comparison_sections import equal, headline, legend, sections
+from nbmlops.render.comparison.curves import figure, legend_key, stepped
+from nbmlops.render.comparison.sections import equal, headline, legend, sections
 from nbmlops.render.formats import terminal_width, wrapped
 from nbmlops.render.tables import Renderable, table_html, table_text
 from nbmlops.render.templates import render_html

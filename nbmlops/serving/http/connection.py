@@ -1,24 +1,20 @@
-"""HTTP/1.1 over asyncio: llhttp parses, and a request costs no task and no scope."""
+"""A client's connection."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import os
-import socket
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from http import HTTPStatus
 from time import perf_counter
-from typing import Protocol
 
 import httptools
 
 from nbmlops.errors import DeployError, NbmlopsError
 from nbmlops.scoring.request import refusal
+from nbmlops.serving.http.messages import App, Request, Response
 
 _log = logging.getLogger(__name__)
 _MOST_HEADER_BYTES = 65_536
@@ -26,74 +22,9 @@ _MOST_WAITING = 8
 _REQUEST_S = 30.0
 _IDLE_S = 120.0
 _LINGER_S = 5.0
-_SWEEP_S = 1.0
 _REASONS = {status.value: status.phrase.encode() for status in HTTPStatus}
 _HOP = (b"upgrade", b"connection", b"expect")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_JSON = b"application/json"
-_prefix, _numbers = os.urandom(8).hex(), itertools.count()
-
-
-class Request:
-    """One request; ``arrived`` and ``complete`` are of `time.perf_counter`, seconds."""
-
-    __slots__ = (
-        *("arrived", "body", "complete", "headers", "parsed"),
-        *("method", "path", "refused", "request_id"),
-    )
-
-    def __init__(self) -> None:
-        self.refused: Response | None = None
-        self.method = ""
-        self.path = ""
-        self.headers: dict[bytes, bytes] = {}
-        self.body = b""
-        self.arrived = self.complete = self.parsed = 0.0
-        self.request_id = f"{_prefix}{next(_numbers):016x}"
-
-
-class Response:
-    """An answer as it is written."""
-
-    __slots__ = ("body", "content_type", "headers", "status", "version")
-
-    def __init__(
-        self,
-        body: bytes,
-        *,
-        status: int = 200,
-        content_type: bytes = _JSON,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.status = status
-        self.body = body
-        self.content_type = content_type
-        self.headers = headers or {}
-        self.version: bytes | None = None  # of the model, where another one answered
-
-
-Reply = Callable[[Response], None]
-
-
-class App(Protocol):
-    """What answers requests."""
-
-    max_body_bytes: int
-
-    def refuse(self, request: Request) -> Response | None:
-        """Return why a request is not answered, by its headers alone."""
-
-    def handle(self, request: Request, reply: Reply) -> None:
-        """Answer a request, now or later, exactly once."""
-
-    def failure(self, error: NbmlopsError, request: Request) -> Response:
-        """Return an error as an answer."""
-
-    def begin(self, request: Request) -> None:
-        """Take note of a request whose headers are there."""
-
-    def headers(self, request: Request, response: Response) -> bytes:
-        """Return header lines of every answer."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -395,68 +326,3 @@ def _date() -> bytes:
     if _dated[0] != second:
         _dated = second, f"date: {formatdate(second, usegmt=True)}\r\n".encode()
     return _dated[1]
-
-
-class HttpServer:
-    """Accepts on a socket that others may share, until it is drained."""
-
-    def __init__(self, app: App, listener: socket.socket) -> None:
-        self._app = app
-        self._listener = listener
-        self._listener.setblocking(False)
-        self._loop = asyncio.get_running_loop()
-        self.connections: set[HttpConnection] = set()
-        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
-        self._is_accepting = False
-
-    def accept(self) -> None:
-        """Take connections from now on."""
-        if not self._is_accepting:
-            self._is_accepting = True
-            self._loop.add_reader(self._listener.fileno(), self._accept_one)
-
-    def _accept_one(self) -> None:
-        # One a turn: the others that share the socket take theirs.
-        try:
-            accepted, _ = self._listener.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
-        except OSError:  # no file descriptors are left; it is asked again
-            self._loop.remove_reader(self._listener.fileno())
-            self._is_accepting = False
-            self._loop.call_later(0.1, self.accept)
-            return
-        self._loop.create_task(
-            self._loop.connect_accepted_socket(
-                lambda: HttpConnection(self._app, self.connections), accepted
-            )
-        )
-
-    def _sweep(self) -> None:
-        now = time.monotonic()
-        for connection in tuple(self.connections):
-            connection.sweep(now)
-        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
-
-    def stop_accepting(self) -> None:
-        """Leave new connections to others."""
-        if self._is_accepting:
-            self._is_accepting = False
-            self._loop.remove_reader(self._listener.fileno())
-
-    async def drain(self, patience_s: float, *, closes_idle: bool = False) -> None:
-        """Take no more connections; return when those there are have ended.
-
-        One that waits for its next request gets that one answered, unless idle ones are
-        closed.
-        """
-        self.stop_accepting()
-        for connection in tuple(self.connections):
-            connection.drain(closes_idle=closes_idle)
-        until = time.monotonic() + patience_s
-        while self.connections and time.monotonic() < until:
-            await asyncio.sleep(0.02)
-        for connection in tuple(self.connections):
-            connection.drain(closes_idle=True)
-        await asyncio.sleep(0)
-        self._sweeper.cancel()

@@ -10,7 +10,7 @@ from typing import Protocol
 from nbmlops.entities import AskedColumns, FoldedRuns, Page, Run, RunColumn
 from nbmlops.errors import did_you_mean
 from nbmlops.render.formats import truncate
-from nbmlops.render.run_columns import HTML_WIDTH, NAME, RunColumns, cell
+from nbmlops.render.runs.columns import HTML_WIDTH, NAME, RunColumns, cell
 from nbmlops.render.svg import sparkline
 from nbmlops.render.tables import OUT_OF_ORDER, order_badge
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from nbmlops.scoring.request import Table
-from nbmlops.serving.feedback import Feedback
-from nbmlops.serving.http import Request
+from nbmlops.serving.http.messages import Request
 from nbmlops.serving.model import ServedModel
-from nbmlops.serving.request_log import LoggedRequest, RequestLog
+from nbmlops.serving.request_log.feedback import Feedback
+from nbmlops.serving.request_log.requests import LoggedRequest, RequestLog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbmlops.entities import MetricDifference
-from nbmlops.render.comparison_sections import LETTERS, shortened
+from nbmlops.render.comparison.sections import LETTERS, shortened
 from nbmlops.render.svg import Scale, image
 
 _WIDTH, _HEIGHT = 182, 62

@@ -15,7 +15,7 @@ from nbmlops.render.formats import (
     truncate,
     wrapped,
 )
-from nbmlops.render.run_cells import (
+from nbmlops.render.runs.cells import (
     Curves,
     Listing,
     cell_html,
@@ -23,7 +23,7 @@ from nbmlops.render.run_cells import (
     folded_html,
     notes,
 )
-from nbmlops.render.run_columns import NAME, STARTED, RunColumns, cell
+from nbmlops.render.runs.columns import NAME, STARTED, RunColumns, cell
 from nbmlops.render.tables import OUT_OF_ORDER, Renderable, table_text
 from nbmlops.render.templates import style_sheet
 
@@ -137,7 +137,7 @@ class RunsTable(Renderable):
             or ``run_id``, ``name`` and those asked for. A param is a number where all
             its values are numbers as Python writes them.
         """
-        from nbmlops.render.run_frame import frame
+        from nbmlops.render.runs.frame import frame
 
         blocks = self.listing.blocks(self._limit)
         return frame(blocks, self.listing.columns, all_params=self.all_params)

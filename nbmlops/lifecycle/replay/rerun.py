@@ -14,7 +14,7 @@ from nbmlops.entities import Run
 from nbmlops.errors import NotebookError, UsageError
 from nbmlops.execution.kernels import KernelEnvironment
 from nbmlops.execution.run import run_notebook
-from nbmlops.lifecycle.replay_spec import ReplaySpec
+from nbmlops.lifecycle.replay.spec import ReplaySpec
 from nbmlops.store import Store
 from nbmlops.store.runs import queries
 from nbmlops.store.runs.queries import list_children

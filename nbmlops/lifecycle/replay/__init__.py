@@ -1,0 +1,1 @@
+"""Runs done again, and whether the same comes out."""

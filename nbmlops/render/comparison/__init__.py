@@ -1,0 +1,1 @@
+"""How compared runs look."""
