@@ -51,6 +51,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 import nbmlops as nm
 from benchmarks.stores import prepare, project, versions
 from nbmlops.errors import UsageError
+from nbmlops.scoring.request import read_request
+from nbmlops.scoring.rows import to_rows
 from nbmlops.serving import model as serving_model
 from nbmlops.store import Store, connect
 from nbmlops.store.models import boosters, skops_format
@@ -250,10 +252,11 @@ def outcome_of(model: object, rows: object) -> str:
             save_model(model, folder, rows)
             served = serving_model.load(folder, name="model", version=1)
             request = (folder / "serving_input_example.json").read_bytes()
-            answer = served.answer(request, "application/json")
+            spec = served.spec
+            asked = read_request(request, "application/json", kind=spec.kind)
+            found = np.asarray(served.predict(to_rows(asked, spec)))
         except UsageError as error:
             return f"refused: {error.problem}"
-        found = np.asarray(json.loads(answer)["predictions"])
     few = rows[: len(found)]
     if boosters.flavor_of(model) is not None:
         model = boosters.Predictor(model)

@@ -45,7 +45,7 @@ from nbmlops.scoring import signature as signatures
 from nbmlops.scoring.example import read_example
 from nbmlops.scoring.inference import record_example
 from nbmlops.store.models.files import load_model, pin, pins, read_signature, save_model
-from nbmlops.store.models.trusted_types import TRUSTED_TYPES
+from nbmlops.store.models.trusted_types import TRUSTED_TYPES, is_harmless
 from tests.crafted import any_model, crafted, node, plant, text
 
 
@@ -279,6 +279,42 @@ def test_every_estimator_is_trusted_whatever_was_imported_before_skops() -> None
     known = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
     names = {f"{cls.__module__}.{cls.__name__}" for _, cls in all_estimators()}
     assert names <= {*known.split(), *TRUSTED_TYPES}
+    assert [name for name in names if not is_harmless(name)] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sklearn.base.BaseEstimator",
+        "sklearn.utils._mocking.CheckingClassifier",  # an estimator that calls
+        "sklearn.utils._testing.assert_run_python_script_without_output",
+        "sklearn.pipeline.make_pipeline",
+        "sklearn.nothing.Here",
+        "sklearn.tests.test_base.MyEstimator",
+        "os.system",
+    ],
+)
+def test_what_scikit_learn_shows_as_no_estimator_is_not_trusted(name: str) -> None:
+    assert not is_harmless(name)
+
+
+def test_a_process_of_endpoints_imports_no_more_of_scikit_learn_than_a_model_needs(
+    tmp_path: Path,
+) -> None:
+    rows = np.arange(40.0).reshape(20, 2)
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    save_model(model.fit(rows, [0, 1] * 10), tmp_path, rows)
+    code = """
+import sys
+from pathlib import Path
+from sklearn.utils import all_estimators
+from nbmlops.store.models import skops_format
+skops_format.import_skops()
+print(skops_format.load(Path(sys.argv[1], "model.skops")).predict([[0.0, 1.0]]))
+assert "sklearn.cross_decomposition" not in sys.modules
+assert sys.modules["sklearn.utils"].all_estimators is all_estimators
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
 
 def test_no_trusted_type_or_its_bases_execute_what_they_hold() -> None:

@@ -11,6 +11,8 @@ _COMMON = """
 import pathlib, subprocess, sys
 import numpy as np, pandas as pd
 from nbmlops.errors import UsageError
+from nbmlops.scoring.request import read_request
+from nbmlops.scoring.rows import to_rows
 from nbmlops.serving.model import load
 from nbmlops.store.models.files import save_model
 from nbmlops.store.models.models import is_fitted_estimator
@@ -29,7 +31,8 @@ _SERVED = """
 import json
 body = json.dumps({"dataframe_split": X.head(4).to_dict("split")}).encode()
 served = load(folder, name="m", version=1, trust=TRUST)
-answer = json.loads(served.answer(body, "application/json"))["predictions"]
+rows = to_rows(read_request(body, "application/json"), served.spec)
+answer = served.predict(rows)
 np.testing.assert_allclose(answer, expected[:4], rtol=1e-5)
 print("served")
 """

@@ -23,6 +23,7 @@ from nbmlops.processes.channel import AsyncChannel, Document
 from nbmlops.processes.process_id import ProcessId
 from nbmlops.serving.log import keep_log
 from nbmlops.serving.worker import WorkerSpec
+from nbmlops.store.models.skops_format import import_skops
 
 _log = logging.getLogger("nbmlops.supervisor")
 _IDLE_S = 600.0
@@ -55,9 +56,9 @@ def _import() -> None:
     import sklearn.pipeline
     import sklearn.preprocessing
     import sklearn.tree  # noqa: F401
-    import skops.io  # noqa: F401
     import threadpoolctl  # type: ignore[import-untyped] # noqa: F401
 
+    import_skops()
     gc.freeze()
     gc.enable()
 

@@ -12,6 +12,9 @@ indices in a tree can still crash the process that predicts with it.
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import itertools
 from collections.abc import Mapping
 
 _STANDARD_LIBRARY = {
@@ -171,3 +174,32 @@ TRUSTED_TYPES: Mapping[str, str] = {
     for name in names.split()
 }
 """Full name of each type, and the distribution it comes from; "" is Python itself."""
+
+_NOT_PUBLIC = {"conftest", "estimator_checks", "experimental", "externals", "tests"}
+
+
+def is_harmless(name: str) -> bool:
+    """Return whether a type is on the list, or an estimator that scikit-learn shows."""
+    return name in TRUSTED_TYPES or _is_estimator(name)
+
+
+def _is_estimator(name: str) -> bool:
+    """Return what `sklearn.utils.all_estimators` would, which imports all of them."""
+    from sklearn.base import BaseEstimator
+
+    module, _, type_name = name.rpartition(".")
+    words = module.split(".")
+    if words[0] != "sklearn" or type_name.startswith("_") or _NOT_PUBLIC & {*words}:
+        return False
+    public = itertools.takewhile(lambda word: not word.startswith("_"), words)
+    try:
+        found = getattr(importlib.import_module(".".join(public)), type_name, None)
+    except ImportError:
+        return False
+    return (
+        isinstance(found, type)
+        and issubclass(found, BaseEstimator)
+        and found is not BaseEstimator
+        and found.__module__ == module
+        and not inspect.isabstract(found)
+    )
