@@ -182,8 +182,11 @@ class Scorer:
 
 def as_list(predictions: Any) -> list[Any]:  # noqa: ANN401 - what a model returns
     """Return predictions as JSON has them, one a row."""
-    if isinstance(predictions, np.ndarray) and predictions.dtype.kind in "biufU":
-        return predictions.tolist()  # type: ignore[no-any-return]
+    if isinstance(predictions, np.ndarray):
+        found: list[Any] = predictions.tolist()
+        is_text = predictions.dtype.kind == "O" and all(type(x) is str for x in found)
+        if is_text or predictions.dtype.kind in "biufU":
+            return found
     return json.loads(write_answer(predictions))["predictions"]  # type: ignore[no-any-return]
 
 
