@@ -63,6 +63,7 @@ class Serving:
 
     workers: int = 1
     batching: bool = True
+    fast: bool = True
     log_share: float = 1.0
     log_days: int = 30
     log_bytes: int = 1_000_000_000
@@ -200,6 +201,7 @@ _SETTINGS: dict[str, Callable[[Any, str], Value]] = {
     "models.trust": _modules,
     "serving.workers": _number(int),
     "serving.batching": _boolean,
+    "serving.fast": _boolean,
     "serving.log_share": _share,
     "serving.log_days": _number(int),
     "serving.log_bytes": _number(int),

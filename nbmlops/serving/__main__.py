@@ -78,6 +78,7 @@ def _app(folder: Path, token: str | None, *, is_public: bool) -> EndpointApp:
         name=served["model"],
         version=served["version"],
         trust=tuple(served["trust"]),
+        is_fast=serving.fast,
     )
     inputs = replace(
         model.spec,

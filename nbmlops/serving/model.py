@@ -22,6 +22,7 @@ from nbmlops.scoring.rows import to_rows
 from nbmlops.scoring.signature import InputSpec, read_input_spec, read_mlmodel
 from nbmlops.serving.fast_reader import FastReader
 from nbmlops.serving.linear import LinearPredictor
+from nbmlops.serving.trees import with_treelite
 from nbmlops.store.models.files import load_model
 from nbmlops.store.models.own_code import Trust
 
@@ -158,7 +159,9 @@ def _answers(predictions: object) -> list[Any]:
     return list(json.loads(write_answer(predictions))["predictions"])
 
 
-def load(folder: Path, *, name: str, version: int, trust: Trust = ()) -> ServedModel:
+def load(
+    folder: Path, *, name: str, version: int, trust: Trust = (), is_fast: bool = True
+) -> ServedModel:
     """Return the model of a folder, loaded by our own list of trusted types."""
     document = read_mlmodel(folder)
     spec = read_input_spec(document)
@@ -186,15 +189,19 @@ def load(folder: Path, *, name: str, version: int, trust: Trust = ()) -> ServedM
     # Fitted with names, and predicting an array of which the columns are known.
     warnings.filterwarnings("ignore", "X does not have valid feature names")
     if example := read_example(folder):
+        request = json.dumps(example.request()).encode()
         try:
-            request = json.dumps(example.request()).encode()
-            return model.tried(request, estimator)
+            tried = model.tried(request, estimator if is_fast else None)
         except DeployError:
             raise
         except Exception as error:
             if not isinstance(error, NbmlopsError):
                 _log.exception("the model fails on its own input example")
             raise failure(f"{name}/{version}", error) from error
+        read = FastReader(spec).read(request) if tried.takes_arrays else None
+        if is_fast and read is not None and method == "predict":
+            return with_treelite(tried, estimator, read[0])
+        return tried
     return model
 
 

@@ -101,7 +101,11 @@ def _load(spec: WorkerSpec) -> ServedModel:
 
     threadpool_limits(spec.n_threads)
     model = load(
-        spec.model_folder, name=spec.model, version=spec.version, trust=spec.trust
+        spec.model_folder,
+        name=spec.model,
+        version=spec.version,
+        trust=spec.trust,
+        is_fast=spec.serving.fast,
     )
     inputs = replace(
         model.spec,
