@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -34,7 +35,7 @@ def people():
 
 @pytest.fixture(scope="session")
 def rollout_versions(register, people):
-    """Return a champion, its equal, one that raises for Chur, and a flipped one."""
+    """Return a champion, its equal, and ones that raise for Chur, are flipped, slow."""
     target = np.where(people.age > 40, "old", "young")
     known = people[people.city != "Chur"]
 
@@ -47,6 +48,10 @@ def rollout_versions(register, people):
     flipped = fit(
         people, np.where(target == "old", "young", "old"), handle_unknown="ignore"
     )
+    slow = make_pipeline(
+        OneHotEncoder(handle_unknown="ignore"),
+        RandomForestClassifier(n_estimators=600, random_state=0),
+    ).fit(people, target)
     return {
         name: register("people", model, rows)
         for name, model, rows in (
@@ -54,6 +59,7 @@ def rollout_versions(register, people):
             ("equal", good, people),
             ("raising", raising, known),
             ("flipped", flipped, people),
+            ("slow", slow, people),
         )
     }
 
@@ -138,7 +144,7 @@ def test_an_aborted_canary_answers_no_more(store, rollout_versions, served):
     [
         ("raising", {"error_share": 0.05, "min_requests": 50}, "error_share"),
         ("flipped", {"prediction_shift": 0.2, "min_requests": 50}, "prediction_shift"),
-        ("equal", {"latency_ms_p99": 0.001, "min_requests": 50}, "latency_ms_p99"),
+        ("slow", {"latency_ms_p99": 20, "min_requests": 50}, "latency_ms_p99"),
     ],
 )
 def test_a_canary_that_breaks_a_rule_is_rolled_back_and_nobody_gets_its_errors(

@@ -42,6 +42,36 @@ def test_a_slow_canary_is_ended_by_its_99th_percentile():
     assert find_broken(rules, champion, answers([1] * 200, milliseconds=40)) == ""
 
 
+def test_a_few_slow_answers_end_no_canary():
+    rules = {"latency_ms_p99": 50, "min_requests": 50}
+    champion = answers([1] * 500)
+    for n, n_slow, is_broken in ((50, 1, False), (50, 4, False), (50, 15, True)):
+        canary = answers([1] * (n - n_slow))
+        canary.latencies[bin_of(300)] += n_slow
+        canary.n_requests += n_slow
+        assert bool(find_broken(rules, champion, canary)) is is_broken
+
+
+def test_a_busy_machine_that_slows_both_ends_no_canary():
+    rng = np.random.default_rng(4)
+    rules = {"latency_ms_p99": 50, "min_requests": 50}
+
+    def drawn(n, share_slow, factor=1.0):
+        slow = rng.random(n) < share_slow
+        found = Comparison()
+        for each in np.where(slow, 200, rng.lognormal(1, 0.5, n) * factor):
+            found.add(200, each / 1e3, [1])
+        return found
+
+    for share_slow in (0.0, 0.02, 0.1, 0.5):
+        for n in (50, 500, 3000):
+            champion = drawn(4 * n, share_slow)
+            for _ in range(5):
+                assert find_broken(rules, champion, drawn(n, share_slow)) == ""
+            slow = drawn(n, share_slow, factor=40)
+            assert "latency_ms_p99" in find_broken(rules, champion, slow)
+
+
 @pytest.mark.parametrize("kind", ["classes", "numbers"])
 def test_a_shift_of_predictions_counts_beyond_chance(kind):
     rng = np.random.default_rng(3)
