@@ -358,7 +358,7 @@ class EndpointApp:
             if self._shadow is not None and response.status == 200:
                 self._shadow.send(request, response.body)
 
-        job = Job(asked.rows, asked.n_rows, asked.outputs, done)
+        job = Job(asked.rows, asked.n_rows, asked.outputs, done, request.begin)
         self._in_flight[job] = lambda: reply(self._too_late(request))
         self._scorer.submit(job)
         if not self._is_watching:

@@ -36,6 +36,7 @@ class Job:
     n_rows: int
     outputs: tuple[str, ...]
     done: Callable[[Job], None]
+    begin: Callable[[], None] = lambda: None
     queued_at: float = 0.0
     begun_at: float = 0.0
     ended_at: float = 0.0
@@ -162,6 +163,8 @@ class Scorer:
         if isinstance(rows, Table):
             taken = to_rows(rows, model.spec, unseen=self.unseen)
         n_rows = sum(job.n_rows for job in jobs)
+        for job in jobs:
+            job.begin()
         for output in dict.fromkeys(name for job in jobs for name in job.outputs):
             predictions = as_list(model.function(output)(taken))
             if len(predictions) != n_rows:

@@ -21,6 +21,7 @@ from nbmlops.config import Serving
 from nbmlops.errors import NbmlopsError
 from nbmlops.processes.channel import AsyncChannel, Channel, Document
 from nbmlops.serving.app import EndpointApp, Limits
+from nbmlops.serving.connections import Connections
 from nbmlops.serving.explainer import explain
 from nbmlops.serving.forward import Canary, Shadow
 from nbmlops.serving.http.server import HttpServer
@@ -76,6 +77,7 @@ def run(
     listener: socket.socket,
     control: socket.socket,
     reconnect: Callable[[], socket.socket | None],
+    connections: Connections | None = None,
 ) -> int:
     """Serve until stopped, and return the exit code."""
     redirect(Path(spec.folder, "log.txt"))
@@ -92,7 +94,7 @@ def run(
         return 1
     gc.collect()
     gc.freeze()
-    worker = Worker(spec, model, listener, reconnect)
+    worker = Worker(spec, model, listener, reconnect, connections)
     return asyncio.run(worker.serve(control))
 
 
@@ -124,8 +126,10 @@ class Worker:
         model: ServedModel,
         listener: socket.socket,
         reconnect: Callable[[], socket.socket | None],
+        connections: Connections | None,
     ) -> None:
         self._spec, self._model, self._listener = spec, model, listener
+        self._connections = connections
         self._connect = reconnect
         self._app = EndpointApp(
             model,
@@ -173,7 +177,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._is_stopping.set)
-        self._server = HttpServer(self._app, self._listener)
+        self._server = HttpServer(self._app, self._listener, self._connections)
         self._channel: AsyncChannel | None = AsyncChannel(control)
         self._channel.tell({"type": "ready"})
         tasks = [loop.create_task(self._obey()), loop.create_task(self._report())]

@@ -1,6 +1,7 @@
 """What happens to an endpoint while clients ask it: nobody notices."""
 
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -17,6 +18,11 @@ from sklearn.linear_model import LogisticRegression
 from nbmlops.deployment import local, records
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.errors import DeployError
+from nbmlops.store.models.files import save_model
+from nbmlops.store.models.models import send_model
+from nbmlops.store.registry.versions import create_version
+from nbmlops.store.runs.queries import get_run
+from nbmlops.store.runs.runs import create_run
 
 from .test_local import ROOT, supervisor_of, until
 
@@ -182,3 +188,111 @@ def test_a_roll_back_works_without_store_artifacts_and_room_on_the_disk():
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
     assert (found["answers"], found["version"]) == (["2", "1"], 1)
+
+
+_MARKING = """
+import mmap, time
+from sklearn.base import BaseEstimator, RegressorMixin
+
+class Marking(RegressorMixin, BaseEstimator):
+    def fit(self, X, y):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        numbers = X["a"].tolist() if hasattr(X, "columns") else X[:, 0].tolist()
+        for number in numbers:
+            if number >= 1:
+                marks[int(number)] = 1
+        time.sleep(0.02)
+        return numbers
+
+with open(PATH, "r+b") as file:
+    marks = mmap.mmap(file.fileno(), 0)
+"""
+_MOST_MARKS = 1_000_000
+
+
+@pytest.fixture(scope="session")
+def marking(tmp_path_factory, registry, frame):
+    """Return a version that writes down each number it begins with, and the file."""
+    folder = tmp_path_factory.mktemp("marking")
+    (folder / "begun").write_bytes(bytes(_MOST_MARKS))
+    (folder / "marking.py").write_text(f"PATH = {str(folder / 'begun')!r}{_MARKING}")
+    sys.path.insert(0, str(folder))
+    try:
+        import marking
+
+        model = marking.Marking().fit(frame, frame.a)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MLFLOW_TRACKING_URI", registry.uri)
+            run_id = create_run(registry, name="fit", experiment="e")
+            (folder / "model").mkdir()
+            save_model(model, folder / "model", frame, trust=("marking",))
+            send_model(registry, run_id, folder / "model", name="model", key="m")
+            version = create_version(registry, "marking", get_run(registry, run_id))
+    finally:
+        sys.path.remove(str(folder))
+    return version, folder / "begun"
+
+
+class RawClient(threading.Thread):
+    """Asks over one connection, a number each time, and never again what failed."""
+
+    def __init__(self, endpoint, token, numbers, is_over):
+        super().__init__()
+        self._endpoint, self._numbers, self._is_over = endpoint, numbers, is_over
+        self._headers = {"authorization": f"Bearer {token}"}
+        self._headers["content-type"] = "application/json"
+        self.answered, self.failed = [], []
+
+    def run(self):
+        connection = None
+        while not self._is_over.is_set():
+            if connection is None:
+                port = self._endpoint.port
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            number = next(self._numbers)
+            rows = {"columns": ["a", "b"], "data": [[number, 0.0]]}
+            body = json.dumps({"dataframe_split": rows})
+            path = f"/endpoints/{self._endpoint.name}/invocations"
+            try:
+                connection.request("POST", path, body, self._headers)
+                answer = connection.getresponse()
+                found = json.loads(answer.read())["predictions"]
+            except (OSError, http.client.HTTPException):
+                self.failed.append(number)
+                connection = None
+            else:
+                assert found == [number]
+                self.answered.append(number)
+
+
+@pytest.mark.parametrize("n", [5, pytest.param(100, marks=OFTEN)])
+def test_a_request_that_a_killed_worker_had_not_begun_is_answered(store, marking, n):
+    version, begun = marking
+    endpoint, _ = local.deploy(store, version, name="marking", trust=("marking",))
+    token = records.read_token(store.settings, "marking")
+    numbers, is_over = itertools.count(1000), threading.Event()
+    clients = [RawClient(endpoint, token, numbers, is_over) for _ in range(8)]
+    for client in clients:
+        client.start()
+    for _ in range(n):
+        n_answered = sum(len(client.answered) for client in clients)
+        until(lambda seen=n_answered: sum(len(c.answered) for c in clients) > seen + 40)
+        pid = local.get_endpoint(store.settings, "marking").pid
+        os.kill(pid, signal.SIGKILL)
+        until(
+            lambda pid=pid: (
+                local.get_endpoint(store.settings, "marking").pid not in (0, pid)
+            )
+        )
+    is_over.set()
+    for client in clients:
+        client.join()
+    failed = {number for client in clients for number in client.failed}
+    marks = begun.read_bytes()
+    lost = {number for number in failed if not marks[number]}
+    # One may die between the system call that reads and its note of what it has read.
+    assert len(lost) <= 1 + n // 50
+    assert 0 < len(failed) < 8 * n

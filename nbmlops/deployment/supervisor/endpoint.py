@@ -18,6 +18,7 @@ from nbmlops.deployment import records
 from nbmlops.deployment.explain.process import MODULE as EXPLAINER
 from nbmlops.deployment.records import Record, Served
 from nbmlops.deployment.supervisor import workers
+from nbmlops.deployment.supervisor.connections import Waiting
 from nbmlops.deployment.supervisor.rollout import Rollout
 from nbmlops.deployment.supervisor.workers import WorkerProcess
 from nbmlops.errors import ConflictError, DeployError, NbmlopsError, UsageError
@@ -41,6 +42,7 @@ class RunningEndpoint:
         self.listener: socket.socket | None = None
         self.workers: list[WorkerProcess] = []
         self.rollout = Rollout(self)
+        self._waiting: list[Waiting] = []  # connections that a dead worker has left
         self._crashes: list[float] = []
         self._revival: asyncio.Task[None] | None = None
 
@@ -204,7 +206,12 @@ class RunningEndpoint:
             n_threads=max(1, n_cores() // record.serving.workers),
             explainer=EXPLAINER,
         )
-        return workers.fork(spec, listener, self.folder, self.on_end, self.on_snapshot)
+        waiting: list[Waiting] = []
+        if role == "champion":
+            waiting, self._waiting = self._waiting, []
+        return workers.fork(
+            spec, listener, self.folder, self.on_end, self.on_snapshot, waiting
+        )
 
     def on_snapshot(self, worker: WorkerProcess) -> None:
         """Hold the canary to its rules; have each worker tell the counts of all."""
@@ -230,6 +237,7 @@ class RunningEndpoint:
             each.tell({"type": "peer", "pid": worker.process.pid, "snapshot": None})
         if worker.is_stopping or self.record is None:
             return
+        self._waiting += worker.take_waiting()
         loop = asyncio.get_running_loop()
         if worker.has_crashed:
             self._crashes = [t for t in self._crashes if t > loop.time() - _CRASHES_S]
@@ -311,6 +319,9 @@ class RunningEndpoint:
         found = [*self.workers, *self.rollout.workers.values()]
         self.workers, self.rollout.workers = [], {}
         await asyncio.gather(*(each.stopped() for each in found))
+        for each in self._waiting:
+            os.close(each.fd)
+        self._waiting = []
         if self.listener is not None:
             self.listener.close()
             self.listener = None

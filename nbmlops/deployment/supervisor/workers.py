@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import psutil
 
 from nbmlops.deployment import control
+from nbmlops.deployment.supervisor.connections import KeptConnections, Waiting
 from nbmlops.errors import DeployError, NbmlopsError
 from nbmlops.processes.channel import AsyncChannel, Document
 from nbmlops.processes.process_id import ProcessId
@@ -41,7 +42,9 @@ class WorkerProcess:
         channel: AsyncChannel,
         on_end: Callable[[WorkerProcess], None],
         on_snapshot: Callable[[WorkerProcess], None] = lambda _: None,
+        connections: KeptConnections | None = None,
     ) -> None:
+        self._connections = connections
         self._on_snapshot = on_snapshot
         self.spec, self.process = spec, process
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -68,6 +71,8 @@ class WorkerProcess:
                     self.snapshot = document
                     self.keep({name: document[name] for name in _COUNTS})
                     self._on_snapshot(self)
+                    if self._connections:
+                        self._connections.forget_closed()
         self._channel.close()
         self.ended_by = await self._exit_reason()
         self.drains.set()
@@ -76,6 +81,12 @@ class WorkerProcess:
             self.ready.set_exception(self._failure())
             self.ready.exception()  # nobody may be waiting for it
         self._on_end(self)
+        if self._connections:
+            self._connections.close()
+
+    def take_waiting(self) -> list[Waiting]:
+        """Return the connections that wait for the next worker, once it has ended."""
+        return self._connections.take_waiting() if self._connections else []
 
     def keep(self, counts: Document) -> None:
         """Keep counts for some seconds, to tell how many came lately."""
@@ -161,27 +172,35 @@ def fork(
     folder: Path,
     on_end: Callable[[WorkerProcess], None],
     on_snapshot: Callable[[WorkerProcess], None],
+    waiting: Sequence[Waiting] = (),
 ) -> WorkerProcess:
     """Return a worker that loads its model, and then waits for `accept`."""
     ours, theirs = socket.socketpair()
+    kept = KeptConnections(waiting)
     pid = os.fork()
     if pid == 0:
-        _be_worker(spec, listener, theirs, folder)
+        _be_worker(spec, listener, theirs, folder, kept)
     theirs.close()
+    kept.begin()
     channel = AsyncChannel(ours)
-    worker = WorkerProcess(spec, ProcessId.of(pid), channel, on_end, on_snapshot)
+    process = ProcessId.of(pid)
+    worker = WorkerProcess(spec, process, channel, on_end, on_snapshot, kept)
     worker.keep({})  # it has answered nothing yet
     return worker
 
 
 def _be_worker(
-    spec: WorkerSpec, listener: socket.socket, control_end: socket.socket, folder: Path
+    spec: WorkerSpec,
+    listener: socket.socket,
+    control_end: socket.socket,
+    folder: Path,
+    kept: KeptConnections,
 ) -> None:
     reconnect = partial(control.reconnect, folder)
     be_child(
         f"nbmlops {spec.endpoint}",
-        lambda: worker.run(spec, listener, control_end, reconnect),
-        (listener.fileno(), control_end.fileno()),
+        lambda: worker.run(spec, listener, control_end, reconnect, kept.in_worker()),
+        (listener.fileno(), control_end.fileno(), *kept.files),
     )
 
 

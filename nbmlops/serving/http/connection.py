@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections import deque
+from contextlib import suppress
 from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from time import perf_counter
 
@@ -14,6 +17,7 @@ import httptools
 
 from nbmlops.errors import DeployError, NbmlopsError
 from nbmlops.scoring.request import refusal
+from nbmlops.serving.connections import Connections
 from nbmlops.serving.http.messages import App, Request, Response
 
 _log = logging.getLogger(__name__)
@@ -30,9 +34,17 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class HttpConnection(asyncio.Protocol):
     """A client's connection. Requests are answered in their order, one at a time."""
 
-    def __init__(self, app: App, connections: set[HttpConnection]) -> None:
+    def __init__(
+        self,
+        app: App,
+        connections: set[HttpConnection],
+        kept: Connections,
+        slot: int,
+        data: bytes = b"",
+    ) -> None:
         self._app = app
         self._connections = connections
+        self._kept, self._slot, self._data = kept, slot, data
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport
         self._request: Request | None = None  # being read
@@ -53,15 +65,23 @@ class HttpConnection(asyncio.Protocol):
         """Keep the transport."""
         self._transport = transport  # type: ignore[assignment]
         self._connections.add(self)
+        if self._data:  # which a worker before has read
+            self.data_received(self._data)
+        else:
+            self._kept.answered(self._slot)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Be forgotten."""
+        """End it for the client too, although the supervisor has it."""
         self._connections.discard(self)
+        with suppress(OSError):
+            self._transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        self._kept.closed(self._slot)
 
     def data_received(self, data: bytes) -> None:
         """Parse a piece, and answer the requests that are whole."""
         if self._has_ended:
             return
+        self._kept.read(self._slot, data)
         if self._request is None:
             self._begin_request()
             self.active_at = time.monotonic()
@@ -115,7 +135,7 @@ class HttpConnection(asyncio.Protocol):
         self._pieces = []
 
     def _begin_request(self) -> None:
-        self._request = Request()
+        self._request = Request(partial(self._kept.begin, self._slot))
         self._request.arrived = perf_counter()
         self._n_bytes = 0
 
@@ -199,6 +219,8 @@ class HttpConnection(asyncio.Protocol):
         if self._has_ended:
             self._end_answers()
         elif not self._transport.is_closing():
+            if self._request is None:
+                self._kept.answered(self._slot)
             self._transport.resume_reading()
 
     def _answer(self, request: Request, *, is_kept: bool) -> bool:

@@ -14,14 +14,18 @@ _prefix, _numbers = os.urandom(8).hex(), itertools.count()
 
 
 class Request:
-    """One request; ``arrived`` and ``complete`` are of `time.perf_counter`, seconds."""
+    """One request; ``arrived`` and ``complete`` are of `time.perf_counter`, seconds.
+
+    ``begin`` is called when the model begins with it.
+    """
 
     __slots__ = (
-        *("arrived", "body", "complete", "headers", "parsed"),
+        *("arrived", "begin", "body", "complete", "headers", "parsed"),
         *("method", "path", "refused", "request_id"),
     )
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[], None] = lambda: None) -> None:
+        self.begin = begin
         self.refused: Response | None = None
         self.method = ""
         self.path = ""

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 
+from nbmlops.serving.connections import Connections
 from nbmlops.serving.http.connection import HttpConnection
 from nbmlops.serving.http.messages import App
 
@@ -15,8 +16,11 @@ _SWEEP_S = 1.0
 class HttpServer:
     """Accepts on a socket that others may share, until it is drained."""
 
-    def __init__(self, app: App, listener: socket.socket) -> None:
+    def __init__(
+        self, app: App, listener: socket.socket, kept: Connections | None = None
+    ) -> None:
         self._app = app
+        self._kept = kept or Connections()
         self._listener = listener
         self._listener.setblocking(False)
         self._loop = asyncio.get_running_loop()
@@ -29,6 +33,9 @@ class HttpServer:
         if not self._is_accepting:
             self._is_accepting = True
             self._loop.add_reader(self._listener.fileno(), self._accept_one)
+        while self._kept.kept:
+            slot, connection, data = self._kept.take_kept()
+            self._connect(connection, slot, data)
 
     def _accept_one(self) -> None:
         # One a turn: the others that share the socket take theirs.
@@ -41,11 +48,13 @@ class HttpServer:
             self._is_accepting = False
             self._loop.call_later(0.1, self.accept)
             return
-        self._loop.create_task(
-            self._loop.connect_accepted_socket(
-                lambda: HttpConnection(self._app, self.connections), accepted
-            )
-        )
+        self._connect(accepted, self._kept.opened(accepted))
+
+    def _connect(self, connection: socket.socket, slot: int, data: bytes = b"") -> None:
+        def protocol() -> HttpConnection:
+            return HttpConnection(self._app, self.connections, self._kept, slot, data)
+
+        self._loop.create_task(self._loop.connect_accepted_socket(protocol, connection))
 
     def _sweep(self) -> None:
         now = time.monotonic()
