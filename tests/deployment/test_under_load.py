@@ -15,6 +15,7 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
+from benchmarks import canary_trials
 from nbmlops.deployment import local, records
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.errors import DeployError
@@ -175,6 +176,13 @@ def test_a_kept_connection_gets_each_answer_while_versions_change(
         thread.join()
     assert len(statuses) > 100
     assert set(statuses) == {200}
+
+
+@pytest.mark.parametrize("n", [1, pytest.param(30, marks=OFTEN)])
+def test_bad_canaries_are_rolled_back_by_their_rule_and_good_ones_never(store, n):
+    found = canary_trials.run(store, n)
+    reasons = {kind: dict(trials.reasons) for kind, trials in found.items()}
+    assert reasons == {kind: {why: n} for kind, why in canary_trials.REASONS.items()}
 
 
 def test_a_roll_back_works_without_store_artifacts_and_room_on_the_disk():

@@ -45,26 +45,29 @@ class Rollout:
                 fix=f"End it first: nbmlops endpoints abort {self._endpoint.name}",
             )
         self._endpoint.change(canary=canary, message="")
+        self._endpoint.remove_versions()
 
     async def begin_shadow(self, served: Served, timeout_s: float) -> None:
         """Have a version get a copy of each request."""
         await self.end("shadow")
         await self._begin_other("shadow", served, timeout_s)
         self._endpoint.change(shadow=served)
+        self._endpoint.remove_versions()
 
     async def end_canary(self, message: str) -> None:
-        """Have the champion answer all requests."""
+        """Have the champion answer all requests.
+
+        The canary's files go when the next version comes: it may be being fetched now.
+        """
         if self._endpoint.served.canary is None:
             raise self.no_canary()
         self._endpoint.change(canary=None, message=message)
         await self.end("canary")
-        self._endpoint.remove_versions()
 
     async def end_shadow(self) -> None:
         """Send no more copies."""
         self._endpoint.change(shadow=None)
         await self.end("shadow")
-        self._endpoint.remove_versions()
 
     async def restore(self, timeout_s: float) -> None:
         """Begin again with the canary and the shadow of the supervisor before."""
