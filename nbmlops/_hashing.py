@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 
@@ -70,6 +72,18 @@ def sparse_digest(matrix: Any) -> str:  # noqa: ANN401 - a sparse matrix of scip
     kind = repr(("sparse", rows.shape, rows.dtype.str)).encode()
     parts = (rows.indptr.astype("int64"), rows.indices.astype("int64"), rows.data)
     return _digest([kind, *(part.tobytes() for part in parts)])
+
+
+def folder_digest(folder: Path) -> str:
+    """Return a hash over the files of a folder: their paths and contents."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            name = path.relative_to(folder).as_posix()
+            digest.update(json.dumps([name, content]).encode())
+    return digest.hexdigest()
 
 
 def list_digest(rows: Iterable[Any]) -> str:

@@ -7,25 +7,38 @@ import shutil
 import uuid
 from pathlib import Path
 
+from nbmlops._hashing import folder_digest
 from nbmlops.entities import ModelVersion
-from nbmlops.errors import StoreError, UsageError
+from nbmlops.errors import DeployError, StoreError, UsageError
 from nbmlops.scoring.example import read_example
 from nbmlops.scoring.signature import NOT_SERVED, read_input_spec, read_mlmodel
 from nbmlops.store import Store
 from nbmlops.store.embedded import disk_error, writing
 from nbmlops.store.models.models import download_model
+from nbmlops.store.registry.versions import files_digest
 
 _LITTLE_BYTES = 1_000_000
 
 
-def fetch(store: Store, version: ModelVersion, folder: Path) -> None:
-    """Copy the files of a version below an endpoint's folder; refuse what is no use."""
+def fetch(store: Store, version: ModelVersion, folder: Path) -> str:
+    """Copy the files of a version below an endpoint's folder, and return their hash.
+
+    Files that have changed since they were logged, or are no use, are refused.
+    """
     versions = folder / "versions"
     copied = versions / f"{version.version}.{uuid.uuid4().hex[:8]}"
     with writing(folder):
         copied.mkdir(parents=True, mode=0o700)
     try:
         _download(store, version, copied / "model")
+        digest = folder_digest(copied / "model")
+        if digest != (files_digest(store, version) or digest):
+            raise DeployError(
+                f"The files of {version.model}/{version.version} are not those that "
+                "were logged: somebody has changed them.",
+                fix="See who writes to the artifacts, then log the model and register "
+                "it again.",
+            )
         _check(version, copied / "model")
         with writing(versions):
             wanted = versions / str(version.version)
@@ -36,6 +49,7 @@ def fetch(store: Store, version: ModelVersion, folder: Path) -> None:
     except BaseException:
         shutil.rmtree(copied, ignore_errors=True)
         raise
+    return digest
 
 
 def _download(store: Store, version: ModelVersion, folder: Path) -> None:

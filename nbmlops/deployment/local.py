@@ -122,10 +122,9 @@ def begin_canary(
                 fix="Give a number from 0.",
             )
     settings = store.settings
-    served = Served.of(version, tuple(trust))
-    canary = Canary(served=served, share=share, rules=dict(rules))
     with records.lock(settings, name):
-        _fetch_beside(store, version, name)
+        served = _fetch_other(store, version, name, trust)
+        canary = Canary(served=served, share=share, rules=dict(rules))
         timeout_s = settings.deploy_timeout_s
         document = asdict(canary)
         _ask(settings, type="canary", name=name, canary=document, timeout_s=timeout_s)
@@ -137,16 +136,17 @@ def begin_shadow(
 ) -> Endpoint:
     """Have a version get a copy of each request of an endpoint."""
     settings = store.settings
-    served = asdict(Served.of(version, tuple(trust)))
     with records.lock(settings, name):
-        _fetch_beside(store, version, name)
+        served = asdict(_fetch_other(store, version, name, trust))
         timeout_s = settings.deploy_timeout_s
         _ask(settings, type="shadow", name=name, served=served, timeout_s=timeout_s)
     return get_endpoint(settings, name)
 
 
-def _fetch_beside(store: Store, version: ModelVersion, name: str) -> None:
-    """Copy the files of a version that is to serve beside the champion."""
+def _fetch_other(
+    store: Store, version: ModelVersion, name: str, trust: Trust
+) -> Served:
+    """Copy the files of a canary or a shadow."""
     record = records.get_record(store.settings, name)
     if record.champion.model != version.model:
         raise ConflictError(
@@ -157,7 +157,8 @@ def _fetch_beside(store: Store, version: ModelVersion, name: str) -> None:
         raise ConflictError(
             f"{record.champion} is what {name!r} serves.", fix="Give another version."
         )
-    files.fetch(store, version, records.root(store.settings) / name)
+    digest = files.fetch(store, version, records.root(store.settings) / name)
+    return replace(Served.of(version, tuple(trust)), digest=digest)
 
 
 def promote(settings: Settings, name: str) -> Endpoint:
@@ -211,7 +212,8 @@ def _bring_up(store: Store, version: ModelVersion, wanted: Record) -> None:
     settings, name = store.settings, wanted.name
     folder = records.root(settings)
     try:
-        files.fetch(store, version, folder / name)
+        digest = files.fetch(store, version, folder / name)
+        wanted = replace(wanted, champion=replace(wanted.champion, digest=digest))
         if not wanted.no_auth and records.read_token(settings, name) is None:
             records.write_token(folder / name, secrets.token_urlsafe(32))
         timeout_s = settings.deploy_timeout_s

@@ -19,7 +19,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ class Served:
     model_id: str | None
     run_id: str | None
     trust: tuple[str, ...] = ()
+    digest: str = field(default="", compare=False)
+    """Of the files that are served."""
 
     @classmethod
     def of(cls, version: ModelVersion, trust: tuple[str, ...]) -> Served:

@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nbmlops._hashing import folder_digest
 from nbmlops.config import Serving
-from nbmlops.errors import NbmlopsError
+from nbmlops.errors import DeployError, NbmlopsError
 from nbmlops.processes.channel import AsyncChannel, Channel, Document
 from nbmlops.serving.app import EndpointApp, Limits
 from nbmlops.serving.connections import Connections
@@ -48,6 +49,7 @@ class WorkerSpec:
     version: int
     role: str = "champion"
     trust: tuple[str, ...] = ()
+    digest: str = ""
     no_auth: bool = False
     n_threads: int = 1
     max_request_bytes: int = 10_000_000
@@ -101,6 +103,11 @@ def run(
 def _load(spec: WorkerSpec) -> ServedModel:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    if spec.digest not in ("", folder_digest(spec.model_folder)):
+        raise DeployError(
+            f"The endpoint's copy of {spec.model}/{spec.version} has been changed.",
+            fix="Deploy the version again, which copies its files again.",
+        )
     threadpool_limits(spec.n_threads)
     model = load(
         spec.model_folder,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import time
@@ -13,13 +14,16 @@ import psutil
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from nbmlops._hashing import folder_digest
 from nbmlops.config import Settings
 from nbmlops.deployment import control, records
 from nbmlops.errors import NbmlopsError
 from nbmlops.processes.process_id import start_of
 from nbmlops.store import connect
-from nbmlops.store.models.models import log_model
+from nbmlops.store.models.files import save_model
+from nbmlops.store.models.models import log_model, send_model
 from nbmlops.store.registry.versions import create_version
+from nbmlops.store.runs.fields import FILES_DIGEST
 from nbmlops.store.runs.queries import get_run
 from nbmlops.store.runs.runs import create_run
 
@@ -55,6 +59,30 @@ def register(registry, frame):
         log_model(registry, run_id, model, example)
         version = create_version(registry, name, get_run(registry, run_id))
         mlflow.set_tracking_uri(None)
+        return version
+
+    return add
+
+
+@pytest.fixture(scope="session")
+def register_own(registry, frame, tmp_path_factory):
+    """Register a model of a class ``Own`` in a module of the user's."""
+
+    def add(name, module, source):
+        import mlflow
+
+        folder = tmp_path_factory.mktemp(module)
+        (folder / f"{module}.py").write_text(source)
+        (folder / "model").mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(folder)
+            mlflow.set_tracking_uri(registry.uri)
+            model = importlib.import_module(module).Own().fit(frame, frame.a)
+            run_id = create_run(registry, name="fit", experiment="e")
+            save_model(model, folder / "model", frame, trust=(module,))
+            send_model(registry, run_id, folder / "model", name="model", key=module)
+            version = create_version(registry, name, get_run(registry, run_id))
+            mlflow.set_tracking_uri(None)
         return version
 
     return add
@@ -109,6 +137,21 @@ def files_of(registry):
         return Path(logged.artifact_location.removeprefix("file://"))
 
     return find
+
+
+@pytest.fixture
+def as_logged(registry, files_of):
+    """Have a version's files, damaged as they are, count as those that were logged."""
+
+    def relabel(version):
+        registry.client.set_model_version_tag(
+            version.model,
+            str(version.version),
+            FILES_DIGEST,
+            folder_digest(files_of(version)),
+        )
+
+    return relabel
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from sklearn.dummy import DummyClassifier
 
 from nbmlops.deployment import local, records
 from nbmlops.deployment.handle import EndpointHandle
+from nbmlops.store.models.own_code import ANY
 
 from .test_local import until
 
@@ -48,10 +49,11 @@ def test_the_version_that_an_alias_names_takes_over(store, loans, client, frame)
 
 
 def test_a_version_that_does_not_work_is_not_served_and_the_endpoint_says_why(
-    store, loans, register, client, frame, files_of
+    store, loans, register, client, frame, files_of, as_logged
 ):
     bad = register("loans", constant(frame, "4"))
     (files_of(bad) / "model.skops").write_bytes(b"PK")
+    as_logged(bad)
     client.set_registered_model_alias("loans", "live", "1")
     local.deploy(store, loans[0], name="loans", alias="live")
     client.set_registered_model_alias("loans", "live", str(bad.version))
@@ -63,6 +65,36 @@ def test_a_version_that_does_not_work_is_not_served_and_the_endpoint_says_why(
     assert answer_of(store, frame) == "1"
     client.set_registered_model_alias("loans", "live", "2")
     until(lambda: answer_of(store, frame) == "2")
+    assert local.get_endpoint(store.settings, "loans").message == ""
+
+
+_OWN = """
+import pathlib
+from sklearn.dummy import DummyRegressor
+
+pathlib.Path(RAN).touch()
+
+class Own(DummyRegressor):
+    pass
+"""
+
+
+def test_trust_in_one_version_is_none_in_the_next(
+    store, loans, register_own, client, frame, tmp_path
+):
+    ran = tmp_path / "ran"
+    own = register_own("loans", "unasked", f"RAN = {str(ran)!r}{_OWN}")
+    ran.unlink()
+    client.set_registered_model_alias("loans", "live", "1")
+    local.deploy(store, loans[0], name="loans", alias="live", trust=ANY)
+    client.set_registered_model_alias("loans", "live", str(own.version))
+    until(lambda: local.get_endpoint(store.settings, "loans").message)
+    seen = local.get_endpoint(store.settings, "loans")
+    assert seen.message.startswith(f"loans/{own.version} is not served: ")
+    assert "If you trust that code" in seen.message
+    assert (answer_of(store, frame), ran.exists()) == ("1", False)
+    local.deploy(store, own, name="loans", alias="live", trust=ANY)
+    assert ran.exists()
     assert local.get_endpoint(store.settings, "loans").message == ""
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -413,10 +414,11 @@ def _become_a_pickle(files):
     ],
 )
 def test_a_version_that_does_not_work_leaves_nothing(
-    store, register, models, files_of, left_behind, damage, reported
+    store, register, models, files_of, as_logged, left_behind, damage, reported
 ):
     version = register("frail", models[1])
     damage(files_of(version))
+    as_logged(version)
     with pytest.raises(DeployError, match=reported) as refused:
         local.deploy(store, version, name="frail")
     assert "Traceback" not in str(refused.value)
@@ -424,16 +426,43 @@ def test_a_version_that_does_not_work_leaves_nothing(
 
 
 def test_a_version_that_does_not_work_leaves_the_old_one_as_it_was(
-    store, register, models, files_of, left_behind
+    store, register, models, files_of, as_logged, left_behind
 ):
     good, bad = register("brittle", models[0]), register("brittle", models[1])
     _forget_a_column(files_of(bad))
+    as_logged(bad)
     endpoint, _ = local.deploy(store, good, name="brittle")
     there = left_behind()
     with pytest.raises(DeployError, match="fails on its own input example"):
         local.deploy(store, bad, name="brittle")
     assert left_behind() == there
     assert local.get_endpoint(store.settings, "brittle") == endpoint
+
+
+def test_files_that_have_changed_since_they_were_logged_are_not_loaded(
+    store, register, models, files_of, left_behind
+):
+    good, bad = register("kept", models[0]), register("kept", models[1])
+    endpoint, _ = local.deploy(store, good, name="kept")
+    there = left_behind()
+    shutil.copyfile(files_of(good) / "model.skops", files_of(bad) / "model.skops")
+    with pytest.raises(DeployError, match="kept/2 are not those that were logged"):
+        local.deploy(store, bad, name="kept")
+    assert left_behind() == there
+    assert local.get_endpoint(store.settings, "kept") == endpoint
+
+
+def test_an_endpoints_copy_that_has_changed_is_not_loaded(
+    store, versions, models, frame
+):
+    local.deploy(store, versions[0], name="credit")
+    second, _ = local.deploy(store, versions[1], name="credit")
+    folder = records.root(store.settings) / "credit" / "versions"
+    shutil.copyfile(folder / "2/model/model.skops", folder / "1/model/model.skops")
+    with pytest.raises(DeployError, match="copy of credit/1 has been changed"):
+        local.roll_back(store.settings, "credit")
+    assert local.get_endpoint(store.settings, "credit").version == 2
+    assert ask(store, second, frame) == models[1].predict(frame).tolist()
 
 
 def test_files_that_are_gone_are_reported_and_nothing_is_left(

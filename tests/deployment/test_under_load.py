@@ -19,11 +19,6 @@ from benchmarks import canary_trials
 from nbmlops.deployment import local, records
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.errors import DeployError
-from nbmlops.store.models.files import save_model
-from nbmlops.store.models.models import send_model
-from nbmlops.store.registry.versions import create_version
-from nbmlops.store.runs.queries import get_run
-from nbmlops.store.runs.runs import create_run
 
 from .test_local import ROOT, supervisor_of, until
 
@@ -131,7 +126,7 @@ def test_an_alias_that_moves_costs_nobody_an_answer(store, numbered, frame, n):
 
 @pytest.mark.parametrize("n", [3, pytest.param(30, marks=OFTEN)])
 def test_bad_updates_cost_nobody_an_answer(
-    store, numbered, frame, register, files_of, n
+    store, numbered, frame, register, files_of, as_logged, n
 ):
     local.deploy(store, numbered[0], name="numbered")
     broken = register("numbered", LogisticRegression().fit(frame, frame.a > 0))
@@ -139,6 +134,8 @@ def test_bad_updates_cost_nobody_an_answer(
     raising = register("numbered", LogisticRegression().fit(frame, frame.a > 0))
     example = json.dumps({"columns": ["a", "b"], "data": [["x", 1.0]]})
     (files_of(raising) / "input_example.json").write_text(example)
+    as_logged(broken)
+    as_logged(raising)
     with Load(store, frame) as load:
         for i in range(n):
             with pytest.raises(DeployError):
@@ -202,7 +199,7 @@ _MARKING = """
 import mmap, time
 from sklearn.base import BaseEstimator, RegressorMixin
 
-class Marking(RegressorMixin, BaseEstimator):
+class Own(RegressorMixin, BaseEstimator):
     def fit(self, X, y):
         self.n_features_in_ = X.shape[1]
         return self
@@ -222,26 +219,12 @@ _MOST_MARKS = 1_000_000
 
 
 @pytest.fixture(scope="session")
-def marking(tmp_path_factory, registry, frame):
-    """Return a version that writes down each number it begins with, and the file."""
-    folder = tmp_path_factory.mktemp("marking")
-    (folder / "begun").write_bytes(bytes(_MOST_MARKS))
-    (folder / "marking.py").write_text(f"PATH = {str(folder / 'begun')!r}{_MARKING}")
-    sys.path.insert(0, str(folder))
-    try:
-        import marking
-
-        model = marking.Marking().fit(frame, frame.a)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("MLFLOW_TRACKING_URI", registry.uri)
-            run_id = create_run(registry, name="fit", experiment="e")
-            (folder / "model").mkdir()
-            save_model(model, folder / "model", frame, trust=("marking",))
-            send_model(registry, run_id, folder / "model", name="model", key="m")
-            version = create_version(registry, "marking", get_run(registry, run_id))
-    finally:
-        sys.path.remove(str(folder))
-    return version, folder / "begun"
+def marking(tmp_path_factory, register_own):
+    """Return a version that marks each number it begins with, and the marks' file."""
+    begun = tmp_path_factory.mktemp("marks") / "begun"
+    begun.write_bytes(bytes(_MOST_MARKS))
+    source = f"PATH = {str(begun)!r}{_MARKING}"
+    return register_own("marking", "marking", source), begun
 
 
 class RawClient(threading.Thread):

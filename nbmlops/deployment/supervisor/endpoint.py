@@ -200,6 +200,7 @@ class RunningEndpoint:
             version=served.version,
             role=role,
             trust=served.trust,
+            digest=served.digest,
             no_auth=record.no_auth,
             max_request_bytes=record.max_request_bytes,
             serving=record.serving,

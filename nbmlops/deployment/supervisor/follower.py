@@ -18,6 +18,7 @@ from nbmlops.deployment.supervisor.workers import be_child
 from nbmlops.errors import NbmlopsError
 from nbmlops.serving.log import keep_log, redirect
 from nbmlops.store import Store, connect
+from nbmlops.store.models.own_code import ANY, Trust
 from nbmlops.store.registry.registered_models import get_model
 from nbmlops.store.registry.versions import get_version
 
@@ -110,13 +111,18 @@ class _Follower:
                 name=name,
                 alias=alias,
                 no_auth=record.no_auth,
-                trust=record.champion.trust,
+                trust=self._trust(record),
                 workers=record.serving.workers,
             )
         except NbmlopsError as error:
             self._failed[name] = wanted, time.monotonic() + _FAILED_S
-            note = f"{model}/{wanted} is not served: {error.problem}"
+            note = f"{model}/{wanted} is not served: {error.problem} {error.fix}"
             _log.warning("endpoint %s: %s", name, note)
             local.note(self._store.settings, name, note)
         else:
             self._failed.pop(name, None)
+
+    def _trust(self, record: Record) -> Trust:
+        """Return whose code may run; --trust holds for the version it was given."""
+        given = record.champion.trust
+        return self._store.settings.models.trust if given == ANY else given

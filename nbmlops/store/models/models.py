@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import yaml
 
+from nbmlops._hashing import folder_digest
 from nbmlops.entities import ModelVersion, Signature
 from nbmlops.errors import NotFoundError
 from nbmlops.scoring.inference import Rows
@@ -20,7 +21,7 @@ from nbmlops.store.connection import Store, answering
 from nbmlops.store.database import has_tables, select
 from nbmlops.store.models import boosters
 from nbmlops.store.models.files import read_signature, save_model
-from nbmlops.store.runs.fields import KEY
+from nbmlops.store.runs.fields import FILES_DIGEST, KEY
 
 
 def log_model(
@@ -77,6 +78,8 @@ def send_model(
             text = re.split(r"(?m)^artifact_path:", described.read_text("utf-8"))[0]
             described.write_text(text + yaml.safe_dump(ids), encoding="utf-8")
             artifacts.repository_at(store, location).log_artifacts(str(folder))
+            digest = entities.LoggedModelTag(FILES_DIGEST, folder_digest(folder))
+            tracking_store.set_logged_model_tags(model_id, [digest])
             output = entities.LoggedModelOutput(model_id, step=0)
             tracking_store.log_outputs(run_id, [output])
             metrics = [

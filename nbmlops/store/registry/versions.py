@@ -28,7 +28,7 @@ from nbmlops.store.registry.registered_models import (
     get_model,
     registry_of,
 )
-from nbmlops.store.runs.fields import to_utc
+from nbmlops.store.runs.fields import FILES_DIGEST, to_utc
 from nbmlops.store.runs.missing import no_model
 from nbmlops.store.runs.queries import list_runs, listed
 from nbmlops.store.runs.search_language import quoted
@@ -97,6 +97,12 @@ def _version_of(store: Store, model: RegisteredModel, version: int) -> ModelVers
             f"%register {name}.",
         )
     return _to_version(name, found, model.aliases, _runs_of(store, [found]))
+
+
+def files_digest(store: Store, version: ModelVersion) -> str | None:
+    """Return the hash of a version's files as they were logged, if nbmlops did."""
+    found = _find(store, version.model, version.version)
+    return found.tags.get(FILES_DIGEST) if found else None
 
 
 def find_version(store: Store, name: str, version: int) -> ModelVersion | None:
@@ -190,7 +196,10 @@ def _create_once(store: Store, name: str, run: Run) -> int:
         create_model(store, name)
         model_id = str(run.model_id)
         tags = {MODEL_ID: model_id}
-        location = store.client.get_logged_model(model_id).artifact_location
+        logged = store.client.get_logged_model(model_id)
+        location = logged.artifact_location
+        if digest := logged.tags.get(FILES_DIGEST):
+            tags[FILES_DIGEST] = digest
         signature = signature_at(store, location)
         text = _write_signature(signature) if signature is not None else ""
         if 0 < len(text) <= _LONGEST_TAG:  # kept here too: listings need no file
