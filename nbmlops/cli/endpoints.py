@@ -45,6 +45,7 @@ def register(model: str, **options: Any) -> CommandOutput:
 @click.option("--no-auth", is_flag=True, help="Answer without a token.")
 @click.option("--trust", is_flag=True, help="Run the code that the model brings.")
 @click.option("--workers", type=int, help="Processes that share the port; 1.")
+@click.option("--env", is_flag=True, help="Use the packages of the model's log.")
 @click.option("--canary", metavar="SHARE", help="Answer this share only, such as 10%.")
 @click.option(
     "--rule",
@@ -93,7 +94,7 @@ def _export(
 ) -> CommandOutput:
     from nbmlops.lifecycle.export import export_endpoint
 
-    for name in ("alias", "port", "shadow", "rules", "workers"):
+    for name in ("alias", "port", "shadow", "rules", "workers", "env"):
         if options.pop(name):
             raise UsageError(
                 f"An export takes no --{name.removesuffix('s')}.", fix="Leave it out."

@@ -162,3 +162,7 @@ class _address:  # noqa: N801 - a context manager
     def __exit__(self, *_: object) -> None:
         if self._folder >= 0:
             os.close(self._folder)
+
+
+if __name__ == "__main__":  # a worker in an environment of its own has no supervisor
+    connect(Path(sys.argv[1])).close()

@@ -6,10 +6,11 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import quote
 
 from nbmlops.config import Settings
@@ -31,6 +32,8 @@ from nbmlops.store.registry.versions import get_version, move_alias
 RULES = {"error_share": 0.05, "min_requests": 100}
 """What a canary is held to where nothing else is said."""
 KNOWN_RULES = {"error_share", "latency_ms_p99", "prediction_shift", "min_requests"}
+MakeEnvironment = Callable[[Path], str]
+"""Returns the Python that has the packages of the model in a folder."""
 _PREDICT_S = 120.0
 _PING_S = 1.0
 
@@ -45,6 +48,7 @@ def deploy(
     no_auth: bool = False,
     trust: Trust = (),
     workers: int | None = None,
+    environment: MakeEnvironment | None = None,
     not_followed: int | None = None,
 ) -> tuple[Endpoint, bool]:
     """Return the endpoint of a model version, and whether it was started for this.
@@ -64,7 +68,9 @@ def deploy(
         before = _before(settings, name, version)
         wanted = Record(
             name=name,
-            champion=Served.of(version, tuple(trust)),
+            champion=replace(
+                Served.of(version, tuple(trust)), has_env=environment is not None
+            ),
             alias=alias,
             port=port or (before.port if before else 0),
             no_auth=no_auth,
@@ -84,7 +90,7 @@ def deploy(
             if alias != before.alias:
                 follow(settings, name, alias)
             return get_endpoint(settings, name), False
-        _bring_up(store, version, wanted)
+        _bring_up(store, version, wanted, environment)
     return get_endpoint(settings, name), True
 
 
@@ -101,6 +107,7 @@ def begin_canary(
     share: float,
     rules: Mapping[str, float] | None = None,
     trust: Trust = (),
+    environment: MakeEnvironment | None = None,
 ) -> Endpoint:
     """Have a version answer a share of an endpoint's requests, until a rule breaks."""
     if not 0 < share < 1:
@@ -123,7 +130,7 @@ def begin_canary(
             )
     settings = store.settings
     with records.lock(settings, name):
-        served = _fetch_other(store, version, name, trust)
+        served = _fetch_other(store, version, name, trust, environment)
         canary = Canary(served=served, share=share, rules=dict(rules))
         timeout_s = settings.deploy_timeout_s
         document = asdict(canary)
@@ -132,19 +139,28 @@ def begin_canary(
 
 
 def begin_shadow(
-    store: Store, version: ModelVersion, *, name: str, trust: Trust = ()
+    store: Store,
+    version: ModelVersion,
+    *,
+    name: str,
+    trust: Trust = (),
+    environment: MakeEnvironment | None = None,
 ) -> Endpoint:
     """Have a version get a copy of each request of an endpoint."""
     settings = store.settings
     with records.lock(settings, name):
-        served = asdict(_fetch_other(store, version, name, trust))
+        served = asdict(_fetch_other(store, version, name, trust, environment))
         timeout_s = settings.deploy_timeout_s
         _ask(settings, type="shadow", name=name, served=served, timeout_s=timeout_s)
     return get_endpoint(settings, name)
 
 
 def _fetch_other(
-    store: Store, version: ModelVersion, name: str, trust: Trust
+    store: Store,
+    version: ModelVersion,
+    name: str,
+    trust: Trust,
+    environment: MakeEnvironment | None,
 ) -> Served:
     """Copy the files of a canary or a shadow."""
     record = records.get_record(store.settings, name)
@@ -157,8 +173,7 @@ def _fetch_other(
         raise ConflictError(
             f"{record.champion} is what {name!r} serves.", fix="Give another version."
         )
-    digest = files.fetch(store, version, records.root(store.settings) / name)
-    return replace(Served.of(version, tuple(trust)), digest=digest)
+    return _fetched(store, version, Served.of(version, tuple(trust)), name, environment)
 
 
 def promote(settings: Settings, name: str) -> Endpoint:
@@ -208,12 +223,34 @@ def _before(settings: Settings, name: str, version: ModelVersion) -> Record | No
     return before
 
 
-def _bring_up(store: Store, version: ModelVersion, wanted: Record) -> None:
+def _fetched(
+    store: Store,
+    version: ModelVersion,
+    served: Served,
+    name: str,
+    environment: MakeEnvironment | None,
+) -> Served:
+    """Copy the files of a version, and make its environment where one is wanted."""
+    folder = records.root(store.settings) / name
+    digest = files.fetch(store, version, folder)
+    python = ""
+    if environment is not None:
+        python = environment(folder / "versions" / str(version.version) / "model")
+    has_env = environment is not None
+    return replace(served, digest=digest, python=python, has_env=has_env)
+
+
+def _bring_up(
+    store: Store,
+    version: ModelVersion,
+    wanted: Record,
+    environment: MakeEnvironment | None,
+) -> None:
     settings, name = store.settings, wanted.name
     folder = records.root(settings)
     try:
-        digest = files.fetch(store, version, folder / name)
-        wanted = replace(wanted, champion=replace(wanted.champion, digest=digest))
+        champion = _fetched(store, version, wanted.champion, name, environment)
+        wanted = replace(wanted, champion=champion)
         if not wanted.no_auth and records.read_token(settings, name) is None:
             records.write_token(folder / name, secrets.token_urlsafe(32))
         timeout_s = settings.deploy_timeout_s

@@ -59,6 +59,10 @@ class Served:
     trust: tuple[str, ...] = ()
     digest: str = field(default="", compare=False)
     """Of the files that are served."""
+    has_env: bool = False
+    """Whether its workers have the packages that it was logged with."""
+    python: str = field(default="", compare=False)
+    """Of those packages' environment; "" where they are ours."""
 
     @classmethod
     def of(cls, version: ModelVersion, trust: tuple[str, ...]) -> Served:

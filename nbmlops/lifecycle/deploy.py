@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
+from functools import partial
 
 from nbmlops.config import Settings, load_settings
 from nbmlops.deployment import EndpointHandle, local
@@ -25,6 +27,7 @@ def deploy(
     no_auth: bool = False,
     trust: bool = False,
     workers: int | None = None,
+    env: bool = False,
     canary: float | str | None = None,
     rules: Mapping[str, float] | None = None,
     shadow: bool = False,
@@ -51,6 +54,10 @@ def deploy(
     workers : int, optional
         Processes that share the port, and the machine's cores; by default what
         ``[tool.nbmlops.serving] workers`` says, which is 1.
+    env : bool, default=False
+        Whether its workers have the packages that the model was logged with, where
+        those differ from the ones here: uv makes an environment, after it was said
+        what differs.
     canary : float or str, optional
         The share of requests, between 0 and 1 or as ``10%``, that the version answers;
         the one that is served answers the others. `EndpointHandle.promote` or `abort`
@@ -86,6 +93,11 @@ def deploy(
     check_names(version.model, alias)
     name = name or endpoint_name(version.model)
     trusted = ANY if trust else store.settings.models.trust
+    environment = None
+    if env:
+        from nbmlops.deployment.environment import make_environment
+
+        environment = partial(make_environment, store.settings, announce=_announce)
     if canary is not None or shadow:
         share = None if canary is None else read_share(canary)
         _refuse_options(
@@ -97,10 +109,18 @@ def deploy(
             workers=workers,
         )
         made = (
-            local.begin_shadow(store, version, name=name, trust=trusted)
+            local.begin_shadow(
+                store, version, name=name, trust=trusted, environment=environment
+            )
             if share is None
             else local.begin_canary(
-                store, version, name=name, share=share, rules=rules, trust=trusted
+                store,
+                version,
+                name=name,
+                share=share,
+                rules=rules,
+                trust=trusted,
+                environment=environment,
             )
         )
         return EndpointHandle(store.settings, made)
@@ -118,11 +138,17 @@ def deploy(
         no_auth=no_auth,
         trust=trusted,
         workers=workers,
+        environment=environment,
         not_followed=None if named == version.version else named,
     )
     if alias is not None:
         move_alias(store, version, alias)
     return EndpointHandle(store.settings, made, is_new=is_new)
+
+
+def _announce(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def endpoint_name(model: str) -> str:

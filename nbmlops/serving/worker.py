@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -54,6 +55,8 @@ class WorkerSpec:
     n_threads: int = 1
     max_request_bytes: int = 10_000_000
     serving: Serving = field(default_factory=Serving)
+    python: str = ""
+    """Of the worker's own environment."""
     explainer: str = ""
     """The module that explains a request in a process of its own."""
 
@@ -264,7 +267,24 @@ def main() -> int:
     document = json.loads(sys.stdin.readline())
     listener = socket.socket(fileno=document["listener"])
     control = socket.socket(fileno=document["control"])
-    return run(WorkerSpec.read(document["spec"]), listener, control, lambda: None)
+    spec = WorkerSpec.read(document["spec"])
+    reconnect = partial(_reconnect, document["supervisor"], Path(spec.folder).parent)
+    return run(spec, listener, control, reconnect)
+
+
+def _reconnect(command: list[str], folder: Path) -> socket.socket | None:
+    """Return a connection to the next supervisor, which a command starts."""
+    subprocess.run(command, check=False, cwd=folder)  # noqa: S603 - our own module
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:  # its own path may be too long for a socket
+        connection.connect(f"/proc/self/fd/{opened}/supervisor.sock")
+    except OSError:
+        connection.close()
+        return None
+    finally:
+        os.close(opened)
+    return connection
 
 
 if __name__ == "__main__":

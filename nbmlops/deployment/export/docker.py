@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from dataclasses import asdict
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any
 
 from nbmlops.config import Settings
-from nbmlops.deployment.export.requirements import lock
+from nbmlops.deployment.export.requirements import lock, python_of, with_mlflow
 from nbmlops.entities import ModelVersion
 from nbmlops.scoring.signature import read_mlmodel
-from nbmlops.store.models.networks import FLAVORS
 from nbmlops.store.models.own_code import Trust
 
 _ROOMS = (
@@ -37,7 +34,6 @@ _OPENMP = """\
 RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 \\
     && rm -rf /var/lib/apt/lists/*
 """
-_OLDEST_PYTHON = (3, 11)
 
 
 def write_image_folder(
@@ -52,11 +48,8 @@ def write_image_folder(
     """Write all but ``model/``, which is there, of a folder to build an image from."""
     document = read_mlmodel(folder / "model")
     flavors = document.get("flavors") or {}
-    has_own_code = (folder / "model" / "code").is_dir()
-    pins = lock(
-        folder / "model",
-        with_mlflow=has_own_code or any(each in flavors for each in FLAVORS),
-    )
+    model = folder / "model"
+    pins = lock(model, with_mlflow=with_mlflow(model, document))
     served = {
         "endpoint": name,
         "model": version.model,
@@ -67,7 +60,7 @@ def write_image_folder(
     }
     needs_openmp = any(pin.startswith("lightgbm=") for pin in pins)
     dockerfile = _DOCKERFILE.format(
-        python=_python(flavors),
+        python=python_of(flavors),
         system=_OPENMP if needs_openmp else "",
         no_auth=', "--no-auth"' if no_auth else "",
     )
@@ -83,18 +76,6 @@ def write_image_folder(
     about.mkdir()
     metadata = f"Name: nbmlops\nVersion: {installed_version('nbmlops')}\n"
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\n{metadata}", "utf-8")
-
-
-def _python(flavors: dict[str, Any]) -> str:
-    """Return the Python that the model was logged with, if it is one that we run on."""
-    stated = str((flavors.get("python_function") or {}).get("python_version") or "")
-    major, _, rest = stated.partition(".")
-    minor = rest.partition(".")[0]
-    if major.isdigit() and minor.isdigit():
-        found = (int(major), int(minor))
-        if found >= _OLDEST_PYTHON:
-            return f"{major}.{minor}"
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def _copy_rooms(target: Path) -> None:

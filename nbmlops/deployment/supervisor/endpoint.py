@@ -201,6 +201,7 @@ class RunningEndpoint:
             role=role,
             trust=served.trust,
             digest=served.digest,
+            python=served.python,
             no_auth=record.no_auth,
             max_request_bytes=record.max_request_bytes,
             serving=record.serving,

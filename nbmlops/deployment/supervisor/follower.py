@@ -9,10 +9,12 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 from nbmlops.config import load_settings
 from nbmlops.deployment import local, records
+from nbmlops.deployment.environment import make_environment
 from nbmlops.deployment.records import Record
 from nbmlops.deployment.supervisor.workers import be_child
 from nbmlops.errors import NbmlopsError
@@ -113,6 +115,7 @@ class _Follower:
                 no_auth=record.no_auth,
                 trust=self._trust(record),
                 workers=record.serving.workers,
+                environment=self._environment(record),
             )
         except NbmlopsError as error:
             self._failed[name] = wanted, time.monotonic() + _FAILED_S
@@ -121,6 +124,11 @@ class _Follower:
             local.note(self._store.settings, name, note)
         else:
             self._failed.pop(name, None)
+
+    def _environment(self, record: Record) -> local.MakeEnvironment | None:
+        if not record.champion.has_env:
+            return None
+        return partial(make_environment, self._store.settings, announce=_log.info)
 
     def _trust(self, record: Record) -> Trust:
         """Return whose code may run; --trust holds for the version it was given."""

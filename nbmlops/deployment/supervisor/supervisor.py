@@ -17,7 +17,7 @@ from nbmlops.deployment import records
 from nbmlops.deployment.records import Canary, Record, Served
 from nbmlops.deployment.supervisor import follower
 from nbmlops.deployment.supervisor.endpoint import RunningEndpoint
-from nbmlops.deployment.supervisor.workers import WorkerProcess, is_alive, reap
+from nbmlops.deployment.supervisor.workers import THREADS, WorkerProcess, is_alive, reap
 from nbmlops.errors import NbmlopsError, NotFoundError
 from nbmlops.processes.channel import AsyncChannel, Document
 from nbmlops.processes.process_id import ProcessId
@@ -33,7 +33,7 @@ _TICK_S = 0.5
 
 def main(folder: str, listener_fd: int) -> int:
     """Supervise the endpoints of a folder until there is nothing to do."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    for name in THREADS:
         os.environ[name] = "1"  # a thread at the time of a fork would be lost
     os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
     listener = socket.socket(fileno=listener_fd)

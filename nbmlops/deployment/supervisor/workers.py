@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -19,12 +20,14 @@ import psutil
 from nbmlops.deployment import control
 from nbmlops.deployment.supervisor.connections import KeptConnections, Waiting
 from nbmlops.errors import DeployError, NbmlopsError
+from nbmlops.processes import python_command, python_environ
 from nbmlops.processes.channel import AsyncChannel, Document
 from nbmlops.processes.process_id import ProcessId
 from nbmlops.serving import worker
-from nbmlops.serving.log import leave_log
+from nbmlops.serving.log import leave_log, redirect
 from nbmlops.serving.worker import WorkerSpec
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _STOP_S = 12.0
 _RECENT_S = 5.0
 _COUNTS = ("statuses", "latency")
@@ -178,6 +181,8 @@ def fork(
     ours, theirs = socket.socketpair()
     kept = KeptConnections(waiting)
     pid = os.fork()
+    if pid == 0 and spec.python:
+        _be_other_python(spec, listener, theirs, folder)
     if pid == 0:
         _be_worker(spec, listener, theirs, folder, kept)
     theirs.close()
@@ -202,6 +207,34 @@ def _be_worker(
         lambda: worker.run(spec, listener, control_end, reconnect, kept.in_worker()),
         (listener.fileno(), control_end.fileno(), *kept.files),
     )
+
+
+def _be_other_python(
+    spec: WorkerSpec, listener: socket.socket, control_end: socket.socket, folder: Path
+) -> None:
+    """Go on as the worker of another environment."""
+    document = {
+        "spec": spec.document,
+        "listener": listener.fileno(),
+        "control": control_end.fileno(),
+        "supervisor": python_command("nbmlops.deployment.control", str(folder)),
+    }
+    files = (listener.fileno(), control_end.fileno())
+
+    def run() -> int:
+        redirect(Path(spec.folder, "log.txt"))
+        read_end, write_end = os.pipe()
+        os.write(write_end, json.dumps(document).encode() + b"\n")
+        os.close(write_end)
+        os.dup2(read_end, 0)
+        for fd in files:
+            os.set_inheritable(fd, True)
+        environ = python_environ(os.environ, folder)
+        environ |= dict.fromkeys(THREADS, str(spec.n_threads))
+        command = [spec.python, *python_command("nbmlops.serving.worker")[1:]]
+        os.execve(spec.python, command, environ)  # noqa: S606 - the model's environment
+
+    be_child(f"nbmlops {spec.endpoint}", run, files)
 
 
 def be_child(name: str, body: Callable[[], int], files: Sequence[int] = ()) -> NoReturn:

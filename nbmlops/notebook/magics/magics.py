@@ -120,6 +120,7 @@ class NbmlopsMagics(Magics):
         argument("--no-auth", action="store_true"),
         argument("--trust", action="store_true"),
         argument("--workers", type=int),
+        argument("--env", action="store_true"),
         argument("--canary", metavar="SHARE"),
         argument("--shadow", action="store_true"),
     )
