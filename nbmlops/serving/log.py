@@ -7,6 +7,7 @@ import logging
 import logging.handlers
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -35,7 +36,8 @@ def leave_log() -> None:
     """Close what a fork has of its parent's log."""
     for handler in tuple(logging.root.handlers):
         logging.root.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # what a full disk did not take is the parent's
+            handler.close()
 
 
 def _first(stream: TextIO) -> TextIO:

@@ -175,11 +175,11 @@ def test_a_kept_connection_gets_each_answer_while_versions_change(
     assert set(statuses) == {200}
 
 
-@pytest.mark.parametrize("n", [1, pytest.param(30, marks=OFTEN)])
-def test_bad_canaries_are_rolled_back_by_their_rule_and_good_ones_never(store, n):
-    found = canary_trials.run(store, n)
+@OFTEN  # the short forms are in test_rollout.py
+def test_bad_canaries_are_rolled_back_by_their_rule_and_good_ones_never(store):
+    found = canary_trials.run(store, 30)
     reasons = {kind: dict(trials.reasons) for kind, trials in found.items()}
-    assert reasons == {kind: {why: n} for kind, why in canary_trials.REASONS.items()}
+    assert reasons == {kind: {why: 30} for kind, why in canary_trials.REASONS.items()}
 
 
 def test_a_roll_back_works_without_store_artifacts_and_room_on_the_disk():
@@ -287,3 +287,15 @@ def test_a_request_that_a_killed_worker_had_not_begun_is_answered(store, marking
     # One may die between the system call that reads and its note of what it has read.
     assert len(lost) <= 1 + n // 50
     assert 0 < len(failed) < 8 * n
+
+
+@OFTEN
+def test_processes_that_are_killed_come_back_without_store_and_room():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.store_outage", "--seconds", "30"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
