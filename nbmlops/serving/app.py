@@ -85,7 +85,7 @@ class EndpointApp:
         if role == "canary":
             self.metrics.compared = Comparison()
         self._invocations_protocol = Invocations(model, self._scorer.unseen)
-        self._v2 = V2(model)
+        self._v2 = V2(model, self._scorer.unseen)
         self._in_flight: dict[Job, Callable[[], None]] = {}
         self._is_watching = False
         self.other_snapshots: Callable[[], Iterable[dict[str, Any]]] = tuple

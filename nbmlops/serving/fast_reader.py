@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from nbmlops.scoring.request import Table
 from nbmlops.scoring.signature import InputSpec
 
 _Number = float | None
+_NUMBER_TYPES = {float, int, NoneType}
 _EXACT = float(2**53)
 """From here on a double does not hold each whole number."""
 _MAX_FLOAT32 = float(np.finfo(np.float32).max)
@@ -101,6 +104,19 @@ class FastReader:
             return None
         return self._checked(found, params.output if params else "predictions")
 
+    def of(self, table: Table) -> np.ndarray[Any, Any] | None:
+        """Return the rows of a table."""
+        if table.is_text or (table.names is None) == self._has_names:
+            return None
+        columns = table.columns
+        if any(not _NUMBER_TYPES.issuperset(map(type, each)) for each in columns):
+            return None
+        rows: list[Any] | None = list(zip(*columns, strict=True))
+        if table.names is not None and list(table.names) != self._names:
+            rows = self._ordered(list(table.names), rows or [])
+        found = self._checked(rows, table.output) if rows else None
+        return found[0] if found else None
+
     def _ordered(self, names: list[str], rows: list[Any]) -> list[Any] | None:
         if len(names) != len(self._names) or set(names) != set(self._names):
             return None
@@ -122,7 +138,7 @@ class FastReader:
     ) -> tuple[np.ndarray[Any, Any], str] | None:
         try:
             array = np.array(rows, dtype=np.float64)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
         if array.ndim != 2 or array.shape[1] != len(self._names):
             return None

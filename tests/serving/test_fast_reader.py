@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nbmlops.entities import Column
 from nbmlops.errors import UsageError
-from nbmlops.scoring.request import read_request
+from nbmlops.scoring.request import Table, read_request
 from nbmlops.scoring.rows import to_rows
 from nbmlops.scoring.signature import InputSpec
 from nbmlops.serving.fast_reader import FastReader
@@ -131,3 +131,28 @@ def test_it_never_reads_another_number_than_the_other_reader(rows, kind, require
             expected = slowly(body, spec)
             assert expected is not None
             np.testing.assert_array_equal(found[0], expected[0])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    columns=st.lists(st.lists(VALUES, min_size=2, max_size=2), min_size=2, max_size=4),
+    names=st.permutations(NAMES),
+    kind=st.sampled_from(["frame", "array"]),
+    required=st.booleans(),
+)
+def test_it_never_reads_another_number_of_a_table(columns, names, kind, required):
+    spec = spec_of(kind, required=required)
+    given_names = tuple(names[: len(columns)]) if kind == "frame" else None
+    table = Table(names=given_names, columns=tuple(columns))
+    found = FastReader(spec).of(table)
+    if found is not None:
+        np.testing.assert_array_equal(found, np.asarray(to_rows(table, spec), float))
+
+
+@pytest.mark.parametrize("kind", ["frame", "array"])
+def test_a_table_of_numbers_is_read_fast(kind):
+    names = ("d", "a", "b:c") if kind == "frame" else None
+    table = Table(names=names, columns=([1, 4], [2.5, 5], [3, 6]))
+    found = FastReader(spec_of(kind)).of(table)
+    order = [1, 2, 0] if kind == "frame" else [0, 1, 2]
+    assert found.tolist() == np.array([[1, 2.5, 3], [4, 5, 6]])[:, order].tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import version as installed_version
 from time import perf_counter
@@ -16,6 +17,7 @@ from nbmlops.scoring.v2 import read_infer
 from nbmlops.scoring.v2_answer import model_metadata, write_infer
 from nbmlops.serving.http.messages import Request
 from nbmlops.serving.model import ServedModel
+from nbmlops.serving.protocols._arrays import Arrays
 from nbmlops.serving.protocols._protocol import Asked, n_rows_of
 from nbmlops.serving.scorer import Job
 
@@ -30,8 +32,8 @@ class Route(NamedTuple):
 class V2:
     """Reads and writes as the protocol says, and describes the model."""
 
-    def __init__(self, model: ServedModel) -> None:
-        self._model = model
+    def __init__(self, model: ServedModel, unseen: Counter[str]) -> None:
+        self._model, self._arrays = model, Arrays(model, unseen)
         self._outputs: tuple[Output, ...] = ("predictions",)
         if model.predict_proba is not None:
             self._outputs = ("predictions", "probabilities")
@@ -95,7 +97,9 @@ class V2:
         spec = self._model.spec
         found = read_infer(request.body, content_type, spec, outputs=self._outputs)
         request.parsed = perf_counter()
-        return Asked(found.table, n_rows_of(found.table), found.outputs, found.id)
+        array = self._arrays.of(found.table)
+        rows = found.table if array is None else array
+        return Asked(rows, n_rows_of(found.table), found.outputs, found.id)
 
     def write(self, job: Job, asked: Asked) -> bytes:
         """Return the body of an answer."""
