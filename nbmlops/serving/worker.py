@@ -268,8 +268,9 @@ def main() -> int:
     listener = socket.socket(fileno=document["listener"])
     control = socket.socket(fileno=document["control"])
     spec = WorkerSpec.read(document["spec"])
-    reconnect = partial(_reconnect, document["supervisor"], Path(spec.folder).parent)
-    return run(spec, listener, control, reconnect)
+    command = document.get("supervisor")
+    reconnect = partial(_reconnect, command, Path(spec.folder).parent)
+    return run(spec, listener, control, reconnect if command else lambda: None)
 
 
 def _reconnect(command: list[str], folder: Path) -> socket.socket | None:

@@ -41,7 +41,7 @@ def test_a_model_of_arrays_takes_arrays(store, register):
     version = register("arrays", model, rows)
     endpoint, _ = local.deploy(store, version, name="arrays")
     found = EndpointHandle(store.settings, endpoint).predict(rows)
-    np.testing.assert_array_equal(found, model.predict(rows))
+    np.testing.assert_allclose(found, model.predict(rows), rtol=1e-12)
 
 
 @pytest.mark.server
