@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -165,6 +166,7 @@ def load(
     """Return the model of a folder, loaded by our own list of trusted types."""
     document = read_mlmodel(folder)
     spec = read_input_spec(document)
+    sys.dont_write_bytecode = True  # the folder is to stay what its hash says
     estimator = load_model(folder, trust)
     flavor = (document.get("flavors") or {}).get("python_function") or {}
     method = str(flavor.get("predict_fn") or "predict")

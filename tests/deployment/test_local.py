@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from nbmlops._hashing import folder_digest
 from nbmlops.deployment import client, control, local, records
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.errors import (
@@ -465,6 +466,34 @@ def test_an_endpoints_copy_that_has_changed_is_not_loaded(
     assert ask(store, second, frame) == models[1].predict(frame).tolist()
 
 
+_OWN = """
+from sklearn.dummy import DummyRegressor
+
+class Own(DummyRegressor):
+    pass
+"""
+
+
+def test_loading_own_code_leaves_the_endpoints_copy_as_it_was(
+    store, register_own, monkeypatch
+):
+    version = register_own("ours", "ours_own", _OWN)
+    endpoint, _ = local.deploy(store, version, name="ours", trust=("ours_own",))
+    folder = records.root(store.settings) / "ours" / "versions" / "1" / "model"
+    before = folder_digest(folder)
+    code = """
+import pathlib, sys
+from nbmlops.serving.model import load
+load(pathlib.Path(sys.argv[1]), name="ours", version=1, trust=("ours_own",))
+"""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
+    assert folder_digest(folder) == before
+    os.kill(endpoint.pid, signal.SIGKILL)
+    until(lambda: workers_of(store, "ours") not in ([], [endpoint.pid]))
+    until(lambda: _in_state(store, "ours", "ready"))
+
+
 def test_files_that_are_gone_are_reported_and_nothing_is_left(
     store, register, models, files_of, left_behind
 ):
@@ -514,6 +543,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from nbmlops.config import Settings
+from nbmlops._hashing import folder_digest
 from nbmlops.deployment import files, local
 from nbmlops.store import Store
 from nbmlops.store.registry.versions import get_version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,7 @@ def _explain(
         )
     rows = named(rows, spec)
     prepared = prepare_of(spec)(rows)
+    sys.dont_write_bytecode = True  # the folder is to stay what its hash says
     estimator = load_model(folder, served.trust)
     # Fitted with names, and predicting an array of which the columns are known.
     warnings.filterwarnings("ignore", "X does not have valid feature names")
