@@ -89,7 +89,9 @@ def stop(settings: Settings, live_id: str) -> LiveRun:
         if (owner.host, owner.boot) != (me.host, me.boot):
             raise PermissionError
         reader.note_stopping(settings.home, live_id)
-        os.kill(owner.pid, signal.SIGINT)
+        # Two interrupts that are sent at once can arrive as one.
+        is_second = found.is_stopping and found.kind == "pipeline"
+        os.kill(owner.pid, signal.SIGTERM if is_second else signal.SIGINT)
     except ProcessLookupError:
         pass
     except PermissionError as error:
