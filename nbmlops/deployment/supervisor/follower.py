@@ -16,7 +16,7 @@ from nbmlops.config import load_settings
 from nbmlops.deployment import local, records
 from nbmlops.deployment.environment import make_environment
 from nbmlops.deployment.records import Record
-from nbmlops.deployment.supervisor.workers import be_child
+from nbmlops.deployment.supervisor.workers import fork_child
 from nbmlops.errors import NbmlopsError
 from nbmlops.serving.log import keep_log, redirect
 from nbmlops.store import Store, connect
@@ -33,10 +33,7 @@ _FAILED_S = 60.0
 def fork(folder: Path) -> int:
     """Return the process that follows the aliases of a folder's endpoints."""
     parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        be_child("nbmlops aliases", lambda: _follow(folder, parent))
-    return pid
+    return fork_child("nbmlops aliases", lambda: _follow(folder, parent))
 
 
 def _follow(folder: Path, parent: int) -> int:

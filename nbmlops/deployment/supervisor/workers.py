@@ -28,6 +28,7 @@ from nbmlops.serving.log import leave_log, redirect
 from nbmlops.serving.worker import WorkerSpec
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
 _STOP_S = 12.0
 _RECENT_S = 5.0
 _COUNTS = ("statuses", "latency")
@@ -61,6 +62,19 @@ class WorkerProcess:
         self._task = asyncio.get_running_loop().create_task(self._listen())
 
     async def _listen(self) -> None:
+        try:
+            await self._follow()
+        finally:  # also when the supervisor ends, and somebody waits for this one
+            self.drains.set()
+            self.ended.set()
+        if not self.ready.done():
+            self.ready.set_exception(self._failure())
+            self.ready.exception()  # nobody may be waiting for it
+        self._on_end(self)
+        if self._connections:
+            self._connections.close()
+
+    async def _follow(self) -> None:
         while (document := await self._channel.next()) is not None:
             match document["type"]:
                 case "ready":
@@ -78,14 +92,6 @@ class WorkerProcess:
                         self._connections.forget_closed()
         self._channel.close()
         self.ended_by = await self._exit_reason()
-        self.drains.set()
-        self.ended.set()
-        if not self.ready.done():
-            self.ready.set_exception(self._failure())
-            self.ready.exception()  # nobody may be waiting for it
-        self._on_end(self)
-        if self._connections:
-            self._connections.close()
 
     def take_waiting(self) -> list[Waiting]:
         """Return the connections that wait for the next worker, once it has ended."""
@@ -180,11 +186,14 @@ def fork(
     """Return a worker that loads its model, and then waits for `accept`."""
     ours, theirs = socket.socketpair()
     kept = KeptConnections(waiting)
-    pid = os.fork()
-    if pid == 0 and spec.python:
-        _be_other_python(spec, listener, theirs, folder)
-    if pid == 0:
-        _be_worker(spec, listener, theirs, folder, kept)
+    files: tuple[int, ...] = (listener.fileno(), theirs.fileno())
+    if spec.python:
+        body = partial(_run_other_python, spec, files, folder)
+    else:
+        reconnect = partial(control.reconnect, folder)
+        body = partial(_run, spec, listener, theirs, reconnect, kept)
+        files += kept.files
+    pid = fork_child(f"nbmlops {spec.endpoint}", body, files)
     theirs.close()
     kept.begin()
     channel = AsyncChannel(ours)
@@ -194,57 +203,61 @@ def fork(
     return worker
 
 
-def _be_worker(
+def _run(
     spec: WorkerSpec,
     listener: socket.socket,
     control_end: socket.socket,
-    folder: Path,
+    reconnect: Callable[[], socket.socket | None],
     kept: KeptConnections,
-) -> None:
-    reconnect = partial(control.reconnect, folder)
-    be_child(
-        f"nbmlops {spec.endpoint}",
-        lambda: worker.run(spec, listener, control_end, reconnect, kept.in_worker()),
-        (listener.fileno(), control_end.fileno(), *kept.files),
-    )
+) -> int:
+    return worker.run(spec, listener, control_end, reconnect, kept.in_worker())
 
 
-def _be_other_python(
-    spec: WorkerSpec, listener: socket.socket, control_end: socket.socket, folder: Path
-) -> None:
+def _run_other_python(spec: WorkerSpec, files: Sequence[int], folder: Path) -> int:
     """Go on as the worker of another environment."""
     document = {
         "spec": spec.document,
-        "listener": listener.fileno(),
-        "control": control_end.fileno(),
+        "listener": files[0],
+        "control": files[1],
         "supervisor": python_command("nbmlops.deployment.control", str(folder)),
     }
-    files = (listener.fileno(), control_end.fileno())
-
-    def run() -> int:
-        redirect(Path(spec.folder, "log.txt"))
-        read_end, write_end = os.pipe()
-        os.write(write_end, json.dumps(document).encode() + b"\n")
-        os.close(write_end)
-        os.dup2(read_end, 0)
-        for fd in files:
-            os.set_inheritable(fd, True)
-        environ = python_environ(os.environ, folder)
-        environ |= dict.fromkeys(THREADS, str(spec.n_threads))
-        command = [spec.python, *python_command("nbmlops.serving.worker")[1:]]
-        os.execve(spec.python, command, environ)  # noqa: S606 - the model's environment
-
-    be_child(f"nbmlops {spec.endpoint}", run, files)
+    redirect(Path(spec.folder, "log.txt"))
+    read_end, write_end = os.pipe()
+    os.write(write_end, json.dumps(document).encode() + b"\n")
+    os.close(write_end)
+    os.dup2(read_end, 0)
+    for fd in files:
+        os.set_inheritable(fd, True)
+    environ = python_environ(os.environ, folder)
+    environ |= dict.fromkeys(THREADS, str(spec.n_threads))
+    command = [spec.python, *python_command("nbmlops.serving.worker")[1:]]
+    os.execve(spec.python, command, environ)  # noqa: S606 - the model's environment
 
 
-def be_child(name: str, body: Callable[[], int], files: Sequence[int] = ()) -> NoReturn:
-    """Leave what is the supervisor's behind, and run a body with its files alone."""
+def fork_child(name: str, body: Callable[[], int], files: Sequence[int] = ()) -> int:
+    """Return a child that runs a body with some files, and leaves all else behind.
+
+    Signals wait until it has left the handlers behind, too: they would tell the
+    supervisor of a signal that the child got.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _be_child(name, body, files)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pid
+
+
+def _be_child(name: str, body: Callable[[], int], files: Sequence[int]) -> NoReturn:
     code = 1
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP):
+        for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         with suppress(OSError):  # what ps and top show
             Path("/proc/self/comm").write_text(name, "ascii")
         leave_log()
