@@ -75,10 +75,16 @@ def sparse_digest(matrix: Any) -> str:  # noqa: ANN401 - a sparse matrix of scip
 
 
 def folder_digest(folder: Path) -> str:
-    """Return a hash over the files of a folder: their paths and contents."""
+    """Return a hash over the files of a folder: their paths and contents.
+
+    A link to a folder counts as what it points to, which is not looked into.
+    """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_symlink() and path.is_dir():
+            link = [path.relative_to(folder).as_posix(), str(path.readlink()), "link"]
+            digest.update(json.dumps(link).encode())
+        elif path.is_file():
             with path.open("rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             name = path.relative_to(folder).as_posix()

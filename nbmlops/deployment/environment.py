@@ -21,7 +21,7 @@ from nbmlops.deployment.export.requirements import (
     read_pins,
     with_mlflow,
 )
-from nbmlops.errors import DeployError
+from nbmlops.errors import DeployError, UsageError
 from nbmlops.scoring.signature import read_mlmodel
 from nbmlops.store.embedded import make_home
 
@@ -36,10 +36,18 @@ def make_environment(
     What differs is announced before anything is made. An environment is kept for all
     models with the same packages.
 
-    Raises DeployError where uv is missing, or cannot make it.
+    Raises DeployError where uv is missing, or cannot make it, and UsageError where a
+    package is not named by its version.
     """
     document = read_mlmodel(model)
     pins = dict(read_pins(model / "requirements.txt"))
+    for line in pins.values():
+        if Requirement(line).url is not None:  # code that runs as it is installed
+            raise UsageError(
+                f"The model needs {line[:300]}, which is at a URL.",
+                fix="Log the model with a version from a package index, or deploy it "
+                "with the packages that are here.",
+            )
     if not with_mlflow(model, document):
         pins.pop("mlflow", None)
     python = python_of(document.get("flavors") or {})

@@ -120,7 +120,12 @@ def read_input_spec(document: Mapping[str, Any]) -> InputSpec:
         raise UsageError(str(reason), fix=_LOG_AGAIN)
     if not stated.get("inputs"):
         raise UsageError("The model has no signature.", fix=_LOG_AGAIN)
-    specs = json.loads(stated["inputs"])
+    try:
+        specs = json.loads(stated["inputs"])
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"The model's signature cannot be read: {error}.", fix=_LOG_AGAIN
+        ) from error
     kind = _kind(specs, document)
     for spec in specs:
         shape = _shape(spec)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from nbmlops.scoring.request import read_request, refusal
 from nbmlops.scoring.rows import to_rows
 from nbmlops.scoring.signature import InputSpec, read_input_spec, read_mlmodel
 from nbmlops.serving.fast_reader import FastReader
+from nbmlops.serving.files import prepare_loading
 from nbmlops.serving.linear import LinearPredictor
 from nbmlops.serving.trees import with_treelite
 from nbmlops.store.models.files import load_model
@@ -166,7 +166,7 @@ def load(
     """Return the model of a folder, loaded by our own list of trusted types."""
     document = read_mlmodel(folder)
     spec = read_input_spec(document)
-    sys.dont_write_bytecode = True  # the folder is to stay what its hash says
+    prepare_loading()
     estimator = load_model(folder, trust)
     flavor = (document.get("flavors") or {}).get("python_function") or {}
     method = str(flavor.get("predict_fn") or "predict")

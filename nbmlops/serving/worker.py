@@ -13,18 +13,19 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nbmlops._hashing import folder_digest
 from nbmlops.config import Serving
-from nbmlops.errors import DeployError, NbmlopsError
+from nbmlops.errors import NbmlopsError
 from nbmlops.processes.channel import AsyncChannel, Channel, Document
 from nbmlops.serving.app import EndpointApp, Limits
 from nbmlops.serving.connections import Connections
 from nbmlops.serving.explainer import explain
+from nbmlops.serving.files import checked_files
 from nbmlops.serving.forward import Canary, Shadow
 from nbmlops.serving.http.server import HttpServer
 from nbmlops.serving.log import keep_log, redirect
@@ -89,31 +90,35 @@ def run(
     keep_log(Path(spec.folder, "log.txt"))
     faulthandler.enable()
     channel = Channel(control)
-    try:
-        model = _load(spec)
-    except Exception as error:  # noqa: BLE001 - whatever a model raises
-        if not isinstance(error, NbmlopsError):
-            _log.error("%s/%s does not load", spec.model, spec.version, exc_info=error)
-            error = failure(f"{spec.model}/{spec.version}", error)
-        channel.send({"type": "failed", "problem": error.problem, "fix": error.fix})
-        return 1
-    gc.collect()
-    gc.freeze()
-    worker = Worker(spec, model, listener, reconnect, connections)
-    return asyncio.run(worker.serve(control))
+    target = f"{spec.model}/{spec.version}"
+    with ExitStack() as stack:
+        try:
+            files = stack.enter_context(
+                checked_files(
+                    spec.model_folder, target, digest=spec.digest, trust=spec.trust
+                )
+            )
+            model = _load(spec, files)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises
+            if not isinstance(error, NbmlopsError):
+                _log.error("%s does not load", target, exc_info=error)
+                error = failure(target, error)
+            else:
+                _log.error("%s", error)
+            channel.send({"type": "failed", "problem": error.problem, "fix": error.fix})
+            return 1
+        gc.collect()
+        gc.freeze()
+        worker = Worker(spec, model, listener, reconnect, connections)
+        return asyncio.run(worker.serve(control))
 
 
-def _load(spec: WorkerSpec) -> ServedModel:
+def _load(spec: WorkerSpec, files: Path) -> ServedModel:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    if spec.digest not in ("", folder_digest(spec.model_folder)):
-        raise DeployError(
-            f"The endpoint's copy of {spec.model}/{spec.version} has been changed.",
-            fix="Deploy the version again, which copies its files again.",
-        )
     threadpool_limits(spec.n_threads)
     model = load(
-        spec.model_folder,
+        files,
         name=spec.model,
         version=spec.version,
         trust=spec.trust,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ _INPUT = "in."
 def explain_request(folder: Path, request_id: str) -> Contributions:
     """Return what the columns of a request contributed; loads its model here."""
     from nbmlops.deployment.request_log import find_answered
+    from nbmlops.serving.files import checked_files
 
     record = records.find_record(folder.parent, folder.name)
     if record is None:
@@ -48,7 +48,11 @@ def explain_request(folder: Path, request_id: str) -> Contributions:
             "among the endpoint's files any more.",
             fix="Explain requests of the version that is served, or of the one before.",
         )
-    return _explain(model, served[0], logged)
+    found = served[0]
+    with checked_files(
+        model, str(found), digest=found.digest, trust=found.trust
+    ) as files:
+        return _explain(files, found, logged)
 
 
 def _explain(
@@ -56,6 +60,7 @@ def _explain(
 ) -> Contributions:
     from nbmlops.deployment.explain.shapley import explain_rows
     from nbmlops.scoring.signature import read_input_spec, read_mlmodel
+    from nbmlops.serving.files import prepare_loading
     from nbmlops.serving.offline import named, prepare_of
     from nbmlops.store.models.files import load_model
 
@@ -69,7 +74,7 @@ def _explain(
         )
     rows = named(rows, spec)
     prepared = prepare_of(spec)(rows)
-    sys.dont_write_bytecode = True  # the folder is to stay what its hash says
+    prepare_loading()
     estimator = load_model(folder, served.trust)
     # Fitted with names, and predicting an array of which the columns are known.
     warnings.filterwarnings("ignore", "X does not have valid feature names")

@@ -13,7 +13,7 @@ import yaml
 
 from nbmlops._hashing import folder_digest
 from nbmlops.entities import ModelVersion, Signature
-from nbmlops.errors import NotFoundError
+from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.scoring.inference import Rows
 from nbmlops.store import artifacts, rest
 from nbmlops.store.backend import backend
@@ -127,12 +127,24 @@ def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
         if root is None:
             download_files(store, location, "", folder)
         elif root.is_dir():  # without MLflow, whose import takes a second
+            _refuse_links(root, version)
             shutil.copytree(root, folder, dirs_exist_ok=True)
     if not (folder / "MLmodel").is_file():
         raise NotFoundError(
             f"The files of {version.model}/{version.version} are gone from {location}.",
             fix=f"Register another version with: %register {version.model}.",
         )
+
+
+def _refuse_links(root: Path, version: ModelVersion) -> None:
+    """Refuse what is neither a file nor a folder: it may lead anywhere, or not end."""
+    for path in root.rglob("*"):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise UsageError(
+                f"The files of {version.model}/{version.version} hold "
+                f"{path.relative_to(root).as_posix()!r}, which is a link or a device.",
+                fix=f"See who writes to {root}, and put the file itself there.",
+            )
 
 
 def _location(store: Store, version: ModelVersion) -> str:
