@@ -1,10 +1,12 @@
 """An endpoint while its tracking server is down, its artifacts gone, its disk full.
 
-A real `mlflow server` registers two versions, and both are deployed. Then the server is
-killed, its database and artifacts are removed, and the project's disk is filled.
+A real `mlflow server` registers three versions; two are deployed. Then the server is
+killed, its database and artifacts are taken away, and the project's disk is filled.
 Clients ask all the while; in the middle the supervisor is killed, the worker, and the
-next supervisor. In the end the endpoint is rolled back. The disk is a tmpfs in a mount
-namespace of its own (`unshare -rm`).
+next supervisor. In the end the endpoint is rolled back. Then there is room on the disk,
+and the server is back, with an alias that moved meanwhile: printed is how long it takes
+until the version that it names answers, and the next, to which it moves after that. The
+disk is a tmpfs in a mount namespace of its own (`unshare -rm`).
 
     python benchmarks/store_outage.py [--seconds 600]
 """
@@ -14,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -49,10 +50,8 @@ FRAME = pd.DataFrame({"a": np.arange(9.0)})
 MOST_S = 60.0
 
 
-def start_server(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+def start_server(folder: Path, port: int) -> tuple[subprocess.Popen[bytes], str]:
     """Return an MLflow server that answers, and its address."""
-    with listen(0) as free:
-        port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
     command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
@@ -134,23 +133,38 @@ def kill(settings: Settings, which: int) -> None:
     raise SystemExit(f"not back in {MOST_S} s: supervisor, worker {old} -> {now}")
 
 
+def followed_s(settings: Settings, answer: str) -> float:
+    """Return how long it takes from now until a version answers."""
+    begun = time.monotonic()
+    while time.monotonic() < begun + MOST_S:
+        handle = EndpointHandle(settings, local.get_endpoint(settings, "m"))
+        if handle.predict(FRAME.head(1))[0] == answer:
+            return round(time.monotonic() - begun, 2)
+        time.sleep(0.01)
+    raise SystemExit(f"version {answer} does not answer in {MOST_S} s")
+
+
 def run(seconds: float, project: Path, served: Path) -> dict[str, object]:
     """Return what became of the endpoint and its clients."""
-    server, url = start_server(served)
+    with listen(0) as free:
+        port = free.getsockname()[1]
+    server, url = start_server(served, port)
     settings = Settings(project=project, tracking_uri=url)
     store = connect(settings)
     mlflow.set_tracking_uri(url)
-    for number in "12":
+    for number in "123":
         run_id = create_run(store, name="fit", experiment="e")
         model = DummyClassifier().fit(FRAME, [number] * len(FRAME))
         log_model(store, run_id, model, FRAME)
         version = create_version(store, "m", get_run(store, run_id))
-        mlflow.MlflowClient(url).set_registered_model_alias("m", "live", number)
-        local.deploy(store, version, name="m", alias="live")
+        if number != "3":
+            mlflow.MlflowClient(url).set_registered_model_alias("m", "live", number)
+            local.deploy(store, version, name="m", alias="live")
     os.killpg(server.pid, signal.SIGKILL)
     server.wait()
-    shutil.rmtree(served)
-    Ballast(project / "ballast").fill()
+    gone = served.rename(served.with_name("gone"))
+    ballast = Ballast(project / "ballast")
+    ballast.fill()
     begun = time.monotonic()
     with Clients(settings) as clients:
         for n, which in enumerate((0, 1, 0)):
@@ -163,6 +177,18 @@ def run(seconds: float, project: Path, served: Path) -> dict[str, object]:
         back = local.roll_back(settings, "m")
         rollback_s = time.monotonic() - since
         answers.append(EndpointHandle(settings, back).predict(FRAME.head(1))[0])
+        # Another server of the same database moves the alias.
+        database = mlflow.MlflowClient(f"sqlite:///{gone / 'mlflow.db'}")
+        database.set_registered_model_alias("m", "live", "3")
+        ballast.remove()
+        gone.rename(served)
+        server, _ = start_server(served, port)
+        try:
+            moved_meanwhile_s = followed_s(settings, "3")
+            mlflow.MlflowClient(url).set_registered_model_alias("m", "live", "2")
+            moved_after_s = followed_s(settings, "2")
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
     return {
         "down_s": round(since - begun),
         "n_answers": clients.n_answers,
@@ -171,6 +197,8 @@ def run(seconds: float, project: Path, served: Path) -> dict[str, object]:
         "longest_s": round(clients.longest_s, 2),
         "before_and_after": answers,
         "rollback_s": round(rollback_s, 2),
+        "followed_once_the_server_is_back_s": moved_meanwhile_s,
+        "followed_after_that_s": moved_after_s,
     }
 
 
