@@ -75,12 +75,15 @@ def python_of(venvs: Path, name: str) -> Path:
     """Return the interpreter of a peer's environment, made if it is not there."""
     venv = venvs / name
     python = venv / "bin" / "python"
-    if not python.exists():
+    if not (venv / "bin" / name).exists():  # or only half of it was made
+        print(f"making {venv}", file=sys.stderr)
         venvs.mkdir(parents=True, exist_ok=True)
         # MLServer has no release for later Pythons.
-        subprocess.run(["uv", "venv", "--python", "3.11", venv], check=True)  # noqa: S607
-        words = ["uv", "pip", "install", "--compile-bytecode", "--python", python]
-        subprocess.run([*words, *PEERS[name], *SAME], check=True)
+        words = ["uv", "venv", "--quiet", "--clear", "--python", "3.11", venv]
+        subprocess.run(words, check=True)
+        words = ["uv", "pip", "install", "--quiet", "--compile-bytecode"]
+        words += ["--python", python, *PEERS[name], *SAME]
+        subprocess.run(words, check=True)
     return python
 
 
