@@ -1,6 +1,7 @@
 /** The REST routes, asked about the project around a path. */
 import { type IRequest, type IScope, listen, request } from './request';
 import type {
+  CanaryRules,
   IEndpoint,
   IEndpointDetail,
   IEndpointMetrics,
@@ -68,8 +69,10 @@ export function createApi(scope: IScope) {
       send<unknown>('POST', `${at.endpoint(name)}/predict`, body),
     getMetrics: (name: string) => get<IEndpointMetrics>(`${at.endpoint(name)}/metrics`),
     getLog: (name: string) => get<{ lines: string[] }>(`${at.endpoint(name)}/log`),
-    putCanary: (name: string, body: { version: number; share: number }) =>
-      send<IEndpointDetail>('PUT', `${at.endpoint(name)}/canary`, body),
+    putCanary: (
+      name: string,
+      body: { version: number; share: number; rules: CanaryRules }
+    ) => send<IEndpointDetail>('PUT', `${at.endpoint(name)}/canary`, body),
     promote: (name: string) =>
       send<IEndpointDetail>('POST', `${at.endpoint(name)}/promote`),
     abort: (name: string) =>

@@ -5,6 +5,7 @@ import { VDomModel } from '@jupyterlab/ui-components';
 import { type Api, createApi } from './api';
 import { RequestError, toProblem } from './request';
 import type {
+  CanaryRules,
   EndpointAction,
   IEndpointDetail,
   IEndpointMetrics,
@@ -84,12 +85,12 @@ export class EndpointModel extends VDomModel implements IEndpointModel {
     this._emit();
   }
 
-  setCanary(version: number, share: number): Promise<void> {
+  setCanary(version: number, share: number, rules: CanaryRules): Promise<void> {
     const { trans } = this._options;
     const percent = Math.round(share * 1000) / 10;
     return this._change(
       'canary',
-      () => this._api.putCanary(this.name, { version, share }),
+      () => this._api.putCanary(this.name, { version, share, rules }),
       () => trans.__('Version %1 answers %2% of the requests.', version, percent)
     );
   }

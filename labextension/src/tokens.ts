@@ -114,6 +114,9 @@ export interface IModelRegistry extends VDomRenderer.IModel {
   readonly explain: (error: unknown) => IProblem;
 }
 
+/** What ends a canary by itself, by the name of the rule. */
+export type CanaryRules = Readonly<Record<string, number>>;
+
 export type EndpointAction = 'canary' | 'promote' | 'abort' | 'rollback' | 'stop';
 
 /** One endpoint, read about once a second between `resume` and `pause`. */
@@ -143,7 +146,7 @@ export interface IEndpointModel extends VDomRenderer.IModel {
   pause(): void;
   refresh(): Promise<void>;
   showLog(isShown: boolean): Promise<void>;
-  setCanary(version: number, share: number): Promise<void>;
+  setCanary(version: number, share: number, rules: CanaryRules): Promise<void>;
   promote(): Promise<void>;
   abort(): Promise<void>;
   rollBack(): Promise<void>;

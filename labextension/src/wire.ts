@@ -42,6 +42,9 @@ export interface components {
         };
         EndpointDetail: {
             alias: string | null;
+            canary_rules: {
+                [key: string]: components["schemas"]["Metric"];
+            };
             canary_share: number | null;
             canary_version: number | null;
             columns: components["schemas"]["Column"][];

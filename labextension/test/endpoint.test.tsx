@@ -30,6 +30,7 @@ vi.mock('../src/request', async original => ({
 
 const trans = nullTranslator.load('nbmlops');
 const HOSTILE = '<img src=x onerror=alert(1)>';
+const RULES = { error_share: 0.05, min_requests: 100 };
 const CANARY = { canary_version: 4, canary_share: 0.25 };
 const TOKEN = '/home/ada/study/.nbmlops/endpoints/credit/token';
 
@@ -157,8 +158,9 @@ describe('EndpointModel', () => {
       'DELETE endpoints/credit': undefined
     });
     const model = create();
-    await model.setCanary(4, 0.25);
-    expect(asked.at(-1)?.init.body).toEqual({ version: 4, share: 0.25 });
+    const rules = { error_share: 0.01 };
+    await model.setCanary(4, 0.25, rules);
+    expect(asked.at(-1)?.init.body).toEqual({ version: 4, share: 0.25, rules });
     expect(model.message).toBe('Version 4 answers 25% of the requests.');
     expect(model.endpoint?.canary_share).toBe(0.25);
     await model.promote();
@@ -248,7 +250,7 @@ describe('EndpointView', () => {
     const slider = screen.getByRole('slider', { name: 'Share of the requests' });
     fireEvent.change(slider, { target: { value: '25' } });
     fireEvent.click(button('Start canary'));
-    expect(props.onCanary).toHaveBeenCalledExactlyOnceWith(4, 0.25);
+    expect(props.onCanary).toHaveBeenCalledExactlyOnceWith(4, 0.25, RULES);
     expect(button('Promote').disabled).toBe(true);
     expect(button('Abort canary').disabled).toBe(true);
     expect(button('Roll back').disabled).toBe(true);
@@ -259,13 +261,32 @@ describe('EndpointView', () => {
     const slider = screen.getByRole<HTMLInputElement>('slider');
     expect(slider.value).toBe('25');
     fireEvent.change(slider, { target: { value: '50' } });
-    fireEvent.click(button('Change share'));
-    expect(props.onCanary).toHaveBeenCalledExactlyOnceWith(4, 0.5);
+    fireEvent.click(button('Change canary'));
+    expect(props.onCanary).toHaveBeenCalledExactlyOnceWith(4, 0.5, RULES);
     fireEvent.click(button('Promote version 4'));
     expect(props.onPromote).toHaveBeenCalledOnce();
     fireEvent.click(button('Abort canary'));
     expect(props.onAbort).toHaveBeenCalledOnce();
     expect(button('Roll back to version 2').disabled).toBe(true);
+  });
+
+  it('sends the rules that are typed, and none of an empty field', () => {
+    const { props, rerender } = show();
+    const field = (name: string) =>
+      screen.getByRole<HTMLInputElement>('spinbutton', { name });
+    expect(field('Share of errors above').value).toBe('0.05');
+    expect(field('From this many requests').value).toBe('100');
+    expect(field('p99 above, ms').value).toBe('');
+    fireEvent.change(field('Share of errors above'), { target: { value: '' } });
+    fireEvent.change(field('p99 above, ms'), { target: { value: '250' } });
+    fireEvent.change(field('Shift of predictions above'), { target: { value: '0.2' } });
+    fireEvent.click(button('Start canary'));
+    const rules = { latency_ms_p99: 250, prediction_shift: 0.2, min_requests: 100 };
+    expect(props.onCanary).toHaveBeenCalledExactlyOnceWith(4, 0.1, rules);
+    const begun = endpoint({ ...CANARY, canary_rules: { error_share: 0.5 } });
+    rerender(<EndpointView {...props} endpoint={begun} />);
+    expect(field('Share of errors above').value).toBe('0.5');
+    expect(field('p99 above, ms').value).toBe('');
   });
 
   it('keeps the share that was chosen until the canary has it', () => {

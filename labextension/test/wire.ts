@@ -148,6 +148,7 @@ export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail 
   message: '',
   canary_version: null,
   canary_share: null,
+  canary_rules: { error_share: 0.05, min_requests: 100 },
   shadow_version: null,
   previous_version: null,
   example: { columns: ['Age', 'Job'], data: [[30, 'fixed']] },

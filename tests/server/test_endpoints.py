@@ -97,15 +97,18 @@ async def test_a_canary_from_its_share_to_its_promotion_and_back(
         assert [column["name"] for column in made["columns"]] == ["Age", "Income"]
         token = records.read_token(settings, "credit")
         assert Path(made["token_path"]).read_text("ascii").strip() == token
+        assert made["canary_rules"] == {"error_share": 0.05, "min_requests": 100}
 
         canary = {"version": 2, "share": 0.25, "rules": {"error_share": 0.5}}
         status, begun = await call("PUT", "endpoints/credit/canary", canary)
         assert status == 200, begun
         assert (begun["canary_version"], begun["canary_share"]) == (2, 0.25)
+        assert begun["canary_rules"] == {"error_share": 0.5}
         status, more = await call(
-            "PUT", "endpoints/credit/canary", canary | {"share": 0.75}
+            "PUT", "endpoints/credit/canary", canary | {"share": 0.75, "rules": {}}
         )
         assert (status, more["canary_share"], more["pid"]) == (200, 0.75, made["pid"])
+        assert more["canary_rules"] == {}
 
         keep_sample("metrics", (await call("GET", "endpoints/credit/metrics"))[1])
 

@@ -61,6 +61,7 @@ def test_a_canary_is_begun_watched_promoted_and_rolled_back(lab, endpoint):
     view.get_by_role("slider", name="Share of the requests").focus()
     for _ in range(40):
         lab.page.keyboard.press("ArrowRight")
+    view.get_by_label("From this many requests").fill("500")
     lab.press("Start canary", within=view)
     expect(status).to_have_text("Version 2 answers 50% of the requests.")
     expect(rows).to_have_count(2)

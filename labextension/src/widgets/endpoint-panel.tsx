@@ -41,7 +41,7 @@ export class EndpointPanel extends VDomRenderer<IEndpointModel> {
           log={model.log}
           onLog={isShown => void model.showLog(isShown)}
           onRetry={() => void model.refresh()}
-          onCanary={(version, share) => void model.setCanary(version, share)}
+          onCanary={(...canary) => void model.setCanary(...canary)}
           onPromote={() => void model.promote()}
           onAbort={() => void model.abort()}
           onRollBack={() => void model.rollBack()}

@@ -19,8 +19,12 @@ from nbmlops.server._route import Response, route
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointDetail(Endpoint):
-    """An endpoint, rows to try it with, the columns it takes, and its token's file."""
+    """An endpoint, rows to try it with, the columns it takes, and its token's file.
 
+    ``canary_rules`` are those of its canary; without one, those it would begin with.
+    """
+
+    canary_rules: Mapping[str, float]
     example: Mapping[str, Any] | None
     columns: tuple[Column, ...]
     token_path: str | None
@@ -109,7 +113,7 @@ def get_log(request: Request) -> EndpointLog:
     body={"version": int, "share": float, "rules": dict[str, Any] | None},
 )
 def put_canary(request: Request) -> EndpointDetail:
-    """Have a version answer a share of the requests, or change its share."""
+    """Have a version answer a share of the requests, or change its share and rules."""
     (name,) = request.names
     version, share, rules = (request.body[n] for n in ("version", "share", "rules"))
     model = records.get_record(request.settings, name).champion.model
@@ -147,8 +151,10 @@ def _detail(settings: Settings, endpoint: Endpoint) -> EndpointDetail:
     signature = read_signature(read_mlmodel(folder)) if folder else None
     has_token = record is not None and not record.no_auth
     token = records.token_path(settings, endpoint.name) if has_token else None
+    canary = record.canary if record else None
     return EndpointDetail(
         **{f.name: getattr(endpoint, f.name) for f in fields(endpoint)},
+        canary_rules=canary.rules if canary else local.RULES,
         example=example.table() if example else None,
         columns=signature.inputs if signature else (),
         token_path=str(token) if token else None,

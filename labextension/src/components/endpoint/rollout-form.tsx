@@ -1,13 +1,18 @@
 import { useEffect, useId, useState } from 'react';
 
-import type { EndpointAction, IEndpointDetail, IModelVersion } from '../../tokens';
+import type {
+  CanaryRules,
+  EndpointAction,
+  IEndpointDetail,
+  IModelVersion
+} from '../../tokens';
 import { SmallButton } from '../buttons';
 import { useTrans } from '../trans';
 
 const FIRST_PERCENT = 10;
 
 export interface IRolloutActions {
-  onCanary: (version: number, share: number) => void;
+  onCanary: (version: number, share: number, rules: CanaryRules) => void;
   onPromote: () => void;
   onAbort: () => void;
   onRollBack: () => void;
@@ -36,6 +41,7 @@ export function RolloutForm(
   const current = canary_share === null ? null : Math.round(canary_share * 100);
   const shown = percent ?? current ?? FIRST_PERCENT;
   const isBusy = action !== null;
+  const { texts, setText, rules } = useRules(endpoint);
   return (
     <section className="nbmlops-Stack" aria-labelledby={`${id}h`}>
       <h2 id={`${id}h`}>{trans.__('Roll-out')}</h2>
@@ -49,7 +55,7 @@ export function RolloutForm(
           onSubmit={event => {
             event.preventDefault();
             if (!isBusy) {
-              props.onCanary(version, shown / 100);
+              props.onCanary(version, shown / 100, rules);
             }
           }}
         >
@@ -88,8 +94,9 @@ export function RolloutForm(
               ? trans.__('Working…')
               : canary_version === null
                 ? trans.__('Start canary')
-                : trans.__('Change share')}
+                : trans.__('Change canary')}
           </SmallButton>
+          <RuleFields texts={texts} onText={setText} />
         </form>
       )}
       <div className="nbmlops-Line">
@@ -131,5 +138,66 @@ export function RolloutForm(
         </SmallButton>
       </div>
     </section>
+  );
+}
+
+const RULES = [
+  { name: 'error_share', max: 1 },
+  { name: 'latency_ms_p99' },
+  { name: 'prediction_shift', max: 1 },
+  { name: 'min_requests', step: 1 }
+] as const;
+
+/** The rules as they are typed: those of the endpoint, until one is changed. */
+function useRules({ canary_version, canary_rules }: IEndpointDetail) {
+  const [typed, setTyped] = useState<Record<string, string>>({});
+  const known = JSON.stringify(canary_rules);
+  useEffect(() => setTyped({}), [canary_version, known]);
+  const texts = Object.fromEntries(
+    RULES.map(({ name }) => [name, typed[name] ?? `${canary_rules[name] ?? ''}`])
+  );
+  const rules: CanaryRules = Object.fromEntries(
+    Object.entries(texts)
+      .filter(([, text]) => text !== '')
+      .map(([name, text]) => [name, Number(text)])
+  );
+  const setText = (name: string, text: string) =>
+    setTyped(before => ({ ...before, [name]: text }));
+  return { texts, setText, rules };
+}
+
+/** What ends the canary by itself; a field that is empty is no rule. */
+function RuleFields(props: {
+  texts: Record<string, string>;
+  onText: (name: string, text: string) => void;
+}) {
+  const trans = useTrans();
+  const labels = {
+    error_share: trans.__('Share of errors above'),
+    latency_ms_p99: trans.__('p99 above, ms'),
+    prediction_shift: trans.__('Shift of predictions above'),
+    min_requests: trans.__('From this many requests')
+  };
+  return (
+    <fieldset className="nbmlops-Rules">
+      <legend className="nbmlops-Fine">
+        {trans.__('It ends by itself when it breaks a rule')}
+      </legend>
+      {RULES.map(({ name, ...limits }) => (
+        <label key={name} className="nbmlops-Field">
+          {labels[name]}
+          <input
+            type="number"
+            className="jp-mod-styled"
+            min={0}
+            step="any"
+            placeholder={trans.__('no rule')}
+            {...limits}
+            value={props.texts[name]}
+            onChange={event => props.onText(name, event.target.value)}
+          />
+        </label>
+      ))}
+    </fieldset>
   );
 }
