@@ -19,6 +19,7 @@ demo: reuse .venv/core
 	@$(PY) -m nbmlops.cli demo $(if $(filter 0,$(LAB)),--no-lab,--before-lab 'make .venv/extension')
 
 test: TIER := -m 'not slow'
+test-all: .venv/cluster
 test test-all: reuse check
 	@command -v chromium chromium-browser google-chrome >/dev/null || \
 	  $(PY) -m playwright install chromium
@@ -45,6 +46,10 @@ reuse:
 .venv/tools: .venv/core
 	@echo "installing the tools"
 	@$(PY) scripts/install.py tools
+	@touch $@
+
+.venv/cluster: .venv/tools
+	@$(PY) scripts/install.py cluster
 	@touch $@
 
 .venv/extension: .venv/core $(LABEXTENSION)

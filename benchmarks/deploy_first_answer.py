@@ -35,7 +35,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from nbmlops.config import Settings
 from nbmlops.deployment import control, local, records
-from nbmlops.deployment.supervisor.endpoint import listen
+from nbmlops.deployment.supervisor.local import listen
 from nbmlops.entities import ModelVersion
 from nbmlops.store import Store, connect
 from nbmlops.store.models.models import download_model, log_model

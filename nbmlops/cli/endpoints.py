@@ -38,7 +38,7 @@ def register(model: str, **options: Any) -> CommandOutput:
 
 
 @command()
-@click.argument("target", metavar="MODEL[@ALIAS|/VERSION]")
+@click.argument("model", metavar="MODEL[@ALIAS|/VERSION]")
 @click.option("--name", help="The endpoint's name; the model's by default.")
 @click.option("--alias", help="Moves to the version when the endpoint has answered.")
 @click.option("--port", type=int, help="TCP port on loopback; a free one by default.")
@@ -46,6 +46,7 @@ def register(model: str, **options: Any) -> CommandOutput:
 @click.option("--trust", is_flag=True, help="Run the code that the model brings.")
 @click.option("--workers", type=int, help="Processes that share the port; 1.")
 @click.option("--env", is_flag=True, help="Use the packages of the model's log.")
+@click.option("--target", metavar="local|ray", help="Where it runs; local.")
 @click.option("--canary", metavar="SHARE", help="Answer this share only, such as 10%.")
 @click.option(
     "--rule",
@@ -64,24 +65,24 @@ def register(model: str, **options: Any) -> CommandOutput:
 )
 @click.option("--image", help="The image that KServe runs; NAME:VERSION by default.")
 def deploy(
-    target: str,
+    model: str,
     rules: tuple[str, ...],
     export: tuple[str, str] | None,
     image: str | None,
     **options: Any,
 ) -> CommandOutput:
-    """Serve a model version on this machine, or export it."""
+    """Serve a model version, or export it."""
     from nbmlops.lifecycle.deploy import deploy, read_rule
     from nbmlops.render.endpoints import endpoints_table
 
     if export is not None:
-        return _export(target, *export, image, rules=rules, **options)
+        return _export(model, *export, image, rules=rules, **options)
     if image is not None:
         raise UsageError("--image is for --export kserve.", fix="Leave out --image.")
-    print_progress(f"deploying {target}")
+    print_progress(f"deploying {model}")
     if rules:
         options["rules"] = dict(map(read_rule, rules))
-    handle = deploy(target, **options)
+    handle = deploy(model, **options)
     return handle.endpoint, endpoints_table([handle.endpoint])
 
 
@@ -94,7 +95,7 @@ def _export(
 ) -> CommandOutput:
     from nbmlops.lifecycle.export import export_endpoint
 
-    for name in ("alias", "port", "shadow", "rules", "workers", "env"):
+    for name in ("alias", "port", "shadow", "rules", "workers", "env", "target"):
         if options.pop(name):
             raise UsageError(
                 f"An export takes no --{name.removesuffix('s')}.", fix="Leave it out."

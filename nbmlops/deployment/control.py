@@ -14,11 +14,17 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from nbmlops import errors
+from nbmlops.deployment import records
+from nbmlops.deployment.records import LOCAL
 from nbmlops.errors import DeployError, NbmlopsError
 from nbmlops.processes import python_command, python_environ
 from nbmlops.processes.channel import Channel, Document
 
-_MODULE = "nbmlops.deployment.supervisor"
+MODULES = {
+    LOCAL: "nbmlops.deployment.supervisor",
+    "ray": "nbmlops.deployment.ray",
+}
+"""What supervises the endpoints of each target."""
 _OF_PIPELINE = "NBMLOPS_PIPELINE_"
 _BACKLOG = 128
 _LONGEST_PATH = 90
@@ -31,6 +37,7 @@ def request(
     folder: Path,
     document: Mapping[str, Any],
     *,
+    target: str = LOCAL,
     starts: bool = True,
     timeout_s: float = _ANSWER_S,
 ) -> Document:
@@ -41,7 +48,7 @@ def request(
     be done twice.
     """
     for attempt in reversed(range(_ATTEMPTS)):
-        channel = Channel(connect(folder) if starts else _connect(folder))
+        channel = Channel((connect if starts else _connect)(folder, target))
         try:
             channel.send(document)
             answer = channel.receive(timeout_s)
@@ -49,7 +56,7 @@ def request(
             if not attempt:
                 raise DeployError(
                     "The supervisor of the endpoints ended before it answered.",
-                    fix=f"See {folder / 'supervisor.log'}, then send it again.",
+                    fix=f"See {records.log_path(folder, target)}, then send it again.",
                 ) from error
         else:
             if answer["type"] == "error":
@@ -68,15 +75,15 @@ def read_error(answer: Document) -> NbmlopsError:
     return kind(str(answer["problem"]), fix=str(answer["fix"]))
 
 
-def connect(folder: Path) -> socket.socket:
-    """Return a connection to the supervisor, started where there is none."""
+def connect(folder: Path, target: str = LOCAL) -> socket.socket:
+    """Return a connection to a target's supervisor, started where there is none."""
     with suppress(FileNotFoundError, ConnectionRefusedError):
-        return _connect(folder)
+        return _connect(folder, target)
     with FileLock(folder / ".supervisor.lock", timeout=_START_S):
         with suppress(FileNotFoundError, ConnectionRefusedError):
-            return _connect(folder)
-        _start(folder)
-        return _connect(folder)
+            return _connect(folder, target)
+        _start(folder, target)
+        return _connect(folder, target)
 
 
 def reconnect(folder: Path) -> socket.socket | None:
@@ -93,18 +100,18 @@ def reconnect(folder: Path) -> socket.socket | None:
         return None
 
 
-def _start(folder: Path) -> None:
+def _start(folder: Path, target: str = LOCAL) -> None:
     """Start a supervisor; who connects from now on waits until it listens."""
-    with _listen(folder) as listener:
+    with _listen(records.socket_path(folder, target)) as listener:
         words = [str(folder), str(listener.fileno())]
         environ = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(_OF_PIPELINE)  # it outlives the step that deploys
         }
-        with (folder / "supervisor.log").open("ab") as log:
+        with records.log_path(folder, target).open("ab") as log:
             subprocess.run(  # noqa: S603 - our own module
-                python_command("--detached", _MODULE, *words),
+                python_command("--detached", MODULES[target], *words),
                 cwd=folder,
                 env=python_environ(environ, folder),
                 stdin=subprocess.DEVNULL,
@@ -116,9 +123,8 @@ def _start(folder: Path) -> None:
             )
 
 
-def _listen(folder: Path) -> socket.socket:
+def _listen(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    path = folder / "supervisor.sock"
     try:
         path.unlink(missing_ok=True)
         with _address(path) as address:
@@ -131,10 +137,10 @@ def _listen(folder: Path) -> socket.socket:
     return listener
 
 
-def _connect(folder: Path) -> socket.socket:
+def _connect(folder: Path, target: str = LOCAL) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        with _address(folder / "supervisor.sock") as address:
+        with _address(records.socket_path(folder, target)) as address:
             connection.connect(address)
     except BaseException:
         connection.close()

@@ -10,16 +10,18 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
 from nbmlops.config import Settings
 from nbmlops.deployment import control, files, records
 from nbmlops.deployment.client import UNANSWERED, Response, ask
-from nbmlops.deployment.records import Canary, Record, Served
+from nbmlops.deployment.records import LOCAL, Canary, Record, Served
 from nbmlops.entities import Endpoint, EndpointState, ModelVersion
 from nbmlops.errors import (
     ConflictError,
+    DependencyError,
     DeployError,
     NbmlopsError,
     UsageError,
@@ -32,6 +34,7 @@ from nbmlops.store.registry.versions import get_version, move_alias
 RULES = {"error_share": 0.05, "min_requests": 100}
 """What a canary is held to where nothing else is said."""
 KNOWN_RULES = {"error_share", "latency_ms_p99", "prediction_shift", "min_requests"}
+TARGETS = tuple(control.MODULES)
 MakeEnvironment = Callable[[Path], str]
 """Returns the Python that has the packages of the model in a folder."""
 _PREDICT_S = 120.0
@@ -49,6 +52,7 @@ def deploy(
     trust: Trust = (),
     workers: int | None = None,
     environment: MakeEnvironment | None = None,
+    target: str | None = None,
     not_followed: int | None = None,
 ) -> tuple[Endpoint, bool]:
     """Return the endpoint of a model version, and whether it was started for this.
@@ -66,6 +70,8 @@ def deploy(
         settings = replace(settings, serving=serving)
     with records.lock(settings, name):
         before = _before(settings, name, version)
+        target = target or (before.target if before else LOCAL)
+        _check_target(before, target, environment)
         wanted = Record(
             name=name,
             champion=replace(
@@ -77,6 +83,7 @@ def deploy(
             max_request_bytes=settings.max_request_bytes,
             serving=settings.serving,
             started_at=before.started_at if before else "",
+            target=target,
             previous=before.previous if before else None,
             canary=before.canary if before else None,
             shadow=before.shadow if before else None,
@@ -92,6 +99,33 @@ def deploy(
             return get_endpoint(settings, name), False
         _bring_up(store, version, wanted, environment)
     return get_endpoint(settings, name), True
+
+
+def _check_target(
+    before: Record | None, target: str, environment: MakeEnvironment | None
+) -> None:
+    """Refuse a target that is none, or that the endpoint cannot go to."""
+    if target not in TARGETS:
+        raise UsageError(
+            f"There is no target {target!r}.{did_you_mean(target, TARGETS)}",
+            fix=f"Choose one of: {', '.join(TARGETS)}.",
+        )
+    if before and before.target != target:
+        raise ConflictError(
+            f"Endpoint {before.name!r} runs on {before.target}.",
+            fix=f"Remove it first: %undeploy {before.name}.",
+        )
+    if target != LOCAL:
+        if find_spec("ray") is None:
+            raise DependencyError(
+                "The target 'ray' needs Ray, which is not installed.",
+                fix='Install it: pip install "nbmlops[ray]".',
+            )
+        if environment is not None:
+            raise UsageError(
+                "A cluster's nodes have one environment for all models.",
+                fix="Leave out env, or serve it on this machine.",
+            )
 
 
 def _mlflow_variables() -> dict[str, str]:
@@ -134,7 +168,7 @@ def begin_canary(
         canary = Canary(served=served, share=share, rules=dict(rules))
         timeout_s = settings.deploy_timeout_s
         document = asdict(canary)
-        _ask(settings, type="canary", name=name, canary=document, timeout_s=timeout_s)
+        _ask(settings, name, type="canary", canary=document, timeout_s=timeout_s)
     return get_endpoint(settings, name)
 
 
@@ -151,7 +185,7 @@ def begin_shadow(
     with records.lock(settings, name):
         served = asdict(_fetch_other(store, version, name, trust, environment))
         timeout_s = settings.deploy_timeout_s
-        _ask(settings, type="shadow", name=name, served=served, timeout_s=timeout_s)
+        _ask(settings, name, type="shadow", served=served, timeout_s=timeout_s)
     return get_endpoint(settings, name)
 
 
@@ -179,7 +213,7 @@ def _fetch_other(
 def promote(settings: Settings, name: str) -> Endpoint:
     """Make an endpoint's canary its champion."""
     records.get_record(settings, name)
-    _ask(settings, type="promote", name=name, timeout_s=settings.deploy_timeout_s)
+    _ask(settings, name, type="promote", timeout_s=settings.deploy_timeout_s)
     record = records.get_record(settings, name)
     if record.alias is not None:
         try:
@@ -195,14 +229,14 @@ def promote(settings: Settings, name: str) -> Endpoint:
 def abort(settings: Settings, name: str) -> Endpoint:
     """End an endpoint's canary."""
     records.get_record(settings, name)
-    _ask(settings, type="abort", name=name)
+    _ask(settings, name, type="abort")
     return get_endpoint(settings, name)
 
 
 def end_shadow(settings: Settings, name: str) -> Endpoint:
     """Send no more copies to an endpoint's shadow."""
     records.get_record(settings, name)
-    _ask(settings, type="shadow", name=name, served=None)
+    _ask(settings, name, type="shadow", served=None)
     return get_endpoint(settings, name)
 
 
@@ -218,7 +252,7 @@ def _before(settings: Settings, name: str, version: ModelVersion) -> Record | No
                 f"Endpoint {name!r} serves {before.champion}.",
                 fix=f"Choose another with name=, or remove it first: %undeploy {name}.",
             )
-        _ask(settings, type="undeploy", name=name)
+        _ask(settings, name, type="undeploy")
         return None
     return before
 
@@ -256,6 +290,8 @@ def _bring_up(
         timeout_s = settings.deploy_timeout_s
         _ask(
             settings,
+            name,
+            target=wanted.target,
             type="deploy",
             record=asdict(wanted),
             timeout_s=timeout_s,
@@ -267,26 +303,32 @@ def _bring_up(
         raise
 
 
-def _ask(settings: Settings, **document: object) -> None:
-    """Have the project's supervisor do something; raise its error."""
-    control.request(records.make_root(settings), document)
+def _ask(
+    settings: Settings, name: str, *, target: str | None = None, **document: object
+) -> None:
+    """Have the supervisor of an endpoint do something; raise its error."""
+    folder = records.make_root(settings)
+    if target is None:
+        record = records.find_record(folder, name)
+        target = record.target if record else LOCAL
+    control.request(folder, {"name": name, **document}, target=target)
 
 
 def roll_back(settings: Settings, name: str) -> Endpoint:
     """Serve the version before, without a look at the store."""
     records.get_record(settings, name)
-    _ask(settings, type="rollback", name=name, timeout_s=settings.deploy_timeout_s)
+    _ask(settings, name, type="rollback", timeout_s=settings.deploy_timeout_s)
     return get_endpoint(settings, name)
 
 
 def follow(settings: Settings, name: str, alias: str | None) -> None:
     """Have an endpoint follow an alias, which names the version that is served."""
-    _ask(settings, type="alias", name=name, alias=alias)
+    _ask(settings, name, type="alias", alias=alias)
 
 
 def note(settings: Settings, name: str, message: str) -> None:
     """Have an endpoint say what became of it last."""
-    _ask(settings, type="note", name=name, message=message)
+    _ask(settings, name, type="note", message=message)
 
 
 def rotate_token(settings: Settings, name: str) -> str:
@@ -296,7 +338,7 @@ def rotate_token(settings: Settings, name: str) -> str:
             f"Endpoint {name!r} asks for no token.",
             fix="Deploy it again, with a token.",
         )
-    _ask(settings, type="token", name=name)
+    _ask(settings, name, type="token")
     token = records.read_token(settings, name)
     assert token is not None  # noqa: S101 - it was just written
     return token
@@ -321,13 +363,15 @@ def undeploy(settings: Settings, name: str) -> None:
     """Stop an endpoint and remove all that is on disk about it."""
     records.check_known(settings, name)
     with records.lock(settings, name):
-        _ask(settings, type="undeploy", name=name)
+        _ask(settings, name, type="undeploy")
 
 
 def bring_up(settings: Settings) -> tuple[Endpoint, ...]:
     """Start what is to be served and is not, after a reboot, say."""
-    if records.list_names(records.root(settings)):
-        _ask(settings, type="up")
+    folder = records.root(settings)
+    found = [records.find_record(folder, name) for name in records.list_names(folder)]
+    for target in sorted({record.target for record in found if record}):
+        control.request(folder, {"type": "up"}, target=target)
     return list_endpoints(settings)
 
 
@@ -387,6 +431,12 @@ def observe(settings: Settings, record: Record) -> Endpoint:
         if served_by == quote(target, safe="/ "):
             return _to_endpoint(record, "ready", record.message)
         problem = f"{served_by or 'Something else'} answers in place of {target}."
+    elif record.target != LOCAL:
+        return _to_endpoint(
+            record,
+            "dead",
+            "The cluster does not answer for it. Start it again: nbmlops endpoints up",
+        )
     elif any(map(records.is_running, record.processes)):
         problem = "Its process runs and does not answer."
     else:

@@ -19,23 +19,29 @@ _NO_COUNTS = [0] * (len(LATENCY_S) + 1)
 def read_metrics(settings: Settings, name: str) -> EndpointMetrics:
     """Return what the versions of an endpoint have answered."""
     record = records.get_record(settings, name)
-    return _metrics(record, _workers(settings).get(name, ()))
+    return _metrics(record, _workers(settings, record.target).get(name, ()))
 
 
 def list_metrics(settings: Settings) -> dict[str, EndpointMetrics]:
     """Return what the versions of all endpoints have answered, by endpoint."""
     folder = records.root(settings)
     found = [records.find_record(folder, name) for name in records.list_names(folder)]
-    workers = _workers(settings) if found else {}
-    return {r.name: _metrics(r, workers.get(r.name, ())) for r in found if r}
+    known = [record for record in found if record]
+    workers: dict[str, Sequence[Mapping[str, Any]]] = {}
+    for target in {record.target for record in known}:
+        workers |= _workers(settings, target)
+    return {r.name: _metrics(r, workers.get(r.name, ())) for r in known}
 
 
-def _workers(settings: Settings) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+def _workers(
+    settings: Settings, target: str
+) -> Mapping[str, Sequence[Mapping[str, Any]]]:
     """Return the workers of each endpoint; none where no supervisor runs."""
     try:
         answer = control.request(
             records.root(settings),
             {"type": "status"},
+            target=target,
             starts=False,
             timeout_s=_STATUS_S,
         )

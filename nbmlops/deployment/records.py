@@ -39,6 +39,7 @@ from nbmlops.errors import (
 from nbmlops.processes.process_id import ProcessId, start_of
 from nbmlops.store.embedded import make_home, writing
 
+LOCAL = "local"
 _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _STAMP = re.compile(r"^\S+ \S+ (DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
@@ -116,6 +117,8 @@ class Record:
     max_request_bytes: int
     serving: Serving
     started_at: str
+    target: str = LOCAL
+    """Where it runs."""
     previous: Served | None = None
     """The version that a roll-back goes to."""
     canary: Canary | None = None
@@ -177,6 +180,16 @@ def make_root(settings: Settings) -> Path:
         make_home(settings.home)
         folder.mkdir(exist_ok=True, mode=0o700)
     return folder
+
+
+def socket_path(folder: Path, target: str) -> Path:
+    """Return where the supervisor of a target listens."""
+    return folder / f"supervisor{'' if target == LOCAL else f'-{target}'}.sock"
+
+
+def log_path(folder: Path, target: str) -> Path:
+    """Return the log of a target's supervisor."""
+    return socket_path(folder, target).with_suffix(".log")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from nbmlops.tracking.provenance.replay_notebook import refuse_in_replay
 
 
 def deploy(
-    target: str,
+    model: str,
     *,
     name: str | None = None,
     alias: str | None = None,
@@ -28,6 +28,7 @@ def deploy(
     trust: bool = False,
     workers: int | None = None,
     env: bool = False,
+    target: str | None = None,
     canary: float | str | None = None,
     rules: Mapping[str, float] | None = None,
     shadow: bool = False,
@@ -37,7 +38,7 @@ def deploy(
 
     Parameters
     ----------
-    target : str
+    model : str
         ``MODEL@ALIAS``, ``MODEL/VERSION``, or ``MODEL`` for its newest version.
     name : str, optional
         The endpoint's name; by default the registered model's, with ``-`` for what
@@ -58,6 +59,9 @@ def deploy(
         Whether its workers have the packages that the model was logged with, where
         those differ from the ones here: uv makes an environment, after it was said
         what differs.
+    target : {"local", "ray"}, optional
+        Where it runs: processes on this machine, or a cluster of Ray that this machine
+        is a node of. By default where the endpoint runs already, else here.
     canary : float or str, optional
         The share of requests, between 0 and 1 or as ``10%``, that the version answers;
         the one that is served answers the others. `EndpointHandle.promote` or `abort`
@@ -84,12 +88,14 @@ def deploy(
         Another model's endpoint has the name, or the port is in use.
     UsageError
         The version cannot be served; it says why.
+    DependencyError
+        The target is ``ray``, and ``nbmlops[ray]`` is not installed.
     DeployError
         The endpoint did not come up; nothing is left of it.
     """
     refuse_in_replay("deploy")
     store = store or connect()
-    version, found_by = resolve_version(store, target)
+    version, found_by = resolve_version(store, model)
     check_names(version.model, alias)
     name = name or endpoint_name(version.model)
     trusted = ANY if trust else store.settings.models.trust
@@ -107,6 +113,7 @@ def deploy(
             port=port,
             no_auth=no_auth,
             workers=workers,
+            target=target,
         )
         made = (
             local.begin_shadow(
@@ -139,6 +146,7 @@ def deploy(
         trust=trusted,
         workers=workers,
         environment=environment,
+        target=target,
         not_followed=None if named == version.version else named,
     )
     if alias is not None:

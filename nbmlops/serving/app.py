@@ -66,6 +66,7 @@ class EndpointApp:
         n_threads: int = 1,
         journal: Journal | None = None,
         is_public: bool = False,
+        is_upstream: bool = False,
     ) -> None:
         self._is_public = is_public
         self.journal = journal or Journal()
@@ -76,7 +77,7 @@ class EndpointApp:
         self._good_hosts: set[bytes] = set()
         target = quote(f"{model.name}/{model.version}", safe="/ ")
         self._target = target.encode()
-        self._is_upstream = role != "champion"
+        self._is_upstream = is_upstream or role != "champion"
         self._canary: Canary | None = None
         self._shadow: Shadow | None = None
         self.metrics = Metrics(f"{model.name}/{model.version}", role)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httptools
 
@@ -170,18 +170,23 @@ def _encode(request: Request) -> bytes:
     return b"\r\n".join(lines) + b"\r\n" + request.body
 
 
+def is_taken(headers: Mapping[bytes, bytes], request_id: str, share: float) -> bool:
+    """Return whether a request is the canary's: always the same for a key."""
+    key = headers.get(_KEY) or request_id.encode()
+    return zlib.crc32(key) < share * 2**32
+
+
 class Canary:
     """A share of the requests, the same for each key, for the worker of a version."""
 
     def __init__(self, path: str, share: float) -> None:
         self._upstream = Upstream(path)
         self.close = self._upstream.close
-        self._below = share * 2**32
+        self._share = share
 
     def takes(self, request: Request) -> bool:
         """Return whether a request is the canary's."""
-        key = request.headers.get(_KEY) or request.request_id.encode()
-        return zlib.crc32(key) < self._below
+        return is_taken(request.headers, request.request_id, self._share)
 
     def answer(
         self,

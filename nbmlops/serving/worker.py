@@ -98,7 +98,7 @@ def run(
                     spec.model_folder, target, digest=spec.digest, trust=spec.trust
                 )
             )
-            model = _load(spec, files)
+            model = load_version(spec, files)
         except Exception as error:  # noqa: BLE001 - whatever a model raises
             if not isinstance(error, NbmlopsError):
                 _log.error("%s does not load", target, exc_info=error)
@@ -113,7 +113,8 @@ def run(
         return asyncio.run(worker.serve(control))
 
 
-def _load(spec: WorkerSpec, files: Path) -> ServedModel:
+def load_version(spec: WorkerSpec, files: Path) -> ServedModel:
+    """Return the model of a version from its checked files."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     threadpool_limits(spec.n_threads)

@@ -12,7 +12,10 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from nbmlops._hashing import folder_digest
 from nbmlops.config import Settings
@@ -26,6 +29,8 @@ from nbmlops.store.registry.versions import create_version
 from nbmlops.store.runs.fields import FILES_DIGEST
 from nbmlops.store.runs.queries import get_run
 from nbmlops.store.runs.runs import create_run
+
+from .people import CITIES
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +97,45 @@ def register_own(registry, frame, tmp_path_factory):
 def versions(register, models):
     """Return two versions of one model."""
     return tuple(register("credit", model) for model in models)
+
+
+@pytest.fixture(scope="session")
+def people():
+    rng = np.random.default_rng(5)
+    return pd.DataFrame(
+        {"city": rng.choice(CITIES, 90), "age": rng.integers(20, 60, 90)}
+    )
+
+
+@pytest.fixture(scope="session")
+def rollout_versions(register, people):
+    """Return a champion, its equal, and ones that raise for Chur, are flipped, slow."""
+    target = np.where(people.age > 40, "old", "young")
+    known = people[people.city != "Chur"]
+
+    def fit(rows, target, **options):
+        encoder = OneHotEncoder(**options)
+        return make_pipeline(encoder, LogisticRegression(C=1e3)).fit(rows, target)
+
+    good = fit(people, target, handle_unknown="ignore")
+    raising = fit(known, target[people.city != "Chur"], handle_unknown="error")
+    flipped = fit(
+        people, np.where(target == "old", "young", "old"), handle_unknown="ignore"
+    )
+    slow = make_pipeline(
+        OneHotEncoder(handle_unknown="ignore"),
+        RandomForestClassifier(n_estimators=600, random_state=0),
+    ).fit(people, target)
+    return {
+        name: register("people", model, rows)
+        for name, model, rows in (
+            ("champion", good, people),
+            ("equal", good, people),
+            ("raising", raising, known),
+            ("flipped", flipped, people),
+            ("slow", slow, people),
+        )
+    }
 
 
 @pytest.fixture(scope="session")
@@ -182,7 +226,7 @@ def _processes(settings):
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
         line = process.info["cmdline"] or []
-        is_ours = "nbmlops.deployment.supervisor" in line
+        is_ours = any(part.startswith("nbmlops.deployment.") for part in line)
         is_ours = is_ours and any(home in part for part in line)
         if is_ours and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(process)

@@ -1,91 +1,21 @@
 """A version beside the champion: a share of the requests, or copies of all."""
 
-import http.client
-import json
 import os
 import signal
 import threading
 import time
 
 import numpy as np
-import pandas as pd
 import pytest
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
-from nbmlops.deployment import local, records
+from nbmlops.deployment import local
 from nbmlops.deployment.request_log import log_folder, read_log
 from nbmlops.errors import ConflictError, UsageError
 
+from .people import CITIES, Client
 from .test_local import supervisor_of, until, workers_of
 
 pytestmark = pytest.mark.server
-CITIES = ["Basel", "Bern", "Chur"]
-
-
-@pytest.fixture(scope="session")
-def people():
-    rng = np.random.default_rng(5)
-    return pd.DataFrame(
-        {"city": rng.choice(CITIES, 90), "age": rng.integers(20, 60, 90)}
-    )
-
-
-@pytest.fixture(scope="session")
-def rollout_versions(register, people):
-    """Return a champion, its equal, and ones that raise for Chur, are flipped, slow."""
-    target = np.where(people.age > 40, "old", "young")
-    known = people[people.city != "Chur"]
-
-    def fit(rows, target, **options):
-        encoder = OneHotEncoder(**options)
-        return make_pipeline(encoder, LogisticRegression(C=1e3)).fit(rows, target)
-
-    good = fit(people, target, handle_unknown="ignore")
-    raising = fit(known, target[people.city != "Chur"], handle_unknown="error")
-    flipped = fit(
-        people, np.where(target == "old", "young", "old"), handle_unknown="ignore"
-    )
-    slow = make_pipeline(
-        OneHotEncoder(handle_unknown="ignore"),
-        RandomForestClassifier(n_estimators=600, random_state=0),
-    ).fit(people, target)
-    return {
-        name: register("people", model, rows)
-        for name, model, rows in (
-            ("champion", good, people),
-            ("equal", good, people),
-            ("raising", raising, known),
-            ("flipped", flipped, people),
-            ("slow", slow, people),
-        )
-    }
-
-
-class Client:
-    """Sends rows over a connection that it keeps, and counts who answered."""
-
-    def __init__(self, store, endpoint):
-        self.token = records.read_token(store.settings, endpoint.name)
-        self.path = f"/endpoints/{endpoint.name}/invocations"
-        self.connection = http.client.HTTPConnection("127.0.0.1", endpoint.port, 30)
-        self.versions, self.statuses = [], []
-
-    def send(self, city="Bern", age=50, **headers):
-        body = json.dumps({"dataframe_records": [{"city": city, "age": age}]})
-        headers = {
-            "authorization": f"Bearer {self.token}",
-            "content-type": "application/json",
-            **headers,
-        }
-        self.connection.request("POST", self.path, body, headers)
-        answer = self.connection.getresponse()
-        content = json.loads(answer.read())
-        self.statuses.append(answer.status)
-        self.versions.append(answer.headers["x-model-version"])
-        return content
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 from nbmlops.config import load_settings
 from nbmlops.deployment import local, records
 from nbmlops.deployment.environment import make_environment
-from nbmlops.deployment.records import Record
+from nbmlops.deployment.records import LOCAL, Record
 from nbmlops.deployment.supervisor.workers import fork_child
 from nbmlops.errors import NbmlopsError
 from nbmlops.serving.log import keep_log, redirect
@@ -31,17 +32,17 @@ _FAILED_S = 60.0
 
 
 def fork(folder: Path) -> int:
-    """Return the process that follows the aliases of a folder's endpoints."""
+    """Return the process that follows the aliases of a folder's local endpoints."""
     parent = os.getpid()
-    return fork_child("nbmlops aliases", lambda: _follow(folder, parent))
+    return fork_child("nbmlops aliases", lambda: _follow(folder, parent, LOCAL))
 
 
-def _follow(folder: Path, parent: int) -> int:
+def _follow(folder: Path, parent: int, target: str) -> int:
     redirect(folder / "aliases.log")
     keep_log(folder / "aliases.log")
     store = connect(load_settings(folder.parents[1]), must_answer=False)
     changes = _changes(store)
-    follower = _Follower(folder, store)
+    follower = _Follower(folder, store, target)
     pause_s, looked_at = 0.0, -math.inf
     while os.getppid() == parent:
         has_changed = next(changes)
@@ -80,15 +81,15 @@ def _changes(store: Store) -> Iterator[bool]:
 class _Follower:
     """Deploys where an alias names another version than the one that is served."""
 
-    def __init__(self, folder: Path, store: Store) -> None:
-        self._folder, self._store = folder, store
+    def __init__(self, folder: Path, store: Store, target: str) -> None:
+        self._folder, self._store, self._target = folder, store, target
         self._failed: dict[str, tuple[int, float]] = {}
 
     def look(self) -> None:
         """Look at each alias once."""
         for name in records.list_names(self._folder):
             record = records.find_record(self._folder, name)
-            if record and record.alias:
+            if record and record.alias and record.target == self._target:
                 self._look_at(record, record.alias)
 
     def _look_at(self, record: Record, alias: str) -> None:
@@ -113,6 +114,7 @@ class _Follower:
                 trust=self._trust(record),
                 workers=record.serving.workers,
                 environment=self._environment(record),
+                target=record.target,
             )
         except NbmlopsError as error:
             self._failed[name] = wanted, time.monotonic() + _FAILED_S
@@ -131,3 +133,7 @@ class _Follower:
         """Return whose code may run; --trust holds for the version it was given."""
         given = record.champion.trust
         return self._store.settings.models.trust if given == ANY else given
+
+
+if __name__ == "__main__":  # a supervisor that has threads cannot fork
+    sys.exit(_follow(Path(sys.argv[1]), os.getppid(), sys.argv[2]))

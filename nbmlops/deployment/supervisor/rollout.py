@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic
 
 from nbmlops.deployment.records import Canary, Served
+from nbmlops.deployment.supervisor._protocol import W, Worker
 from nbmlops.deployment.supervisor.rules import find_broken
 from nbmlops.errors import ConflictError, NbmlopsError, UsageError
-from nbmlops.processes.channel import Document
 from nbmlops.serving.metrics import Comparison, combined
 
 if TYPE_CHECKING:
     from nbmlops.deployment.supervisor.endpoint import RunningEndpoint
-    from nbmlops.deployment.supervisor.workers import WorkerProcess
 
 _log = logging.getLogger(__name__)
-_LONGEST_PATH = 90
 
 
-class Rollout:
-    """Canary and shadow of one endpoint, each with a worker and a Unix socket."""
+class Rollout(Generic[W]):
+    """Canary and shadow of one endpoint, each with a worker."""
 
-    def __init__(self, endpoint: RunningEndpoint) -> None:
+    def __init__(self, endpoint: RunningEndpoint[Any, W]) -> None:
         self._endpoint = endpoint
-        self.workers: dict[str, WorkerProcess] = {}
+        self.workers: dict[str, W] = {}
         self._task: asyncio.Task[None] | None = None
-        self._sockets: Path | None = None
 
     async def begin_canary(self, canary: Canary, timeout_s: float) -> None:
         """Have a version answer a share; with one that does so, change its share."""
@@ -75,19 +68,17 @@ class Rollout:
         canary = record.canary.served if record.canary else None
         found = {"canary": canary, "shadow": record.shadow}
         for role, served in found.items():
-            if served is not None:
+            if served is not None and role not in self.workers:
                 try:
                     await self._begin_other(role, served, timeout_s)
                 except NbmlopsError as error:
                     self._endpoint.change(
                         **{role: None}, message=f"{served} has ended: {error}"
                     )
-        self.send_routes()
+        self._endpoint.route()
 
     async def _begin_other(self, role: str, served: Served, timeout_s: float) -> None:
-        path = self._socket_path(role)
-        with listen_on(path) as listener:
-            worker = self._endpoint.fork(self._endpoint.served, served, listener, role)
+        worker = self._endpoint.start_other(served, role)
         try:
             await self._endpoint.wait(worker, timeout_s)
         except BaseException:
@@ -99,29 +90,10 @@ class Rollout:
 
     async def end(self, role: str) -> None:
         """Stop the worker of a role."""
+        await self._endpoint.routed()
         if worker := self.workers.pop(role, None):
             await worker.stopped()
-            self._socket_path(role).unlink(missing_ok=True)
-
-    def _socket_path(self, role: str) -> Path:
-        path = self._endpoint.folder / self._endpoint.name / f"{role}.sock"
-        if len(os.fsencode(path)) <= _LONGEST_PATH:
-            return path
-        if self._sockets is None:
-            self._sockets = Path(tempfile.mkdtemp(prefix="nbmlops-"))
-        return self._sockets / f"{role}.sock"
-
-    def send_routes(self) -> None:
-        """Have the champion know of canary and shadow."""
-        canary = self._endpoint.record and self._endpoint.record.canary
-        routes: Document = {"type": "routes", "canary": None, "shadow": None}
-        if canary and "canary" in self.workers:
-            socket_path = str(self._socket_path("canary"))
-            routes["canary"] = {"socket": socket_path, "share": canary.share}
-        if "shadow" in self.workers:
-            routes["shadow"] = {"socket": str(self._socket_path("shadow"))}
-        for each in self._endpoint.workers:
-            each.tell(routes)
+            self._endpoint.forget(role)
 
     def judge(self) -> None:
         """End a canary that breaks a rule."""
@@ -148,12 +120,12 @@ class Rollout:
                 await self.end_canary(message)
         self._task = None
 
-    def on_end(self, worker: WorkerProcess) -> None:
+    def on_end(self, worker: Worker, why: str) -> None:
         """Go on without a worker that died."""
         role = worker.spec.role
         if self.workers.get(role) is worker and not worker.is_stopping:
             self._task = asyncio.get_running_loop().create_task(
-                self._end_died(role, worker.ended_by)
+                self._end_died(role, why)
             )
 
     async def _end_died(self, role: str, why: str) -> None:
@@ -175,13 +147,3 @@ class Rollout:
             f"Endpoint {self._endpoint.name!r} has no canary.",
             fix="Deploy a version with a share of the requests.",
         )
-
-
-def listen_on(path: Path) -> socket.socket:
-    """Return a socket that listens on a path, for this user alone."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    path.unlink(missing_ok=True)
-    listener.bind(str(path))
-    path.chmod(0o600)
-    listener.listen(1024)
-    return listener

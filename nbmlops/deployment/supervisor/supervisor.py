@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import secrets
@@ -12,63 +11,43 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from nbmlops.deployment import records
 from nbmlops.deployment.records import Canary, Record, Served
-from nbmlops.deployment.supervisor import follower
 from nbmlops.deployment.supervisor.endpoint import RunningEndpoint
-from nbmlops.deployment.supervisor.workers import THREADS, WorkerProcess, is_alive, reap
+from nbmlops.deployment.supervisor.local import LocalEndpoint
+from nbmlops.deployment.supervisor.target import DeployTarget
+from nbmlops.deployment.supervisor.workers import WorkerProcess, is_alive, reap
 from nbmlops.errors import NbmlopsError, NotFoundError
 from nbmlops.processes.channel import AsyncChannel, Document
 from nbmlops.processes.process_id import ProcessId
 from nbmlops.serving.log import keep_log
 from nbmlops.serving.worker import WorkerSpec
-from nbmlops.store.models.skops_format import import_skops
 
 _log = logging.getLogger("nbmlops.supervisor")
 _IDLE_S = 600.0
-_ADOPT_S, _RESTORE_S = 3.0, 60.0
 _TICK_S = 0.5
 
 
-def main(folder: str, listener_fd: int) -> int:
+def main(folder: str, listener_fd: int, target: DeployTarget) -> int:
     """Supervise the endpoints of a folder until there is nothing to do."""
-    for name in THREADS:
-        os.environ[name] = "1"  # a thread at the time of a fork would be lost
-    os.environ["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
     listener = socket.socket(fileno=listener_fd)
     listener.set_inheritable(False)
-    keep_log(Path(folder, "supervisor.log"))
+    keep_log(records.log_path(Path(folder), target.name))
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _import()
-    return asyncio.run(Supervisor(Path(folder), listener).serve())
-
-
-def _import() -> None:
-    """Import what workers need, which then costs a fork nothing."""
-    gc.disable()
-    import pandas  # noqa: F401
-    import prometheus_client  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
-    import sklearn.compose
-    import sklearn.ensemble
-    import sklearn.linear_model
-    import sklearn.pipeline
-    import sklearn.preprocessing
-    import sklearn.tree  # noqa: F401
-    import threadpoolctl  # type: ignore[import-untyped] # noqa: F401
-
-    import_skops()
-    gc.freeze()
-    gc.enable()
+    target.prepare()
+    return asyncio.run(Supervisor(Path(folder), listener, target).serve())
 
 
 class Supervisor:
     """Answers requests over its socket, each in a task."""
 
-    def __init__(self, folder: Path, listener: socket.socket) -> None:
-        self._folder, self._listener = folder, listener
-        self._endpoints: dict[str, RunningEndpoint] = {}
+    def __init__(
+        self, folder: Path, listener: socket.socket, target: DeployTarget
+    ) -> None:
+        self._folder, self._listener, self._target = folder, listener, target
+        self._endpoints: dict[str, RunningEndpoint[Any, Any]] = {}
         self._is_stopping = asyncio.Event()
         self._follower: int | None = None
         self._handlers: dict[str, Callable[[Document], Awaitable[Document]]] = {
@@ -111,15 +90,8 @@ class Supervisor:
         self._end_follower()
         loop.remove_reader(self._listener.fileno())
         self._listener.close()
-        (self._folder / "supervisor.sock").unlink(missing_ok=True)
-        found = [
-            worker
-            for each in self._endpoints.values()
-            for worker in (*each.workers, *each.rollout.workers.values())
-        ]
-        for each in self._endpoints.values():
-            each.record = None  # what ends now is not brought back
-        await asyncio.gather(*(each.stopped() for each in found))
+        records.socket_path(self._folder, self._target.name).unlink(missing_ok=True)
+        await asyncio.gather(*(each.leave() for each in self._endpoints.values()))
         return 0
 
     def _follow_aliases(self) -> None:
@@ -127,7 +99,7 @@ class Supervisor:
         found = [each.record for each in self._endpoints.values()]
         if any(record and record.alias for record in found):
             if self._follower is None or not is_alive(self._follower):
-                self._follower = follower.fork(self._folder)
+                self._follower = self._target.start_follower(self._folder)
         else:
             self._end_follower()
 
@@ -154,23 +126,14 @@ class Supervisor:
     async def _restore(self, name: str) -> None:
         """Take over an endpoint of the supervisor before: its worker, or its port."""
         record = records.find_record(self._folder, name)
-        if record is None:
+        if record is None or record.target != self._target.name:
             return
-        endpoint = self._endpoints[name] = RunningEndpoint(self._folder, name)
+        endpoint = self._endpoints[name] = self._target.endpoint(self._folder, name)
         async with endpoint.lock:
-            endpoint.record = record
-            loop = asyncio.get_running_loop()
-            until = loop.time() + _ADOPT_S
-            alive = [each for each in record.processes if records.is_running(each)]
-            while len(endpoint.workers) < len(alive) and loop.time() < until:
-                await asyncio.sleep(0.02)
-            if len(endpoint.workers) < record.serving.workers:
-                try:
-                    await endpoint.bring_up(record)
-                except NbmlopsError as error:
-                    _log.error("endpoint %s does not come up: %s", name, error)
-                    return
-            await endpoint.rollout.restore(_RESTORE_S)
+            try:
+                await endpoint.restore(record)
+            except NbmlopsError as error:
+                _log.error("endpoint %s does not come up: %s", name, error)
 
     def _accept(self) -> None:
         with suppress(BlockingIOError):
@@ -197,7 +160,7 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - it answers others all the same
             _log.error("a request failed", exc_info=error)
             problem = f"The supervisor failed: {type(error).__name__}: {error}."
-            fix = f"See {self._folder / 'supervisor.log'}."
+            fix = f"See {records.log_path(self._folder, self._target.name)}."
             answer = {"type": "error", "problem": problem, "fix": fix}
         channel.tell(answer)
         channel.close()
@@ -207,6 +170,7 @@ class Supervisor:
         (fd,) = channel.take_files()
         listener = socket.socket(fileno=fd)
         endpoint = self._endpoints.get(spec.endpoint)
+        assert isinstance(endpoint, LocalEndpoint | None)  # noqa: S101 - its target
         process = ProcessId.of(document["pid"])
         if endpoint is None:
             worker = WorkerProcess(spec, process, channel, lambda _: None)
@@ -229,7 +193,7 @@ class Supervisor:
             self._end_follower()
         endpoint = self._endpoints.get(wanted.name)
         if endpoint is None:
-            endpoint = RunningEndpoint(self._folder, wanted.name)
+            endpoint = self._target.endpoint(self._folder, wanted.name)
             self._endpoints[wanted.name] = endpoint
         async with endpoint.lock:
             try:
@@ -318,8 +282,12 @@ class Supervisor:
             "pid": os.getpid(),
             "endpoints": {
                 name: [
-                    {"pid": each.process.pid, "role": each.spec.role}
-                    | {"snapshot": each.snapshot, "before": each.before}
+                    {
+                        "pid": next((one.pid for one in each.processes), 0),
+                        "role": each.spec.role,
+                        "snapshot": each.snapshot,
+                        "before": each.before,
+                    }
                     for each in (*endpoint.workers, *endpoint.rollout.workers.values())
                 ]
                 for name, endpoint in self._endpoints.items()
@@ -330,7 +298,7 @@ class Supervisor:
         self._is_stopping.set()
         return {"type": "done", "pid": os.getpid()}
 
-    def _find(self, name: str) -> RunningEndpoint:
+    def _find(self, name: str) -> RunningEndpoint[Any, Any]:
         if name not in self._endpoints:
             raise NotFoundError(
                 f"No endpoint {name[:80]!r}.",

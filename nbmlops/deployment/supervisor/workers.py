@@ -8,17 +8,17 @@ import os
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import psutil
 
 from nbmlops.deployment import control
 from nbmlops.deployment.supervisor.connections import KeptConnections, Waiting
+from nbmlops.deployment.supervisor.counts import RecentCounts
 from nbmlops.errors import DeployError, NbmlopsError
 from nbmlops.processes import python_command, python_environ
 from nbmlops.processes.channel import AsyncChannel, Document
@@ -30,13 +30,11 @@ from nbmlops.serving.worker import WorkerSpec
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
 _STOP_S = 12.0
-_RECENT_S = 5.0
-_COUNTS = ("statuses", "latency")
 _N_LOOKS, _LOOK_S = 200, 0.005
 _KILLED, _GONE = "signal SIGKILL", "it is gone"
 
 
-class WorkerProcess:
+class WorkerProcess(RecentCounts):
     """One worker; ``ready`` is done when it could answer, ``ended`` when it is gone."""
 
     def __init__(
@@ -48,14 +46,13 @@ class WorkerProcess:
         on_snapshot: Callable[[WorkerProcess], None] = lambda _: None,
         connections: KeptConnections | None = None,
     ) -> None:
+        super().__init__()
         self._connections = connections
         self._on_snapshot = on_snapshot
         self.spec, self.process = spec, process
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ended, self.drains = asyncio.Event(), asyncio.Event()
         self.is_accepting = self.is_stopping = False
-        self.snapshot: dict[str, Any] = {}
-        self._history: deque[tuple[float, Document]] = deque()
         self.refusal: Document | None = None
         self.ended_by = ""
         self._channel, self._on_end = channel, on_end
@@ -85,8 +82,7 @@ class WorkerProcess:
                 case "failed":
                     self.refusal = document
                 case "snapshot" | "drained":
-                    self.snapshot = document
-                    self.keep({name: document[name] for name in _COUNTS})
+                    self.count(document)
                     self._on_snapshot(self)
                     if self._connections:
                         self._connections.forget_closed()
@@ -97,25 +93,10 @@ class WorkerProcess:
         """Return the connections that wait for the next worker, once it has ended."""
         return self._connections.take_waiting() if self._connections else []
 
-    def keep(self, counts: Document) -> None:
-        """Keep counts for some seconds, to tell how many came lately."""
-        self._history.append((asyncio.get_running_loop().time(), counts))
-        self._forget()
-
     @property
-    def before(self) -> tuple[Document, float]:
-        """Its counts as they were some seconds ago, and how many seconds."""
-        if not self._history:
-            return {}, 0.0
-        self._forget()
-        kept_at, counts = self._history[0]
-        age_s = asyncio.get_running_loop().time() - kept_at
-        return counts, min(age_s, _RECENT_S)
-
-    def _forget(self) -> None:
-        start = asyncio.get_running_loop().time() - _RECENT_S
-        while len(self._history) > 1 and self._history[1][0] <= start:
-            self._history.popleft()
+    def processes(self) -> tuple[ProcessId, ...]:
+        """Its process."""
+        return (self.process,)
 
     async def _exit_reason(self) -> str:
         """Return how it ended; its connection may have been closed just before."""
@@ -198,9 +179,7 @@ def fork(
     kept.begin()
     channel = AsyncChannel(ours)
     process = ProcessId.of(pid)
-    worker = WorkerProcess(spec, process, channel, on_end, on_snapshot, kept)
-    worker.keep({})  # it has answered nothing yet
-    return worker
+    return WorkerProcess(spec, process, channel, on_end, on_snapshot, kept)
 
 
 def _run(

@@ -113,7 +113,7 @@ class NbmlopsMagics(Magics):
         return version_table(register(**options))
 
     @with_arguments(
-        argument("target", metavar="MODEL[@ALIAS|/VERSION]"),
+        argument("model", metavar="MODEL[@ALIAS|/VERSION]"),
         argument("--name", metavar="ENDPOINT"),
         _ALIAS,
         argument("--port", type=int),
@@ -121,6 +121,7 @@ class NbmlopsMagics(Magics):
         argument("--trust", action="store_true"),
         argument("--workers", type=int),
         argument("--env", action="store_true"),
+        argument("--target", metavar="local|ray"),
         argument("--canary", metavar="SHARE"),
         argument("--shadow", action="store_true"),
     )

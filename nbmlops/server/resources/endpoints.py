@@ -55,7 +55,12 @@ def get_endpoint(request: Request) -> EndpointDetail:
     "PUT",
     "endpoints/{name}",
     action="execute",
-    body={"model": str, "alias": str | None, "version": int | None},
+    body={
+        "model": str,
+        "alias": str | None,
+        "version": int | None,
+        "target": str | None,
+    },
     status=201,
     answers=EndpointDetail,
 )
@@ -68,10 +73,16 @@ def put_endpoint(request: Request) -> Response:
             "An endpoint serves an alias or a version.",
             fix="Send alias or version; with both, the alias moves to the version.",
         )
-    target, moves = (
+    served, moves = (
         (f"{model}@{alias}", None) if version is None else (f"{model}/{version}", alias)
     )
-    handle = deploy(target, name=name, alias=moves, store=request.store)
+    handle = deploy(
+        served,
+        name=name,
+        alias=moves,
+        target=request.body["target"],
+        store=request.store,
+    )
     return Response(
         content=_detail(request.settings, handle.endpoint),
         status=201 if handle.is_new else 200,

@@ -18,7 +18,7 @@ import httptools
 from nbmlops.errors import DeployError, NbmlopsError
 from nbmlops.scoring.request import refusal
 from nbmlops.serving.connections import Connections
-from nbmlops.serving.http.messages import App, Request, Response
+from nbmlops.serving.http.messages import App, Request, Response, too_large
 
 _log = logging.getLogger(__name__)
 _MOST_HEADER_BYTES = 65_536
@@ -92,10 +92,10 @@ class HttpConnection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if isinstance(error, httptools.HttpParserCallbackError):
                 _log.error("a request was not read", exc_info=error)
-            self._refuse("The request is not HTTP.", fix="Send HTTP/1.1.")
+            self._refuse(refusal("The request is not HTTP.", fix="Send HTTP/1.1."))
         if self._n_pending > _MOST_HEADER_BYTES:
             problem = f"The headers are larger than {_MOST_HEADER_BYTES} bytes."
-            self._refuse(problem, fix="Send fewer.", status=431)
+            self._refuse(refusal(problem, fix="Send fewer.", status=431))
 
     def _feed(self, data: bytes) -> bytes:
         """Parse a piece; return what is left of it after a wish for another protocol.
@@ -165,7 +165,7 @@ class HttpConnection(asyncio.Protocol):
             if length != b"0" or b"transfer-encoding" in request.headers:
                 self._end(request)
         elif int(length) > self._app.max_body_bytes:
-            self._refuse_large()
+            self._refuse(too_large(self._app.max_body_bytes))
         elif request.headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(_CONTINUE)
 
@@ -176,7 +176,7 @@ class HttpConnection(asyncio.Protocol):
         if self._has_ended:
             return
         if self._n_bytes > self._app.max_body_bytes:
-            self._refuse_large()
+            self._refuse(too_large(self._app.max_body_bytes))
         else:
             self._pieces.append(piece)
 
@@ -280,18 +280,10 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._transport.close()
 
-    def _refuse_large(self) -> None:
-        self._refuse(
-            f"The body is larger than {self._app.max_body_bytes} bytes.",
-            fix="Send fewer rows at a time, or set max_request_bytes and deploy again.",
-            status=413,
-        )
-
-    def _refuse(self, problem: str, *, fix: str, status: int = 400) -> None:
+    def _refuse(self, error: NbmlopsError) -> None:
         """Refuse the request that is being read."""
         if not self._has_ended:
             request = self._request or Request()
-            error = refusal(problem, fix=fix, status=status)
             request.refused = self._app.failure(error, request)
             self._end(request)
 
@@ -323,7 +315,7 @@ class HttpConnection(asyncio.Protocol):
             self.active_at = now
         elif self._request is not None and idle_s > _REQUEST_S:
             problem = f"The request did not arrive within {_REQUEST_S:.0f} s."
-            self._refuse(problem, fix="Send it whole.", status=408)
+            self._refuse(refusal(problem, fix="Send it whole.", status=408))
         elif idle_s > _IDLE_S:
             self._transport.close()
 

@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from nbmlops.errors import NbmlopsError
+from nbmlops.errors import NbmlopsError, UsageError
+from nbmlops.scoring.request import refusal
 
 _JSON = b"application/json"
 _prefix, _numbers = os.urandom(8).hex(), itertools.count()
@@ -53,6 +54,15 @@ class Response:
         self.content_type = content_type
         self.headers = headers or {}
         self.version: bytes | None = None  # of the model, where another one answered
+
+
+def too_large(most_bytes: int) -> UsageError:
+    """Return the error that a body has more bytes."""
+    return refusal(
+        f"The body is larger than {most_bytes} bytes.",
+        fix="Send fewer rows at a time, or set max_request_bytes and deploy again.",
+        status=413,
+    )
 
 
 Reply = Callable[[Response], None]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Label = bool | int | float | str
-_REQUEST_ID = re.compile(r"[0-9a-f]{32}")
+REQUEST_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""Digits of our own, or a UUID of Ray Serve."""
 _MOST_LABELS = 100_000
 _MOST_CHARACTERS = 1_000
 
@@ -60,21 +61,32 @@ class Feedback:
 
         What cannot be one raises UsageError.
         """
-        labels: list[Any] = label if isinstance(label, list) else [label]
-        _check(request_id, labels)
-        moment = time.time_ns() if time_ns is None else time_ns
-        self._writer.put(Labels(str(request_id), labels, moment))
+        self.put(labels_of(request_id, label, time_ns=time_ns))
+
+    def put(self, labels: Labels) -> None:
+        """Have labels written."""
+        self._writer.put(labels)
 
     def close(self) -> None:
         """Write what was appended."""
         self._writer.close()
 
 
+def labels_of(
+    request_id: object, label: object, *, time_ns: int | None = None
+) -> Labels:
+    """Return the label of a request's row, or of each row; UsageError if it is none."""
+    labels: list[Any] = label if isinstance(label, list) else [label]
+    _check(request_id, labels)
+    moment = time.time_ns() if time_ns is None else time_ns
+    return Labels(str(request_id), labels, moment)
+
+
 def _check(request_id: object, labels: Sequence[object]) -> None:
-    if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
+    if not isinstance(request_id, str) or not REQUEST_ID.fullmatch(request_id):
         raise UsageError(
             "The request_id is not one of an answer.",
-            fix="Send the 32 digits of its header x-request-id.",
+            fix="Send what its header x-request-id says.",
         )
     if not 0 < len(labels) <= _MOST_LABELS:
         raise UsageError(

@@ -5,23 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter, time_ns
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from nbmlops.scoring.request import Table
 from nbmlops.serving.http.messages import Request
 from nbmlops.serving.model import ServedModel
-from nbmlops.serving.request_log.feedback import Feedback
-from nbmlops.serving.request_log.requests import LoggedRequest, RequestLog
+from nbmlops.serving.request_log.requests import LoggedRequest
+
+
+class Requests(Protocol):
+    """Where requests are written: a `RequestLog`, say."""
+
+    def append(self, logged: LoggedRequest) -> None:
+        """Have a request written; never blocks or raises."""
+
+    def close(self) -> None:
+        """Write what was appended."""
+
+
+class Truth(Protocol):
+    """Where labels are written: `Feedback`, say."""
+
+    def append(self, request_id: object, label: object) -> None:
+        """Have the labels of a request written, or raise UsageError."""
+
+    def close(self) -> None:
+        """Write what was appended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Journal:
     """Where requests and their labels are written, if anywhere."""
 
-    log: RequestLog | None = None
-    feedback: Feedback | None = None
+    log: Requests | None = None
+    feedback: Truth | None = None
 
     def write(
         self,
