@@ -124,13 +124,14 @@ def _check_target(
         if environment is not None:
             raise UsageError(
                 "A cluster's nodes have one environment for all models.",
-                fix="Leave out env, or serve it on this machine.",
+                fix="Leave out env=, or serve it on this machine.",
             )
 
 
-def _mlflow_variables() -> dict[str, str]:
-    """Return what the follower of aliases needs to reach the store as this process."""
-    return {k: v for k, v in os.environ.items() if k.startswith("MLFLOW_")}
+def _variables() -> dict[str, str]:
+    """Return what a supervisor needs to reach store and cluster as this process."""
+    of_store = {k: v for k, v in os.environ.items() if k.startswith("MLFLOW_")}
+    return {"RAY_ADDRESS": os.environ.get("RAY_ADDRESS", ""), **of_store}
 
 
 def begin_canary(
@@ -295,7 +296,7 @@ def _bring_up(
             type="deploy",
             record=asdict(wanted),
             timeout_s=timeout_s,
-            environ={**_mlflow_variables(), "MLFLOW_TRACKING_URI": store.uri},
+            environ={**_variables(), "MLFLOW_TRACKING_URI": store.uri},
         )
     except BaseException:
         if records.find_record(folder, name) is None:

@@ -20,6 +20,7 @@ from nbmlops.errors import DeployError
 from nbmlops.processes import python_command, python_environ
 
 _CONNECT_S = 3.0
+_HERE = "auto"
 _FIX = "Start one, `ray start --head`, or set RAY_ADDRESS to one that runs."
 
 
@@ -51,7 +52,7 @@ class RayTarget:
 
 def _connect(settings: Ray, port: int) -> int:
     """Connect to the cluster, have Ray Serve run, and return its port."""
-    address = settings.address or os.environ.get("RAY_ADDRESS") or "auto"
+    address = settings.address or os.environ.get("RAY_ADDRESS") or _HERE
     if not ray.is_initialized():
         _check(address)
         try:
@@ -62,8 +63,7 @@ def _connect(settings: Ray, port: int) -> int:
                 configure_logging=False,
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
-            problem = f"No Ray cluster answers at {address}: {str(error)[:200]}"
-            raise DeployError(problem, fix=_FIX) from error
+            raise _no_cluster(address, error) from error
     options = {"host": "127.0.0.1"} | ({"port": port} if port else {})
     serve.start(http_options=options)
     client = _get_global_client()  # there is no public way to ask for the port
@@ -84,5 +84,11 @@ def _check(address: str) -> None:
         try:
             socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
         except OSError as error:
-            problem = f"No Ray cluster answers at {address}: {error}."
-            raise DeployError(problem, fix=_FIX) from error
+            raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> DeployError:
+    problem = f"No Ray cluster answers at {address}: {str(error)[:200]}."
+    if address == _HERE:
+        problem = "No Ray cluster runs on this machine."
+    return DeployError(problem, fix=_FIX)
