@@ -23,6 +23,7 @@ from starlette.responses import Response as HttpResponse
 from nbmlops.deployment.ray.hub import NAMESPACE, Logged, Routes
 from nbmlops.errors import NbmlopsError
 from nbmlops.serving.app import EndpointApp, Limits
+from nbmlops.serving.files import checked_files
 from nbmlops.serving.forward import is_taken
 from nbmlops.serving.http.messages import Request, Response, too_large
 from nbmlops.serving.metrics import Comparison
@@ -79,8 +80,14 @@ class Version:
         spec.model_folder.mkdir(parents=True)
         with tarfile.open(fileobj=io.BytesIO(files)) as archive:
             archive.extractall(spec.model_folder, filter="data")
+        target = f"{spec.model}/{spec.version}"
+        # It is a copy of its own already, whatever code it may run.
+        with checked_files(
+            spec.model_folder, target, digest=spec.digest, trust=()
+        ) as folder:
+            model = load_version(spec, folder)
         return EndpointApp(
-            load_version(spec),
+            model,
             endpoint=spec.endpoint,
             token=token,
             limits=Limits(
