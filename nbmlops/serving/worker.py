@@ -202,7 +202,8 @@ class Worker:
         if self._channel:
             self._channel.tell({"type": "draining"})
         await self._server.drain(_DRAIN_S, closes_idle=self._closes_idle)
-        await asyncio.to_thread(self._app.journal.close)
+        if Path(self._spec.folder, "endpoint.json").exists():  # else it was removed
+            await asyncio.to_thread(self._app.journal.close)
         for task in tasks:
             task.cancel()
         if self._channel:

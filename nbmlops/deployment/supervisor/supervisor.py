@@ -196,6 +196,7 @@ class Supervisor:
             endpoint = self._target.endpoint(self._folder, wanted.name)
             self._endpoints[wanted.name] = endpoint
         async with endpoint.lock:
+            self._endpoints[wanted.name] = endpoint  # it may just have been removed
             try:
                 await endpoint.deploy(wanted, document["timeout_s"])
             except BaseException:
