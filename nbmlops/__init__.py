@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nbmlops.lifecycle.explain import explain
     from nbmlops.lifecycle.export import export_endpoint
     from nbmlops.lifecycle.pipelines import Pipeline
+    from nbmlops.lifecycle.promote import delete_version, promote, rollback
     from nbmlops.lifecycle.register import register
     from nbmlops.lifecycle.rehearsal.rehearse import rehearse
     from nbmlops.lifecycle.replay.replay import replay
@@ -52,6 +53,7 @@ _HOMES = {
     "nbmlops.lifecycle.explain": "explain",
     "nbmlops.lifecycle.export": "export_endpoint",
     "nbmlops.lifecycle.pipelines": "Pipeline",
+    "nbmlops.lifecycle.promote": "delete_version promote rollback",
     "nbmlops.lifecycle.register": "register",
     "nbmlops.lifecycle.rehearsal.rehearse": "rehearse",
     "nbmlops.lifecycle.replay.replay": "replay",
@@ -78,6 +80,7 @@ __all__ = [
     "StoreError",
     "UsageError",
     "compare",
+    "delete_version",
     "deploy",
     "doctor",
     "emit",
@@ -85,9 +88,11 @@ __all__ = [
     "endpoints",
     "explain",
     "export_endpoint",
+    "promote",
     "register",
     "rehearse",
     "replay",
+    "rollback",
     "run_notebook",
     "runs",
     "secret",

@@ -24,6 +24,7 @@ CommandOutput = tuple[object, object] | tuple[object, object, int]
 _COMMANDS = (
     *("register", "deploy", "endpoints", "predict", "undeploy", "rehearse", "runs"),
     *("compare", "replay", "explain", "sync", "doctor", "pipeline"),
+    *("promote", "rollback"),
 )
 
 

@@ -4,6 +4,14 @@ What functions return and what REST answers. All names here are exported; nothin
 imports from another area.
 """
 
+from nbmlops.entities.audit import (
+    AliasHistory,
+    AliasPeriod,
+    AuditAction,
+    AuditEvent,
+    AuditFault,
+    AuditReport,
+)
 from nbmlops.entities.autologged import (
     AUTOLOGGED,
     KIND,

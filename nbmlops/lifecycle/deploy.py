@@ -11,10 +11,11 @@ from nbmlops.config import Settings, load_settings
 from nbmlops.deployment import EndpointHandle, local
 from nbmlops.entities import Endpoint
 from nbmlops.errors import UsageError
+from nbmlops.governance.aliases import move
 from nbmlops.store import Store, connect
 from nbmlops.store.models.own_code import ANY
 from nbmlops.store.registry.registered_models import check_names, get_model
-from nbmlops.store.registry.versions import move_alias, resolve_version
+from nbmlops.store.registry.versions import resolve_version
 from nbmlops.tracking.provenance.replay_notebook import refuse_in_replay
 
 
@@ -85,7 +86,8 @@ def deploy(
     NotFoundError
         No such model, version or alias.
     ConflictError
-        Another model's endpoint has the name, or the port is in use.
+        Another model's endpoint has the name, or the port is in use; or somebody else
+        has moved the alias meanwhile, and the endpoint serves the version.
     UsageError
         The version cannot be served; it says why.
     DependencyError
@@ -150,7 +152,7 @@ def deploy(
         not_followed=None if named == version.version else named,
     )
     if alias is not None:
-        move_alias(store, version, alias)
+        move(store, version, alias, expected=named)
     return EndpointHandle(store.settings, made, is_new=is_new)
 
 

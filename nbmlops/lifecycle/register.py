@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from nbmlops.entities import ModelVersion, Run
 from nbmlops.errors import UsageError
+from nbmlops.governance.aliases import move
+from nbmlops.governance.audit_log import AuditLog
 from nbmlops.store import Store, connect
 from nbmlops.store.registry import versions
+from nbmlops.store.registry.aliases import find_aliases
 from nbmlops.store.registry.registered_models import check_names
 from nbmlops.store.runs.resolve import resolve_run
 from nbmlops.tracking.provenance.replay_notebook import refuse_in_replay
@@ -47,6 +50,8 @@ def register(
     ------
     NotFoundError
         No run fits.
+    ConflictError
+        Somebody else has just moved the alias; the version is registered.
     UsageError
         The run has no model, or a name is refused.
     """
@@ -61,7 +66,13 @@ def register(
     store = store or connect()
     if isinstance(run, str):
         run = resolve_run(store, run, experiment=experiment, with_model=True)
-    version = versions.create_version(store, model, run)
-    if alias is not None:
-        version = versions.move_alias(store, version, alias)
-    return version
+    seen = find_aliases(store, model).get(alias) if alias is not None else None
+    number, is_new = versions.create_version_number(store, model, run)
+    if is_new:
+        log = AuditLog(store.settings, store)
+        with log.locked():
+            log.append("version registered", model, version=number)
+    version = versions.get_version(store, model, number)
+    if alias is None:
+        return version
+    return move(store, version, alias, expected=seen)

@@ -195,8 +195,8 @@ class RunLine(Renderable):
         return _lines_html([" · ".join(facts), *notes])
 
 
-def version_table(version: ModelVersion) -> Table:
-    """Return one model version as a table of its facts."""
+def version_table(version: ModelVersion, done: str = "registered") -> Table:
+    """Return one model version as a table of its facts, under what was done."""
     rows: list[tuple[str, object]] = [
         ("model version", f"{version.model}/{version.version}"),
         ("aliases", ", ".join(version.aliases) or "none"),
@@ -207,7 +207,7 @@ def version_table(version: ModelVersion) -> Table:
             for name, value in sorted(version.metrics.items())
         ),
     ]
-    return Table(["registered", ""], rows, empty="")
+    return Table([done, ""], rows, empty="")
 
 
 def predictions_table(predictions: Iterable[object]) -> Table:

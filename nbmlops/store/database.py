@@ -1,4 +1,4 @@
-"""MLflow's tables, read without MLflow, whose import takes seconds."""
+"""MLflow's tables, asked without MLflow, whose import takes seconds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _known: set[str] = set()
 
 
 class Connection:
-    """A connection that runs SELECTs; ``:name`` takes a value, or a list for IN."""
+    """A connection; ``:name`` in a statement takes a value, or a list for IN."""
 
     def __init__(self, connection: Any, *, is_plain: bool) -> None:  # noqa: ANN401
         self._connection, self._is_plain = connection, is_plain
@@ -39,6 +39,13 @@ class Connection:
     def query(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         """Return the rows a statement finds."""
         return [*map(tuple, self._execute(statement, values))]
+
+    def change(self, statement: str, **values: Any) -> int:
+        """Commit a statement, and return how many rows it changed."""
+        changed: Any = self._execute(statement, values)
+        n_rows: int = changed.rowcount
+        self._connection.commit()
+        return n_rows
 
     def _execute(
         self, statement: str, values: dict[str, Any], **options: Any

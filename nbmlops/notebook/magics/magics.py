@@ -27,6 +27,8 @@ _EXPERIMENT = argument("-e", "--experiment", metavar="EXPERIMENT")
 _ALL_PARAMS = argument("--all-params", action="store_true")
 _ALIAS = argument("--alias", metavar="ALIAS")
 _TIMEOUT = argument("--timeout", dest="timeout_s", type=float, metavar="SECONDS")
+_MODEL = argument("model", metavar="MODEL")
+_REASON = argument("--reason", default="", metavar="TEXT")
 _ENDPOINT = argument("name", metavar="ENDPOINT")
 
 
@@ -100,7 +102,7 @@ class NbmlopsMagics(Magics):
         return compare(*runs, **options)
 
     @with_arguments(
-        argument("model", metavar="MODEL"),
+        _MODEL,
         argument("--run", default="latest", metavar=_RUN),
         _ALIAS,
         _EXPERIMENT,
@@ -111,6 +113,30 @@ class NbmlopsMagics(Magics):
         from nbmlops.render.tables import version_table
 
         return version_table(register(**options))
+
+    @with_arguments(
+        _MODEL,
+        argument("version", metavar="VERSION", type=int),
+        argument("--to", default="champion", metavar="ALIAS"),
+        argument("--expected", type=int, metavar="VERSION"),
+        _REASON,
+    )
+    def promote(self, **options: Any) -> Renderable:
+        """Move an alias to a version."""
+        from nbmlops.lifecycle.promote import promote
+        from nbmlops.render.tables import version_table
+
+        return version_table(promote(**options), "promoted")
+
+    @with_arguments(
+        _MODEL, argument("--alias", default="champion", metavar="ALIAS"), _REASON
+    )
+    def rollback(self, **options: Any) -> Renderable:
+        """Move an alias back to the version before."""
+        from nbmlops.lifecycle.promote import rollback
+        from nbmlops.render.tables import version_table
+
+        return version_table(rollback(**options), "rolled back")
 
     @with_arguments(
         argument("model", metavar="MODEL[@ALIAS|/VERSION]"),

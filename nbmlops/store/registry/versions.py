@@ -160,19 +160,25 @@ def resolve_version(store: Store, target: str) -> tuple[ModelVersion, str | None
 
 def create_version(store: Store, name: str, run: Run) -> ModelVersion:
     """Register the model of a run and return its version."""
+    return get_version(store, name, create_version_number(store, name, run)[0])
+
+
+def create_version_number(store: Store, name: str, run: Run) -> tuple[int, bool]:
+    """Register the model of a run; return the version, and whether it is new."""
     check_names(name)
     if run.model_id is None:
         raise no_model(store, run)
+    is_new = False
     for is_last in (*[False] * _RETRIES, True):
         try:
-            number = _find_version(store, name, run) or _create_once(store, name, run)
+            number = _find_version(store, name, run)
+            is_new = is_new or number is None
+            return number or _create_once(store, name, run), is_new
         except StoreError as error:
             # It may have got through: look again.
             if is_last or not error.is_outage:
                 raise
-        else:
-            break
-    return get_version(store, name, number)
+    raise AssertionError  # the last try returned or raised
 
 
 def _find_version(store: Store, name: str, run: Run) -> int | None:
