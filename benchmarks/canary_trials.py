@@ -38,7 +38,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from benchmarks.serving import register
 from nbmlops.config import Settings
-from nbmlops.deployment import control, local, records
+from nbmlops.deployment import actions, control, endpoints, records
 from nbmlops.entities import Endpoint, ModelVersion
 from nbmlops.store import Store, connect
 
@@ -150,10 +150,10 @@ def try_canary(
     named = f"{version.model}/{version.version}"
     before, until = clients.answers[named], time.monotonic() + MOST_S
     rules = {**RULES, "min_requests": 50}
-    local.begin_canary(store, version, name="visitors", share=0.5, rules=rules)
+    actions.begin_canary(store, version, name="visitors", share=0.5, rules=rules)
     while True:
         time.sleep(0.05)
-        found = local.get_endpoint(store.settings, "visitors")
+        found = endpoints.get_endpoint(store.settings, "visitors")
         n_answers = clients.answers[named] - before
         if found.canary_version is None:
             head = f"{named} was rolled back: "
@@ -161,14 +161,14 @@ def try_canary(
                 raise SystemExit(f"it ended otherwise: {found.message!r}")
             return found.message.removeprefix(head).split()[0], n_answers
         if n_answers >= N_KEPT or time.monotonic() > until:
-            local.abort(store.settings, "visitors")
+            actions.abort(store.settings, "visitors")
             return "", n_answers
 
 
 def run(store: Store, n_trials: int) -> dict[str, Trials]:
     """Try canaries of each kind in turn, as many times as asked."""
     registered = versions(store)
-    endpoint, _ = local.deploy(store, registered["champion"], name="visitors")
+    endpoint, _ = actions.deploy(store, registered["champion"], name="visitors")
     clients = Clients(store, endpoint)
     found = {kind: Trials() for kind in REASONS}
     with clients.asking():

@@ -34,7 +34,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from nbmlops.config import Settings
-from nbmlops.deployment import control, local, records
+from nbmlops.deployment import actions, control, records
 from nbmlops.deployment.supervisor.local import listen
 from nbmlops.entities import ModelVersion
 from nbmlops.store import Store, connect
@@ -53,11 +53,11 @@ FRESH = """
 import sys
 from pathlib import Path
 from nbmlops.config import Settings
-from nbmlops.deployment import local
+from nbmlops.deployment import actions
 from nbmlops.store import connect
 from nbmlops.store.registry.versions import get_version
 store = connect(Settings(project=Path(sys.argv[1])))
-local.deploy(store, get_version(store, "credit", 1), name="credit")
+actions.deploy(store, get_version(store, "credit", 1), name="credit")
 """
 
 
@@ -91,9 +91,9 @@ def time_ours(store: Store, version: ModelVersion, *, is_fresh: bool) -> float:
         command = [sys.executable, "-c", FRESH, str(store.settings.project)]
         subprocess.run(command, check=True, env=ENVIRON)
     else:
-        local.deploy(store, version, name="credit")
+        actions.deploy(store, version, name="credit")
     seconds = time.perf_counter() - started_at
-    local.undeploy(store.settings, "credit")
+    actions.undeploy(store.settings, "credit")
     if is_fresh:  # nothing is left that had the imports
         control.request(records.root(store.settings), {"type": "stop"})
     return seconds

@@ -25,7 +25,7 @@ import psutil
 
 from benchmarks.serving import cases, register
 from nbmlops.config import Settings
-from nbmlops.deployment import control, local, records
+from nbmlops.deployment import actions, control, records
 from nbmlops.deployment.request_log import log_folder
 from nbmlops.store import connect
 
@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = connect(Settings(project=Path(folder)))
         _, model, frame, _ = next(cases())
-        endpoint, _ = local.deploy(
+        endpoint, _ = actions.deploy(
             store, register(store, "soak", model, frame), name="s"
         )
         token = records.read_token(store.settings, "s")
@@ -79,7 +79,7 @@ def main() -> None:
 
         n_logged = ds.dataset(log_folder(store.settings, "s")).count_rows()
         print(f"{answered:,} answered, {n_logged:,} in the log")
-        local.undeploy(store.settings, "s")
+        actions.undeploy(store.settings, "s")
         control.request(records.root(store.settings), {"type": "stop"})
 
 

@@ -43,7 +43,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from benchmarks.deploy_first_answer import ENVIRON
 from benchmarks.memory import pss
 from nbmlops.config import Settings
-from nbmlops.deployment import control, local, records
+from nbmlops.deployment import actions, control, records
 from nbmlops.deployment.supervisor.local import listen
 from nbmlops.store import Store, connect
 from nbmlops.store.models.models import download_model, log_model
@@ -189,7 +189,7 @@ def compare(store, name, model, frame, sizes, options) -> None:  # noqa: ANN001
     version = register(store, name, model, frame)
     files = Path(store.settings.project, f"files-{name}")
     download_model(store, version, files)
-    endpoint, _ = local.deploy(store, version, name=name)
+    endpoint, _ = actions.deploy(store, version, name=name)
     token = records.read_token(store.settings, name) or ""
     ours = Server("nbmlops", f"{endpoint.url}/invocations", token)
     with ExitStack() as stack:
@@ -233,7 +233,7 @@ def compare(store, name, model, frame, sizes, options) -> None:  # noqa: ANN001
         f"memory: supervisor and worker {memory[0] / 2**20:.0f} MiB, "
         f"mlflow -w 1 {memory[1] / 2**20:.0f} MiB"
     )
-    local.undeploy(store.settings, name)
+    actions.undeploy(store.settings, name)
 
 
 if __name__ == "__main__":

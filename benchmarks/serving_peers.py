@@ -38,7 +38,7 @@ import skops
 
 from benchmarks.serving import Load, Server, cases, load, register
 from nbmlops.config import Settings
-from nbmlops.deployment import control, local, records
+from nbmlops.deployment import actions, control, records
 from nbmlops.deployment.supervisor.local import listen
 from nbmlops.store import connect
 from nbmlops.store.models.models import download_model
@@ -187,7 +187,7 @@ def main() -> None:
         version = register(store, "linear", model, frame)
         files = folder / "files"
         download_model(store, version, files)
-        endpoint, _ = local.deploy(store, version, name="linear")
+        endpoint, _ = actions.deploy(store, version, name="linear")
         stack.callback(control.request, records.root(store.settings), {"type": "stop"})
         token = records.read_token(store.settings, "linear") or ""
         for peer in ("a", "b", "c"):

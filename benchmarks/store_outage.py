@@ -34,7 +34,7 @@ import pandas as pd
 from sklearn.dummy import DummyClassifier
 
 from nbmlops.config import Settings
-from nbmlops.deployment import control, local, records
+from nbmlops.deployment import actions, control, endpoints, records
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.deployment.supervisor.local import listen
 from nbmlops.errors import NbmlopsError
@@ -82,7 +82,7 @@ class Clients:
 
     def __init__(self, settings: Settings) -> None:
         self.n_answers, self.failures, self.longest_s = 0, [], 0.0
-        self._handle = EndpointHandle(settings, local.get_endpoint(settings, "m"))
+        self._handle = EndpointHandle(settings, endpoints.get_endpoint(settings, "m"))
         self._is_over = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(2)]
 
@@ -137,7 +137,7 @@ def followed_s(settings: Settings, answer: str) -> float:
     """Return how long it takes from now until a version answers."""
     begun = time.monotonic()
     while time.monotonic() < begun + MOST_S:
-        handle = EndpointHandle(settings, local.get_endpoint(settings, "m"))
+        handle = EndpointHandle(settings, endpoints.get_endpoint(settings, "m"))
         if handle.predict(FRAME.head(1))[0] == answer:
             return round(time.monotonic() - begun, 2)
         time.sleep(0.01)
@@ -159,7 +159,7 @@ def run(seconds: float, project: Path, served: Path) -> dict[str, object]:
         version = create_version(store, "m", get_run(store, run_id))
         if number != "3":
             mlflow.MlflowClient(url).set_registered_model_alias("m", "live", number)
-            local.deploy(store, version, name="m", alias="live")
+            actions.deploy(store, version, name="m", alias="live")
     os.killpg(server.pid, signal.SIGKILL)
     server.wait()
     gone = served.rename(served.with_name("gone"))
@@ -171,10 +171,10 @@ def run(seconds: float, project: Path, served: Path) -> dict[str, object]:
             time.sleep(max(0, begun + seconds * (n + 1) / 4 - time.monotonic()))
             kill(settings, which)
         time.sleep(max(0, begun + seconds - time.monotonic()))
-        handle = EndpointHandle(settings, local.get_endpoint(settings, "m"))
+        handle = EndpointHandle(settings, endpoints.get_endpoint(settings, "m"))
         answers = [handle.predict(FRAME.head(1))[0]]
         since = time.monotonic()
-        back = local.roll_back(settings, "m")
+        back = actions.roll_back(settings, "m")
         rollback_s = time.monotonic() - since
         answers.append(EndpointHandle(settings, back).predict(FRAME.head(1))[0])
         # Another server of the same database moves the alias.

@@ -7,15 +7,13 @@ import shutil
 import uuid
 from pathlib import Path
 
-from nbmlops._hashing import folder_digest
 from nbmlops.entities import ModelVersion
-from nbmlops.errors import DeployError, StoreError, UsageError
+from nbmlops.errors import StoreError, UsageError
 from nbmlops.scoring.example import read_example
 from nbmlops.scoring.signature import NOT_SERVED, read_input_spec, read_mlmodel
 from nbmlops.store import Store
 from nbmlops.store.embedded import disk_error, writing
 from nbmlops.store.models.models import download_model
-from nbmlops.store.registry.versions import files_digest
 
 _LITTLE_BYTES = 1_000_000
 
@@ -30,15 +28,7 @@ def fetch(store: Store, version: ModelVersion, folder: Path) -> str:
     with writing(folder):
         copied.mkdir(parents=True, mode=0o700)
     try:
-        _download(store, version, copied / "model")
-        digest = folder_digest(copied / "model")
-        if digest != (files_digest(store, version) or digest):
-            raise DeployError(
-                f"The files of {version.model}/{version.version} are not those that "
-                "were logged: somebody has changed them.",
-                fix="See who writes to the artifacts, then log the model and register "
-                "it again.",
-            )
+        digest = _download(store, version, copied / "model")
         _check(version, copied / "model")
         with writing(versions):
             wanted = versions / str(version.version)
@@ -52,9 +42,9 @@ def fetch(store: Store, version: ModelVersion, folder: Path) -> str:
     return digest
 
 
-def _download(store: Store, version: ModelVersion, folder: Path) -> None:
+def _download(store: Store, version: ModelVersion, folder: Path) -> str:
     try:
-        download_model(store, version, folder)
+        return download_model(store, version, folder)
     except StoreError as error:
         # MLflow tells a full disk as a download that failed, without the reason.
         if shutil.disk_usage(folder.parent).free < _LITTLE_BYTES:

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from nbmlops.config import Settings
-from nbmlops.deployment import local, records
+from nbmlops.deployment import actions, endpoints, records
 from nbmlops.deployment.metrics import read_metrics
 from nbmlops.entities import Endpoint, EndpointMetrics
 from nbmlops.errors import DeployError, NbmlopsError, UsageError
@@ -75,7 +75,7 @@ class EndpointHandle(Renderable):
 
     def status(self) -> Endpoint:
         """Return the endpoint with the state it is in just now."""
-        self.endpoint = local.get_endpoint(self._settings, self.name)
+        self.endpoint = endpoints.get_endpoint(self._settings, self.name)
         return self.endpoint
 
     def metrics(self) -> EndpointMetrics:
@@ -106,7 +106,7 @@ class EndpointHandle(Renderable):
         UsageError
             There is no canary.
         """
-        self.endpoint = local.promote(self._settings, self.name)
+        self.endpoint = actions.promote(self._settings, self.name)
         return self.endpoint
 
     def abort(self) -> Endpoint:
@@ -122,7 +122,7 @@ class EndpointHandle(Renderable):
         UsageError
             There is no canary.
         """
-        self.endpoint = local.abort(self._settings, self.name)
+        self.endpoint = actions.abort(self._settings, self.name)
         return self.endpoint
 
     def rollback(self) -> Endpoint:
@@ -140,7 +140,7 @@ class EndpointHandle(Renderable):
         DeployError
             The version before does not come up; the one that is served stays.
         """
-        self.endpoint = local.roll_back(self._settings, self.name)
+        self.endpoint = actions.roll_back(self._settings, self.name)
         return self.endpoint
 
     def rotate_token(self) -> str:
@@ -156,7 +156,7 @@ class EndpointHandle(Renderable):
         UsageError
             The endpoint asks for none.
         """
-        return local.rotate_token(self._settings, self.name)
+        return actions.rotate_token(self._settings, self.name)
 
     def log(
         self,
@@ -282,7 +282,7 @@ class EndpointHandle(Renderable):
         versions: set[str] = set()
         for first, body in parts(arranged, params, most_bytes=most):
             try:
-                answer = local.request(self._settings, self.name, body)
+                answer = endpoints.request(self._settings, self.name, body)
             except UsageError as error:
                 problem = _moved(error.problem, first)
                 if first and problem == error.problem:
@@ -321,7 +321,7 @@ class EndpointHandle(Renderable):
         DeployError
             The endpoint is dead or its model failed.
         """
-        answer = local.request(self._settings, self.name, payload, content_type)
+        answer = endpoints.request(self._settings, self.name, payload, content_type)
         return self._read(answer.body)
 
     def _read(self, body: bytes) -> list[Any]:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from nbmlops.config import Settings, load_settings
-from nbmlops.deployment import EndpointHandle, local
+from nbmlops.deployment import EndpointHandle, actions
+from nbmlops.deployment.endpoints import get_endpoint, list_endpoints
 from nbmlops.entities import Endpoint
 from nbmlops.errors import UsageError
 from nbmlops.governance.aliases import move
@@ -118,11 +119,11 @@ def deploy(
             target=target,
         )
         made = (
-            local.begin_shadow(
+            actions.begin_shadow(
                 store, version, name=name, trust=trusted, environment=environment
             )
             if share is None
-            else local.begin_canary(
+            else actions.begin_canary(
                 store,
                 version,
                 name=name,
@@ -138,7 +139,7 @@ def deploy(
             "There is no canary that rules could end.", fix="Give canary=0.1, say."
         )
     named = get_model(store, version.model).aliases.get(alias) if alias else None
-    made, is_new = local.deploy(
+    made, is_new = actions.deploy(
         store,
         version,
         name=name,
@@ -191,7 +192,7 @@ def endpoints(*, store: Store | None = None) -> tuple[Endpoint, ...]:
     tuple of Endpoint
         By name.
     """
-    return local.list_endpoints(_settings(store))
+    return list_endpoints(_settings(store))
 
 
 def endpoints_up(*, store: Store | None = None) -> tuple[Endpoint, ...]:
@@ -207,7 +208,7 @@ def endpoints_up(*, store: Store | None = None) -> tuple[Endpoint, ...]:
     tuple of Endpoint
         All of the project, by name.
     """
-    return local.bring_up(_settings(store))
+    return actions.bring_up(_settings(store))
 
 
 def endpoint(name: str, *, store: Store | None = None) -> EndpointHandle:
@@ -231,7 +232,7 @@ def endpoint(name: str, *, store: Store | None = None) -> EndpointHandle:
         There is none of that name.
     """
     settings = _settings(store)
-    return EndpointHandle(settings, local.get_endpoint(settings, name))
+    return EndpointHandle(settings, get_endpoint(settings, name))
 
 
 def undeploy(name: str, *, store: Store | None = None) -> None:
@@ -250,7 +251,7 @@ def undeploy(name: str, *, store: Store | None = None) -> None:
         There is none of that name.
     """
     refuse_in_replay("undeploy")
-    local.undeploy(_settings(store), name)
+    actions.undeploy(_settings(store), name)
 
 
 def read_share(share: float | str) -> float:

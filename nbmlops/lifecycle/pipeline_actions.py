@@ -97,7 +97,7 @@ def _endpoint_gap(
     settings: Settings,
     store: Store | None,
 ) -> str:
-    from nbmlops.deployment.local import get_endpoint
+    from nbmlops.deployment.endpoints import get_endpoint
     from nbmlops.store.registry.versions import resolve_version
 
     name = str(action.options["endpoint"])

@@ -17,7 +17,7 @@ import pandas as pd
 from sklearn.dummy import DummyClassifier
 
 from nbmlops.config import Settings
-from nbmlops.deployment import local
+from nbmlops.deployment import actions, endpoints
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.store import connect
 from nbmlops.store.models.models import log_model
@@ -48,7 +48,7 @@ def main() -> None:
             version = create_version(store, "m", get_run(store, run_id))
             # The first one is loaded from a copy, for which there is no room later.
             trust = ("own",) if answer == "1" else ()
-            local.deploy(store, version, name="m", trust=trust)
+            actions.deploy(store, version, name="m", trust=trust)
         store_files = Path(folder, ".nbmlops")
         for path in store_files.iterdir():
             if path.name.startswith("mlflow.db"):
@@ -58,9 +58,11 @@ def main() -> None:
         Ballast(Path(folder, "ballast")).fill()
         gone = replace(settings, tracking_uri=DEAD)
         rows = frame.head(1)
-        answers = [EndpointHandle(gone, local.get_endpoint(gone, "m")).predict(rows)[0]]
+        answers = [
+            EndpointHandle(gone, endpoints.get_endpoint(gone, "m")).predict(rows)[0]
+        ]
         begun = time.monotonic()
-        back = local.roll_back(gone, "m")
+        back = actions.roll_back(gone, "m")
         seconds = time.monotonic() - begun
         answers.append(EndpointHandle(gone, back).predict(rows)[0])
         stop_endpoints(settings)

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from sklearn.linear_model import LinearRegression
 
-from nbmlops.deployment import local, records
+from nbmlops.deployment import actions, endpoints, records
 from nbmlops.errors import DeployError, NbmlopsError
 from nbmlops.lifecycle.deploy import deploy, undeploy
 from nbmlops.store.models.files import save_model
@@ -198,8 +198,10 @@ def attempt(store, folders):
             outcome = "refused as changed" if is_seen else "refused"
             if not error.fix or "Traceback" in str(error):
                 outcome = "refused unclearly"
-        for each in local.list_endpoints(store.settings):
+        for each in endpoints.list_endpoints(store.settings):
             undeploy(each.name, store=store)
+        for name in ("own", "plain"):  # what was changed as it was removed
+            shutil.rmtree(records.root(store.settings) / name, ignore_errors=True)
         return canary.exists(), outcome
 
     return run
@@ -253,7 +255,7 @@ def restart_all(store, change):
     deploy("own/1", trust=True, store=store)
     change(copy_of(store, "own")).apply()
     stop_endpoints(store.settings)
-    local.bring_up(store.settings)
+    actions.bring_up(store.settings)
     says_why(store)
 
 
@@ -261,14 +263,14 @@ def roll_back(store, change):
     deploy("own/1", trust=True, store=store)
     deploy("own/2", trust=True, store=store)
     change(copy_of(store, "own")).apply()
-    local.roll_back(store.settings, "own")
+    actions.roll_back(store.settings, "own")
 
 
 def promote(store, change):
     deploy("own/1", trust=True, store=store)
     deploy("own/2", trust=True, canary=0.5, store=store)
     change(copy_of(store, "own", 2)).apply()
-    local.promote(store.settings, "own")
+    actions.promote(store.settings, "own")
 
 
 def explain(store, change):
@@ -286,7 +288,7 @@ def says_why(store):
     """Return what the endpoint says of itself, as an error."""
     deadline = time.monotonic() + 60
     while "has been changed" not in (
-        message := local.get_endpoint(store.settings, "own").message
+        message := endpoints.get_endpoint(store.settings, "own").message
     ):
         assert time.monotonic() < deadline, message
         time.sleep(0.05)

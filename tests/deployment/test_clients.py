@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nbmlops.deployment import local, records
+from nbmlops.deployment import actions, records
 
 pytestmark = pytest.mark.server
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ asyncio.run(main())
 def test_mlflows_scoring_client_works(store, versions, models, frame):
     from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
-    endpoint, _ = local.deploy(store, versions[0], name="credit", no_auth=True)
+    endpoint, _ = actions.deploy(store, versions[0], name="credit", no_auth=True)
     # It takes a host and a port, and sends no token.
     client = ScoringServerClient("127.0.0.1", endpoint.port)
     client.wait_server_ready(timeout=30)
@@ -77,7 +77,7 @@ def test_mlflows_scoring_client_works(store, versions, models, frame):
 def test_a_client_without_the_token_is_refused(store, versions, frame):
     from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     with pytest.raises(Exception, match="error code 401"):
         ScoringServerClient("127.0.0.1", endpoint.port).invoke(frame)
 
@@ -101,7 +101,7 @@ def kserve(tmp_path_factory):
 
 @pytest.mark.slow
 def test_kserves_client_works(store, versions, models, frame, kserve):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     token = records.read_token(store.settings, "credit")
     rows = frame.head(5)
     for url in (f"http://127.0.0.1:{endpoint.port}", endpoint.url):

@@ -7,10 +7,10 @@ import signal
 import pytest
 import sklearn
 
-from nbmlops.deployment import local
+from nbmlops.deployment import actions, endpoints
 from nbmlops.deployment.environment import make_environment
 from nbmlops.errors import DeployError
-from tests.deployment.test_local import ask, supervisor_of, until, workers_of
+from tests.deployment.test_endpoints import ask, supervisor_of, until, workers_of
 
 OTHER = "1.8.0" if sklearn.__version__ != "1.8.0" else "1.7.2"
 
@@ -43,7 +43,7 @@ def asked_by(store, said):
 @pytest.mark.server
 def test_where_nothing_differs_nothing_is_made(store, versions, models, frame):
     said = []
-    endpoint, _ = local.deploy(
+    endpoint, _ = actions.deploy(
         store, versions[0], name="credit", environment=asked_by(store, said)
     )
     assert ask(store, endpoint, frame) == models[0].predict(frame).tolist()
@@ -55,18 +55,18 @@ def test_where_nothing_differs_nothing_is_made(store, versions, models, frame):
 def test_what_cannot_be_made_is_named_first_and_leaves_the_version_before(
     store, versions, pinned, left_behind
 ):
-    first, _ = local.deploy(store, versions[0], name="credit")
+    first, _ = actions.deploy(store, versions[0], name="credit")
     there = left_behind()
     version = pinned(("scikit-learn", "scikit-learn==0.0.99"))
     said = []
     with pytest.raises(
         DeployError, match=r"could not be made: .*scikit-learn"
     ) as error:
-        local.deploy(store, version, name="pinned", environment=asked_by(store, said))
+        actions.deploy(store, version, name="pinned", environment=asked_by(store, said))
     assert f"  scikit-learn==0.0.99, here {sklearn.__version__}" in said
     assert "uv can install" in error.value.fix
     assert left_behind() == there
-    assert local.get_endpoint(store.settings, "credit") == first
+    assert endpoints.get_endpoint(store.settings, "credit") == first
 
 
 @pytest.mark.slow
@@ -75,7 +75,7 @@ def test_a_model_is_served_with_its_own_packages(store, pinned, models, frame):
     version = pinned(("scikit-learn", f"scikit-learn=={OTHER}"))
     said = []
     environment = asked_by(store, said)
-    endpoint, _ = local.deploy(store, version, name="pinned", environment=environment)
+    endpoint, _ = actions.deploy(store, version, name="pinned", environment=environment)
     expected = models[0].predict(frame).tolist()
     assert ask(store, endpoint, frame) == expected
     command = open(f"/proc/{endpoint.pid}/cmdline").read()  # noqa: PTH123, SIM115
@@ -83,13 +83,13 @@ def test_a_model_is_served_with_its_own_packages(store, pinned, models, frame):
     n_said = len(said)
     os.kill(endpoint.pid, signal.SIGKILL)
     assert ask(store, endpoint, frame) == expected
-    until(lambda: local.get_endpoint(store.settings, "pinned").state == "ready")
+    until(lambda: endpoints.get_endpoint(store.settings, "pinned").state == "ready")
     before = supervisor_of(store)
     (worker,) = workers_of(store, "pinned")
     os.kill(before, signal.SIGKILL)
     until(lambda: supervisor_of(store) not in (None, before))
     assert ask(store, endpoint, frame) == expected
     assert workers_of(store, "pinned") == [worker]
-    local.undeploy(store.settings, "pinned")
-    local.deploy(store, version, name="pinned", environment=environment)
+    actions.undeploy(store.settings, "pinned")
+    actions.deploy(store, version, name="pinned", environment=environment)
     assert len(said) == 2 * n_said - 1  # it is made once

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from nbmlops.deployment import local, records
+from nbmlops.deployment import actions, records
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.entities import to_json
 from nbmlops.errors import NotFoundError, UsageError
@@ -45,12 +45,12 @@ def logged(handle, request_id):
 def test_an_answer_is_explained_by_the_version_that_gave_it(
     store, versions, models, frame
 ):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     handle = EndpointHandle(store.settings, endpoint)
     rows = frame.iloc[10:13]
     request_id = ask(handle, rows)
     logged(handle, request_id)
-    local.deploy(store, versions[1], name="credit")
+    actions.deploy(store, versions[1], name="credit")
     view = handle.explain(request_id)
     found = view.contributions
     assert (found.model, found.version, found.request_id) == ("credit", 1, request_id)
@@ -86,7 +86,7 @@ def test_an_answer_is_explained_by_the_version_that_gave_it(
     shutil.rmtree(folder)
     with pytest.raises(NotFoundError, match="credit/1, which answered the request"):
         handle.explain(request_id)
-    local.undeploy(store.settings, "credit")
+    actions.undeploy(store.settings, "credit")
     with pytest.raises(NotFoundError, match="No endpoint 'credit'"):
         handle.explain(request_id)
 
@@ -104,7 +104,7 @@ def test_a_booster_of_texts_and_gaps_is_explained(store, register):
         max_iter=15, categorical_features="from_dtype"
     )
     version = register("boosted", model.fit(rows, y), rows)
-    endpoint, _ = local.deploy(store, version, name="boosted")
+    endpoint, _ = actions.deploy(store, version, name="boosted")
     handle = EndpointHandle(store.settings, endpoint)
     sent = rows.head(7).astype({"home": str}).astype(object)
     request_id = ask(handle, sent.where(sent.notna(), None))

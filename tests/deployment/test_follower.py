@@ -4,11 +4,11 @@ import mlflow
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from nbmlops.deployment import local, records
+from nbmlops.deployment import actions, endpoints, records
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.store.models.own_code import ANY
 
-from .test_local import until
+from .test_endpoints import until
 
 pytestmark = pytest.mark.server
 
@@ -29,19 +29,21 @@ def client(store):
 
 
 def answer_of(store, frame):
-    handle = EndpointHandle(store.settings, local.get_endpoint(store.settings, "loans"))
+    handle = EndpointHandle(
+        store.settings, endpoints.get_endpoint(store.settings, "loans")
+    )
     return handle.predict(frame.head(1)).tolist()[0]
 
 
 def test_the_version_that_an_alias_names_takes_over(store, loans, client, frame):
     client.set_registered_model_alias("loans", "live", "1")
-    first, _ = local.deploy(store, loans[0], name="loans", alias="live")
+    first, _ = actions.deploy(store, loans[0], name="loans", alias="live")
     assert answer_of(store, frame) == "1"
     client.set_registered_model_alias("loans", "live", "2")
     until(lambda: answer_of(store, frame) == "2")
-    now = local.get_endpoint(store.settings, "loans")
+    now = endpoints.get_endpoint(store.settings, "loans")
     assert (now.version, now.port, now.previous_version) == (2, first.port, 1)
-    back = local.roll_back(store.settings, "loans")
+    back = actions.roll_back(store.settings, "loans")
     assert back.message == "rolled back from loans/2, which is live still"
     assert answer_of(store, frame) == "1"
     client.set_registered_model_alias("loans", "live", "3")
@@ -55,17 +57,17 @@ def test_a_version_that_does_not_work_is_not_served_and_the_endpoint_says_why(
     (files_of(bad) / "model.skops").write_bytes(b"PK")
     as_logged(bad)
     client.set_registered_model_alias("loans", "live", "1")
-    local.deploy(store, loans[0], name="loans", alias="live")
+    actions.deploy(store, loans[0], name="loans", alias="live")
     client.set_registered_model_alias("loans", "live", str(bad.version))
-    until(lambda: local.get_endpoint(store.settings, "loans").message)
-    seen = local.get_endpoint(store.settings, "loans")
+    until(lambda: endpoints.get_endpoint(store.settings, "loans").message)
+    seen = endpoints.get_endpoint(store.settings, "loans")
     assert (seen.version, seen.state) == (1, "ready")
     assert seen.message.startswith(f"loans/{bad.version} is not served: ")
     assert "model.skops" in seen.message
     assert answer_of(store, frame) == "1"
     client.set_registered_model_alias("loans", "live", "2")
     until(lambda: answer_of(store, frame) == "2")
-    assert local.get_endpoint(store.settings, "loans").message == ""
+    assert endpoints.get_endpoint(store.settings, "loans").message == ""
 
 
 _OWN = """
@@ -86,23 +88,23 @@ def test_trust_in_one_version_is_none_in_the_next(
     own = register_own("loans", "unasked", f"RAN = {str(ran)!r}{_OWN}")
     ran.unlink()
     client.set_registered_model_alias("loans", "live", "1")
-    local.deploy(store, loans[0], name="loans", alias="live", trust=ANY)
+    actions.deploy(store, loans[0], name="loans", alias="live", trust=ANY)
     client.set_registered_model_alias("loans", "live", str(own.version))
-    until(lambda: local.get_endpoint(store.settings, "loans").message)
-    seen = local.get_endpoint(store.settings, "loans")
+    until(lambda: endpoints.get_endpoint(store.settings, "loans").message)
+    seen = endpoints.get_endpoint(store.settings, "loans")
     assert seen.message.startswith(f"loans/{own.version} is not served: ")
     assert "If you trust that code" in seen.message
     assert (answer_of(store, frame), ran.exists()) == ("1", False)
-    local.deploy(store, own, name="loans", alias="live", trust=ANY)
+    actions.deploy(store, own, name="loans", alias="live", trust=ANY)
     assert ran.exists()
-    assert local.get_endpoint(store.settings, "loans").message == ""
+    assert endpoints.get_endpoint(store.settings, "loans").message == ""
 
 
 def test_an_endpoint_waits_for_the_alias_that_is_to_move_to_its_version(
     store, loans, client, frame
 ):
     client.set_registered_model_alias("loans", "live", "1")
-    local.deploy(store, loans[1], name="loans", alias="live", not_followed=1)
+    actions.deploy(store, loans[1], name="loans", alias="live", not_followed=1)
     assert answer_of(store, frame) == "2"
     client.set_registered_model_alias("loans", "live", "2")
     folder = records.root(store.settings)
@@ -114,7 +116,7 @@ def test_an_endpoint_waits_for_the_alias_that_is_to_move_to_its_version(
 
 def test_an_endpoint_of_a_number_follows_nothing(store, loans, client, frame):
     client.set_registered_model_alias("loans", "live", "1")
-    local.deploy(store, loans[1], name="loans")
+    actions.deploy(store, loans[1], name="loans")
     client.set_registered_model_alias("loans", "live", "3")
-    assert local.get_endpoint(store.settings, "loans").version == 2
+    assert endpoints.get_endpoint(store.settings, "loans").version == 2
     assert answer_of(store, frame) == "2"

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbmlops.deployment import local
+from nbmlops.deployment import actions, endpoints
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.errors import DeployError, NotFoundError, UsageError
 
@@ -14,7 +14,7 @@ from nbmlops.errors import DeployError, NotFoundError, UsageError
 def test_a_handle_predicts_tells_its_state_and_follows_its_endpoint(
     store, versions, models, frame
 ):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     handle = EndpointHandle(store.settings, endpoint)
     found = handle.predict(frame)
     np.testing.assert_array_equal(found, models[0].predict(frame))
@@ -22,10 +22,10 @@ def test_a_handle_predicts_tells_its_state_and_follows_its_endpoint(
     assert (handle.name, handle.version, handle.url) == ("credit", 1, endpoint.url)
     assert len(handle.token) == 43
     assert "credit/1 · ready" in repr(handle)
-    local.deploy(store, versions[1], name="credit")
+    actions.deploy(store, versions[1], name="credit")
     np.testing.assert_array_equal(handle.predict(frame), models[1].predict(frame))
     assert handle.status().version == handle.version == 2
-    local.undeploy(store.settings, "credit")
+    actions.undeploy(store.settings, "credit")
     with pytest.raises(NotFoundError):
         handle.status()
 
@@ -39,7 +39,7 @@ def test_a_model_of_arrays_takes_arrays(store, register):
     rows[::7, 1] = np.nan
     model = HistGradientBoostingRegressor(max_iter=5).fit(rows, rows[:, 0])
     version = register("arrays", model, rows)
-    endpoint, _ = local.deploy(store, version, name="arrays")
+    endpoint, _ = actions.deploy(store, version, name="arrays")
     found = EndpointHandle(store.settings, endpoint).predict(rows)
     np.testing.assert_allclose(found, model.predict(rows), rtol=1e-12)
 
@@ -54,7 +54,7 @@ def test_a_large_batch_of_texts_is_answered_in_parts(store, register):
     model = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts, list("pnpn"))
     version = register("texts", model, texts)
     small = replace(store, settings=replace(store.settings, max_request_bytes=2000))
-    endpoint, _ = local.deploy(small, version, name="texts")
+    endpoint, _ = actions.deploy(small, version, name="texts")
     handle = EndpointHandle(store.settings, endpoint)
     many = pd.Series([f"{'good' if i % 3 else 'bad'} day {i}" for i in range(300)])
     assert len(json.dumps(many.tolist())) > 2 * 2000
@@ -74,16 +74,16 @@ def test_a_version_that_is_replaced_between_two_parts_is_noticed(
 ):
     settings = replace(store.settings, max_request_bytes=1000)
     small = replace(store, settings=settings)
-    endpoint, _ = local.deploy(small, versions[0], name="credit")
-    ask = local.request
+    endpoint, _ = actions.deploy(small, versions[0], name="credit")
+    ask = endpoints.request
 
     def and_deploy(*args):
         answer = ask(*args)
-        monkeypatch.setattr(local, "request", ask)
-        local.deploy(small, versions[1], name="credit")
+        monkeypatch.setattr(endpoints, "request", ask)
+        actions.deploy(small, versions[1], name="credit")
         return answer
 
-    monkeypatch.setattr(local, "request", and_deploy)
+    monkeypatch.setattr(endpoints, "request", and_deploy)
     with pytest.raises(
         DeployError, match=r"moved to credit/2 after the first \d+ rows"
     ):

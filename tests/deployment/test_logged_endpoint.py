@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 import nbmlops as nm
 from nbmlops.cli.main import invoke
-from nbmlops.deployment import local
+from nbmlops.deployment import actions
 from nbmlops.deployment.handle import EndpointHandle
 
 
@@ -41,7 +41,7 @@ def logged(handle, n_rows, n_labels):
 def test_answers_are_logged_labelled_and_rehearsed(
     store, register, versions, models, frame, monkeypatch, capsys
 ):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     handle = EndpointHandle(store.settings, endpoint)
     expected = handle.predict(frame).tolist()
     csv = frame.head(3).to_csv(index=False).encode()

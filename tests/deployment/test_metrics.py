@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from nbmlops.deployment import local
+from nbmlops.deployment import actions
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.deployment.metrics import list_metrics, quantile_ms
 from nbmlops.errors import NotFoundError, UsageError
@@ -27,7 +27,7 @@ def test_a_quantile_lies_where_its_share_of_the_bin_is():
 
 @pytest.mark.server
 def test_a_handle_shows_what_its_versions_answer(store, versions, frame):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     handle = EndpointHandle(store.settings, endpoint)
     (before,) = handle.metrics().versions
     assert (before.n_requests, before.requests_per_s) == (0, 0.0)
@@ -46,7 +46,7 @@ def test_a_handle_shows_what_its_versions_answer(store, versions, frame):
     assert found.requests_per_s > 0
     assert 0 < found.latency_ms_p50 <= found.latency_ms_p99
 
-    local.begin_canary(store, versions[1], name="credit", share=0.1)
+    actions.begin_canary(store, versions[1], name="credit", share=0.1)
     assert [each.share for each in handle.metrics().versions] == [0.9, 0.1]
     listed = list_metrics(store.settings)
     assert [each.role for each in listed["credit"].versions] == ["champion", "canary"]
@@ -63,7 +63,7 @@ def test_a_handle_shows_what_its_versions_answer(store, versions, frame):
         ("canary", 0),
     ]
     assert "dead" in str(handle)
-    local.undeploy(store.settings, "credit")
+    actions.undeploy(store.settings, "credit")
     assert "credit/1" in str(handle)
     with pytest.raises(NotFoundError):
         handle.metrics()

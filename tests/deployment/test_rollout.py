@@ -8,25 +8,25 @@ import time
 import numpy as np
 import pytest
 
-from nbmlops.deployment import local
+from nbmlops.deployment import actions, endpoints, records
 from nbmlops.deployment.request_log import log_folder, read_log
 from nbmlops.errors import ConflictError, UsageError
 
 from .people import CITIES, Client
-from .test_local import supervisor_of, until, workers_of
+from .test_endpoints import supervisor_of, until, workers_of
 
 pytestmark = pytest.mark.server
 
 
 @pytest.fixture
 def served(store, rollout_versions):
-    endpoint, _ = local.deploy(store, rollout_versions["champion"], name="people")
+    endpoint, _ = actions.deploy(store, rollout_versions["champion"], name="people")
     return Client(store, endpoint)
 
 
 def canary(store, version, **options):
     options = {"share": 0.3, "rules": {}, **options}
-    return local.begin_canary(store, version, name="people", **options)
+    return actions.begin_canary(store, version, name="people", **options)
 
 
 def test_a_canary_answers_its_share_and_is_promoted(store, rollout_versions, served):
@@ -36,7 +36,7 @@ def test_a_canary_answers_its_share_and_is_promoted(store, rollout_versions, ser
         served.send()
     assert set(served.statuses) == {200}
     assert 50 < served.versions.count("people/2") < 130
-    now = local.promote(store.settings, "people")
+    now = actions.promote(store.settings, "people")
     assert (now.version, now.previous_version, now.canary_version) == (2, 1, None)
     assert served.send()["predictions"] == ["old"]
     until(lambda: served.send() and served.versions[-1] == "people/2")
@@ -58,7 +58,7 @@ def test_a_key_stays_with_its_version(store, rollout_versions, served):
 
 def test_an_aborted_canary_answers_no_more(store, rollout_versions, served):
     canary(store, rollout_versions["equal"], share=0.9)
-    now = local.abort(store.settings, "people")
+    now = actions.abort(store.settings, "people")
     assert (now.canary_version, now.message) == (None, "the canary was aborted")
     served.send()
     seen = len(served.versions)
@@ -66,7 +66,7 @@ def test_an_aborted_canary_answers_no_more(store, rollout_versions, served):
         served.send()
     assert set(served.versions[seen:]) == {"people/1"}
     with pytest.raises(UsageError, match="has no canary"):
-        local.promote(store.settings, "people")
+        actions.promote(store.settings, "people")
 
 
 @pytest.mark.parametrize(
@@ -83,11 +83,11 @@ def test_a_canary_that_breaks_a_rule_is_rolled_back_and_nobody_gets_its_errors(
     version = rollout_versions[name]
     canary(store, version, share=0.5, rules=rules)
     rng, until_s = np.random.default_rng(1), time.monotonic() + 60
-    while local.get_endpoint(store.settings, "people").canary_version is not None:
+    while endpoints.get_endpoint(store.settings, "people").canary_version is not None:
         assert time.monotonic() < until_s
         for _ in range(20):
             served.send(rng.choice(CITIES), int(rng.integers(45, 60)))  # all are old
-    message = local.get_endpoint(store.settings, "people").message
+    message = endpoints.get_endpoint(store.settings, "people").message
     assert message.startswith(f"people/{version.version} was rolled back: {reason} ")
     assert set(served.statuses) == {200}
     seen = len(served.versions)
@@ -103,7 +103,7 @@ def test_a_good_canary_stays(store, rollout_versions, served):
     for _ in range(400):
         served.send(rng.choice(CITIES), int(rng.integers(20, 60)))
     time.sleep(0.6)  # the last counts have arrived
-    assert local.get_endpoint(store.settings, "people").canary_version == 2
+    assert endpoints.get_endpoint(store.settings, "people").canary_version == 2
     assert set(served.statuses) == {200}
 
 
@@ -112,7 +112,7 @@ def test_a_canary_that_is_killed_is_rolled_back_and_the_champion_answers(
 ):
     canary(store, rollout_versions["equal"], share=0.9)
     (pid,) = set(workers_of(store, "people")) - {
-        local.get_endpoint(store.settings, "people").pid
+        endpoints.get_endpoint(store.settings, "people").pid
     }
     asking, is_over = [], threading.Event()
 
@@ -123,10 +123,12 @@ def test_a_canary_that_is_killed_is_rolled_back_and_the_champion_answers(
     thread = threading.Thread(target=go_on_asking)
     thread.start()
     os.kill(pid, signal.SIGKILL)
-    until(lambda: local.get_endpoint(store.settings, "people").canary_version is None)
+    until(
+        lambda: endpoints.get_endpoint(store.settings, "people").canary_version is None
+    )
     is_over.set()
     thread.join()
-    assert "its worker died" in local.get_endpoint(store.settings, "people").message
+    assert "its worker died" in endpoints.get_endpoint(store.settings, "people").message
     assert set(served.statuses) == {200}
 
 
@@ -138,14 +140,14 @@ def test_rules_hold_under_the_next_supervisor_too(store, rollout_versions, serve
     until(lambda: supervisor_of(store) not in (None, before))
     until(lambda: len(workers_of(store, "people")) == 2)
     until_s = time.monotonic() + 60
-    while local.get_endpoint(store.settings, "people").canary_version is not None:
+    while endpoints.get_endpoint(store.settings, "people").canary_version is not None:
         assert time.monotonic() < until_s
         served.send("Bern", 50)
     assert set(served.statuses) == {200}
 
 
 def test_a_shadow_gets_copies_and_answers_nobody(store, rollout_versions, served):
-    seen = local.begin_shadow(store, rollout_versions["flipped"], name="people")
+    seen = actions.begin_shadow(store, rollout_versions["flipped"], name="people")
     assert seen.shadow_version == 4
     for age in range(20, 60):
         assert served.send("Bern", age)["predictions"] != []
@@ -157,9 +159,9 @@ def test_a_shadow_gets_copies_and_answers_nobody(store, rollout_versions, served
     wide = log.pivot(index="request_id", columns="route", values="prediction")
     assert len(wide.dropna()) == 40
     assert (wide.champion != wide.shadow).all()
-    local.end_shadow(store.settings, "people")
+    actions.end_shadow(store.settings, "people")
     served.send()
-    assert local.get_endpoint(store.settings, "people").shadow_version is None
+    assert endpoints.get_endpoint(store.settings, "people").shadow_version is None
 
 
 def test_what_cannot_be_a_canary_is_refused(store, rollout_versions, served, versions):
@@ -177,3 +179,11 @@ def test_what_cannot_be_a_canary_is_refused(store, rollout_versions, served, ver
         canary(store, rollout_versions["flipped"])
     more = canary(store, rollout_versions["equal"], share=0.8)
     assert more.canary_share == 0.8
+
+
+def test_another_share_leaves_the_rules_as_they_are(store, rollout_versions, served):
+    rules = {"error_share": 0.2, "min_requests": 7}
+    canary(store, rollout_versions["equal"], rules=rules)
+    canary(store, rollout_versions["equal"], share=0.8, rules=None)
+    record = records.get_record(store.settings, "people")
+    assert (record.canary.share, record.canary.rules) == (0.8, rules)

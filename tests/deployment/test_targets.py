@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from nbmlops.config import Settings
-from nbmlops.deployment import control, local, records
+from nbmlops.deployment import actions, control, records
 from nbmlops.deployment.client import ask
 from nbmlops.deployment.request_log import log_folder, read_log
 from nbmlops.errors import ConflictError, NbmlopsError, UsageError
@@ -25,7 +25,7 @@ from tests.ports import free_port
 
 from .conftest import stop_endpoints
 from .people import CITIES, Client
-from .test_local import until
+from .test_endpoints import until
 
 pytestmark = pytest.mark.server
 NAME = "people"
@@ -75,7 +75,7 @@ def project(target, registry, tmp_path_factory, request):
 def store(registry, project):
     yield replace(registry, settings=project)
     for name in records.list_names(records.root(project)):
-        local.undeploy(project, name)
+        actions.undeploy(project, name)
 
 
 @pytest.fixture

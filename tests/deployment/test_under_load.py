@@ -16,11 +16,11 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks import canary_trials
-from nbmlops.deployment import local, records
+from nbmlops.deployment import actions, endpoints, records
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.errors import DeployError
 
-from .test_local import ROOT, supervisor_of, until
+from .test_endpoints import ROOT, supervisor_of, until
 
 pytestmark = pytest.mark.server
 OFTEN = pytest.mark.slow
@@ -40,7 +40,7 @@ class Load:
         self.answers, self.failures = [], []
         self._is_over = threading.Event()
         self._handle = EndpointHandle(
-            store.settings, local.get_endpoint(store.settings, "numbered")
+            store.settings, endpoints.get_endpoint(store.settings, "numbered")
         )
         self._rows = frame.head(1)
         self._threads = [threading.Thread(target=self._ask) for _ in range(n_clients)]
@@ -69,42 +69,43 @@ class Load:
 
 @pytest.mark.parametrize("n", [5, pytest.param(100, marks=OFTEN)])
 def test_a_worker_that_is_killed_costs_no_client_an_answer(store, numbered, frame, n):
-    endpoint, _ = local.deploy(store, numbered[0], name="numbered")
+    endpoint, _ = actions.deploy(store, numbered[0], name="numbered")
     with Load(store, frame) as load:
         for _ in range(n):
-            pid = until(lambda: local.get_endpoint(store.settings, "numbered")).pid
+            pid = until(lambda: endpoints.get_endpoint(store.settings, "numbered")).pid
             os.kill(pid, signal.SIGKILL)
             until(
                 lambda pid=pid: (
-                    local.get_endpoint(store.settings, "numbered").pid not in (0, pid)
+                    endpoints.get_endpoint(store.settings, "numbered").pid
+                    not in (0, pid)
                 )
             )
             seen = len(load.answers)
             until(lambda seen=seen: len(load.answers) > seen + 5)
     assert load.failures == []
     assert {answer for _, answer in load.answers} == {"1"}
-    assert local.get_endpoint(store.settings, "numbered").port == endpoint.port
+    assert endpoints.get_endpoint(store.settings, "numbered").port == endpoint.port
 
 
 @pytest.mark.parametrize("n", [3, pytest.param(20, marks=OFTEN)])
 def test_a_supervisor_that_is_killed_costs_nobody_an_answer(store, numbered, frame, n):
-    endpoint, _ = local.deploy(store, numbered[0], name="numbered")
+    endpoint, _ = actions.deploy(store, numbered[0], name="numbered")
     with Load(store, frame) as load:
         for _ in range(n):
             before = until(lambda: supervisor_of(store))
             os.kill(before, signal.SIGKILL)
             until(lambda before=before: supervisor_of(store) not in (None, before))
     assert load.failures == []
-    assert local.get_endpoint(store.settings, "numbered").pid == endpoint.pid
-    local.deploy(store, numbered[1], name="numbered")  # it is still supervised
-    assert local.get_endpoint(store.settings, "numbered").port == endpoint.port
+    assert endpoints.get_endpoint(store.settings, "numbered").pid == endpoint.pid
+    actions.deploy(store, numbered[1], name="numbered")  # it is still supervised
+    assert endpoints.get_endpoint(store.settings, "numbered").port == endpoint.port
 
 
 @pytest.mark.parametrize("n", [6, pytest.param(200, marks=OFTEN)])
 def test_an_alias_that_moves_costs_nobody_an_answer(store, numbered, frame, n):
     client = mlflow.MlflowClient(store.uri)
     client.set_registered_model_alias("numbered", "live", "1")
-    local.deploy(store, numbered[0], name="numbered", alias="live")
+    actions.deploy(store, numbered[0], name="numbered", alias="live")
     current = [(time.monotonic(), "1")]
     with Load(store, frame) as load:
         for i in range(n):
@@ -128,7 +129,7 @@ def test_an_alias_that_moves_costs_nobody_an_answer(store, numbered, frame, n):
 def test_bad_updates_cost_nobody_an_answer(
     store, numbered, frame, register, files_of, as_logged, n
 ):
-    local.deploy(store, numbered[0], name="numbered")
+    actions.deploy(store, numbered[0], name="numbered")
     broken = register("numbered", LogisticRegression().fit(frame, frame.a > 0))
     (files_of(broken) / "model.skops").write_bytes(b"PK")
     raising = register("numbered", LogisticRegression().fit(frame, frame.a > 0))
@@ -139,7 +140,7 @@ def test_bad_updates_cost_nobody_an_answer(
     with Load(store, frame) as load:
         for i in range(n):
             with pytest.raises(DeployError):
-                local.deploy(store, (broken, raising)[i % 2], name="numbered")
+                actions.deploy(store, (broken, raising)[i % 2], name="numbered")
     assert load.failures == []
     assert {answer for _, answer in load.answers} == {"1"}
 
@@ -147,7 +148,7 @@ def test_bad_updates_cost_nobody_an_answer(
 def test_a_kept_connection_gets_each_answer_while_versions_change(
     store, numbered, frame
 ):
-    endpoint, _ = local.deploy(store, numbered[0], name="numbered")
+    endpoint, _ = actions.deploy(store, numbered[0], name="numbered")
     token = records.read_token(store.settings, "numbered")
     split = json.loads(frame.head(1).to_json(orient="split"))
     body = json.dumps({"dataframe_split": split})
@@ -167,7 +168,7 @@ def test_a_kept_connection_gets_each_answer_while_versions_change(
     for thread in threads:
         thread.start()
     for i in range(6):
-        local.deploy(store, numbered[i % 2 + 1], name="numbered")
+        actions.deploy(store, numbered[i % 2 + 1], name="numbered")
     is_over.set()
     for thread in threads:
         thread.join()
@@ -262,7 +263,7 @@ class RawClient(threading.Thread):
 @pytest.mark.parametrize("n", [5, pytest.param(100, marks=OFTEN)])
 def test_a_request_that_a_killed_worker_had_not_begun_is_answered(store, marking, n):
     version, begun = marking
-    endpoint, _ = local.deploy(store, version, name="marking", trust=("marking",))
+    endpoint, _ = actions.deploy(store, version, name="marking", trust=("marking",))
     token = records.read_token(store.settings, "marking")
     numbers, is_over = itertools.count(1000), threading.Event()
     clients = [RawClient(endpoint, token, numbers, is_over) for _ in range(8)]
@@ -271,11 +272,11 @@ def test_a_request_that_a_killed_worker_had_not_begun_is_answered(store, marking
     for _ in range(n):
         n_answered = sum(len(client.answered) for client in clients)
         until(lambda seen=n_answered: sum(len(c.answered) for c in clients) > seen + 40)
-        pid = local.get_endpoint(store.settings, "marking").pid
+        pid = endpoints.get_endpoint(store.settings, "marking").pid
         os.kill(pid, signal.SIGKILL)
         until(
             lambda pid=pid: (
-                local.get_endpoint(store.settings, "marking").pid not in (0, pid)
+                endpoints.get_endpoint(store.settings, "marking").pid not in (0, pid)
             )
         )
     is_over.set()

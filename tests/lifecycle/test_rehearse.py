@@ -21,7 +21,7 @@ import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.deployment.request_log import log_folder
 from nbmlops.entities import Column
-from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.errors import DeployError, NotFoundError, UsageError
 from nbmlops.serving.request_log.requests import LoggedRequest, RequestLog
 from nbmlops.store.models.models import log_model
 from nbmlops.store.registry.versions import create_version
@@ -196,6 +196,13 @@ def test_a_version_that_takes_another_column_is_refused(store, applicants, class
     register(store, model, other)
     with pytest.raises(UsageError, match=r"credit/2 takes column 'debt', which the"):
         nm.rehearse("credit/2", endpoint="risk", store=store)
+
+
+def test_files_that_were_changed_are_not_loaded(store, classifier):
+    (model,) = (store.settings.home / "artifacts").rglob("*.skops")
+    model.write_bytes(model.read_bytes() + b" ")
+    with pytest.raises(DeployError, match="somebody has changed them"):
+        nm.rehearse("credit/1", endpoint="risk", store=store)
 
 
 def test_what_is_not_there_is_named(store, classifier):

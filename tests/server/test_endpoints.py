@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from nbmlops.config import load_settings
-from nbmlops.deployment import local, records
+from nbmlops.deployment import actions, endpoints, records
 
 
 async def test_an_endpoint_from_deploy_to_removal(
@@ -82,8 +82,8 @@ async def test_an_endpoint_from_deploy_to_removal(
         assert (await call("GET", "endpoints"))[1]["items"] == []
         assert (await call("DELETE", "endpoints/credit"))[0] == 404
     finally:
-        for endpoint in local.list_endpoints(settings):
-            local.undeploy(settings, endpoint.name)
+        for endpoint in endpoints.list_endpoints(settings):
+            actions.undeploy(settings, endpoint.name)
 
 
 async def test_a_canary_from_its_share_to_its_promotion_and_back(
@@ -166,7 +166,7 @@ async def test_a_canary_from_its_share_to_its_promotion_and_back(
             "PUT", "endpoints/credit/canary", canary | {"version": 1}
         )
         assert (status, error["error"]) == (409, "ConflictError")
-        local.undeploy(settings, "credit")
+        actions.undeploy(settings, "credit")
         for method, route in [
             ("GET", "metrics"),
             ("GET", "log"),
@@ -179,8 +179,8 @@ async def test_a_canary_from_its_share_to_its_promotion_and_back(
             status, error = await call(method, f"endpoints/credit/{route}", body)
             assert (status, error["error"]) == (404, "NotFoundError"), route
     finally:
-        for endpoint in local.list_endpoints(settings):
-            local.undeploy(settings, endpoint.name)
+        for endpoint in endpoints.list_endpoints(settings):
+            actions.undeploy(settings, endpoint.name)
 
 
 async def read_when_counted(call, n_requests):

@@ -166,8 +166,8 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen, log: Path) -> No
 
 def _undeploy_all(root: Path) -> None:
     from nbmlops.config import load_settings
-    from nbmlops.deployment import local
+    from nbmlops.deployment import actions, endpoints
 
     settings = load_settings(root)
-    for endpoint in local.list_endpoints(settings):
-        local.undeploy(settings, endpoint.name)
+    for endpoint in endpoints.list_endpoints(settings):
+        actions.undeploy(settings, endpoint.name)

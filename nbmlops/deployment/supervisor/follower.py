@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from nbmlops.config import load_settings
-from nbmlops.deployment import local, records
+from nbmlops.deployment import actions, records
 from nbmlops.deployment.environment import make_environment
 from nbmlops.deployment.records import LOCAL, Record
 from nbmlops.deployment.supervisor.workers import fork_child
@@ -96,7 +96,7 @@ class _Follower:
         name, model = record.name, record.champion.model
         wanted = get_model(self._store, model).aliases.get(alias)
         if wanted == record.champion.version and record.not_followed is not None:
-            local.follow(self._store.settings, name, alias)
+            actions.follow(self._store.settings, name, alias)
         failed, until = self._failed.get(name, (None, 0.0))
         if wanted in (None, record.champion.version, record.not_followed) or (
             wanted == failed and time.monotonic() < until
@@ -105,7 +105,7 @@ class _Follower:
         assert wanted is not None  # noqa: S101 - it was just compared
         _log.info("endpoint %s: %s is %s/%s now", name, alias, model, wanted)
         try:
-            local.deploy(
+            actions.deploy(
                 self._store,
                 get_version(self._store, model, wanted),
                 name=name,
@@ -120,11 +120,11 @@ class _Follower:
             self._failed[name] = wanted, time.monotonic() + _FAILED_S
             note = f"{model}/{wanted} is not served: {error.problem} {error.fix}"
             _log.warning("endpoint %s: %s", name, note)
-            local.note(self._store.settings, name, note)
+            actions.note(self._store.settings, name, note)
         else:
             self._failed.pop(name, None)
 
-    def _environment(self, record: Record) -> local.MakeEnvironment | None:
+    def _environment(self, record: Record) -> actions.MakeEnvironment | None:
         if not record.champion.has_env:
             return None
         return partial(make_environment, self._store.settings, announce=_log.info)

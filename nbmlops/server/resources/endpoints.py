@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nbmlops.config import Settings
-from nbmlops.deployment import local, metrics, records
+from nbmlops.deployment import actions, endpoints, metrics, records
 from nbmlops.entities import Column, Endpoint, EndpointMetrics, Page
 from nbmlops.errors import UsageError
 from nbmlops.lifecycle.deploy import deploy
@@ -40,7 +40,7 @@ class EndpointLog:
 @route("GET", "endpoints")
 def list_endpoints(request: Request) -> Page[Endpoint]:
     """List the project's endpoints."""
-    return Page(items=local.list_endpoints(request.settings))
+    return Page(items=endpoints.list_endpoints(request.settings))
 
 
 @route("GET", "endpoints/{name}")
@@ -48,7 +48,7 @@ def get_endpoint(request: Request) -> EndpointDetail:
     """Return one endpoint, and rows to try it with."""
     (name,) = request.names
     settings = request.settings
-    return _detail(settings, local.get_endpoint(settings, name))
+    return _detail(settings, endpoints.get_endpoint(settings, name))
 
 
 @route(
@@ -92,14 +92,14 @@ def put_endpoint(request: Request) -> Response:
 @route("DELETE", "endpoints/{name}", status=204)
 def delete_endpoint(request: Request) -> None:
     """Stop an endpoint and remove its files."""
-    local.undeploy(request.settings, *request.names)
+    actions.undeploy(request.settings, *request.names)
 
 
 @route("POST", "endpoints/{name}/predict", action="execute")
 def predict(request: Request) -> Response:
     """Predict rows in MLflow's scoring protocol."""
     (name,) = request.names
-    answer = local.request(
+    answer = endpoints.request(
         request.settings, name, request.content, request.content_type
     )
     return Response(content=answer.body)
@@ -138,21 +138,21 @@ def put_canary(request: Request) -> EndpointDetail:
 def promote(request: Request) -> EndpointDetail:
     """Make the canary the champion."""
     (name,) = request.names
-    return _detail(request.settings, local.promote(request.settings, name))
+    return _detail(request.settings, actions.promote(request.settings, name))
 
 
 @route("POST", "endpoints/{name}/abort")
 def abort(request: Request) -> EndpointDetail:
     """End the canary; the champion answers all requests."""
     (name,) = request.names
-    return _detail(request.settings, local.abort(request.settings, name))
+    return _detail(request.settings, actions.abort(request.settings, name))
 
 
 @route("POST", "endpoints/{name}/rollback", action="execute")
 def roll_back(request: Request) -> EndpointDetail:
     """End the canary, or serve the version before."""
     (name,) = request.names
-    return _detail(request.settings, local.roll_back(request.settings, name))
+    return _detail(request.settings, actions.roll_back(request.settings, name))
 
 
 def _detail(settings: Settings, endpoint: Endpoint) -> EndpointDetail:
@@ -165,7 +165,7 @@ def _detail(settings: Settings, endpoint: Endpoint) -> EndpointDetail:
     canary = record.canary if record else None
     return EndpointDetail(
         **{f.name: getattr(endpoint, f.name) for f in fields(endpoint)},
-        canary_rules=canary.rules if canary else local.RULES,
+        canary_rules=canary.rules if canary else actions.RULES,
         example=example.table() if example else None,
         columns=signature.inputs if signature else (),
         token_path=str(token) if token else None,

@@ -13,7 +13,7 @@ import yaml
 
 from nbmlops._hashing import folder_digest
 from nbmlops.entities import ModelVersion, Signature
-from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.errors import DeployError, NotFoundError, UsageError
 from nbmlops.scoring.inference import Rows
 from nbmlops.store import artifacts, rest
 from nbmlops.store.backend import backend
@@ -21,6 +21,7 @@ from nbmlops.store.connection import Store, answering
 from nbmlops.store.database import has_tables, select
 from nbmlops.store.models import boosters
 from nbmlops.store.models.files import read_signature, save_model
+from nbmlops.store.registry.versions import files_digest
 from nbmlops.store.runs.fields import FILES_DIGEST, KEY
 
 
@@ -119,8 +120,11 @@ def is_fitted_estimator(value: object) -> bool:
     return True
 
 
-def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
-    """Copy the files of a model version into a folder."""
+def download_model(store: Store, version: ModelVersion, folder: Path) -> str:
+    """Copy the files of a model version into a folder, and return their hash.
+
+    Files that have changed since they were logged are refused.
+    """
     with answering(store):
         location = _location(store, version)
         root = artifacts.local_root(location)
@@ -134,6 +138,15 @@ def download_model(store: Store, version: ModelVersion, folder: Path) -> None:
             f"The files of {version.model}/{version.version} are gone from {location}.",
             fix=f"Register another version with: %register {version.model}.",
         )
+    digest = folder_digest(folder)
+    if digest != (files_digest(store, version) or digest):
+        raise DeployError(
+            f"The files of {version.model}/{version.version} are not those that were "
+            "logged: somebody has changed them.",
+            fix="See who writes to the artifacts, then log the model and register it "
+            "again.",
+        )
+    return digest
 
 
 def _refuse_links(root: Path, version: ModelVersion) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nbmlops._hashing import folder_digest
-from nbmlops.deployment import client, control, local, records
+from nbmlops.deployment import actions, client, control, endpoints, records
 from nbmlops.deployment.handle import EndpointHandle
 from nbmlops.errors import (
     ConflictError,
@@ -44,17 +44,17 @@ def ask(store, endpoint, frame):
 def test_an_endpoint_answers_as_its_model_does_when_deploy_returns(
     store, versions, models, frame
 ):
-    endpoint, was_made = local.deploy(store, versions[0], name="credit", alias="best")
+    endpoint, was_made = actions.deploy(store, versions[0], name="credit", alias="best")
     assert was_made
     assert (endpoint.state, endpoint.alias, endpoint.version) == ("ready", "best", 1)
     assert endpoint.url == f"http://127.0.0.1:{endpoint.port}/endpoints/credit"
     assert ask(store, endpoint, frame) == models[0].predict(frame).tolist()
-    assert local.get_endpoint(store.settings, "credit") == endpoint
-    assert local.list_endpoints(store.settings) == (endpoint,)
+    assert endpoints.get_endpoint(store.settings, "credit") == endpoint
+    assert endpoints.list_endpoints(store.settings) == (endpoint,)
 
 
 def test_its_files_are_private(store, versions):
-    local.deploy(store, versions[0], name="credit")
+    actions.deploy(store, versions[0], name="credit")
     folder = records.root(store.settings) / "credit"
     assert (folder / "token").stat().st_mode & 0o777 == 0o600
     assert records.root(store.settings).stat().st_mode & 0o777 == 0o700
@@ -70,17 +70,17 @@ def test_its_files_are_private(store, versions):
 
 
 def test_the_same_version_again_is_the_endpoint_that_is_there(store, versions):
-    first, _ = local.deploy(store, versions[0], name="credit")
-    second, was_made = local.deploy(store, versions[0], name="credit", alias="best")
+    first, _ = actions.deploy(store, versions[0], name="credit")
+    second, was_made = actions.deploy(store, versions[0], name="credit", alias="best")
     assert not was_made
     assert second == replace(first, alias="best")
-    assert local.get_endpoint(store.settings, "credit").alias == "best"
+    assert endpoints.get_endpoint(store.settings, "credit").alias == "best"
 
 
 def test_another_version_takes_over_without_a_failed_request(
     store, versions, models, frame, left_behind
 ):
-    first, _ = local.deploy(store, versions[0], name="credit")
+    first, _ = actions.deploy(store, versions[0], name="credit")
     token = records.read_token(store.settings, "credit")
     expected = [model.predict(frame).tolist() for model in models]
     answers, is_over = [], threading.Event()
@@ -91,7 +91,7 @@ def test_another_version_takes_over_without_a_failed_request(
 
     asking = threading.Thread(target=go_on_asking)
     asking.start()
-    second, was_made = local.deploy(store, versions[1], name="credit")
+    second, was_made = actions.deploy(store, versions[1], name="credit")
     seen = len(answers)
     until(lambda: len(answers) > seen + 5)
     is_over.set()
@@ -100,7 +100,7 @@ def test_another_version_takes_over_without_a_failed_request(
     assert all(answer in expected for answer in answers)
     assert answers[0] == expected[0]
     assert answers[-1] == expected[1]
-    assert local.get_endpoint(store.settings, "credit") == second
+    assert endpoints.get_endpoint(store.settings, "credit") == second
     assert records.read_token(store.settings, "credit") == token
     until(lambda: [p for p in left_behind() if isinstance(p, int)] == [second.pid])
     assert second.port == first.port
@@ -109,9 +109,9 @@ def test_another_version_takes_over_without_a_failed_request(
 def test_a_request_that_met_the_old_version_as_it_went_is_sent_to_the_new_one(
     store, versions, models, frame, monkeypatch
 ):
-    local.deploy(store, versions[0], name="credit")
+    actions.deploy(store, versions[0], name="credit")
     read = [records.get_record(store.settings, "credit")] * 2
-    endpoint, _ = local.deploy(store, versions[1], name="credit")
+    endpoint, _ = actions.deploy(store, versions[1], name="credit")
     look = records.get_record
     monkeypatch.setattr(
         records, "get_record", lambda *where: read.pop() if read else look(*where)
@@ -122,22 +122,22 @@ def test_a_request_that_met_the_old_version_as_it_went_is_sent_to_the_new_one(
 
 def test_another_models_live_endpoint_is_not_taken(store, versions, register, models):
     other = register("other", models[1])
-    endpoint, _ = local.deploy(store, versions[0], name="shop")
+    endpoint, _ = actions.deploy(store, versions[0], name="shop")
     with pytest.raises(ConflictError, match="'shop' serves credit/1") as refused:
-        local.deploy(store, other, name="shop")
+        actions.deploy(store, other, name="shop")
     assert "with name=" in refused.value.fix
     assert "%undeploy shop" in refused.value.fix
-    assert local.get_endpoint(store.settings, "shop") == endpoint
+    assert endpoints.get_endpoint(store.settings, "shop") == endpoint
     stop_endpoints(store.settings)
-    assert local.get_endpoint(store.settings, "shop").state == "dead"
-    taken, was_made = local.deploy(store, other, name="shop")
+    assert endpoints.get_endpoint(store.settings, "shop").state == "dead"
+    taken, was_made = actions.deploy(store, other, name="shop")
     assert (was_made, taken.model) == (True, "other")
 
 
 def test_a_killed_worker_is_replaced_and_requests_wait_for_the_next(
     store, versions, models, frame
 ):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     os.kill(endpoint.pid, signal.SIGKILL)
     assert ask(store, endpoint, frame) == models[0].predict(frame).tolist()
     again = _in_state(store, "credit", "ready")
@@ -147,8 +147,8 @@ def test_a_killed_worker_is_replaced_and_requests_wait_for_the_next(
 def test_a_version_that_crashes_again_and_again_is_rolled_back(
     store, versions, models, frame
 ):
-    local.deploy(store, versions[0], name="credit")
-    local.deploy(store, versions[1], name="credit")
+    actions.deploy(store, versions[0], name="credit")
+    actions.deploy(store, versions[1], name="credit")
     for _ in range(3):
         endpoint = until(lambda: _in_state(store, "credit", "ready"))
         if endpoint.version == 1:
@@ -157,7 +157,7 @@ def test_a_version_that_crashes_again_and_again_is_rolled_back(
         until(lambda pid=endpoint.pid: pid not in workers_of(store, "credit"))
     now = until(
         lambda: (
-            local.get_endpoint(store.settings, "credit").version == 1
+            endpoints.get_endpoint(store.settings, "credit").version == 1
             and _in_state(store, "credit", "ready")
         )
     )
@@ -170,7 +170,7 @@ def test_a_version_that_crashes_again_and_again_is_rolled_back(
 def test_workers_outlive_their_supervisor_and_bring_up_the_next(
     store, versions, models, frame
 ):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     before = supervisor_of(store)
     os.kill(before, signal.SIGKILL)
     assert ask(store, endpoint, frame) == models[0].predict(frame).tolist()
@@ -178,33 +178,33 @@ def test_workers_outlive_their_supervisor_and_bring_up_the_next(
     until(lambda: workers_of(store, "credit") == [endpoint.pid])
     os.kill(endpoint.pid, signal.SIGKILL)
     assert ask(store, endpoint, frame) == models[0].predict(frame).tolist()
-    second, _ = local.deploy(store, versions[1], name="credit")
+    second, _ = actions.deploy(store, versions[1], name="credit")
     assert (second.port, second.version) == (endpoint.port, 2)
 
 
 def test_what_was_killed_is_seen_as_dead_and_brought_up_again(store, versions, frame):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     stop_endpoints(store.settings)
     dead = _in_state(store, "credit", "dead")
     assert "nbmlops endpoints up" in dead.message
     with pytest.raises(DeployError, match="it is dead") as refused:
         ask(store, endpoint, frame)
     assert "nbmlops endpoints up" in refused.value.fix
-    (again,) = local.bring_up(store.settings)
+    (again,) = actions.bring_up(store.settings)
     assert (again.state, again.url) == ("ready", endpoint.url)
     stop_endpoints(store.settings)
-    again, was_made = local.deploy(store, versions[0], name="credit")
+    again, was_made = actions.deploy(store, versions[0], name="credit")
     assert (was_made, again.port) == (True, endpoint.port)
 
 
 def test_a_roll_back_goes_to_the_version_before_without_the_store(
     store, versions, models, frame
 ):
-    first, _ = local.deploy(store, versions[0], name="credit")
+    first, _ = actions.deploy(store, versions[0], name="credit")
     with pytest.raises(UsageError, match="no version to roll back to"):
-        local.roll_back(store.settings, "credit")
-    local.deploy(store, versions[1], name="credit")
-    back = local.roll_back(replace(store.settings, tracking_uri=None), "credit")
+        actions.roll_back(store.settings, "credit")
+    actions.deploy(store, versions[1], name="credit")
+    back = actions.roll_back(replace(store.settings, tracking_uri=None), "credit")
     assert (back.version, back.port, back.state) == (1, first.port, "ready")
     assert back.message == "rolled back from credit/2"
     assert ask(store, back, frame) == models[0].predict(frame).tolist()
@@ -213,9 +213,9 @@ def test_a_roll_back_goes_to_the_version_before_without_the_store(
 def test_another_token_holds_at_once_and_the_one_before_no_longer(
     store, versions, frame
 ):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     before = records.read_token(store.settings, "credit")
-    token = local.rotate_token(store.settings, "credit")
+    token = actions.rotate_token(store.settings, "credit")
     assert token == records.read_token(store.settings, "credit") != before
     path = "/endpoints/credit/ping"
     until(
@@ -229,7 +229,7 @@ def test_another_token_holds_at_once_and_the_one_before_no_longer(
 def test_workers_share_the_port_the_cores_and_their_counts(
     store, versions, models, frame
 ):
-    endpoint, _ = local.deploy(store, versions[0], name="credit", workers=2)
+    endpoint, _ = actions.deploy(store, versions[0], name="credit", workers=2)
     pids = workers_of(store, "credit")
     assert len(pids) == 2
     expected = models[0].predict(frame).tolist()
@@ -247,11 +247,11 @@ def test_workers_share_the_port_the_cores_and_their_counts(
     os.kill(pids[0], signal.SIGKILL)
     until(lambda: len(set(workers_of(store, "credit")) - {pids[0]}) == 2)
     assert ask(store, endpoint, frame) == expected
-    second, _ = local.deploy(store, versions[1], name="credit", workers=1)
+    second, _ = actions.deploy(store, versions[1], name="credit", workers=1)
     until(lambda: len(workers_of(store, "credit")) == 1)
     assert second.port == endpoint.port
     with pytest.raises(UsageError, match="0 workers"):
-        local.deploy(store, versions[1], name="credit", workers=0)
+        actions.deploy(store, versions[1], name="credit", workers=0)
 
 
 def supervisor_of(store):
@@ -269,70 +269,70 @@ def workers_of(store, name):
 
 
 def _in_state(store, name, state):
-    endpoint = local.get_endpoint(store.settings, name)
+    endpoint = endpoints.get_endpoint(store.settings, name)
     return endpoint if endpoint.state == state else None
 
 
 def test_an_endpoint_that_hangs_is_unresponsive_and_can_be_removed(
     store, versions, left_behind
 ):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     os.kill(endpoint.pid, signal.SIGSTOP)
-    seen = local.get_endpoint(store.settings, "credit")
+    seen = endpoints.get_endpoint(store.settings, "credit")
     assert seen.state == "unresponsive"
     assert "%undeploy credit" in seen.message
     os.kill(endpoint.pid, signal.SIGCONT)
-    assert local.get_endpoint(store.settings, "credit").state == "ready"
-    local.undeploy(store.settings, "credit")
+    assert endpoints.get_endpoint(store.settings, "credit").state == "ready"
+    actions.undeploy(store.settings, "credit")
     assert left_behind() == []
 
 
 def test_a_process_that_only_has_the_same_id_does_not_count(store, versions):
-    local.deploy(store, versions[0], name="credit")
+    actions.deploy(store, versions[0], name="credit")
     record = records.get_record(store.settings, "credit")
     stop_endpoints(store.settings)
     sleeper = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     reused = replace(record.processes[0], pid=sleeper.pid)
     root = records.root(store.settings)
     records.write_record(root, replace(record, processes=(reused,)))
-    assert local.get_endpoint(store.settings, "credit").state == "dead"
-    local.undeploy(store.settings, "credit")
+    assert endpoints.get_endpoint(store.settings, "credit").state == "dead"
+    actions.undeploy(store.settings, "credit")
     assert sleeper.poll() is None
     sleeper.communicate(b"\n")
 
 
 def test_what_answers_in_place_of_the_recorded_version_is_reported(store, versions):
-    local.deploy(store, versions[0], name="credit")
+    actions.deploy(store, versions[0], name="credit")
     record = records.get_record(store.settings, "credit")
     root = records.root(store.settings)
     other = replace(record, champion=replace(record.champion, version=9))
     records.write_record(root, other)
-    seen = local.get_endpoint(store.settings, "credit")
+    seen = endpoints.get_endpoint(store.settings, "credit")
     assert seen.state == "unresponsive"
     assert "credit/1 answers in place of credit/9" in seen.message
     records.write_record(root, record)
 
 
 def test_undeploy_leaves_no_process_port_or_file(store, versions, left_behind):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
-    local.undeploy(store.settings, "credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
+    actions.undeploy(store.settings, "credit")
     assert left_behind() == []
     socket.create_server(("127.0.0.1", endpoint.port)).close()
-    assert local.list_endpoints(store.settings) == ()
-    local.deploy(store, versions[0], name="credit")
+    assert endpoints.list_endpoints(store.settings) == ()
+    actions.deploy(store, versions[0], name="credit")
     stop_endpoints(store.settings)
-    local.undeploy(store.settings, "credit")
+    actions.undeploy(store.settings, "credit")
     assert left_behind() == []
 
 
 def test_an_unknown_endpoint_names_the_nearest(store, versions, frame):
-    local.deploy(store, versions[0], name="credit")
+    actions.deploy(store, versions[0], name="credit")
     settings = store.settings
     for call in (
-        lambda: local.get_endpoint(settings, "credti"),
-        lambda: local.undeploy(settings, "credti"),
+        lambda: endpoints.get_endpoint(settings, "credti"),
+        lambda: actions.undeploy(settings, "credti"),
         lambda: records.get_record(settings, "credti"),
-        lambda: local.request(settings, "credti", b"{}"),
+        lambda: endpoints.request(settings, "credti", b"{}"),
     ):
         with pytest.raises(NotFoundError, match=r"'credti'\. Did you mean 'credit'"):
             call()
@@ -343,9 +343,9 @@ def test_an_unknown_endpoint_names_the_nearest(store, versions, frame):
 )
 def test_a_name_that_is_no_file_name_is_refused(store, versions, name, left_behind):
     with pytest.raises(UsageError, match="cannot name an endpoint"):
-        local.deploy(store, versions[0], name=name)
+        actions.deploy(store, versions[0], name=name)
     with pytest.raises(NotFoundError):
-        local.undeploy(store.settings, name)
+        actions.undeploy(store.settings, name)
     assert left_behind() == []
 
 
@@ -355,26 +355,26 @@ def test_a_port_in_use_is_reported_before_anything_is_made(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConflictError, match=f"Port {port} is in use"):
-            local.deploy(store, versions[0], name="credit", port=port)
+            actions.deploy(store, versions[0], name="credit", port=port)
     assert left_behind() == []
-    endpoint, _ = local.deploy(store, versions[0], name="credit", port=port)
+    endpoint, _ = actions.deploy(store, versions[0], name="credit", port=port)
     assert endpoint.port == port
 
 
 @pytest.mark.parametrize("port", [-1, 65536, 10**9])
 def test_a_port_that_is_none_is_refused(store, versions, port, left_behind):
     with pytest.raises(UsageError, match=str(port)):
-        local.deploy(store, versions[0], name="credit", port=port)
+        actions.deploy(store, versions[0], name="credit", port=port)
     assert left_behind() == []
 
 
 def test_an_open_endpoint_has_no_token_and_is_another_than_a_closed_one(
     store, versions, frame
 ):
-    endpoint, _ = local.deploy(store, versions[0], name="credit", no_auth=True)
+    endpoint, _ = actions.deploy(store, versions[0], name="credit", no_auth=True)
     assert records.read_token(store.settings, "credit") is None
     assert len(ask(store, endpoint, frame)) == 60
-    closed, was_made = local.deploy(store, versions[0], name="credit")
+    closed, was_made = actions.deploy(store, versions[0], name="credit")
     assert was_made
     assert records.read_token(store.settings, "credit")
     assert closed.pid != endpoint.pid
@@ -421,7 +421,7 @@ def test_a_version_that_does_not_work_leaves_nothing(
     damage(files_of(version))
     as_logged(version)
     with pytest.raises(DeployError, match=reported) as refused:
-        local.deploy(store, version, name="frail")
+        actions.deploy(store, version, name="frail")
     assert "Traceback" not in str(refused.value)
     assert left_behind() == []
 
@@ -432,37 +432,37 @@ def test_a_version_that_does_not_work_leaves_the_old_one_as_it_was(
     good, bad = register("brittle", models[0]), register("brittle", models[1])
     _forget_a_column(files_of(bad))
     as_logged(bad)
-    endpoint, _ = local.deploy(store, good, name="brittle")
+    endpoint, _ = actions.deploy(store, good, name="brittle")
     there = left_behind()
     with pytest.raises(DeployError, match="fails on its own input example"):
-        local.deploy(store, bad, name="brittle")
+        actions.deploy(store, bad, name="brittle")
     assert left_behind() == there
-    assert local.get_endpoint(store.settings, "brittle") == endpoint
+    assert endpoints.get_endpoint(store.settings, "brittle") == endpoint
 
 
 def test_files_that_have_changed_since_they_were_logged_are_not_loaded(
     store, register, models, files_of, left_behind
 ):
     good, bad = register("kept", models[0]), register("kept", models[1])
-    endpoint, _ = local.deploy(store, good, name="kept")
+    endpoint, _ = actions.deploy(store, good, name="kept")
     there = left_behind()
     shutil.copyfile(files_of(good) / "model.skops", files_of(bad) / "model.skops")
     with pytest.raises(DeployError, match="kept/2 are not those that were logged"):
-        local.deploy(store, bad, name="kept")
+        actions.deploy(store, bad, name="kept")
     assert left_behind() == there
-    assert local.get_endpoint(store.settings, "kept") == endpoint
+    assert endpoints.get_endpoint(store.settings, "kept") == endpoint
 
 
 def test_an_endpoints_copy_that_has_changed_is_not_loaded(
     store, versions, models, frame
 ):
-    local.deploy(store, versions[0], name="credit")
-    second, _ = local.deploy(store, versions[1], name="credit")
+    actions.deploy(store, versions[0], name="credit")
+    second, _ = actions.deploy(store, versions[1], name="credit")
     folder = records.root(store.settings) / "credit" / "versions"
     shutil.copyfile(folder / "2/model/model.skops", folder / "1/model/model.skops")
     with pytest.raises(DeployError, match="copy of credit/1 has been changed"):
-        local.roll_back(store.settings, "credit")
-    assert local.get_endpoint(store.settings, "credit").version == 2
+        actions.roll_back(store.settings, "credit")
+    assert endpoints.get_endpoint(store.settings, "credit").version == 2
     assert ask(store, second, frame) == models[1].predict(frame).tolist()
 
 
@@ -478,7 +478,7 @@ def test_loading_own_code_leaves_the_endpoints_copy_as_it_was(
     store, register_own, monkeypatch
 ):
     version = register_own("ours", "ours_own", _OWN)
-    endpoint, _ = local.deploy(store, version, name="ours", trust=("ours_own",))
+    endpoint, _ = actions.deploy(store, version, name="ours", trust=("ours_own",))
     folder = records.root(store.settings) / "ours" / "versions" / "1" / "model"
     before = folder_digest(folder)
     code = """
@@ -500,7 +500,7 @@ def test_files_that_are_gone_are_reported_and_nothing_is_left(
     version = register("gone", models[0])
     (files_of(version) / "MLmodel").unlink()
     with pytest.raises(NotFoundError):
-        local.deploy(store, version, name="gone")
+        actions.deploy(store, version, name="gone")
     assert left_behind() == []
 
 
@@ -509,7 +509,7 @@ def test_a_version_without_example_says_to_log_it_with_one(
 ):
     version = register("bare", models[0], None)
     with pytest.raises(UsageError, match="no input example") as refused:
-        local.deploy(store, version, name="bare")
+        actions.deploy(store, version, name="bare")
     assert "run.log_model(model, X)" in refused.value.fix
     assert left_behind() == []
 
@@ -517,7 +517,7 @@ def test_a_version_without_example_says_to_log_it_with_one(
 def test_an_endpoint_that_takes_too_long_is_given_up(store, versions, left_behind):
     hasty = replace(store, settings=replace(store.settings, deploy_timeout_s=0.05))
     with pytest.raises(DeployError, match="did not answer in time") as refused:
-        local.deploy(hasty, versions[0], name="credit")
+        actions.deploy(hasty, versions[0], name="credit")
     assert "NBMLOPS_DEPLOY_TIMEOUT_S" in refused.value.fix
     assert left_behind() == []
 
@@ -526,7 +526,7 @@ def test_two_deployers_at_once_make_one_endpoint(store, versions, left_behind):
     made = []
 
     def deploy():
-        made.append(local.deploy(store, versions[0], name="credit"))
+        made.append(actions.deploy(store, versions[0], name="credit"))
 
     threads = [threading.Thread(target=deploy) for _ in range(3)]
     for thread in threads:
@@ -544,7 +544,7 @@ from dataclasses import replace
 from pathlib import Path
 from nbmlops.config import Settings
 from nbmlops._hashing import folder_digest
-from nbmlops.deployment import files, local
+from nbmlops.deployment import actions, endpoints, files
 from nbmlops.store import Store
 from nbmlops.store.registry.versions import get_version
 project, uri, mode = sys.argv[1:]
@@ -558,7 +558,7 @@ if mode == "stuck":
         print("fetched", flush=True)
         sys.stdin.read()
     files.download_model = fetch_and_hang
-local.deploy(store, version, name="credit")
+actions.deploy(store, version, name="credit")
 print("deployed", flush=True)
 """
 
@@ -576,7 +576,7 @@ def test_an_endpoint_outlives_the_process_that_made_it(store, versions, frame):
     deployer = start_deployer(store, "through")
     assert deployer.stdout.readline() == b"deployed\n"
     assert deployer.wait(30) == 0
-    endpoint = local.get_endpoint(store.settings, "credit")
+    endpoint = endpoints.get_endpoint(store.settings, "credit")
     assert endpoint.state == "ready"
     assert len(ask(store, endpoint, frame)) == 60
 
@@ -589,9 +589,9 @@ def test_a_deployer_that_is_killed_leaves_no_process_and_can_be_followed(
     deployer.kill()
     deployer.wait()
     assert not [p for p in left_behind() if isinstance(p, int)]
-    assert local.list_endpoints(store.settings) == ()
-    local.deploy(store, versions[0], name="credit")
-    local.undeploy(store.settings, "credit")
+    assert endpoints.list_endpoints(store.settings) == ()
+    actions.deploy(store, versions[0], name="credit")
+    actions.undeploy(store.settings, "credit")
     assert left_behind() == []
 
 
@@ -602,27 +602,27 @@ def test_a_project_that_cannot_be_written_is_reported_with_its_path(
     root = records.root(lone_store.settings)
     root.write_text("in the way")
     with pytest.raises(StoreError, match="endpoints") as refused:
-        local.deploy(lone_store, versions[0], name="credit")
+        actions.deploy(lone_store, versions[0], name="credit")
     assert str(root) in str(refused.value)
 
 
 def test_refused_input_carries_the_endpoints_own_words(store, versions, frame):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     with pytest.raises(UsageError, match=r"'aa'\. Did you mean 'a'"):
         ask(store, endpoint, frame.rename(columns={"a": "aa"}))
     with pytest.raises(UsageError, match="text/plain"):
-        local.request(store.settings, "credit", b"x", "text/plain")
+        endpoints.request(store.settings, "credit", b"x", "text/plain")
     with pytest.raises(UsageError, match="10000000 bytes"):
-        local.request(store.settings, "credit", b" " * 20_000_000)
+        endpoints.request(store.settings, "credit", b" " * 20_000_000)
 
 
 def test_the_example_is_a_row_to_try(store, versions, models, frame):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     record = records.get_record(store.settings, "credit")
     rows = read_example(records.model_folder(store.settings, record)).table()
     assert rows["columns"] == ["a", "b"]
     body = json.dumps({"dataframe_split": rows}).encode()
-    answer = json.loads(local.request(store.settings, endpoint.name, body).body)
+    answer = json.loads(endpoints.request(store.settings, endpoint.name, body).body)
     expected = models[0].predict(frame.head(len(rows["data"])))
     assert answer == {"predictions": expected.tolist()}
 
@@ -630,14 +630,14 @@ def test_the_example_is_a_row_to_try(store, versions, models, frame):
 def test_a_record_of_an_older_format_is_named_and_can_be_removed(
     store, versions, left_behind, caplog
 ):
-    endpoint, _ = local.deploy(store, versions[0], name="credit")
+    endpoint, _ = actions.deploy(store, versions[0], name="credit")
     path = records.root(store.settings) / "credit" / "endpoint.json"
     spec = json.loads(path.read_text())
     del spec["champion"]
     path.write_text(json.dumps({**spec, "pid": endpoint.pid}))
-    assert local.list_endpoints(store.settings) == ()
+    assert endpoints.list_endpoints(store.settings) == ()
     (warning,) = caplog.messages
     assert warning.startswith("The record of endpoint credit is damaged, or of another")
     assert warning.endswith("Remove it: nbmlops undeploy credit")
-    local.undeploy(store.settings, "credit")
+    actions.undeploy(store.settings, "credit")
     assert [each for each in left_behind() if isinstance(each, str)] == []

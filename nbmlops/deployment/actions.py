@@ -1,4 +1,4 @@
-"""Local endpoints: deployed, listed, asked, removed."""
+"""What is done to endpoints: deploy, canary, shadow, promote, roll back, remove."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote
 
 from nbmlops.config import Settings
 from nbmlops.deployment import control, files, records
-from nbmlops.deployment.client import UNANSWERED, Response, ask
+from nbmlops.deployment.endpoints import get_endpoint, list_endpoints, observe
 from nbmlops.deployment.records import LOCAL, Canary, Record, Served
-from nbmlops.entities import Endpoint, EndpointState, ModelVersion
+from nbmlops.entities import Endpoint, ModelVersion
 from nbmlops.errors import (
     ConflictError,
     DependencyError,
-    DeployError,
     NbmlopsError,
     UsageError,
     did_you_mean,
@@ -37,8 +33,6 @@ KNOWN_RULES = {"error_share", "latency_ms_p99", "prediction_shift", "min_request
 TARGETS = tuple(control.MODULES)
 MakeEnvironment = Callable[[Path], str]
 """Returns the Python that has the packages of the model in a folder."""
-_PREDICT_S = 120.0
-_PING_S = 1.0
 
 
 def deploy(
@@ -150,7 +144,11 @@ def begin_canary(
             f"A canary cannot have {share:g} of the requests.",
             fix="Give a share between 0 and 1, such as 0.1 or 10%.",
         )
-    rules = RULES if rules is None else rules
+    settings = store.settings
+    if rules is None:
+        running = records.get_record(settings, name).canary
+        is_same = running and running.served.version == version.version
+        rules = running.rules if running and is_same else RULES
     if unknown := set(rules) - KNOWN_RULES:
         name_of = sorted(unknown)[0]
         raise UsageError(
@@ -163,7 +161,6 @@ def begin_canary(
                 f"Rule {rule!r} is {str(value)[:80]!r}.",
                 fix="Give a number from 0.",
             )
-    settings = store.settings
     with records.lock(settings, name):
         served = _fetch_other(store, version, name, trust, environment)
         canary = Canary(served=served, share=share, rules=dict(rules))
@@ -345,21 +342,6 @@ def rotate_token(settings: Settings, name: str) -> str:
     return token
 
 
-def list_endpoints(settings: Settings) -> tuple[Endpoint, ...]:
-    """Return the project's endpoints, by name, each with the state it is in."""
-    folder = records.root(settings)
-    found = [records.find_record(folder, n) for n in records.list_names(folder)]
-    if not (known := [record for record in found if record]):
-        return ()
-    with ThreadPoolExecutor(max_workers=min(16, len(known))) as threads:
-        return tuple(threads.map(lambda record: observe(settings, record), known))
-
-
-def get_endpoint(settings: Settings, name: str) -> Endpoint:
-    """Return one endpoint, with the state it is in."""
-    return observe(settings, records.get_record(settings, name))
-
-
 def undeploy(settings: Settings, name: str) -> None:
     """Stop an endpoint and remove all that is on disk about it."""
     records.check_known(settings, name)
@@ -374,100 +356,3 @@ def bring_up(settings: Settings) -> tuple[Endpoint, ...]:
     for target in sorted({record.target for record in found if record}):
         control.request(folder, {"type": "up"}, target=target)
     return list_endpoints(settings)
-
-
-def request(
-    settings: Settings,
-    name: str,
-    payload: bytes,
-    content_type: str = "application/json",
-) -> Response:
-    """Return an endpoint's answer to a request."""
-    for is_last in (False, True):  # a worker may just have been killed, or replaced
-        record = records.get_record(settings, name)
-        try:
-            answer = ask(
-                record.port,
-                f"/endpoints/{name}/invocations",
-                token=records.read_token(settings, name),
-                timeout_s=_PREDICT_S,
-                body=payload,
-                content_type=content_type,
-            )
-            break
-        except UNANSWERED as error:
-            if is_last or isinstance(error, TimeoutError):
-                raise _unanswered(settings, record, error) from error
-    if answer.status == 200:
-        return answer
-    problem, fix = answer.error()
-    if 400 <= answer.status < 500:
-        raise UsageError(problem, fix=fix)
-    raise DeployError(problem, fix=fix)
-
-
-def _unanswered(settings: Settings, record: Record, error: Exception) -> DeployError:
-    endpoint = observe(settings, record)
-    return DeployError(
-        f"Endpoint {record.name!r} gave no answer ({type(error).__name__}); it is "
-        f"{endpoint.state}.",
-        fix=endpoint.message or "Send the request again.",
-    )
-
-
-def observe(settings: Settings, record: Record) -> Endpoint:
-    """Return what a record's workers say of themselves just now."""
-    name, target = record.name, str(record.champion)
-    try:
-        answer = ask(
-            record.port,
-            f"/endpoints/{name}/ping",
-            token=records.read_token(settings, name) if not record.no_auth else None,
-            timeout_s=_PING_S,
-        )
-    except UNANSWERED:
-        answer = None
-    if answer and answer.status == 200:
-        served_by = answer.headers.get("x-model-version", "")
-        if served_by == quote(target, safe="/ "):
-            return _to_endpoint(record, "ready", record.message)
-        problem = f"{served_by or 'Something else'} answers in place of {target}."
-    elif record.target != LOCAL:
-        return _to_endpoint(
-            record,
-            "dead",
-            "The cluster does not answer for it. Start it again: nbmlops endpoints up",
-        )
-    elif any(map(records.is_running, record.processes)):
-        problem = "Its process runs and does not answer."
-    else:
-        last = records.last_words(records.root(settings) / name)
-        return _to_endpoint(
-            record,
-            "dead",
-            f"Its process ended{f': {last}' if last else '.'} "
-            "Start it again: nbmlops endpoints up",
-        )
-    return _to_endpoint(
-        record, "unresponsive", f"{problem} Wait, or remove it: %undeploy {name}"
-    )
-
-
-def _to_endpoint(record: Record, state: EndpointState, message: str = "") -> Endpoint:
-    canary = record.canary
-    return Endpoint(
-        name=record.name,
-        model=record.champion.model,
-        version=record.champion.version,
-        alias=record.alias,
-        url=record.url,
-        port=record.port,
-        pid=record.processes[0].pid if record.processes else 0,
-        state=state,
-        started_at=datetime.fromisoformat(record.started_at),
-        message=message,
-        canary_version=canary.served.version if canary else None,
-        canary_share=canary.share if canary else None,
-        shadow_version=record.shadow.version if record.shadow else None,
-        previous_version=record.previous.version if record.previous else None,
-    )
