@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
-import tarfile
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,28 +14,28 @@ from typing import Any
 import ray
 from ray import serve
 from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
-from ray.serve.schema import ApplicationStatus
 
 from nbmlops.config import Ray
-from nbmlops.deployment import control, records
+from nbmlops.deployment import records
+from nbmlops.deployment.ray.applications import (
+    Replicas,
+    application_message,
+    pack,
+    running_apps,
+)
 from nbmlops.deployment.ray.hub import NAMESPACE, Hub, Routes
 from nbmlops.deployment.ray.replicas import Router, Version
 from nbmlops.deployment.records import Record, Served
 from nbmlops.deployment.supervisor._protocol import Worker
-from nbmlops.deployment.supervisor.counts import RecentCounts
 from nbmlops.deployment.supervisor.endpoint import RunningEndpoint
-from nbmlops.errors import ConflictError, DeployError, NbmlopsError, UsageError
-from nbmlops.processes.process_id import ProcessId
+from nbmlops.errors import ConflictError, NbmlopsError
 from nbmlops.scoring.signature import read_input_spec, read_mlmodel
-from nbmlops.serving.metrics import Comparison, combined, summed
 from nbmlops.serving.request_log.feedback import Feedback, Labels
 from nbmlops.serving.request_log.requests import RequestLog
 from nbmlops.serving.worker import WorkerSpec
 
 _log = logging.getLogger(__name__)
 _WATCH_S, _RESTORE_S, _DRAIN_S = 0.25, 60.0, 10.0
-_MOST_BYTES = 200_000_000
 _ROUTER_ONGOING, _CPUS_OF_ROUTER = 1000, 0.0
 
 
@@ -53,63 +51,6 @@ class ServePort:
 
     def close(self) -> None:
         """Leave it to the others."""
-
-
-class Replicas(RecentCounts):
-    """A version's replicas: an application of Ray Serve."""
-
-    processes: tuple[ProcessId, ...] = ()
-
-    def __init__(self, spec: WorkerSpec, app: str, application: Any = None) -> None:  # noqa: ANN401 - of Ray Serve
-        super().__init__()
-        self.spec, self.app = spec, app
-        self.drains, self.is_stopping = asyncio.Event(), False
-        loop = asyncio.get_running_loop()
-        self.ready: asyncio.Future[None] = loop.create_future()
-        if application is None:  # it runs already
-            self.ready.set_result(None)
-        else:
-            self.ready = loop.create_task(self._start(application))
-
-    async def _start(self, application: Any) -> None:  # noqa: ANN401
-        target = f"{self.spec.model}/{self.spec.version}"
-        try:
-            await asyncio.to_thread(
-                serve.run, application, name=self.app, route_prefix=None
-            )
-            version = serve.get_deployment_handle("Version", self.app)
-            refusal = await version.refusal.remote()
-        except (RuntimeError, RayError, RayServeException) as error:
-            raise DeployError(
-                f"Ray does not run {target}: {_application_message(self.app) or error}",
-                fix="See the logs of Ray Serve, then deploy again.",
-            ) from error
-        if refusal:
-            raise control.read_error(refusal)
-
-    def accept(self) -> None:
-        """Do nothing: the router knows who takes requests."""
-
-    def stop(self) -> None:
-        """Have Ray Serve end it, once what has begun is answered."""
-        self._stopping = asyncio.ensure_future(self.stopped())
-
-    async def stopped(self) -> None:
-        """End it, once what has begun is answered."""
-        self.is_stopping = True
-        self.drains.set()
-        with suppress(RayError, RayServeException, RuntimeError):
-            await asyncio.to_thread(serve.delete, self.app)
-        self.ready.cancel()
-
-    killed = stopped
-
-    def take(self, snapshots: list[dict[str, Any]]) -> None:
-        """Take what its replicas have counted."""
-        found = [each["compared"] for each in snapshots if each["compared"]]
-        (snapshot,) = summed(snapshots)
-        compared = combined(map(Comparison.read, found)).document if found else None
-        self.count({**snapshot, "compared": compared})
 
 
 class RayEndpoint(RunningEndpoint[ServePort, Replicas]):
@@ -199,7 +140,7 @@ class RayEndpoint(RunningEndpoint[ServePort, Replicas]):
         )
         application = deployment(Version).bind(
             spec.document,
-            _pack(spec.model_folder),
+            pack(spec.model_folder),
             self._token(record),
             app,
             self._app,
@@ -212,19 +153,8 @@ class RayEndpoint(RunningEndpoint[ServePort, Replicas]):
         return (self.folder / self.name / "token").read_text("ascii").strip()
 
     def _spec(self, record: Record, served: Served, role: str) -> WorkerSpec:
-        return WorkerSpec(
-            endpoint=self.name,
-            folder=str(self.folder / self.name),
-            model=served.model,
-            version=served.version,
-            role=role,
-            trust=served.trust,
-            digest=served.digest,
-            no_auth=record.no_auth,
-            max_request_bytes=record.max_request_bytes,
-            serving=record.serving,
-            n_threads=max(1, int(self._settings.cpus)),
-        )
+        n_threads = max(1, int(self._settings.cpus))
+        return self.spec(record, served, role, n_threads=n_threads)
 
     def _scale(self, n_replicas: int) -> dict[str, Any]:
         most = self._settings.max_replicas
@@ -258,7 +188,7 @@ class RayEndpoint(RunningEndpoint[ServePort, Replicas]):
             ray_actor_options={"num_cpus": _CPUS_OF_ROUTER},
             max_ongoing_requests=_ROUTER_ONGOING,
         )
-        if self._app not in await asyncio.to_thread(_running_apps, self._app):
+        if self._app not in await asyncio.to_thread(running_apps, self._app):
             await asyncio.to_thread(
                 serve.run,
                 deployment(Router).bind(self._app),
@@ -322,7 +252,7 @@ class RayEndpoint(RunningEndpoint[ServePort, Replicas]):
         """Take over what the cluster runs of it; start what it does not."""
         self.record = record
         self.listener = await self.listen(record.port)
-        apps = await asyncio.to_thread(_running_apps, f"{self._app}:")
+        apps = await asyncio.to_thread(running_apps, f"{self._app}:")
         _, routes = await self._hub.routes.remote()
         found = {role: routes.get(role) for role in ("champion", "canary", "shadow")}
         if found["champion"] in apps:
@@ -370,38 +300,4 @@ class RayEndpoint(RunningEndpoint[ServePort, Replicas]):
     async def last_words(self, worker: Worker) -> str:
         """Return what Ray Serve says of a version that is late."""
         assert isinstance(worker, Replicas)  # noqa: S101 - it has no others
-        return await asyncio.to_thread(_application_message, worker.app)
-
-
-def _pack(folder: Path) -> bytes:
-    """Return the files of a model, as replicas get them."""
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    if size > _MOST_BYTES:
-        raise UsageError(
-            f"The model has {size / 1e6:.0f} MB; a cluster is given "
-            f"{_MOST_BYTES / 1e6:.0f} MB at most.",
-            fix="Serve it on this machine: leave out target=.",
-        )
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        archive.add(folder, arcname=".")
-    return packed.getvalue()
-
-
-def _running_apps(prefix: str) -> list[str]:
-    """Return the applications that run and whose names begin so."""
-    return [
-        name
-        for name, app in serve.status().applications.items()
-        if name.startswith(prefix) and app.status == ApplicationStatus.RUNNING
-    ]
-
-
-def _application_message(app: str) -> str:
-    """Return what Ray Serve says of an application."""
-    with suppress(RayError, RayServeException):
-        found = serve.status().applications.get(app)
-        if found is not None:
-            deployments = (each.message for each in found.deployments.values())
-            return " ".join(filter(None, (found.message, *deployments)))[:300]
-    return ""
+        return await asyncio.to_thread(application_message, worker.app)

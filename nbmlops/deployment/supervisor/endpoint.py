@@ -17,6 +17,7 @@ from nbmlops.deployment.records import Record, Served
 from nbmlops.deployment.supervisor._protocol import L, W, Worker
 from nbmlops.deployment.supervisor.rollout import Rollout
 from nbmlops.errors import DeployError, NbmlopsError, UsageError
+from nbmlops.serving.worker import WorkerSpec
 
 _log = logging.getLogger(__name__)
 _DRAIN_S = 5.0
@@ -65,6 +66,25 @@ class RunningEndpoint(ABC, Generic[L, W]):
 
     def forget(self, role: str) -> None:
         """Forget how the worker of a role was reached."""
+
+    def spec(
+        self, record: Record, served: Served, role: str, *, n_threads: int
+    ) -> WorkerSpec:
+        """Return what a worker of a version is to serve, and as what."""
+        return WorkerSpec(
+            endpoint=self.name,
+            folder=str(self.folder / self.name),
+            model=served.model,
+            version=served.version,
+            role=role,
+            trust=served.trust,
+            digest=served.digest,
+            python=served.python,
+            no_auth=record.no_auth,
+            max_request_bytes=record.max_request_bytes,
+            serving=record.serving,
+            n_threads=n_threads,
+        )
 
     # -- versions
 

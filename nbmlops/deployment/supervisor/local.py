@@ -20,7 +20,6 @@ from nbmlops.deployment.supervisor.endpoint import RunningEndpoint
 from nbmlops.deployment.supervisor.workers import WorkerProcess
 from nbmlops.errors import ConflictError, NbmlopsError, UsageError
 from nbmlops.processes.channel import Document
-from nbmlops.serving.worker import WorkerSpec
 
 _log = logging.getLogger(__name__)
 _CRASHES_S, _MOST_CRASHES = 30.0, 3
@@ -85,21 +84,9 @@ class LocalEndpoint(RunningEndpoint[socket.socket, WorkerProcess]):
         listener: socket.socket,
         role: str = "champion",
     ) -> WorkerProcess:
-        spec = WorkerSpec(
-            endpoint=self.name,
-            folder=str(self.folder / self.name),
-            model=served.model,
-            version=served.version,
-            role=role,
-            trust=served.trust,
-            digest=served.digest,
-            python=served.python,
-            no_auth=record.no_auth,
-            max_request_bytes=record.max_request_bytes,
-            serving=record.serving,
-            n_threads=max(1, n_cores() // record.serving.workers),
-            explainer=EXPLAINER,
-        )
+        n_threads = max(1, n_cores() // record.serving.workers)
+        spec = self.spec(record, served, role, n_threads=n_threads)
+        spec = replace(spec, explainer=EXPLAINER)
         waiting: list[Waiting] = []
         if role == "champion":
             waiting, self._waiting = self._waiting, []
