@@ -261,7 +261,8 @@ def test_a_shadow_gets_copies_and_answers_nobody(store, served, rollout_versions
         served.send("Bern", age)
     assert set(served.versions) == {"people/1"}
     folder = log_folder(store.settings, NAME)
-    until(lambda: (read_log(folder).route == "shadow").sum() == 40)
+    both = {"champion": 40, "shadow": 40}
+    until(lambda: read_log(folder).route.value_counts().to_dict() == both)
     log = read_log(folder)
     wide = log.pivot(index="request_id", columns="route", values="prediction")
     assert (wide.champion != wide.shadow).all()
