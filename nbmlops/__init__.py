@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nbmlops.lifecycle.doctor import doctor
     from nbmlops.lifecycle.explain import explain
     from nbmlops.lifecycle.export import export_endpoint
+    from nbmlops.lifecycle.history import history
     from nbmlops.lifecycle.pipelines import Pipeline
     from nbmlops.lifecycle.promote import delete_version, promote, rollback
     from nbmlops.lifecycle.register import register
@@ -52,6 +53,7 @@ _HOMES = {
     "nbmlops.lifecycle.doctor": "doctor",
     "nbmlops.lifecycle.explain": "explain",
     "nbmlops.lifecycle.export": "export_endpoint",
+    "nbmlops.lifecycle.history": "history",
     "nbmlops.lifecycle.pipelines": "Pipeline",
     "nbmlops.lifecycle.promote": "delete_version promote rollback",
     "nbmlops.lifecycle.register": "register",
@@ -88,6 +90,7 @@ __all__ = [
     "endpoints",
     "explain",
     "export_endpoint",
+    "history",
     "promote",
     "register",
     "rehearse",

@@ -49,6 +49,10 @@ for words in (
     ["compare", first, second],
     ["compare", "latest", "best:auc:min", "--json"],
     ["endpoints"],
+    ["history", model],
+    ["history", model, "--at", "1h", "--json"],
+    ["audit", "show", model],
+    ["audit", "verify"],
 ):
     assert invoke(words) == 0, words
 store = connect()
@@ -76,6 +80,7 @@ def read(first, second, script=_READS):
     client.create_registered_model(model)
     there = client.get_run(second).info.artifact_uri
     client.create_model_version(model, there, run_id=second)
+    nm.promote(model, 1)
     done = subprocess.run(
         [sys.executable, "-c", script + _READ % (_HEAVY,), first, second, model],
         capture_output=True,

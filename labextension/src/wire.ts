@@ -3,6 +3,38 @@ export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        AliasHistory: {
+            alias: string;
+            model: string;
+            periods: components["schemas"]["AliasPeriod"][];
+            version: number | null;
+        };
+        AliasPeriod: {
+            is_noticed: boolean;
+            /** Format: date-time */
+            since: string;
+            until: string | null;
+            version: number | null;
+            who: string;
+            why: string;
+        };
+        AuditEvent: {
+            after: number | null;
+            alias: string | null;
+            /** Format: date-time */
+            at: string;
+            before: number | null;
+            endpoint: string | null;
+            hash: string;
+            model: string;
+            previous: string;
+            store: string;
+            version: number | null;
+            /** @enum {unknown} */
+            what: "version registered" | "version deleted" | "alias moved" | "alias noticed" | "rolled back" | "deployed" | "undeployed";
+            who: string;
+            why: string;
+        };
         Autologged: {
             changed: {
                 [key: string]: string;

@@ -39,3 +39,47 @@ def rollback(model: str, **options: Any) -> CommandOutput:
 
     version = rollback(model, **options)
     return version, version_table(version, "rolled back")
+
+
+@command()
+@click.argument("model")
+@click.option("--alias", default="champion", show_default=True, help="The alias.")
+@click.option("--at", metavar="TIME", help="A duration before now, or a time in UTC.")
+def history(model: str, **options: Any) -> CommandOutput:
+    """Show which versions an alias of MODEL named, and who moved it."""
+    from nbmlops.lifecycle.history import history
+
+    view = history(model, **options)
+    return view.history, view
+
+
+@click.group()
+def audit() -> None:
+    """See who changed what, and check that the record is whole."""
+
+
+@command(audit)
+@click.argument("model", required=False)
+@click.option(
+    "-n", "limit", type=click.IntRange(1, 100_000), default=20, show_default=True
+)
+def show(model: str | None, limit: int) -> CommandOutput:
+    """List the changes, of MODEL or of all, newest first."""
+    from nbmlops.config import load_settings
+    from nbmlops.governance.audit_log import AuditLog
+    from nbmlops.render.audit import events_table
+
+    page = AuditLog(load_settings()).page(model, limit=limit)
+    return page, events_table(page.items, has_more=page.next_page_token is not None)
+
+
+@command(audit)
+@click.option("--head", metavar="HASH", help="A newest hash that you noted before.")
+def verify(head: str | None) -> CommandOutput:
+    """Look for lines that were changed, removed or moved; exit code 1 with one."""
+    from nbmlops.config import load_settings
+    from nbmlops.governance.audit_log import AuditLog
+    from nbmlops.render.audit import AuditCheck
+
+    report = AuditLog(load_settings()).verify(head)
+    return report, AuditCheck(report), 1 if report.faults else 0

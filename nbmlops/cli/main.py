@@ -20,7 +20,7 @@ from nbmlops.cli.endpoints import (
     rehearse,
     undeploy,
 )
-from nbmlops.cli.governance import promote, rollback
+from nbmlops.cli.governance import audit, history, promote, rollback
 from nbmlops.cli.maintenance import doctor, sync, warm
 from nbmlops.cli.output import in_shell, option_words
 from nbmlops.cli.pipeline import cache, pipeline, sweep
@@ -69,7 +69,20 @@ def cli(context: click.Context, debug: bool) -> None:
 
 for _command in (
     *(run, sweep, runs, compare, replay, explain, register, deploy, endpoints, predict),
-    *(promote, rollback, undeploy, rehearse, pipeline, cache, warm, sync, doctor, demo),
+    *(
+        promote,
+        rollback,
+        history,
+        audit,
+        undeploy,
+        rehearse,
+        pipeline,
+        cache,
+        warm,
+        sync,
+        doctor,
+        demo,
+    ),
 ):
     cli.add_command(_command)
 

@@ -15,7 +15,7 @@ from nbmlops.config import Settings
 from nbmlops.deployment import control, files, records
 from nbmlops.deployment.endpoints import get_endpoint, list_endpoints, observe
 from nbmlops.deployment.records import LOCAL, Canary, Record, Served
-from nbmlops.entities import Endpoint, ModelVersion
+from nbmlops.entities import AuditAction, Endpoint, ModelVersion
 from nbmlops.errors import (
     ConflictError,
     DependencyError,
@@ -23,9 +23,11 @@ from nbmlops.errors import (
     UsageError,
     did_you_mean,
 )
+from nbmlops.governance.aliases import move
+from nbmlops.governance.audit_log import AuditLog, change
 from nbmlops.store import Store, connect
 from nbmlops.store.models.own_code import Trust
-from nbmlops.store.registry.versions import get_version, move_alias
+from nbmlops.store.registry.versions import get_version
 
 RULES = {"error_share": 0.05, "min_requests": 100}
 """What a canary is held to where nothing else is said."""
@@ -92,7 +94,24 @@ def deploy(
                 follow(settings, name, alias)
             return get_endpoint(settings, name), False
         _bring_up(store, version, wanted, environment)
+    _record(settings, "deployed", wanted, before)
     return get_endpoint(settings, name), True
+
+
+def _record(
+    settings: Settings, what: AuditAction, now: Record, before: Record | None
+) -> None:
+    """Write which version an endpoint serves to the audit log."""
+    version = now.champion.version
+    made = change(
+        what,
+        now.champion.model,
+        version=version,
+        endpoint=now.name,
+        before=before.champion.version if before else None,
+        after=None if what == "undeployed" else version,
+    )
+    AuditLog(settings).record(made)
 
 
 def _check_target(
@@ -210,14 +229,16 @@ def _fetch_other(
 
 def promote(settings: Settings, name: str) -> Endpoint:
     """Make an endpoint's canary its champion."""
-    records.get_record(settings, name)
+    before = records.get_record(settings, name)
     _ask(settings, name, type="promote", timeout_s=settings.deploy_timeout_s)
     record = records.get_record(settings, name)
+    _record(settings, "deployed", record, before)
     if record.alias is not None:
         try:
             store, served = connect(settings), record.champion
             version = get_version(store, served.model, served.version)
-            move_alias(store, version, record.alias)
+            named = before.not_followed or before.champion.version
+            move(store, version, record.alias, expected=named)
         except NbmlopsError as error:
             problem = f"alias {record.alias} was not moved: {error.problem}"
             note(settings, name, problem)
@@ -314,8 +335,9 @@ def _ask(
 
 def roll_back(settings: Settings, name: str) -> Endpoint:
     """Serve the version before, without a look at the store."""
-    records.get_record(settings, name)
+    before = records.get_record(settings, name)
     _ask(settings, name, type="rollback", timeout_s=settings.deploy_timeout_s)
+    _record(settings, "rolled back", records.get_record(settings, name), before)
     return get_endpoint(settings, name)
 
 
@@ -346,7 +368,10 @@ def undeploy(settings: Settings, name: str) -> None:
     """Stop an endpoint and remove all that is on disk about it."""
     records.check_known(settings, name)
     with records.lock(settings, name):
+        before = records.find_record(records.root(settings), name)
         _ask(settings, name, type="undeploy")
+    if before:
+        _record(settings, "undeployed", before, before)
 
 
 def bring_up(settings: Settings) -> tuple[Endpoint, ...]:

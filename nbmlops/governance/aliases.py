@@ -8,10 +8,16 @@ from datetime import datetime
 
 from nbmlops.entities import AuditAction, AuditEvent, ModelVersion
 from nbmlops.errors import ConflictError
-from nbmlops.governance.audit_log import AuditLog
+from nbmlops.governance.audit_log import AuditLog, change
 from nbmlops.render.formats import format_time
 from nbmlops.store import Store
-from nbmlops.store.registry.aliases import compare_and_set, find_aliases
+from nbmlops.store.registry.aliases import (
+    compare_and_set,
+    find_aliases,
+    find_all_aliases,
+)
+
+Aliases = Mapping[str, Mapping[str, int]]
 
 
 def move(
@@ -28,16 +34,18 @@ def move(
     Raises ConflictError where it names another one by now.
     """
     model, number = version.model, version.version
-    log = AuditLog(store.settings, store)
+    log = AuditLog(store.settings)
     with log.locked():
-        now = _notice(store, log, model).get(alias)
+        now = _notice(log, {model: find_aliases(store, model)})[model].get(alias)
         if now != number:
             if now != expected or not compare_and_set(
                 store, model, alias, number, expected=expected
             ):
-                now = _notice(store, log, model).get(alias)
+                now = _notice(log, {model: find_aliases(store, model)})[model].get(
+                    alias
+                )
                 raise _has_moved(log.read(model), model, alias, now)
-            log.append(
+            moved = change(
                 what,
                 model,
                 version=number,
@@ -46,40 +54,57 @@ def move(
                 after=number,
                 why=why,
             )
+            log.append(moved)
     return replace(version, aliases=tuple(sorted({*version.aliases, alias})))
 
 
 def notice(store: Store, model: str, aliases: Mapping[str, int]) -> None:
-    """Record the moves that other clients made, given the aliases as they are."""
-    log = AuditLog(store.settings, store)
-    if _recorded(log.read(model)) != aliases:
+    """Record the moves that other clients made, given the aliases of a model."""
+    log = AuditLog(store.settings)
+    if _differences(log, {model: aliases}):
         with log.locked():
-            _notice(store, log, model)
+            _notice(log, {model: find_aliases(store, model)})
 
 
-def _notice(store: Store, log: AuditLog, model: str) -> dict[str, int]:
-    """Record the moves of others, inside the lock, and return the aliases."""
-    aliases = find_aliases(store, model)
-    recorded = _recorded(log.read(model))
-    for alias in sorted(aliases.keys() | recorded.keys()):
-        before, after = recorded.get(alias), aliases.get(alias)
-        if before != after:
-            log.append(
-                "alias noticed",
-                model,
-                version=after,
-                alias=alias,
-                before=before,
-                after=after,
-                who="",
-            )
+def notice_all(store: Store) -> None:
+    """Record the moves that other clients made of the aliases of any model."""
+    log = AuditLog(store.settings)
+    if _differences(log, find_all_aliases(store), is_whole=True):
+        with log.locked():
+            _notice(log, find_all_aliases(store), is_whole=True)
+
+
+def _notice(log: AuditLog, aliases: Aliases, *, is_whole: bool = False) -> Aliases:
+    """Record the moves of others, given aliases read inside the lock; return those."""
+    if found := _differences(log, aliases, is_whole=is_whole):
+        log.append(*found)
     return aliases
 
 
-def _recorded(events: list[AuditEvent]) -> dict[str, int]:
-    """Return the aliases as the log has them."""
-    last = {event.alias: event.after for event in events if event.alias is not None}
-    return {alias: version for alias, version in last.items() if version is not None}
+def _differences(
+    log: AuditLog, aliases: Aliases, *, is_whole: bool = False
+) -> list[AuditEvent]:
+    """Return what the log does not know yet; with ``is_whole`` of models gone, too."""
+    recorded: dict[str, dict[str, int | None]] = {}
+    for event in log.read():
+        if event.alias is not None:
+            recorded.setdefault(event.model, {})[event.alias] = event.after
+    models = aliases.keys() | (recorded.keys() if is_whole else ())
+    return [
+        change(
+            "alias noticed",
+            model,
+            version=after,
+            alias=alias,
+            before=before,
+            after=after,
+            who="",
+        )
+        for model in sorted(models)
+        for alias in sorted({*aliases.get(model, ()), *recorded.get(model, ())})
+        if (before := recorded.get(model, {}).get(alias))
+        != (after := aliases.get(model, {}).get(alias))
+    ]
 
 
 def _has_moved(

@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +22,18 @@ from filelock import FileLock, Timeout
 
 from nbmlops._masking import mask
 from nbmlops.config import Settings
-from nbmlops.entities import AuditAction, AuditEvent, AuditFault, AuditReport, to_json
+from nbmlops.entities import (
+    AuditAction,
+    AuditEvent,
+    AuditFault,
+    AuditReport,
+    Page,
+    to_json,
+)
 from nbmlops.errors import ConflictError
 from nbmlops.store import Store
-from nbmlops.store.embedded import disk_error, make_home, writing
+from nbmlops.store.database import offset_of
+from nbmlops.store.embedded import disk_error, make_home, tracking_uri, writing
 from nbmlops.store.registry.registered_models import registry_of
 
 _log = logging.getLogger(__name__)
@@ -33,15 +41,52 @@ _LOCK_S = 60.0
 _LONGEST_REASON = 1000
 
 
-class AuditLog:
-    """The log of a project, as far as it is about one store."""
+def change(
+    what: AuditAction,
+    model: str,
+    *,
+    version: int | None = None,
+    alias: str | None = None,
+    endpoint: str | None = None,
+    before: int | None = None,
+    after: int | None = None,
+    why: str = "",
+    who: str | None = None,
+) -> AuditEvent:
+    """Return a change that is yet to be written, of the user of this process."""
+    return AuditEvent(
+        at=datetime.now(UTC),
+        who=user_name() if who is None else who,
+        what=what,
+        model=model,
+        version=version,
+        alias=alias,
+        endpoint=endpoint,
+        before=before,
+        after=after,
+        why=mask(why)[:_LONGEST_REASON],
+        store="",
+        previous="",
+        hash="",
+    )
 
-    def __init__(self, settings: Settings, store: Store | None = None) -> None:
+
+class AuditLog:
+    """The log of a project, as far as it is about the store of its settings."""
+
+    def __init__(self, settings: Settings) -> None:
         self._home = settings.home
-        registry = registry_of(store) if store else None
-        is_own = registry is None or registry.is_embedded
-        self._store = "" if registry is None or is_own else registry.shown_uri
+        own = tracking_uri(settings.home)
+        registry = registry_of(
+            Store(settings=settings, uri=settings.tracking_uri or own)
+        )
+        self._store = "" if registry.is_embedded else registry.shown_uri
         self.path = self._home / "audit.jsonl"
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has, which differs when there is more in it."""
+        return self.path.stat().st_size if self.path.exists() else 0
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -79,50 +124,49 @@ class AuditLog:
                 found.append(AuditEvent(**{**facts, "at": moment}))
         return found
 
-    def append(
-        self,
-        what: AuditAction,
-        model: str,
-        *,
-        version: int | None = None,
-        alias: str | None = None,
-        endpoint: str | None = None,
-        before: int | None = None,
-        after: int | None = None,
-        why: str = "",
-        who: str | None = None,
-    ) -> None:
-        """Record a change that was made, inside `locked`.
+    def page(
+        self, model: str | None = None, *, limit: int, page_token: str | None = None
+    ) -> Page[AuditEvent]:
+        """Return a page of the events, the newest first."""
+        start = offset_of(page_token)
+        events = self.read(model)[::-1]
+        end = start + limit
+        more = str(end) if len(events) > end else None
+        return Page(items=tuple(events[start:end]), next_page_token=more)
+
+    def record(self, *changes: AuditEvent) -> None:
+        """Write changes that were made, which nothing may undo."""
+        try:
+            with self.locked():
+                self.append(*changes)
+        except ConflictError as error:
+            _log.warning("%s: %s", _unwritten(changes), error.problem)
+
+    def append(self, *changes: AuditEvent) -> None:
+        """Write changes that were made, inside `locked`.
 
         What the disk refuses is logged: the change is made, and stays.
         """
         try:
             lines = self._lines(repair=True)
             last = next(filter(None, map(_parse, reversed(lines))), None)
-            now = datetime.now(UTC)
-            if last:  # also when the clock was set back
-                now = max(now, datetime.fromisoformat(last["at"]))
-            event = AuditEvent(
-                at=now,
-                who=user_name() if who is None else who,
-                what=what,
-                model=model,
-                version=version,
-                alias=alias,
-                endpoint=endpoint,
-                before=before,
-                after=after,
-                why=mask(why)[:_LONGEST_REASON],
-                store=self._store,
-                previous=last["hash"] if last else "",
-                hash="",
-            )
-            facts = to_json(event)
-            line = json.dumps(facts | {"hash": _hash(facts)}) + "\n"
-            _append(self.path, line.encode("ascii"))
+            content = b""
+            for event in changes:
+                facts = to_json(event)
+                facts |= {
+                    "store": self._store,
+                    "previous": last["hash"] if last else "",
+                }
+                if last:  # also when the clock was set back
+                    facts["at"] = max(
+                        facts["at"], last["at"], key=datetime.fromisoformat
+                    )
+                last = facts | {"hash": _hash(facts)}
+                content += json.dumps(last).encode("ascii") + b"\n"
+            _append(self.path, content)
         except OSError as error:
             problem = disk_error(error, self.path).problem
-            _log.warning("%s of %s is not in the audit log: %s", what, model, problem)
+            _log.warning("%s: %s", _unwritten(changes), problem)
 
     def verify(self, head: str | None = None) -> AuditReport:
         """Return what is wrong with the chain of lines.
@@ -172,8 +216,13 @@ def user_name() -> str:
         return f"user {os.getuid()}"
 
 
+def _unwritten(changes: Sequence[AuditEvent]) -> str:
+    made = ", ".join(f"{each.what} of {each.model}" for each in changes[:3])
+    return f"not in the audit log: {made}"
+
+
 def _append(path: Path, line: bytes) -> None:
-    """Write a line at once, and have it on disk; none of it if there is no room."""
+    """Write lines at once, and have them on disk; none of them if there is no room."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         size = os.fstat(descriptor).st_size

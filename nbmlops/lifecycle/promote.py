@@ -7,18 +7,20 @@ from nbmlops.entities import ModelVersion
 from nbmlops.errors import ConflictError, NotFoundError, UsageError
 from nbmlops.governance import aliases
 from nbmlops.governance.alias_history import earlier_versions
-from nbmlops.governance.audit_log import AuditLog
+from nbmlops.governance.audit_log import AuditLog, change
 from nbmlops.store import Store, connect
 from nbmlops.store.connection import answering
 from nbmlops.store.registry.registered_models import check_names, get_model
 from nbmlops.store.registry.versions import find_version, get_version
 from nbmlops.tracking.provenance.replay_notebook import refuse_in_replay
 
+CHAMPION = "champion"
+
 
 def promote(
     model: str,
     version: int,
-    to: str = "champion",
+    to: str = CHAMPION,
     *,
     expected: int | None = None,
     reason: str = "",
@@ -66,7 +68,7 @@ def promote(
 
 def rollback(
     model: str,
-    alias: str = "champion",
+    alias: str = CHAMPION,
     *,
     reason: str = "",
     store: Store | None = None,
@@ -104,7 +106,7 @@ def rollback(
     known = get_model(store, model).aliases
     aliases.notice(store, model, known)
     seen = known.get(alias)
-    events = AuditLog(store.settings, store).read(model)
+    events = AuditLog(store.settings).read(model)
     earlier = (
         find_version(store, model, number)
         for number in earlier_versions(events, alias)
@@ -146,7 +148,7 @@ def delete_version(
     """
     refuse_in_replay("delete versions")
     store = store or connect()
-    log = AuditLog(store.settings, store)
+    log = AuditLog(store.settings)
     with log.locked():
         found = get_version(store, model, _number(version))
         if found.aliases:
@@ -162,7 +164,7 @@ def delete_version(
             )
         with answering(store):
             store.client.delete_model_version(model, str(version))
-        log.append("version deleted", model, version=version, why=reason)
+        log.append(change("version deleted", model, version=version, why=reason))
 
 
 def _endpoints_with(store: Store, version: ModelVersion) -> list[tuple[str, str]]:

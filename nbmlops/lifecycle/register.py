@@ -5,7 +5,7 @@ from __future__ import annotations
 from nbmlops.entities import ModelVersion, Run
 from nbmlops.errors import UsageError
 from nbmlops.governance.aliases import move
-from nbmlops.governance.audit_log import AuditLog
+from nbmlops.governance.audit_log import AuditLog, change
 from nbmlops.store import Store, connect
 from nbmlops.store.registry import versions
 from nbmlops.store.registry.aliases import find_aliases
@@ -69,9 +69,8 @@ def register(
     seen = find_aliases(store, model).get(alias) if alias is not None else None
     number, is_new = versions.create_version_number(store, model, run)
     if is_new:
-        log = AuditLog(store.settings, store)
-        with log.locked():
-            log.append("version registered", model, version=number)
+        made = change("version registered", model, version=number)
+        AuditLog(store.settings).record(made)
     version = versions.get_version(store, model, number)
     if alias is None:
         return version

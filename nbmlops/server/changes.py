@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,8 @@ from nbmlops.deployment import records
 from nbmlops.entities import to_json
 from nbmlops.errors import NbmlopsError
 from nbmlops.execution.progress import reader
+from nbmlops.governance.aliases import notice_all
+from nbmlops.governance.audit_log import AuditLog
 from nbmlops.processes.process_id import ProcessId
 from nbmlops.server._threads import load_gently
 from nbmlops.store import connect, embedded
@@ -39,6 +42,8 @@ class Changes:
         self._connection: sqlite3.Connection | None = None
         self._file = 0
         self._next_ask_at = 0.0
+        self._log = AuditLog(settings)
+        self._log_size = 0
 
     def poll(self) -> list[str]:
         """Return the topics that may have changed since the last poll, at first all."""
@@ -56,6 +61,20 @@ class Changes:
         before, self._before = self._before, now
         is_new = object()
         return [t for t in TOPICS if now.get(t) != before.get(t, is_new)]
+
+    def notice_aliases(self, topics: Iterable[str]) -> None:
+        """Record the moves of aliases that other clients made, if there may be some.
+
+        An alias may have been moved here and moved back there since the last poll.
+        """
+        before = self._log.size
+        is_made = embedded.database(self._settings.home).exists()
+        if "models" not in topics and before == self._log_size:
+            return
+        if is_made or not self._is_embedded:
+            with suppress(NbmlopsError, OSError):  # noticed later
+                notice_all(connect(self._settings))
+                self._log_size = before
 
     def close(self) -> None:
         """Let go of the database."""

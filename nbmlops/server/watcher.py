@@ -120,6 +120,8 @@ class Watchers:
                         return
                     for subscriber in self._subscribers[settings] if topics else ():
                         subscriber.notify(topics)
+                if settings.project in self.writable_projects:
+                    changes.notice_aliases(topics)
                 self._stopping.wait(_TICK_S)
         finally:
             changes.close()

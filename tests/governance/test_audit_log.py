@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from nbmlops.config import load_settings
-from nbmlops.governance.audit_log import AuditLog, user_name
+from nbmlops.governance.audit_log import AuditLog, change, user_name
 
 
 @pytest.fixture
@@ -18,7 +18,9 @@ def log(project):
 def fill(log, n=6):
     with log.locked():
         for number in range(1, n + 1):
-            log.append("version registered", "churn", version=number, why="as it is")
+            log.append(
+                change("version registered", "churn", version=number, why="as it is")
+            )
 
 
 def lines(log):
@@ -31,16 +33,8 @@ def faults(log, **options):
 
 def test_a_line_holds_who_did_what_when_and_why(log, monkeypatch):
     monkeypatch.setenv("JUPYTERHUB_USER", "ada")
-    with log.locked():
-        log.append(
-            "alias moved",
-            "churn",
-            version=2,
-            alias="champion",
-            before=1,
-            after=2,
-            why="better on\nslices ☂",
-        )
+    moved = {"version": 2, "alias": "champion", "before": 1, "after": 2}
+    log.record(change("alias moved", "churn", why="better on\nslices ☂", **moved))
     line = json.loads(log.path.read_text())
     assert line["who"] == user_name() == "ada"
     assert (line["before"], line["after"], line["previous"]) == (1, 2, "")
@@ -52,8 +46,8 @@ def test_a_line_holds_who_did_what_when_and_why(log, monkeypatch):
 
 
 def test_a_secret_in_a_reason_is_masked(log):
-    with log.locked():
-        log.append("version deleted", "churn", why="password=hunter2hunter2 was in it")
+    why = "password=hunter2hunter2 was in it"
+    log.record(change("version deleted", "churn", why=why))
     assert "hunter2" not in log.path.read_text()
 
 
@@ -148,11 +142,10 @@ def test_a_line_that_a_kill_cut_off_is_none_and_the_next_one_follows(log):
 _WRITER = """
 import sys
 from nbmlops.config import load_settings
-from nbmlops.governance.audit_log import AuditLog
+from nbmlops.governance.audit_log import AuditLog, change
 log = AuditLog(load_settings())
 for number in range(int(sys.argv[1])):
-    with log.locked():
-        log.append("version registered", "churn", version=number)
+    log.record(change("version registered", "churn", version=number))
 """
 
 
@@ -171,8 +164,7 @@ def test_what_the_disk_refuses_is_said_and_nothing_is_undone(log, caplog):
     fill(log, 1)
     log.path.unlink()
     log.path.mkdir()  # as refused as a full disk is, and also for root
-    with log.locked():
-        log.append("version deleted", "churn", version=1)
+    log.record(change("version deleted", "churn", version=1))
     (record,) = caplog.records
-    assert "version deleted of churn is not in the audit log" in record.getMessage()
+    assert "not in the audit log: version deleted of churn" in record.getMessage()
     assert "\n" not in record.getMessage()

@@ -1,5 +1,7 @@
 """Endpoints and the kernels that make them."""
 
+import time
+
 import pytest
 
 import nbmlops as nm
@@ -92,3 +94,48 @@ def test_alias_moves_when_the_endpoint_has_answered_and_not_before(project):
     endpoint = nm.deploy("churn/1", alias="live").endpoint
     assert (endpoint.version, endpoint.alias) == (1, "live")
     assert get_model(connect(), "churn").aliases == {"champion": 1, "live": 1}
+
+
+@pytest.mark.server
+@pytest.mark.usefixtures("_no_endpoint_left")
+def test_what_endpoints_serve_is_in_the_audit_log(project):
+    import mlflow
+    from sklearn.dummy import DummyClassifier
+
+    from nbmlops.config import load_settings
+    from nbmlops.governance.audit_log import AuditLog
+    from nbmlops.store import connect
+
+    for answer in (1, 2, 3):
+        with nm.track("fit") as run:
+            model = DummyClassifier(strategy="constant", constant=answer)
+            run.log_model(model.fit([[0.0]] * 3, [1, 2, 3]), [[0.0]])
+        nm.register("churn", run=run.run_id)
+    nm.promote("churn", 1)
+    endpoint = nm.deploy("churn@champion", name="live")
+    nm.deploy("churn@champion", name="live")  # it is there: nothing is done
+    nm.deploy("churn/2", name="live", canary=0.5)
+    endpoint.promote()
+    endpoint.rollback()
+    client = mlflow.MlflowClient(connect().uri)
+    client.set_registered_model_alias("churn", "champion", "3")
+    while nm.endpoint("live").status().version != 3:
+        time.sleep(0.05)
+    while AuditLog(load_settings()).read()[-1].after != 3:
+        time.sleep(0.05)
+    nm.undeploy("live")
+    events = AuditLog(load_settings()).read("churn")
+    assert [
+        (event.what, event.alias or event.endpoint, event.before, event.after)
+        for event in events
+        if event.what != "version registered"
+    ] == [
+        ("alias moved", "champion", None, 1),
+        ("deployed", "live", None, 1),
+        ("deployed", "live", 1, 2),
+        ("alias moved", "champion", 1, 2),
+        ("rolled back", "live", 2, 1),
+        ("alias noticed", "champion", 2, 3),
+        ("deployed", "live", 1, 3),
+        ("undeployed", "live", 3, None),
+    ]

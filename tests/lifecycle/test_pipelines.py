@@ -90,7 +90,7 @@ def test_the_best_model_is_registered_and_deployed_once(store, project):
         )
         nm.register("churn", run=other, alias="champion", store=store)
         assert why(path, store)["register"] == "alias 'champion' is at version 2"
-        versions.set_alias(store, "churn", "champion", 1)
+        nm.promote("churn", 1, store=store)
         assert why(path, store) == {}
 
         nm.deploy("churn/2", name="churn", store=store)

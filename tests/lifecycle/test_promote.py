@@ -18,7 +18,7 @@ from tests.registries import add_versions
 
 
 def events(model="churn"):
-    return AuditLog(load_settings(), connect()).read(model)
+    return AuditLog(load_settings()).read(model)
 
 
 def champion(model="churn"):
@@ -212,7 +212,7 @@ def run_races(folders, uri, rounds):
         winners.append(winner)
     assert get_model(store, "churn").aliases == {"champion": winners[-1]}
     for folder in set(folders):
-        log = AuditLog(Settings(project=folder, tracking_uri=uri), store)
+        log = AuditLog(Settings(project=folder, tracking_uri=uri))
         assert log.verify().faults == ()
         moves = log.read("churn")
         befores = [event.before for event in moves]

@@ -130,7 +130,7 @@ def test_alias_moves(project):
     nm.register("churn", alias="champion")
     store = connect()
     assert registered_models.get_model(store, "churn").aliases == {"champion": 2}
-    versions.set_alias(store, "churn", "champion", 1)
+    nm.promote("churn", 1)
     assert versions.resolve_version(store, "churn@champion")[0].version == 1
 
 

@@ -69,6 +69,8 @@ def test_the_page_of_the_documentation_names_every_route_and_parameter():
         "models": "/models",
         "model": "/models/{name}",
         "versions": "/models/{name}/versions",
+        "history": "/models/{name}/history",
+        "audit": "/audit",
         "runs": "/runs",
         "run": "/runs/{id}",
         "endpoints": "/endpoints",

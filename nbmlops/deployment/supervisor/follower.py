@@ -19,6 +19,7 @@ from nbmlops.deployment.environment import make_environment
 from nbmlops.deployment.records import LOCAL, Record
 from nbmlops.deployment.supervisor.workers import fork_child
 from nbmlops.errors import NbmlopsError
+from nbmlops.governance.aliases import notice
 from nbmlops.serving.log import keep_log, redirect
 from nbmlops.store import Store, connect
 from nbmlops.store.models.own_code import ANY, Trust
@@ -94,7 +95,8 @@ class _Follower:
 
     def _look_at(self, record: Record, alias: str) -> None:
         name, model = record.name, record.champion.model
-        wanted = get_model(self._store, model).aliases.get(alias)
+        aliases = get_model(self._store, model).aliases
+        wanted = aliases.get(alias)
         if wanted == record.champion.version and record.not_followed is not None:
             actions.follow(self._store.settings, name, alias)
         failed, until = self._failed.get(name, (None, 0.0))
@@ -104,6 +106,7 @@ class _Follower:
             return
         assert wanted is not None  # noqa: S101 - it was just compared
         _log.info("endpoint %s: %s is %s/%s now", name, alias, model, wanted)
+        notice(self._store, model, aliases)
         try:
             actions.deploy(
                 self._store,

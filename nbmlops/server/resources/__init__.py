@@ -3,6 +3,6 @@
 Authentication, threads and errors are in `nbmlops.server._base`.
 """
 
-from nbmlops.server.resources import endpoints, models, pipelines, project, runs
+from nbmlops.server.resources import audit, endpoints, models, pipelines, project, runs
 
-__all__ = ["endpoints", "models", "pipelines", "project", "runs"]
+__all__ = ["audit", "endpoints", "models", "pipelines", "project", "runs"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nbmlops.entities import ModelVersion, Page, RegisteredModel
+from nbmlops.entities import AliasHistory, ModelVersion, Page, RegisteredModel
+from nbmlops.lifecycle.history import history
+from nbmlops.lifecycle.promote import CHAMPION, promote, rollback
 from nbmlops.lifecycle.register import register
 from nbmlops.server._request import Request
 from nbmlops.server._route import PAGE, route
@@ -59,8 +61,43 @@ def create_version(request: Request) -> ModelVersion:
     )
 
 
-@route("PUT", "models/{name}/aliases/{alias}", body={"version": int})
+@route(
+    "PUT",
+    "models/{name}/aliases/{alias}",
+    body={"version": int, "expected": int | None, "reason": str | None},
+)
 def set_alias(request: Request) -> ModelVersion:
-    """Move an alias to a version."""
+    """Move an alias to a version, unless it has just moved."""
     model, alias = request.names
-    return versions.set_alias(request.store, model, alias, request.body["version"])
+    version, expected, reason = (
+        request.body[name] for name in ("version", "expected", "reason")
+    )
+    return promote(
+        model,
+        version,
+        to=alias,
+        expected=expected,
+        reason=reason or "",
+        store=request.store,
+    )
+
+
+@route(
+    "POST",
+    "models/{name}/rollback",
+    body={"alias": str | None, "reason": str | None},
+)
+def roll_back(request: Request) -> ModelVersion:
+    """Move an alias, the champion by default, back to the version before."""
+    (model,) = request.names
+    alias, reason = request.body["alias"] or CHAMPION, request.body["reason"] or ""
+    return rollback(model, alias, reason=reason, store=request.store)
+
+
+@route("GET", "models/{name}/history", query=("alias", "at"))
+def get_history(request: Request) -> AliasHistory:
+    """Return which versions an alias, the champion by default, named when."""
+    (model,) = request.names
+    alias, at = (request.query.get(name) for name in ("alias", "at"))
+    view = history(model, alias or CHAMPION, at=at or None, store=request.store)
+    return view.history

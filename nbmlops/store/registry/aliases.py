@@ -5,8 +5,14 @@ from __future__ import annotations
 from nbmlops.errors import NotFoundError
 from nbmlops.store.connection import Store, answering
 from nbmlops.store.database import connected, has_tables
-from nbmlops.store.registry.registered_models import DELETED, get_model, registry_of
+from nbmlops.store.registry.registered_models import (
+    DELETED,
+    get_model,
+    list_models,
+    registry_of,
+)
 
+_LARGEST_PAGE = 1000
 _MOVE = (
     "UPDATE registered_model_aliases SET version = :version WHERE name = :name "
     "AND alias = :alias AND version = :expected AND EXISTS (SELECT 1 FROM "
@@ -27,6 +33,18 @@ def find_aliases(store: Store, model: str) -> dict[str, int]:
         return dict(get_model(store, model).aliases)
     except NotFoundError:
         return {}
+
+
+def find_all_aliases(store: Store) -> dict[str, dict[str, int]]:
+    """Return the version of each alias of each model."""
+    found: dict[str, dict[str, int]] = {}
+    token = None
+    while True:
+        page = list_models(store, limit=_LARGEST_PAGE, page_token=token)
+        found |= {model.name: dict(model.aliases) for model in page}
+        token = page.next_page_token
+        if token is None:
+            return found
 
 
 def compare_and_set(

@@ -1,11 +1,11 @@
-"""Model versions: read, found, made, and their aliases moved."""
+"""Model versions: read, found and made."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from nbmlops.entities import (
@@ -220,20 +220,6 @@ def _create_once(store: Store, name: str, run: Run) -> int:
             model_id=model_id,
         )
     return int(created.version)
-
-
-def set_alias(store: Store, name: str, alias: str, version: int) -> ModelVersion:
-    """Move an alias to a version, and return the version."""
-    check_names(name, alias)
-    return move_alias(store, get_version(store, name, version), alias)
-
-
-def move_alias(store: Store, version: ModelVersion, alias: str) -> ModelVersion:
-    """Move an alias to a version that was just read, and return it with the alias."""
-    with answering(store):
-        number = str(version.version)
-        store.client.set_registered_model_alias(version.model, alias, number)
-    return replace(version, aliases=tuple(sorted({*version.aliases, alias})))
 
 
 @dataclass(frozen=True, slots=True)
