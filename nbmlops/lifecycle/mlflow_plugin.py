@@ -58,7 +58,7 @@ _SHOWN = (
 )
 _REQUEST = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _HELP = """\
-Serves versions of registered models on this machine, as `nbmlops deploy` does.
+Serves versions of registered models, as `nbmlops deploy` does.
 
 Target URI: nbmlops. The endpoints are those of the project of the working folder.
 Model URI: models:/NAME/VERSION, models:/NAME@ALIAS or models:/NAME/latest.
@@ -68,6 +68,7 @@ Config, each as -C NAME=VALUE:
   no_auth  true: answer without a token
   trust    true: run the code that the model brings
   alias    an alias that moves to the version once it answers
+  target   local or ray: where it runs
   canary   with update: the share of requests that the version answers, 10% or 0.1
 
 A deployment's token is in .nbmlops/endpoints/NAME/token.
@@ -271,6 +272,7 @@ _READERS: dict[str, Callable[[str, str], Any]] = {
     "trust": _read_flag,
     "alias": _read_text,
     "canary": _read_text,
+    "target": _read_text,
 }
 
 

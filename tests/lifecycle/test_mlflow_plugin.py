@@ -120,6 +120,13 @@ def test_a_deployment_is_created_asked_updated_and_deleted(project, frame):
         ),
         (
             "INVALID_PARAMETER_VALUE",
+            "no target 'raay'. Did you mean 'ray'",
+            lambda client: client.create_deployment(
+                "x", "models:/churn/1", config={"target": "raay"}
+            ),
+        ),
+        (
+            "INVALID_PARAMETER_VALUE",
             "Unknown config 'prot'. Did you mean 'port'",
             lambda client: client.create_deployment(
                 "x", "models:/churn/1", config={"prot": "1"}
