@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,8 +16,6 @@ from nbmlops.store.registry.aliases import (
     find_aliases,
     find_all_aliases,
 )
-
-Aliases = Mapping[str, Mapping[str, int]]
 
 
 def move(
@@ -36,14 +34,12 @@ def move(
     model, number = version.model, version.version
     log = AuditLog(store.settings)
     with log.locked():
-        now = _notice(log, {model: find_aliases(store, model)})[model].get(alias)
+        now = _notice(store, log, model).get(alias)
         if now != number:
             if now != expected or not compare_and_set(
                 store, model, alias, number, expected=expected
             ):
-                now = _notice(log, {model: find_aliases(store, model)})[model].get(
-                    alias
-                )
+                now = _notice(store, log, model).get(alias)
                 raise _has_moved(log.read(model), model, alias, now)
             moved = change(
                 what,
@@ -61,35 +57,35 @@ def move(
 def notice(store: Store, model: str, aliases: Mapping[str, int]) -> None:
     """Record the moves that other clients made, given the aliases of a model."""
     log = AuditLog(store.settings)
-    if _differences(log, {model: aliases}):
+    if _differences(log.read(model), {model: aliases}):
         with log.locked():
-            _notice(log, {model: find_aliases(store, model)})
+            _notice(store, log, model)
 
 
 def notice_all(store: Store) -> None:
     """Record the moves that other clients made of the aliases of any model."""
     log = AuditLog(store.settings)
-    if _differences(log, find_all_aliases(store), is_whole=True):
+    if _differences(log.read(), find_all_aliases(store)):
         with log.locked():
-            _notice(log, find_all_aliases(store), is_whole=True)
+            log.append(*_differences(log.read(), find_all_aliases(store)))
 
 
-def _notice(log: AuditLog, aliases: Aliases, *, is_whole: bool = False) -> Aliases:
-    """Record the moves of others, given aliases read inside the lock; return those."""
-    if found := _differences(log, aliases, is_whole=is_whole):
-        log.append(*found)
+def _notice(store: Store, log: AuditLog, model: str) -> Mapping[str, int]:
+    """Record the moves of others, inside the lock, and return the aliases."""
+    aliases = find_aliases(store, model)
+    log.append(*_differences(log.read(model), {model: aliases}))
     return aliases
 
 
 def _differences(
-    log: AuditLog, aliases: Aliases, *, is_whole: bool = False
+    events: Iterable[AuditEvent], aliases: Mapping[str, Mapping[str, int]]
 ) -> list[AuditEvent]:
-    """Return what the log does not know yet; with ``is_whole`` of models gone, too."""
+    """Return what became of the aliases since the events, also of models gone."""
     recorded: dict[str, dict[str, int | None]] = {}
-    for event in log.read():
+    for event in events:
         if event.alias is not None:
             recorded.setdefault(event.model, {})[event.alias] = event.after
-    models = aliases.keys() | (recorded.keys() if is_whole else ())
+    models = aliases.keys() | recorded.keys()
     return [
         change(
             "alias noticed",

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -112,11 +113,10 @@ class AuditLog:
 
         `verify` finds what is damaged.
         """
+        named = b"" if model is None else f'"model": {json.dumps(model)}'.encode()
         found = []
-        with writing(self.path):
-            lines = self._lines()
-        for line in lines:
-            facts = _parse(line)
+        for line in self._lines():
+            facts = _parse(line) if named in line else None
             if facts is None or facts["store"] != self._store:
                 continue
             if model is None or facts["model"] == model:
@@ -147,10 +147,10 @@ class AuditLog:
 
         What the disk refuses is logged: the change is made, and stays.
         """
+        if not changes:
+            return
         try:
-            lines = self._lines(repair=True)
-            last = next(filter(None, map(_parse, reversed(lines))), None)
-            content = b""
+            last, content = self._end()
             for event in changes:
                 facts = to_json(event)
                 facts |= {
@@ -173,8 +173,7 @@ class AuditLog:
 
         ``head`` is the hash of a line that was the newest one once.
         """
-        with writing(self.path):
-            lines = self._lines()
+        lines = self._lines()
         faults = []
         previous = ""
         seen = set()
@@ -183,7 +182,7 @@ class AuditLog:
             if facts is None:
                 faults.append(AuditFault(line=number, problem="is not readable"))
                 continue
-            if facts["hash"] != _hash(facts) or line != json.dumps(facts):
+            if facts["hash"] != _hash(facts) or line != json.dumps(facts).encode():
                 faults.append(AuditFault(line=number, problem="was changed"))
             if facts["previous"] != previous:
                 faults.append(AuditFault(line=number, problem=_break(number)))
@@ -194,16 +193,22 @@ class AuditLog:
             faults.append(AuditFault(line=len(lines), problem=problem))
         return AuditReport(n_lines=len(lines), head=previous, faults=tuple(faults))
 
-    def _lines(self, *, repair: bool = False) -> list[str]:
-        """Return the whole lines; one that was cut off by a kill is none yet."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return []
-        whole = content[: content.rfind(b"\n") + 1]
-        if repair and len(whole) < len(content):
-            os.truncate(self.path, len(whole))
-        return whole.decode("utf-8", "replace").split("\n")[:-1]
+    def _lines(self) -> list[bytes]:
+        """Return the whole lines; one that was cut off by a kill is none."""
+        with writing(self.path):
+            content = self.path.read_bytes() if self.path.exists() else b""
+        *lines, rest = content.split(b"\n")
+        return [*lines, rest] if _parse(rest) else lines
+
+    def _end(self) -> tuple[dict[str, Any] | None, bytes]:
+        """Return the last line and what goes before a new one; cut off what is none."""
+        content = self.path.read_bytes() if self.path.exists() else b""
+        *lines, rest = content.split(b"\n")
+        whole = _parse(rest)
+        if rest and not whole:
+            os.truncate(self.path, len(content) - len(rest))
+        last = whole or next(filter(None, map(_parse, reversed(lines))), None)
+        return last, b"\n" if whole else b""
 
 
 def user_name() -> str:
@@ -234,18 +239,26 @@ def _append(path: Path, line: bytes) -> None:
         os.close(descriptor)
 
 
-def _parse(line: str) -> dict[str, Any] | None:
+def _parse(line: bytes) -> dict[str, Any] | None:
     """Return what a line holds; None if it is no line of this log."""
     try:
         facts = json.loads(line)
-        if facts.keys() == _FIELDS and datetime.fromisoformat(facts["at"]).tzinfo:
-            return dict(facts)
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        if (
+            isinstance(facts, dict)
+            and facts.keys() == _FIELDS.keys()
+            and all(type(facts[name]) in kinds for name, kinds in _FIELDS.items())
+            and datetime.fromisoformat(facts["at"]).tzinfo
+        ):
+            return facts
+    except (ValueError, RecursionError):
         pass
     return None
 
 
-_FIELDS = AuditEvent.__dataclass_fields__.keys()
+_FIELDS = dict.fromkeys(AuditEvent.__dataclass_fields__, (str,)) | {
+    **dict.fromkeys(("alias", "endpoint"), (str, NoneType)),
+    **dict.fromkeys(("version", "before", "after"), (int, NoneType)),
+}
 
 
 def _hash(facts: Mapping[str, Any]) -> str:

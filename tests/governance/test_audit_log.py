@@ -1,13 +1,20 @@
 """The audit log: what it holds, and which damage is found."""
 
 import json
+import random
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from nbmlops.config import load_settings
+import nbmlops as nm
+from nbmlops.config import Settings, load_settings
 from nbmlops.governance.audit_log import AuditLog, change, user_name
+from tests.registries import add_versions
 
 
 @pytest.fixture
@@ -168,3 +175,73 @@ def test_what_the_disk_refuses_is_said_and_nothing_is_undone(log, caplog):
     (record,) = caplog.records
     assert "not in the audit log: version deleted of churn" in record.getMessage()
     assert "\n" not in record.getMessage()
+
+
+def test_a_newline_that_an_editor_took_off_costs_no_line(log):
+    fill(log, 3)
+    log.path.write_bytes(log.path.read_bytes().rstrip())
+    assert (len(log.read()), faults(log)) == (3, [])
+    fill(log, 1)
+    assert (len(log.read()), faults(log)) == (4, [])
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_byte_that_is_changed_is_found(tmp_path_factory, data):
+    log = AuditLog(Settings(project=tmp_path_factory.mktemp("damaged")))
+    fill(log, 3)
+    content = bytearray(log.path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 2))  # the last newline is no line's
+    before = content[place]
+    content[place] = data.draw(st.integers(0, 255).filter(lambda byte: byte != before))
+    log.path.write_bytes(content)
+    number = bytes(content[:place]).count(b"\n") + 1
+    assert faults(log)[0][0] in (number, number + 1)
+    log.read()
+
+
+_PROMOTER = """
+import sys
+import nbmlops as nm
+from nbmlops.store import connect
+store, number = connect(), int(sys.argv[1])
+nm.promote("churn", 1 + number % 3, store=store)
+print("begun", flush=True)
+while True:
+    number += 1
+    nm.promote("churn", 1 + number % 3, store=store)
+"""
+
+
+@pytest.mark.parametrize("n", [4, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_kill_at_any_moment_leaves_a_whole_log_that_knows_the_alias(project, n):
+    client = add_versions("churn", 3)
+    rng = random.Random(5)  # noqa: S311
+    for number in range(n):
+        promoter = subprocess.Popen(
+            [sys.executable, "-c", _PROMOTER, str(number)], stdout=subprocess.PIPE
+        )
+        promoter.stdout.readline()
+        time.sleep(rng.uniform(0, 0.1))
+        promoter.kill()
+        promoter.communicate()
+        named = client.get_registered_model("churn").aliases["champion"]
+        assert nm.history("churn").version == named
+        assert AuditLog(load_settings()).verify().faults == ()
+    nm.promote("churn", 1 + named % 3)
+    moves = AuditLog(load_settings()).read("churn")
+    assert [m.before for m in moves] == [None, *(m.after for m in moves)][:-1]
+
+
+def test_on_a_full_disk_the_alias_moves_and_is_noticed_later(tmp_path):
+    script = Path(__file__).with_name("full_disk.py")
+    words = ["unshare", "-rm", sys.executable, "-m", "tests.governance.full_disk"]
+    done = subprocess.run(
+        words, cwd=script.parents[2], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["full"].pop("lines") < 21
+    assert found["full"] == {"champion": 3, "faults": 0}
+    assert found["later"][-1] == ["alias noticed", 3]
+    assert "not in the audit log: alias moved of churn: No space left" in done.stderr
