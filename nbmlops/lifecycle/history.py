@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nbmlops.config import load_settings
 from nbmlops.deployment.request_log import Moment, parse_moment
-from nbmlops.errors import NotFoundError, did_you_mean
+from nbmlops.errors import NotFoundError, StoreError, did_you_mean
 from nbmlops.governance.alias_history import alias_history
 from nbmlops.governance.aliases import notice
 from nbmlops.governance.audit_log import AuditLog
@@ -49,19 +50,14 @@ def history(
     ------
     NotFoundError
         No such model, or no such alias is known.
+    StoreError
+        The store does not answer, and nothing is known of the model without it.
     UsageError
         The time cannot be read.
     """
     moment = parse_moment(at)
-    store = store or connect()
-    log = AuditLog(store.settings)
-    aliases: Mapping[str, int] = {}
-    try:
-        aliases = get_model(store, model).aliases
-    except NotFoundError:
-        if not log.read(model):
-            raise
-    notice(store, model, aliases)
+    log = AuditLog(store.settings if store else load_settings())
+    notes = _notice(store, log, model)
     events = log.read(model)
     found = alias_history(events, model, alias)
     if not found.periods:
@@ -76,4 +72,21 @@ def history(
     empty = f"{alias} of {model!r} is not known before {begin}."
     if moment is not None:
         found = alias_history(events, model, alias, at=moment)
-    return HistoryView(found, empty=empty)
+    return HistoryView(found, empty=empty, notes=notes)
+
+
+def _notice(store: Store | None, log: AuditLog, model: str) -> tuple[str, ...]:
+    """Record the moves of others; return a note where the store does not answer."""
+    aliases: Mapping[str, int] = {}
+    try:
+        store = store or connect()
+        aliases = get_model(store, model).aliases
+    except NotFoundError:
+        if store is None or not log.read(model):
+            raise
+    except StoreError as error:
+        if not log.read(model):
+            raise
+        return (f"{error.problem} Moves of other clients may be missing.",)
+    notice(store, model, aliases)
+    return ()

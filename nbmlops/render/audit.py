@@ -19,7 +19,9 @@ _FIELDS = ("version", "since", "until", "who", "why", "is_noticed")
 class HistoryView(Table):
     """Which versions an alias named, a row each."""
 
-    def __init__(self, history: AliasHistory, *, empty: str = "") -> None:
+    def __init__(
+        self, history: AliasHistory, *, empty: str = "", notes: Sequence[str] = ()
+    ) -> None:
         self.history = history
         rows = [
             (
@@ -32,7 +34,7 @@ class HistoryView(Table):
             for each in history.periods
         ]
         header = [f"{history.alias} of {history.model}", "since", "until", "by", "why"]
-        super().__init__(header, rows, empty=empty)
+        super().__init__(header, rows, empty=empty, notes=notes)
 
     @property
     def version(self) -> int | None:

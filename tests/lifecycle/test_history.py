@@ -1,6 +1,7 @@
 """Which version an alias named at any time, whoever moved it."""
 
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,11 +9,12 @@ import pytest
 import nbmlops as nm
 from nbmlops.cli.main import invoke
 from nbmlops.config import load_settings
-from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.errors import NotFoundError, StoreError, UsageError
 from nbmlops.governance.audit_log import AuditLog
 from nbmlops.server.changes import Changes
 from nbmlops.store import connect
 from tests.registries import add_versions
+from tests.servers import serving
 
 
 @pytest.fixture
@@ -59,6 +61,15 @@ def test_moves_and_removals_by_a_stock_client_are_noticed_and_marked(client):
         False,
     ]
     assert len(AuditLog(load_settings()).read()) == 4
+
+
+def test_a_move_that_many_see_at_once_is_noticed_once(client):
+    nm.promote("churn", 1)
+    client.set_registered_model_alias("churn", "champion", "2")
+    with ThreadPoolExecutor(8) as threads:
+        views = [*threads.map(nm.history, ["churn"] * 24)]
+    assert {len(view.periods) for view in views} == {2}
+    assert len(AuditLog(load_settings()).read()) == 2
 
 
 def test_a_model_that_is_deleted_still_has_its_history(client):
@@ -171,3 +182,16 @@ def test_the_moves_of_a_stock_client_at_a_server_are_noticed(project, mlflow_ser
         (3, True),
     ]
     assert nm.rollback(model).version == 2
+
+
+@pytest.mark.server
+def test_the_history_is_there_when_the_server_is_gone(project, tmp_path, monkeypatch):
+    with serving(tmp_path) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+        add_versions("churn", 2)
+        nm.promote("churn", 1)
+    view = nm.history("churn")
+    assert view.version == 1
+    assert "does not answer. Moves of other clients may be missing." in repr(view)
+    with pytest.raises(StoreError, match="does not answer"):
+        nm.history("other")
