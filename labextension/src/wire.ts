@@ -43,16 +43,74 @@ export interface components {
             metrics: string[];
             unknown: string[];
         };
+        CellDifference: {
+            /** @enum {unknown} */
+            change: "added" | "removed" | "changed";
+            lines: string[];
+            positions: [
+                number | null,
+                number | null
+            ];
+        };
         CellProgress: {
             cell: string;
             expected_s: number | null;
             n_cells: number;
             n_done: number;
         };
+        CodeDifference: {
+            cells: components["schemas"]["CellDifference"][];
+            is_equal: boolean;
+            n_equal: number;
+            note: string;
+            run_id: string;
+        };
         Column: {
             is_required: boolean;
             name: string;
             type: string;
+        };
+        ComparedRun: {
+            experiment: string;
+            name: string;
+            run_id: string;
+            /** Format: date-time */
+            started_at: string;
+        };
+        Comparison: {
+            code: components["schemas"]["CodeDifference"][];
+            cost: components["schemas"]["Differences"];
+            datasets: components["schemas"]["DatasetDifference"][];
+            equal_datasets: components["schemas"]["LoggedDataset"][];
+            equal_metrics: {
+                [key: string]: components["schemas"]["Metric"];
+            };
+            facts: components["schemas"]["Differences"];
+            metrics: components["schemas"]["MetricDifference"][];
+            notes: string[];
+            other_params: components["schemas"]["Differences"];
+            packages: components["schemas"]["Differences"];
+            params: components["schemas"]["Differences"];
+            runs: components["schemas"]["ComparedRun"][];
+        };
+        DatasetDifference: {
+            columns: components["schemas"]["Difference"][];
+            name: string;
+            versions: (components["schemas"]["LoggedDataset"] | null)[];
+        };
+        DatasetInput: {
+            digest: string;
+            name: string;
+        };
+        Difference: {
+            name: string;
+            values: (string | null)[];
+        };
+        Differences: {
+            equal: {
+                [key: string]: string;
+            };
+            items: components["schemas"]["Difference"][];
         };
         Endpoint: {
             alias: string | null;
@@ -141,12 +199,40 @@ export interface components {
             step: string;
             why: string;
         };
+        LoggedDataset: {
+            columns: components["schemas"]["Column"][];
+            context: string;
+            digest: string;
+            n_columns: number | null;
+            n_rows: number | null;
+            name: string;
+        };
         Metric: number | ("NaN" | "Infinity" | "-Infinity");
+        MetricDifference: {
+            histories: (components["schemas"]["MetricHistory"] | null)[];
+            mode: ("max" | "min") | null;
+            name: string;
+        };
+        MetricHistory: {
+            best: components["schemas"]["Metric"] | null;
+            best_step: number | null;
+            is_whole: boolean;
+            last: components["schemas"]["Metric"];
+            last_step: number;
+            points: [
+                number,
+                components["schemas"]["Metric"]
+            ][];
+        };
         ModelVersion: {
             aliases: string[];
             /** Format: date-time */
             created_at: string;
+            datasets: components["schemas"]["DatasetInput"][];
             description: string;
+            metric_modes: {
+                [key: string]: ("max" | "min") | null;
+            };
             metrics: {
                 [key: string]: components["schemas"]["Metric"];
             };
@@ -159,6 +245,8 @@ export interface components {
             run_id: string | null;
             signature: components["schemas"]["Signature"] | null;
             source: string | null;
+            user: string | null;
+            verdict: string | null;
             version: number;
         };
         ParameterField: {
@@ -210,11 +298,15 @@ export interface components {
             description: string;
             latest_version: number | null;
             name: string;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             updated_at: string;
         };
         Run: {
             autologged: components["schemas"]["Autologged"];
+            datasets: components["schemas"]["DatasetInput"][];
             ended_at: string | null;
             experiment: string;
             metrics: {
@@ -237,6 +329,7 @@ export interface components {
                 [key: string]: string;
             };
             url: string | null;
+            user: string | null;
         };
         Signature: {
             inputs: components["schemas"]["Column"][];

@@ -99,7 +99,8 @@ export const model = (name: string): IRegisteredModel => ({
   aliases: { champion: 2 },
   latest_version: 3,
   description: '',
-  updated_at: AT
+  updated_at: AT,
+  tags: {}
 });
 
 export const version = (n: number, aliases: string[] = []): IModelVersion => ({
@@ -114,7 +115,11 @@ export const version = (n: number, aliases: string[] = []): IModelVersion => ({
   description: '',
   order_note: null,
   model_id: null,
-  signature: null
+  signature: null,
+  metric_modes: { roc_auc: 'max', f1: 'max', log_loss: 'min', zeta: null },
+  user: 'ada',
+  datasets: [{ name: 'train', digest: '1f2e3d4c5b6a' }],
+  verdict: null
 });
 
 export const run: IRun = {
@@ -132,6 +137,8 @@ export const run: IRun = {
   model_id: 'm-1',
   order_note: null,
   url: null,
+  user: 'ada',
+  datasets: [],
   autologged: { changed: {}, default: [], metrics: [], unknown: [] }
 };
 

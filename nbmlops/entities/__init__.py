@@ -52,6 +52,7 @@ from nbmlops.entities.live import CellProgress, LiveRun, LiveState, LiveStep
 from nbmlops.entities.metric import Mode, mode_of, parse_best, unknown_mode
 from nbmlops.entities.model import (
     Column,
+    DatasetInput,
     DatasetVersion,
     ModelVersion,
     RegisteredModel,

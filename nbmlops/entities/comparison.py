@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from nbmlops.entities.metric import Mode
+from nbmlops.entities.metric import Metric, Mode
 from nbmlops.entities.model import Column
 
 CellChange = Literal["added", "removed", "changed"]
@@ -43,11 +43,11 @@ class Differences:
 class MetricHistory:
     """The values one metric took in one run."""
 
-    last: float
+    last: Metric
     last_step: int
-    best: float | None
+    best: Metric | None
     best_step: int | None
-    points: tuple[tuple[int, float], ...]
+    points: tuple[tuple[int, Metric], ...]
     is_whole: bool = True
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Literal
+from functools import lru_cache
+from typing import Annotated, Literal
 
 from nbmlops.errors import UsageError
 
 Mode = Literal["max", "min"]
+Metric = Annotated[float, "may be NaN or infinite"]
 
 
 def _words(*texts: str) -> frozenset[str]:
@@ -42,6 +44,7 @@ _NO_DIRECTION = _words(
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 
 
+@lru_cache(maxsize=1024)
 def mode_of(metric: str) -> Mode | None:
     """Return whether a metric is to be small or large, going by its name.
 

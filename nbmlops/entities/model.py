@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from nbmlops.entities.metric import Mode
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -36,6 +38,8 @@ class RegisteredModel:
         The highest version number; None when there is no version.
     updated_at : datetime
         UTC.
+    tags : Mapping of str to str
+        Its tags.
     """
 
     name: str
@@ -43,6 +47,15 @@ class RegisteredModel:
     latest_version: int | None
     description: str
     updated_at: datetime
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetInput:
+    """Data that a run used, named by its content."""
+
+    name: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +81,15 @@ class ModelVersion:
     order_note : str or None
         What a run from the top of its notebook would do otherwise, in one sentence;
         None when nothing, or when that is not known.
+    metric_modes : Mapping of str to str or None
+        Whether each metric is to be large (``max``) or small (``min``), going by its
+        name; None when that does not tell.
+    user : str or None
+        Who made the run.
+    datasets : tuple of DatasetInput
+        The data that the run used, by name.
+    verdict : str or None
+        What its checks came to; None when they have not run.
     """
 
     model: str
@@ -82,6 +104,10 @@ class ModelVersion:
     source: str | None
     description: str = ""
     order_note: str | None = None
+    metric_modes: Mapping[str, Mode | None]
+    user: str | None = None
+    datasets: tuple[DatasetInput, ...] = ()
+    verdict: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from nbmlops.entities.autologged import NOTHING, Autologged, full_names
 from nbmlops.entities.columns import AskedColumns, ColumnKind
+from nbmlops.entities.model import DatasetInput
 from nbmlops.errors import UsageError
 
 RunStatus = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -41,6 +42,10 @@ class Run:
         MLflow's page of it, where a tracking server shows one.
     autologged : Autologged
         Which params and metrics recorded themselves; the user named the others.
+    user : str or None
+        Who made it.
+    datasets : tuple of DatasetInput
+        The data it used, by name; empty when only some columns are asked for.
     """
 
     run_id: str
@@ -58,6 +63,8 @@ class Run:
     order_note: str | None = None
     url: str | None = None
     autologged: Autologged = NOTHING
+    user: str | None = None
+    datasets: tuple[DatasetInput, ...] = ()
 
     def only(self, columns: AskedColumns) -> Run:
         """Return the run with no more metrics, params and tags than asked for."""

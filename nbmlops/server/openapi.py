@@ -11,6 +11,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from nbmlops.entities import Page
+from nbmlops.entities.metric import Metric
 from nbmlops.server._request import DEFAULT_LIMIT, MAX_LIMIT, Request
 from nbmlops.server._route import ROUTES, Route, route
 
@@ -31,6 +32,7 @@ _PLAIN: Mapping[Any, dict[str, Any]] = {
     int: {"type": "integer"},
     bool: {"type": "boolean"},
     float: {"type": "number"},
+    Metric: _METRIC_REF,
     NoneType: {"type": "null"},
     datetime: {"type": "string", "format": "date-time"},
     Any: {},
@@ -115,6 +117,9 @@ def _schema(hint: Any, schemas: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN4
         token = {"anyOf": [_PLAIN[str], _PLAIN[NoneType]]}
         properties = {"items": items, "next_page_token": token}
         return {"type": "object", "properties": properties, "required": [*properties]}
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        parts, n = [_schema(kind, schemas) for kind in arguments], len(arguments)
+        return {"type": "array", "prefixItems": parts, "minItems": n, "maxItems": n}
     if origin in (tuple, list):
         return {"type": "array", "items": _schema(arguments[0], schemas)}
     if origin is not None:
@@ -124,7 +129,7 @@ def _schema(hint: Any, schemas: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN4
     if not (isinstance(hint, type) and is_dataclass(hint)):
         raise TypeError(f"{hint!r} has no place in the description.")
     if hint.__name__ not in schemas:
-        hints = get_type_hints(hint)
+        hints = get_type_hints(hint, include_extras=True)
         noun = _object({f.name: hints[f.name] for f in fields(hint)}, schemas)
         schemas[hint.__name__] = noun | {"required": [f.name for f in fields(hint)]}
     return {"$ref": f"#/components/schemas/{hint.__name__}"}

@@ -2,6 +2,8 @@
 
 import pytest
 
+from nbmlops.store.datasets import send_dataset
+
 
 async def test_models_come_by_name_with_aliases_and_newest_version(
     call, recorded, keep_sample
@@ -25,6 +27,59 @@ async def test_models_are_paged_and_searched(call, recorded):
     assert second["next_page_token"] is None
     _, found = await call("GET", "models", search="CRED")
     assert [model["name"] for model in found["items"]] == ["credit"]
+
+
+async def test_pages_stay_where_they_are_while_models_and_versions_are_added(
+    call, recorded, store
+):
+    client = store.client
+    _, first = await call("GET", "models", limit=1)
+    client.create_registered_model("Aardvark")
+    _, second = await call(
+        "GET", "models", limit=1, page_token=first["next_page_token"]
+    )
+    assert [each["items"][0]["name"] for each in (first, second)] == ["Churn", "credit"]
+    _, first = await call("GET", "models/credit/versions", limit=1)
+    client.create_model_version("credit", "somewhere")
+    token = first["next_page_token"]
+    _, second = await call("GET", "models/credit/versions", limit=1, page_token=token)
+    assert [each["items"][0]["version"] for each in (first, second)] == [2, 1]
+    for token in ("nonsense", "9" * 5000):
+        route = "models/credit/versions"
+        status, error = await call("GET", route, page_token=token)
+        assert (status, "page token" in error["message"]) == (400, True)
+
+
+async def test_what_has_not_changed_is_not_sent_again(jp_fetch, recorded, store):
+    for route in ("models", "models/credit/versions"):
+        first = await jp_fetch("nbmlops/api", route)
+        known = {"If-None-Match": first.headers["ETag"]}
+        again = await jp_fetch("nbmlops/api", route, headers=known, raise_error=False)
+        assert (again.code, again.body) == (304, b"")
+        store.client.set_registered_model_alias("credit", f"at-{len(route)}", "1")
+        changed = await jp_fetch("nbmlops/api", route, headers=known)
+        assert changed.code == 200
+
+
+async def test_a_model_has_its_tags_and_a_version_its_maker_data_and_verdict(
+    call, recorded, store
+):
+    client, run_id = store.client, recorded.second.run_id
+    client.set_registered_model_tag("credit", "team", "risk")
+    client.set_model_version_tag("credit", "2", "nbmlops.verdict", "passed")
+    for digest in ("d1", "d2"):
+        data = {"name": "train", "digest": digest, "schema": "{}", "profile": "{}"}
+        send_dataset(store, run_id, data | {"context": "training"})
+    _, page = await call("GET", "models", search="credit")
+    assert page["items"][0]["tags"] == {"team": "risk"}
+    _, page = await call("GET", "models/credit/versions")
+    newest, oldest = page["items"]
+    assert newest["metric_modes"] == {"roc_auc": "max", "log_loss": "min"}
+    assert newest["datasets"] == [
+        {"name": "train", "digest": digest} for digest in ("d1", "d2")
+    ]
+    assert (newest["verdict"], oldest["verdict"]) == ("passed", None)
+    assert (newest["user"], oldest["datasets"]) == ("unknown", [])
 
 
 async def test_looking_at_an_untouched_project_finds_nothing_and_makes_nothing(

@@ -73,6 +73,7 @@ def test_the_page_of_the_documentation_names_every_route_and_parameter():
         "audit": "/audit",
         "runs": "/runs",
         "run": "/runs/{id}",
+        "comparison": "/runs/compare",
         "endpoints": "/endpoints",
         "endpoint": "/endpoints/{name}",
         "metrics": "/endpoints/{name}/metrics",

@@ -124,3 +124,21 @@ async def test_older_attempts_are_left_out_unless_asked_for(call, recorded, proj
     assert only["tags"] == {"nbmlops.attempt": "2"}
     status, error = await call("GET", "runs", columns="auc,,")
     assert (status, error["error"]) == (400, "UsageError")
+
+
+async def test_two_runs_are_compared(call, recorded, keep_sample):
+    a, b = recorded.first.run_id, recorded.second.run_id
+    status, found = await call("GET", "runs/compare", a=a, b=b)
+    assert (status, [run["run_id"] for run in found["runs"]]) == (200, [a, b])
+    last = {
+        metric["name"]: [each and each["last"] for each in metric["histories"]]
+        for metric in found["metrics"]
+    }
+    assert last == {"roc_auc": [0.79, 0.83], "log_loss": [None, "Infinity"]}
+    changing = {"cost": {"items": [], "equal": {}}, "code": []}  # at every run
+    keep_sample("comparison", found | changing)
+    for query in ({"a": a}, {"a": a, "b": a}):
+        status, error = await call("GET", "runs/compare", **query)
+        assert (status, error["error"]) == (400, "UsageError")
+    status, _ = await call("GET", "runs/compare", a=a, b="0" * 32)
+    assert status == 404

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nbmlops.entities import Page, Run, parse_columns
+from nbmlops.entities import Comparison, Page, Run, parse_columns
+from nbmlops.errors import UsageError
+from nbmlops.lifecycle.compare import compare
 from nbmlops.server._request import Request
 from nbmlops.server._route import PAGE, Response, route
 from nbmlops.store import artifacts
@@ -65,6 +67,15 @@ def list_runs(request: Request) -> Page[Run]:
     return replace(
         page, items=tuple(run.only(columns) if columns else run for run in runs)
     )
+
+
+@route("GET", "runs/compare", query=("a", "b"))
+def compare_runs(request: Request) -> Comparison:
+    """Return what differs between runs `a` and `b`."""
+    runs = [request.query.get(name, "") for name in ("a", "b")]
+    if not all(runs):
+        raise UsageError("Two runs are compared.", fix="Give a and b, ids of runs.")
+    return compare(*runs, store=request.store).comparison
 
 
 @route("GET", "runs/{id}")

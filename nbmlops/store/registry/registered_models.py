@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,21 +13,35 @@ from nbmlops.entities import Page, RegisteredModel
 from nbmlops.errors import NotFoundError, UsageError, did_you_mean
 from nbmlops.store import rest
 from nbmlops.store.connection import Store
-from nbmlops.store.database import connected, has_tables, offset_of
+from nbmlops.store.database import has_tables, select
 from nbmlops.store.runs.fields import to_utc
 from nbmlops.store.runs.queries import listed
 from nbmlops.store.runs.search_language import quoted
 
 DELETED = "Deleted_Internal"
-_MODELS = (
-    "SELECT m.name, m.description, m.last_updated_time, (SELECT max(v.version) "
-    "FROM model_versions v WHERE v.name = m.name AND v.current_stage != :deleted) "
-    "FROM registered_models m WHERE "
+WORKSPACE = "default"  # MLflow's for all, unless it keeps several apart
+_AFTER = "after:"
+# One statement for a page, which is then of one moment.
+_MODELS = """
+WITH page AS (
+  SELECT m.workspace, m.name, m.description, m.last_updated_time
+  FROM registered_models m WHERE m.workspace = :workspace AND {condition}
 )
-_ALIASES = (
-    "SELECT a.name, a.alias, a.version FROM registered_model_aliases a "
-    "WHERE a.name IN :names"
-)
+SELECT 'model' AS kind, p.name, '' AS label, p.description AS text,
+  p.last_updated_time AS number FROM page p
+UNION ALL
+SELECT 'newest', p.name, '', '', (
+  SELECT v.version FROM model_versions v WHERE v.workspace = p.workspace
+  AND v.name = p.name AND v.current_stage != :deleted ORDER BY v.version DESC LIMIT 1
+) FROM page p
+UNION ALL
+SELECT 'alias', p.name, a.alias, '', a.version FROM page p
+JOIN registered_model_aliases a ON a.workspace = p.workspace AND a.name = p.name
+UNION ALL
+SELECT 'tag', p.name, t.key, t.value, 0 FROM page p
+JOIN registered_model_tags t ON t.workspace = p.workspace AND t.name = p.name
+ORDER BY kind, name, label
+"""
 
 
 def list_models(
@@ -35,15 +50,15 @@ def list_models(
     """Return a page of registered models, by name."""
     registry = registry_of(store)
     if has_tables(registry):
-        start = offset_of(page_token)
         found = _models(
             registry,
-            "lower(m.name) LIKE lower(:like) ORDER BY m.name LIMIT :limit OFFSET :at",
+            "lower(m.name) LIKE lower(:like) AND m.name > :after "
+            "ORDER BY m.name LIMIT :limit",
             like=f"%{search}%",
+            after=_name_in(page_token),
             limit=limit + 1,
-            at=start,
         )
-        more = str(start + limit) if len(found) > limit else None
+        more = f"{_AFTER}{found[limit - 1].name}" if len(found) > limit else None
         return Page(items=found[:limit], next_page_token=more)
     answer = rest.get(
         registry,
@@ -57,6 +72,17 @@ def list_models(
         items=tuple(map(_to_model, answer.get("registered_models", ()))),
         next_page_token=answer.get("next_page_token") or None,
     )
+
+
+def _name_in(page_token: str | None) -> str:
+    """Return the name that a page begins after: models may come and go meanwhile."""
+    name = (page_token or _AFTER).removeprefix(_AFTER)
+    if page_token and name == page_token:
+        raise UsageError(
+            f"{page_token[:80]!r} is no page token.",
+            fix="Take it from the page before.",
+        )
+    return name
 
 
 def get_model(store: Store, name: str) -> RegisteredModel:
@@ -122,21 +148,31 @@ def check_names(name: str, alias: str | None = None) -> None:
 def _models(
     registry: Store, condition: str, **values: Any
 ) -> tuple[RegisteredModel, ...]:
-    with connected(registry) as connection:
-        rows = connection.query(_MODELS + condition, deleted=DELETED, **values)
-        names = [name for name, *_ in rows]
-        aliases: dict[str, dict[str, int]] = {name: {} for name in names}
-        for name, alias, version in connection.query(_ALIASES, names=names):
-            aliases[name][alias] = version
+    statement = _MODELS.format(condition=condition)
+    given = values | {"workspace": WORKSPACE, "deleted": DELETED}
+    models: list[tuple[str, str, int]] = []
+    newest: dict[str, int | None] = {}
+    aliases = defaultdict[str, dict[str, int]](dict)
+    tags = defaultdict[str, dict[str, str]](dict)
+    for kind, name, label, text, number in select(registry, statement, **given):
+        if kind == "model":
+            models.append((name, text or "", number))
+        elif kind == "newest":
+            newest[name] = number
+        elif kind == "alias":
+            aliases[name][label] = number
+        else:
+            tags[name][label] = text or ""
     return tuple(
         RegisteredModel(
             name=name,
             aliases=aliases[name],
-            latest_version=newest,
-            description=description or "",
+            latest_version=newest[name],
+            description=description,
             updated_at=to_utc(updated_ms),
+            tags=tags[name],
         )
-        for name, description, updated_ms, newest in rows
+        for name, description, updated_ms in models
     )
 
 
@@ -148,4 +184,5 @@ def _to_model(item: Mapping[str, Any]) -> RegisteredModel:
         latest_version=max(newest, default=None),
         description=item.get("description", ""),
         updated_at=to_utc(int(item["last_updated_timestamp"])),
+        tags={tag["key"]: tag.get("value", "") for tag in item.get("tags", ())},
     )

@@ -15,14 +15,16 @@ from nbmlops.entities import (
     RegisteredModel,
     Run,
     Signature,
+    mode_of,
 )
 from nbmlops.errors import NotFoundError, StoreError, UsageError, did_you_mean
 from nbmlops.store import rest
 from nbmlops.store.backend import registry_store
 from nbmlops.store.connection import Store, answering
-from nbmlops.store.database import connected, has_tables, offset_of
+from nbmlops.store.database import connected, has_tables
 from nbmlops.store.registry.registered_models import (
     DELETED,
+    WORKSPACE,
     check_names,
     create_model,
     get_model,
@@ -30,20 +32,22 @@ from nbmlops.store.registry.registered_models import (
 )
 from nbmlops.store.runs.fields import FILES_DIGEST, to_utc
 from nbmlops.store.runs.missing import no_model
-from nbmlops.store.runs.queries import list_runs, listed
+from nbmlops.store.runs.queries import find_runs, listed
 from nbmlops.store.runs.search_language import quoted
 
 _SIGNATURE = "nbmlops.signature"
 MODEL_ID = "nbmlops.model_id"
+VERDICT = "nbmlops.verdict"
 _RETRIES = 3
 _LONGEST_TAG = 100_000
 _VERSIONS = (
     "SELECT v.version, v.creation_time, v.run_id, v.source, v.description "
-    "FROM model_versions v WHERE v.name = :name AND v.current_stage != :deleted "
+    "FROM model_versions v WHERE v.workspace = :workspace AND v.name = :name "
+    "AND v.current_stage != :deleted "
 )
 _TAGS = (
     "SELECT t.version, t.key, t.value FROM model_version_tags t "
-    "WHERE t.name = :name AND t.version IN :versions"
+    "WHERE t.workspace = :workspace AND t.name = :name AND t.version IN :versions"
 )
 
 
@@ -54,15 +58,15 @@ def list_versions(
     model = get_model(store, name)
     registry = registry_of(store)
     if has_tables(registry):
-        start = offset_of(page_token)
+        before = "AND v.version < :before " if page_token else ""
         found = _records(
             registry,
-            "ORDER BY v.version DESC LIMIT :limit OFFSET :start",
+            f"{before}ORDER BY v.version DESC LIMIT :limit",
             name=name,
+            before=_number_in(page_token),
             limit=limit + 1,
-            start=start,
         )
-        token = str(start + limit) if len(found) > limit else None
+        token = str(found[limit - 1].version) if len(found) > limit else None
         found = found[:limit]
     else:
         answer = rest.get(
@@ -80,6 +84,16 @@ def list_versions(
         items=tuple(_to_version(name, each, model.aliases, runs) for each in found),
         next_page_token=token,
     )
+
+
+def _number_in(page_token: str | None) -> int:
+    """Return the version that a page begins below: there may be new ones meanwhile."""
+    if page_token and not re.fullmatch("[0-9]{1,10}", page_token):
+        raise UsageError(
+            f"{page_token[:80]!r} is no page token.",
+            fix="Take it from the page before.",
+        )
+    return int(page_token or 0)
 
 
 def get_version(store: Store, name: str, version: int) -> ModelVersion:
@@ -251,11 +265,12 @@ def _record(item: Mapping[str, Any]) -> _Record:
 
 
 def _records(registry: Store, condition: str, **values: Any) -> list[_Record]:
+    given = values | {"workspace": WORKSPACE, "deleted": DELETED}
     with connected(registry) as connection:
-        rows = connection.query(_VERSIONS + condition, deleted=DELETED, **values)
+        rows = connection.query(_VERSIONS + condition, **given)
         tags: dict[int, dict[str, str]] = {row[0]: {} for row in rows}
         for version, key, value in connection.query(
-            _TAGS, name=values["name"], versions=list(tags)
+            _TAGS, workspace=WORKSPACE, name=values["name"], versions=list(tags)
         ):
             tags[version][key] = value
     return [
@@ -265,12 +280,7 @@ def _records(registry: Store, condition: str, **values: Any) -> list[_Record]:
 
 
 def _runs_of(store: Store, versions: Iterable[_Record]) -> Mapping[str, Run]:
-    ids = {version.run_id for version in versions if version.run_id}
-    if not ids:
-        return {}
-    among = ", ".join(f"'{run_id}'" for run_id in sorted(ids))
-    page = list_runs(store, filter=f"attributes.run_id IN ({among})", limit=len(ids))
-    return {run.run_id: run for run in page}
+    return find_runs(store, [each.run_id for each in versions if each.run_id])
 
 
 def _to_version(
@@ -290,6 +300,10 @@ def _to_version(
         source=run.source if run else None,
         description=record.description or "",
         order_note=run.order_note if run else None,
+        metric_modes={metric: mode_of(metric) for metric in run.metrics} if run else {},
+        user=run.user if run else None,
+        datasets=run.datasets if run else (),
+        verdict=record.tags.get(VERDICT),
     )
 
 

@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from nbmlops.entities import AskedColumns, Autologged, Order, Page, Run
+from nbmlops.entities import (
+    AskedColumns,
+    Autologged,
+    DatasetInput,
+    Order,
+    Page,
+    Run,
+)
 from nbmlops.errors import NotFoundError, StoreError, UsageError
 from nbmlops.store import rest
 from nbmlops.store.connection import Store, answering
@@ -58,6 +65,13 @@ class _Record:
     @property
     def tags(self) -> dict[str, str]:
         return self._texts("tags")
+
+    @property
+    def datasets(self) -> tuple[DatasetInput, ...]:
+        inputs = self.item.get("inputs", {}).get("dataset_inputs", ())
+        used = [each["dataset"] for each in inputs]
+        found = {(each["name"], each["digest"]) for each in used}
+        return tuple(DatasetInput(name=n, digest=d) for n, d in sorted(found))
 
     @property
     def head(self) -> RunHeader:
@@ -227,6 +241,8 @@ class ApiReader:
             order_note=Order.of(tags).note,
             autologged=Autologged.of(params, tags),
             url=page_of(self._store, experiment_id, record.run_id),
+            user=info.get("user_id") or None,
+            datasets=record.datasets,
         )
 
 

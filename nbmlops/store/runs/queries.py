@@ -39,6 +39,17 @@ def get_run(store: Store, run_id: str) -> Run:
     )
 
 
+def find_runs(store: Store, run_ids: Iterable[str]) -> dict[str, Run]:
+    """Return those of these runs that are there, by id."""
+    ids = sorted(set(run_ids))
+    if not ids:
+        return {}
+    # A server looks for runs in the experiments that it is given.
+    among = () if has_tables(store) else tuple(experiment_ids(store, None))
+    reader = run_reader(store, RunQuery(experiment_ids=among))
+    return {run.run_id: run for run in reader.runs(ids, None)}
+
+
 def list_runs(
     store: Store,
     *,

@@ -16,6 +16,7 @@ from nbmlops.entities import (
     ORDER_CELLS,
     AskedColumns,
     Autologged,
+    DatasetInput,
     Order,
     Page,
     Run,
@@ -42,14 +43,20 @@ from nbmlops.store.runs.search_language import Selection, add_filter, add_order
 _FIRST_CHUNK, _LARGEST_CHUNK = 200, 5000
 _ALWAYS_READ = (SOURCE, PARENT, ORDER, ORDER_CELLS)
 _RUNS = (
-    "SELECT r.run_uuid, r.name, r.status, r.start_time, r.end_time, e.name FROM runs r "
-    "JOIN experiments e ON e.experiment_id = r.experiment_id WHERE r.run_uuid IN :ids"
+    "SELECT r.run_uuid, r.name, r.status, r.start_time, r.end_time, e.name, r.user_id "
+    "FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id "
+    "WHERE r.run_uuid IN :ids"
 )
 _MODELS = (
     "SELECT i.source_id, i.destination_id FROM inputs i LEFT JOIN logged_models m "
     "ON m.model_id = i.destination_id WHERE i.source_type = 'RUN_OUTPUT' "
     "AND i.destination_type = 'MODEL_OUTPUT' AND i.source_id IN :ids "
     "ORDER BY m.creation_timestamp_ms"
+)
+_DATASETS = (
+    "SELECT DISTINCT i.destination_id, d.name, d.digest FROM inputs i "
+    "JOIN datasets d ON d.dataset_uuid = i.source_id WHERE i.source_type = 'DATASET' "
+    "AND i.destination_type = 'RUN' AND i.destination_id IN :ids ORDER BY 2, 3"
 )
 _ENDING = (
     "SELECT v.run_uuid, v.key, v.value FROM params v WHERE v.run_uuid IN :ids "
@@ -138,8 +145,13 @@ class TableReader:
                         params[run_id][key] = value
             has_models = columns is None or "model" in columns.names("attributes")
             models = dict(connection.query(_MODELS, ids=ids)) if has_models else {}
+            datasets = defaultdict[str, list[DatasetInput]](list)
+            for run_id, name, digest in (
+                connection.query(_DATASETS, ids=ids) if columns is None else ()
+            ):
+                datasets[run_id].append(DatasetInput(name=name, digest=digest))
         found = {}
-        for run_id, name, status, start_ms, end_ms, experiment in rows:
+        for run_id, name, status, start_ms, end_ms, experiment, user in rows:
             given, logged = tags[run_id], params[run_id]
             found[run_id] = Run(
                 run_id=run_id,
@@ -158,6 +170,8 @@ class TableReader:
                 model_id=models.get(run_id),
                 order_note=Order.of(given).note,
                 autologged=Autologged.of(logged, given),
+                user=user or None,
+                datasets=tuple(datasets[run_id]),
             )
         return tuple(found[run_id] for run_id in ids if run_id in found)
 
