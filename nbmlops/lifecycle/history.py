@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from nbmlops.config import load_settings
-from nbmlops.deployment.request_log import Moment, parse_moment
 from nbmlops.errors import NotFoundError, StoreError, did_you_mean
 from nbmlops.governance.alias_history import alias_history
 from nbmlops.governance.aliases import notice
@@ -14,6 +14,9 @@ from nbmlops.render.audit import HistoryView
 from nbmlops.render.formats import format_time
 from nbmlops.store import Store, connect
 from nbmlops.store.registry.registered_models import get_model
+
+if TYPE_CHECKING:
+    from nbmlops.deployment.request_log import Moment
 
 
 def history(
@@ -55,7 +58,11 @@ def history(
     UsageError
         The time cannot be read.
     """
-    moment = parse_moment(at)
+    moment = None
+    if at is not None:  # it loads numpy
+        from nbmlops.deployment.request_log import parse_moment
+
+        moment = parse_moment(at)
     log = AuditLog(store.settings if store else load_settings())
     notes = _notice(store, log, model)
     events = log.read(model)
