@@ -70,6 +70,14 @@ export interface components {
             name: string;
             type: string;
         };
+        ComparedMetric: {
+            change: number | null;
+            is_better: boolean | null;
+            mode: ("max" | "min") | null;
+            name: string;
+            steps: number[];
+            values: (number | null)[];
+        };
         ComparedRun: {
             experiment: string;
             name: string;
@@ -170,6 +178,18 @@ export interface components {
             };
             fix: string;
             message: string;
+        };
+        LineageEdge: {
+            first: string;
+            second: string;
+        };
+        LineageNode: {
+            detail: string;
+            id: string;
+            /** @enum {unknown} */
+            kind: "data" | "notebook" | "run" | "version" | "endpoint";
+            name: string;
+            title: string;
         };
         LiveRun: {
             ended_at: string | null;
@@ -291,6 +311,11 @@ export interface components {
             path: string;
             tracking_uri: string;
         };
+        RecordedReplay: {
+            run_id: string;
+            /** @enum {unknown} */
+            verdict: "equal" | "within tolerance" | "different";
+        };
         RegisteredModel: {
             aliases: {
                 [key: string]: number;
@@ -331,14 +356,54 @@ export interface components {
             url: string | null;
             user: string | null;
         };
+        ServingEndpoint: {
+            name: string;
+            /** @enum {unknown} */
+            role: "champion" | "canary" | "shadow" | "previous";
+            share: number | null;
+        };
         Signature: {
             inputs: components["schemas"]["Column"][];
             outputs: components["schemas"]["Column"][];
+        };
+        SignatureColumn: {
+            categories: string[];
+            high: number | null;
+            is_required: boolean;
+            low: number | null;
+            name: string;
+            type: string;
         };
         StepForm: {
             has_cell: boolean;
             parameters: components["schemas"]["ParameterField"][];
             run: components["schemas"]["LiveRun"] | null;
+        };
+        StoredFile: {
+            path: string;
+            size_bytes: number;
+        };
+        VersionDetail: {
+            cells: number[];
+            champion: components["schemas"]["ModelVersion"] | null;
+            columns: components["schemas"]["SignatureColumn"][];
+            commit: string | null;
+            edges: components["schemas"]["LineageEdge"][];
+            endpoints: components["schemas"]["ServingEndpoint"][];
+            example: {
+                [key: string]: unknown;
+            } | null;
+            figures: components["schemas"]["StoredFile"][];
+            files: components["schemas"]["StoredFile"][];
+            has_notebook: boolean;
+            metrics: components["schemas"]["ComparedMetric"][];
+            nodes: components["schemas"]["LineageNode"][];
+            notebook: string | null;
+            notes: string[];
+            outputs: components["schemas"]["Column"][];
+            replay: components["schemas"]["RecordedReplay"] | null;
+            run: components["schemas"]["Run"] | null;
+            version: components["schemas"]["ModelVersion"];
         };
         VersionMetrics: {
             latency_ms_p50: number | null;

@@ -89,3 +89,15 @@ from nbmlops.entities.replay import (
 )
 from nbmlops.entities.run import FoldedRuns, Run, RunStatus, check_key
 from nbmlops.entities.sweep import SweepReport, ranked
+from nbmlops.entities.version import (
+    ComparedMetric,
+    LineageEdge,
+    LineageKind,
+    LineageNode,
+    RecordedReplay,
+    ServingEndpoint,
+    ServingRole,
+    SignatureColumn,
+    StoredFile,
+    VersionDetail,
+)

@@ -98,6 +98,8 @@ class Handler(APIHandler):
 
         response = await self._threads.run(route.lane, work, timeout_s=route.timeout_s)
         self.set_status(response.status)
+        for name, value in response.headers.items():
+            self.set_header(name, value)
         content = response.content or None
         await self.finish(content, set_content_type=response.content_type)
 

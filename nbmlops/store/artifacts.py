@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,6 +19,8 @@ from nbmlops.store.database import has_tables, select
 
 if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
+
+_MOST_FOLDERS = 50  # each is a question
 
 
 def repository_at(store: Store, location: str) -> ArtifactRepository:
@@ -48,7 +52,7 @@ def log_file(
             else:
                 store.client.log_artifact(run_id, str(path), folder or None)
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-            root = local_root(location or _location(store, run_id))
+            root = local_root(location or location_of(store, run_id))
             if root is None or not root.is_dir():
                 raise
             raise UsageError(
@@ -57,7 +61,7 @@ def log_file(
             ) from error
 
 
-def _location(store: Store, run_id: str) -> str:
+def location_of(store: Store, run_id: str) -> str:
     """Return where the artifacts of a run are kept."""
     if has_tables(store):
         by_id = "SELECT r.artifact_uri FROM runs r WHERE r.run_uuid = :id"
@@ -86,7 +90,7 @@ def log_bytes(store: Store, run_id: str, content: bytes, path: str) -> None:
 
 def list_sizes(store: Store, run_id: str, folder: str) -> Mapping[str, int]:
     """Return the files right in a folder of a run's artifacts, with their sizes."""
-    return _sizes(store, run_id, _location(store, run_id), folder)
+    return _sizes(store, run_id, location_of(store, run_id), folder)
 
 
 def _sizes(store: Store, run_id: str, location: str, folder: str) -> Mapping[str, int]:
@@ -107,24 +111,87 @@ def _sizes(store: Store, run_id: str, location: str, folder: str) -> Mapping[str
         return {file.path: file.file_size or 0 for file in found if not file.is_dir}
 
 
-def read_file(store: Store, run_id: str, path: str) -> bytes:
-    """Return the content of an artifact of a run."""
-    location = _location(store, run_id)
+def list_files(store: Store, location: str, *, most: int) -> Mapping[str, int]:
+    """Return the files below an artifact location, with their sizes.
+
+    At most so many; links are left out, for they may lead anywhere.
+    """
+    root = local_root(location)
+    with answering(store):
+        found = _walk(root) if root is not None else _ask_for_files(store, location)
+        return dict(islice(found, most))
+
+
+def _walk(root: Path) -> Iterator[tuple[str, int]]:
+    for folder, folders, names in os.walk(root):
+        folders.sort()
+        for path in (Path(folder, name) for name in sorted(names)):
+            if path.is_file() and not path.is_symlink():
+                yield path.relative_to(root).as_posix(), path.stat().st_size
+
+
+def _ask_for_files(store: Store, location: str) -> Iterator[tuple[str, int]]:
+    repository = repository_at(store, location)
+    folders = [""]
+    for folder in islice(folders, _MOST_FOLDERS):  # grows meanwhile
+        for each in repository.list_artifacts(folder or None):
+            if each.is_dir:
+                folders.append(each.path)
+            else:
+                yield each.path, each.file_size or 0
+
+
+def read_file(
+    store: Store,
+    run_id: str,
+    path: str,
+    *,
+    location: str | None = None,
+    most_bytes: int | None = None,
+) -> bytes:
+    """Return the content of an artifact of a run.
+
+    With ``most_bytes``, what is larger is refused, and so is a link that leads out of
+    the artifacts.
+    """
+    location = location or location_of(store, run_id)
     root, folder = local_root(location), path.rpartition("/")[0]
     with answering(store):
         if root is not None and (root / path).is_file():
+            if most_bytes is not None:
+                _check(root / path, root, most_bytes)
             return (root / path).read_bytes()
-        if root is not None or path not in _sizes(store, run_id, location, folder):
+        sizes = _sizes(store, run_id, location, folder) if root is None else {}
+        if path not in sizes:
             raise NotFoundError(
                 f"Run {run_id} has no artifact {path!r}.",
                 fix="See its artifacts in the MLflow UI.",
             )
+        if most_bytes is not None and sizes[path] > most_bytes:
+            raise _too_large(path, sizes[path])
         if _is_proxied(store, location):
             kept = urlsplit(location).path.strip("/")
             return rest.read_artifact(store, f"{kept}/{path}")
         with tempfile.TemporaryDirectory() as scratch:
             found = store.client.download_artifacts(run_id, path, scratch)
             return Path(found).read_bytes()
+
+
+def _check(file: Path, root: Path, most_bytes: int) -> None:
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise UsageError(
+            f"The artifact {file.name!r} is a link to somewhere else.",
+            fix="Log the file itself.",
+        )
+    if (size_bytes := file.stat().st_size) > most_bytes:
+        raise _too_large(file.name, size_bytes)
+
+
+def _too_large(path: str, size_bytes: int) -> UsageError:
+    return UsageError(
+        f"{path!r} has {size_bytes:,} bytes, too many to show.",
+        fix="Download it from the MLflow UI.",
+    )
 
 
 def _is_proxied(store: Store, location: str) -> bool:

@@ -71,6 +71,7 @@ def test_the_page_of_the_documentation_names_every_route_and_parameter():
         "versions": "/models/{name}/versions",
         "history": "/models/{name}/history",
         "audit": "/audit",
+        "version_detail": "/models/{name}/versions/{version}",
         "runs": "/runs",
         "run": "/runs/{id}",
         "comparison": "/runs/compare",

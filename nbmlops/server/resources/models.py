@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from nbmlops.entities import AliasHistory, ModelVersion, Page, RegisteredModel
+from dataclasses import replace
+from pathlib import Path
+
+from nbmlops.entities import (
+    AliasHistory,
+    ModelVersion,
+    Page,
+    RegisteredModel,
+    VersionDetail,
+)
+from nbmlops.errors import NotFoundError
 from nbmlops.lifecycle.history import history
 from nbmlops.lifecycle.promote import CHAMPION, promote, rollback
 from nbmlops.lifecycle.register import register
+from nbmlops.lifecycle.version_detail import get_version_detail
 from nbmlops.server._request import Request
 from nbmlops.server._route import PAGE, route
 from nbmlops.store.registry import registered_models, versions
@@ -41,6 +52,25 @@ def list_versions(request: Request) -> Page[ModelVersion]:
         limit=request.limit,
         page_token=request.page_token,
     )
+
+
+@route("GET", "models/{name}/versions/{version}")
+def get_version(request: Request) -> VersionDetail:
+    """Return a version with its run, signature, files, endpoints and lineage."""
+    model, number = request.names
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
+        raise NotFoundError(
+            f"{number[:80]!r} is no version.", fix="Give its number, such as 1."
+        )
+    detail = get_version_detail(request.store, model, int(number))
+    return replace(detail, notebook=_below_root(request, detail.notebook))
+
+
+def _below_root(request: Request, path: str | None) -> str | None:
+    """Return a file as the file browser names it; None when it is not to be seen."""
+    root, found = request.root.resolve(), Path(path or "").resolve()
+    is_below = path is not None and found.is_relative_to(root)
+    return found.relative_to(root).as_posix() if is_below else None
 
 
 @route(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from nbmlops.entities import Comparison, Page, Run, parse_columns
-from nbmlops.errors import UsageError
+from nbmlops.errors import NotFoundError, UsageError
 from nbmlops.lifecycle.compare import compare
 from nbmlops.server._request import Request
 from nbmlops.server._route import PAGE, Response, route
@@ -15,6 +16,15 @@ from nbmlops.store.runs.fields import SOURCE, RunQuery
 from nbmlops.store.runs.search_language import quoted
 
 _NOTEBOOK = "nbmlops/notebook.ipynb"
+_REPLAY = "nbmlops/replay.ipynb"
+_IMAGES = {
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
+_MOST_BYTES = 10_000_000
+_STYLES = "style-src 'unsafe-inline'"  # matplotlib's SVGs have their styles in them
 
 
 @route(
@@ -86,12 +96,37 @@ def get_run(request: Request) -> Run:
 
 @route("GET", "runs/{id}/notebook")
 def read_notebook(request: Request) -> Response:
-    """Return the executed notebook of a step, as .ipynb."""
+    """Return the executed notebook of a step, or the cells of a run, as .ipynb."""
     return read_notebook_of(request, *request.names)
 
 
 def read_notebook_of(request: Request, run_id: str) -> Response:
-    """Return the executed notebook of a run."""
+    """Return the executed notebook of a run, else the cells that made it."""
     run = queries.get_run(request.store, run_id)
-    content = artifacts.read_file(request.store, run.run_id, _NOTEBOOK)
+    try:
+        content = artifacts.read_file(request.store, run.run_id, _NOTEBOOK)
+    except NotFoundError as error:
+        try:
+            content = artifacts.read_file(request.store, run.run_id, _REPLAY)
+        except NotFoundError:
+            raise error from None
     return Response(content=content, content_type="application/x-ipynb+json")
+
+
+@route("GET", "runs/{id}/artifacts", query=("file",))
+def read_image(request: Request) -> Response:
+    """Return an image among the artifacts of a run, up to 10 MB."""
+    run = queries.get_run(request.store, *request.names)
+    path = PurePosixPath(request.query.get("file", ""))
+    kind = _IMAGES.get(path.suffix.lower())
+    if kind is None or path.is_absolute() or not {"..", ""}.isdisjoint(path.parts):
+        raise UsageError(
+            f"{str(path)[:200]!r} names no image of a run.",
+            fix="Name a .png, .jpeg or .svg file by its path below the artifacts.",
+        )
+    content = artifacts.read_file(
+        request.store, run.run_id, path.as_posix(), most_bytes=_MOST_BYTES
+    )
+    # An SVG may hold a script: opened by itself, it must not run as Jupyter's own.
+    headers = {"Content-Security-Policy": "sandbox; default-src 'none'; " + _STYLES}
+    return Response(content=content, content_type=kind, headers=headers)

@@ -126,7 +126,7 @@ def download_model(store: Store, version: ModelVersion, folder: Path) -> str:
     Files that have changed since they were logged are refused.
     """
     with answering(store):
-        location = _location(store, version)
+        location = location_of(store, version)
         root = artifacts.local_root(location)
         if root is None:
             download_files(store, location, "", folder)
@@ -160,7 +160,7 @@ def _refuse_links(root: Path, version: ModelVersion) -> None:
             )
 
 
-def _location(store: Store, version: ModelVersion) -> str:
+def location_of(store: Store, version: ModelVersion) -> str:
     """Return where the files of a version are kept."""
     if version.model_id is None:
         number = str(version.version)

@@ -105,12 +105,32 @@ def _version_of(store: Store, model: RegisteredModel, version: int) -> ModelVers
     name = model.name
     found = _find(store, name, version)
     if found is None:
-        raise NotFoundError(
-            f"No version {version} of registered model {name!r}.",
-            fix=f"Versions go up to {model.latest_version or 0}; register one with "
-            f"%register {name}.",
-        )
+        raise no_version(model, version)
     return _to_version(name, found, model.aliases, _runs_of(store, [found]))
+
+
+def no_version(model: RegisteredModel, version: int) -> NotFoundError:
+    """Return the error of a version that a registered model does not have."""
+    return NotFoundError(
+        f"No version {version} of registered model {model.name!r}.",
+        fix=f"Versions go up to {model.latest_version or 0}; register one with "
+        f"%register {model.name}.",
+    )
+
+
+def read_versions(
+    store: Store, model: RegisteredModel, numbers: Iterable[int]
+) -> tuple[Mapping[int, ModelVersion], Mapping[str, Run]]:
+    """Return some versions by number and their runs by id, without what is gone."""
+    registry, asked = registry_of(store), sorted(set(numbers))
+    if has_tables(registry):
+        condition = "AND v.version IN :numbers"
+        found = _records(registry, condition, name=model.name, numbers=asked)
+    else:
+        found = [r for n in asked if (r := _find(store, model.name, n)) is not None]
+    runs = _runs_of(store, found)
+    versions = (_to_version(model.name, each, model.aliases, runs) for each in found)
+    return {version.version: version for version in versions}, runs
 
 
 def files_digest(store: Store, version: ModelVersion) -> str | None:
