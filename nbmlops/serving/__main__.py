@@ -24,6 +24,7 @@ from nbmlops.errors import NbmlopsError, UsageError
 from nbmlops.serving.app import EndpointApp, Limits
 from nbmlops.serving.http.server import HttpServer
 from nbmlops.serving.model import load
+from nbmlops.serving.worker import limit_threads
 
 TOKEN = "NBMLOPS_ENDPOINT_TOKEN"  # noqa: S105 - the name of a variable
 _DRAIN_S = 10.0
@@ -67,10 +68,8 @@ def _token() -> str:
 
 
 def _app(folder: Path, token: str | None, *, is_public: bool) -> EndpointApp:
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    threadpool_limits(n_threads)
+    limit_threads(n_threads)
     served = json.loads((folder / "served.json").read_text("utf-8"))
     serving = Serving(**served["serving"])
     model = load(

@@ -113,11 +113,20 @@ def run(
         return asyncio.run(worker.serve(control))
 
 
-def load_version(spec: WorkerSpec, files: Path) -> ServedModel:
-    """Return the model of a version from its checked files."""
+def limit_threads(n_threads: int) -> None:
+    """Have linear algebra use so many threads, and OpenMP one.
+
+    Threads of OpenMP wait for each other in each call: where other processes use the
+    cores, a hundred rows took up to a second. Requests are predicted side by side.
+    """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    threadpool_limits(spec.n_threads)
+    threadpool_limits({"blas": n_threads, "openmp": 1})
+
+
+def load_version(spec: WorkerSpec, files: Path) -> ServedModel:
+    """Return the model of a version from its checked files."""
+    limit_threads(spec.n_threads)
     model = load(
         files,
         name=spec.model,
