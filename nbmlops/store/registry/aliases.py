@@ -7,6 +7,7 @@ from nbmlops.store.connection import Store, answering
 from nbmlops.store.database import connected, has_tables
 from nbmlops.store.registry.registered_models import (
     DELETED,
+    WORKSPACE,
     get_model,
     list_models,
     registry_of,
@@ -14,16 +15,17 @@ from nbmlops.store.registry.registered_models import (
 
 _LARGEST_PAGE = 1000
 _MOVE = (
-    "UPDATE registered_model_aliases SET version = :version WHERE name = :name "
-    "AND alias = :alias AND version = :expected AND EXISTS (SELECT 1 FROM "
-    "model_versions WHERE name = :name AND version = :version "
+    "UPDATE registered_model_aliases SET version = :version "
+    "WHERE workspace = :workspace AND name = :name AND alias = :alias "
+    "AND version = :expected AND EXISTS (SELECT 1 FROM model_versions "
+    "WHERE workspace = :workspace AND name = :name AND version = :version "
     "AND current_stage != :deleted)"
 )
 _SET = (
     "INSERT INTO registered_model_aliases (workspace, name, alias, version) "
     "SELECT v.workspace, v.name, :alias, v.version FROM model_versions v "
-    "WHERE v.name = :name AND v.version = :version AND v.current_stage != :deleted "
-    "ON CONFLICT DO NOTHING"
+    "WHERE v.workspace = :workspace AND v.name = :name AND v.version = :version "
+    "AND v.current_stage != :deleted ON CONFLICT DO NOTHING"
 )
 
 
@@ -57,14 +59,18 @@ def compare_and_set(
     """
     registry = registry_of(store)
     if has_tables(registry):
+        statement = _SET if expected is None else _MOVE
+        given = {} if expected is None else {"expected": expected}
         with connected(registry) as connection:
-            values = {"name": model, "alias": alias, "version": version}
-            if expected is None:
-                n_rows = connection.change(_SET, deleted=DELETED, **values)
-            else:
-                n_rows = connection.change(
-                    _MOVE, deleted=DELETED, expected=expected, **values
-                )
+            n_rows = connection.change(
+                statement,
+                workspace=WORKSPACE,
+                deleted=DELETED,
+                name=model,
+                alias=alias,
+                version=version,
+                **given,
+            )
         return n_rows == 1
     if find_aliases(store, model).get(alias) != expected:
         return False
