@@ -2,6 +2,7 @@
 import { type IRequest, type IScope, listen, request } from './request';
 import type {
   CanaryRules,
+  IComparison,
   IEndpoint,
   IEndpointDetail,
   IEndpointMetrics,
@@ -51,6 +52,7 @@ export function createApi(scope: IScope) {
     getProject: () => get<IProject>('project'),
     listModels: (query: IPageQuery & { search: string }) =>
       get<IPage<IRegisteredModel>>('models', { ...query }),
+    getModel: (name: string) => get<IRegisteredModel>(at.model(name)),
     listVersions: (model: string, query: IPageQuery) =>
       get<IPage<IModelVersion>>(`${at.model(model)}/versions`, { ...query }),
     createVersion: (model: string, body: { run_id: string }) =>
@@ -81,6 +83,7 @@ export function createApi(scope: IScope) {
       send<IEndpointDetail>('POST', `${at.endpoint(name)}/rollback`),
 
     listRuns: (query: IRunsQuery) => get<IPage<IRun>>('runs', { ...query }),
+    compareRuns: (a: string, b: string) => get<IComparison>('runs/compare', { a, b }),
     getRun: (id: string) => get<IRun>(at.run(id)),
     getRunNotebook: (id: string) => get<unknown>(`${at.run(id)}/notebook`),
 

@@ -20,6 +20,7 @@ export namespace CommandIDs {
   export const registerAndDeploy = 'nbmlops:register-and-deploy';
   export const deployVersion = 'nbmlops:deploy-version';
   export const setAlias = 'nbmlops:set-alias';
+  export const openModel = 'nbmlops:open-model';
   export const openEndpoint = 'nbmlops:open-endpoint';
   export const predict = 'nbmlops:predict';
   export const stopEndpoint = 'nbmlops:stop-endpoint';
@@ -40,8 +41,20 @@ export interface ICommandOptions {
 
 type Properties = Record<string, { type: string; description: string }>;
 
-const VERSION: Properties = {
+const PROJECT: Properties = {
+  path: {
+    type: 'string',
+    description: 'A folder or notebook of its project; that in view by default'
+  }
+};
+
+const MODEL: Properties = {
   model: { type: 'string', description: 'Name of the registered model' },
+  ...PROJECT
+};
+
+const VERSION: Properties = {
+  ...MODEL,
   version: { type: 'integer', description: 'Number of the version' }
 };
 
@@ -102,9 +115,9 @@ export function addCommands(options: ICommandOptions): void {
       alias: { type: 'string', description: 'Alias to offer; champion by default' }
     }),
     execute: async args => {
-      const { model, version, alias = DEFAULT_ALIAS } = args as VersionArgs;
+      const { model, version, path, alias = DEFAULT_ALIAS } = args as VersionArgs;
       const choice = { model, alias };
-      await showDeployDialog({ registry, version, choice, trans });
+      await showDeployDialog({ registry, version, path, choice, trans });
     }
   });
 
@@ -112,7 +125,7 @@ export function addCommands(options: ICommandOptions): void {
     label: trans.__('Set alias…'),
     describedBy: describe(VERSION),
     execute: async args => {
-      const { model, version } = args as VersionArgs;
+      const { model, version, path } = args as VersionArgs;
       const title = trans.__('Set alias of %1 version %2', model, version);
       const { value } = await InputDialog.getText({
         title,
@@ -122,7 +135,9 @@ export function addCommands(options: ICommandOptions): void {
         required: true
       });
       if (value) {
-        await registry.setAlias(model, value.trim(), version).catch(failed(title));
+        await registry
+          .setAlias(model, value.trim(), version, path)
+          .catch(failed(title));
       }
     }
   });
@@ -166,6 +181,39 @@ export function addCommands(options: ICommandOptions): void {
   });
 }
 
+export interface IModelCommandOptions {
+  app: JupyterFrontEnd;
+  registry: IModelRegistry;
+  trans: TranslationBundle;
+  /** Show the tab of a model; of the project in view without a path. */
+  onOpen: (model: string, path?: string) => void;
+}
+
+/** Add the command that opens the view of a registered model. */
+export function addModelCommand(options: IModelCommandOptions): void {
+  const { app, registry, trans, onOpen } = options;
+  const ask = async (): Promise<string | null> => {
+    await registry.models.reload();
+    const items = registry.models.items.map(({ name }) => name);
+    const title = trans.__('Open model');
+    const label = trans.__('Registered model');
+    return (await InputDialog.getItem({ title, label, items, editable: true })).value;
+  };
+  app.commands.addCommand(CommandIDs.openModel, {
+    label: trans.__('Open model…'),
+    caption: trans.__('Show every version of a registered model'),
+    icon: registryIcon,
+    describedBy: describe(MODEL),
+    execute: async args => {
+      const { model, path } = args as { model?: string; path?: string };
+      const name = model ?? (await ask());
+      if (name) {
+        onOpen(name, path);
+      }
+    }
+  });
+}
+
 export interface IEndpointCommandOptions {
   app: JupyterFrontEnd;
   registry: IModelRegistry;
@@ -201,13 +249,7 @@ export function addEndpointCommand(options: IEndpointCommandOptions): void {
     label: trans.__('Open endpoint…'),
     caption: trans.__('Show what an endpoint serves, and how it does'),
     icon: deployIcon,
-    describedBy: describe({
-      ...ENDPOINT,
-      path: {
-        type: 'string',
-        description: 'A folder or notebook of its project; that in view by default'
-      }
-    }),
+    describedBy: describe({ ...ENDPOINT, ...PROJECT }),
     execute: async args => {
       const { endpoint, path } = args as { endpoint?: string; path?: string };
       const name = endpoint ?? (await ask());
@@ -284,7 +326,7 @@ export function toName(notebook: string): string {
   );
 }
 
-type VersionArgs = { model: string; version: number; alias?: string };
+type VersionArgs = { model: string; version: number; alias?: string; path?: string };
 
 function describe(properties: Properties): { args: ReadonlyJSONObject } {
   return { args: { type: 'object', properties } };

@@ -1,7 +1,7 @@
 import type { IPageQuery } from './api';
 import type { IListing, IPage, IProblem } from './tokens';
 
-export const PAGE_SIZE = 25;
+const PAGE_SIZE = 100;
 const LARGEST_PAGE = 200;
 
 export namespace Listing {
@@ -9,12 +9,16 @@ export namespace Listing {
     read: (query: IPageQuery) => Promise<IPage<T>>;
     explain: (error: unknown) => IProblem;
     onChanged: () => void;
+    pageSize?: number;
   }
 }
 
 /** A list read page by page; of two overlapping readings the later one counts. */
 export class Listing<T> implements IListing<T> {
-  constructor(private readonly _options: Listing.IOptions<T>) {}
+  constructor(private readonly _options: Listing.IOptions<T>) {
+    this._pageSize = _options.pageSize ?? PAGE_SIZE;
+    this._wanted = this._pageSize;
+  }
 
   items: readonly T[] = [];
   isLoading = false;
@@ -32,7 +36,7 @@ export class Listing<T> implements IListing<T> {
 
   /** Read the next page. */
   loadMore(): Promise<void> {
-    this._wanted = this.items.length + PAGE_SIZE;
+    this._wanted = this.items.length + this._pageSize;
     return this._read(this.items, this._token);
   }
 
@@ -41,7 +45,7 @@ export class Listing<T> implements IListing<T> {
     this._nRequests += 1;
     this.items = [];
     this._token = null;
-    this._wanted = PAGE_SIZE;
+    this._wanted = this._pageSize;
     this.isLoading = this.isLoaded = false;
     this.problem = null;
   }
@@ -79,6 +83,7 @@ export class Listing<T> implements IListing<T> {
   }
 
   private _token: string | null = null;
-  private _wanted = PAGE_SIZE;
+  private readonly _pageSize: number;
+  private _wanted: number;
   private _nRequests = 0;
 }

@@ -20,8 +20,13 @@ import type {
   IProblem,
   IProject,
   IRun,
+  IVersionsModel,
   Topic
 } from './tokens';
+import { VersionsModel } from './versions';
+
+/** How many versions the sidebar shows at first; a model's tab has them all. */
+const N_VERSIONS = 25;
 
 export namespace ModelRegistry {
   export interface IOptions {
@@ -65,7 +70,10 @@ export class ModelRegistry extends VDomModel implements IModelRegistry {
       this.stateChanged.emit();
       return;
     }
-    const versions = this._createListing(query => this._api.listVersions(model, query));
+    const versions = this._createListing(
+      query => this._api.listVersions(model, query),
+      N_VERSIONS
+    );
     this._versions.set(model, versions);
     void versions.reload();
   }
@@ -106,8 +114,14 @@ export class ModelRegistry extends VDomModel implements IModelRegistry {
     return items[0] ?? null;
   }
 
-  async setAlias(model: string, alias: string, version: number): Promise<void> {
-    await this._api.setAlias(model, alias, { version });
+  async setAlias(
+    model: string,
+    alias: string,
+    version: number,
+    path = this._path
+  ): Promise<void> {
+    const api = path === this._path ? this._api : this._createApi(path);
+    await api.setAlias(model, alias, { version });
     await this._reload(['models']);
   }
 
@@ -138,6 +152,10 @@ export class ModelRegistry extends VDomModel implements IModelRegistry {
 
   createEndpoint(name: string, path = this._path): IEndpointModel {
     return new EndpointModel({ ...this._options, name, path });
+  }
+
+  createVersions(model: string, path = this._path): IVersionsModel {
+    return new VersionsModel({ ...this._options, model, path });
   }
 
   readonly explain = (error: unknown): IProblem =>
@@ -210,10 +228,12 @@ export class ModelRegistry extends VDomModel implements IModelRegistry {
   }
 
   private _createListing<T>(
-    read: (query: IPageQuery) => Promise<IPage<T>>
+    read: (query: IPageQuery) => Promise<IPage<T>>,
+    pageSize?: number
   ): Listing<T> {
     const onChanged = () => this.stateChanged.emit();
-    return new Listing({ read, explain: error => this.explain(error), onChanged });
+    const explain = (error: unknown) => this.explain(error);
+    return new Listing({ read, explain, onChanged, pageSize });
   }
 
   private readonly _versions = new Map<string, Listing<IModelVersion>>();

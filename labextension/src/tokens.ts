@@ -7,6 +7,7 @@ import type { components } from './wire';
 type Schemas = components['schemas'];
 export type IAutologged = Schemas['Autologged'];
 export type ICellProgress = Schemas['CellProgress'];
+export type IComparison = Schemas['Comparison'];
 export type IEndpoint = Schemas['Endpoint'];
 export type IEndpointDetail = Schemas['EndpointDetail'];
 export type IEndpointMetrics = Schemas['EndpointMetrics'];
@@ -104,14 +105,40 @@ export interface IModelRegistry extends VDomRenderer.IModel {
   refresh(): Promise<void>;
   /** The newest run of a notebook, or of its kernel, that logged a model. */
   findRun(notebook: string, kernel?: string): Promise<IRun | null>;
-  setAlias(model: string, alias: string, version: number): Promise<void>;
+  /** Move an alias; in the project around a path, by default the one in view. */
+  setAlias(model: string, alias: string, version: number, path?: string): Promise<void>;
   createDeployment(plan: IDeploymentPlan, notebook?: string): IDeployment;
   getEndpoint(name: string): Promise<IEndpointDetail>;
   predict(endpoint: string, payload: string): Promise<unknown>;
   stop(endpoint: string): Promise<void>;
   /** An endpoint to follow; of the project around a path, by default the one in view. */
   createEndpoint(name: string, path?: string): IEndpointModel;
+  /** A registered model to follow, likewise. */
+  createVersions(model: string, path?: string): IVersionsModel;
   readonly explain: (error: unknown) => IProblem;
+}
+
+/** A registered model and all its versions, read while they show. */
+export interface IVersionsModel extends VDomRenderer.IModel {
+  readonly name: string;
+  /** A folder or notebook of its project. */
+  readonly path: string;
+  readonly model: IRegisteredModel | null;
+  readonly versions: IListing<IModelVersion>;
+  readonly endpoints: readonly IEndpoint[];
+  /** The versions that are held against each other; none, one or two. */
+  readonly selected: readonly number[];
+  /** What differs between the two, once that is asked for and read. */
+  readonly comparison: IComparison | null;
+  /** Why the model, or what differs, cannot be read. */
+  readonly problem: IProblem | null;
+  select(version: number, isSelected: boolean): void;
+  compare(): Promise<void>;
+  /** Put the comparison away. */
+  endComparison(): void;
+  resume(): void;
+  pause(): void;
+  refresh(): Promise<void>;
 }
 
 /** What ends a canary by itself, by the name of the rule. */

@@ -11,6 +11,7 @@ import { beforeEach, expect, it, vi } from 'vitest';
 import {
   addCommands,
   addEndpointCommand,
+  addModelCommand,
   addStepCommand,
   CommandIDs,
   toName
@@ -63,6 +64,7 @@ beforeEach(() => {
   addCommands({ app, registry, trans, tracker, state: new StateDB() });
   onOpen.mockReset();
   addEndpointCommand({ app, registry, trans, onOpen });
+  addModelCommand({ app, registry, trans, onOpen });
   addStepCommand({
     app,
     trans,

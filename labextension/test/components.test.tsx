@@ -36,10 +36,12 @@ function listing<T>(items: T[], extra: Partial<IListing<T>> = {}): IListing<T> {
 function showModels(extra: Partial<Parameters<typeof ModelsView>[0]> = {}) {
   const props = {
     models: listing([model('credit')]),
+    endpoints: [],
     versions: () => null as IListing<IModelVersion> | null,
     search: '',
     onSearch: vi.fn(),
     onToggle: vi.fn(),
+    onOpenModel: vi.fn(),
     onDeploy: vi.fn(),
     onSetAlias: vi.fn(),
     ...extra
@@ -129,14 +131,46 @@ describe('ModelsView', () => {
     expect(screen.getByText(/No registered model has “zz”/)).toBeDefined();
   });
 
-  it('loads more on request, once at a time', () => {
-    const models = listing([model('credit')], { hasMore: true });
-    const { rerender, props } = showModels({ models });
+  it('loads more versions on request, once at a time', () => {
+    const versions = listing([version(3)], { hasMore: true });
+    const { rerender, props } = showModels({ versions: () => versions });
     fireEvent.click(screen.getByRole('button', { name: 'Load more' }));
-    expect(models.loadMore).toHaveBeenCalledOnce();
-    rerender(<ModelsView {...props} models={{ ...models, isLoading: true }} />);
+    expect(versions.loadMore).toHaveBeenCalledOnce();
+    const loading = { ...versions, isLoading: true };
+    rerender(<ModelsView {...props} versions={() => loading} />);
     fireEvent.click(screen.getByRole('button', { name: 'Loading…' }));
-    expect(models.loadMore).toHaveBeenCalledOnce();
+    expect(versions.loadMore).toHaveBeenCalledOnce();
+  });
+
+  it('reads the next models when the end comes into view, and not before', () => {
+    const few = listing([model('credit')], { hasMore: true });
+    showModels({ models: few });
+    expect(few.loadMore).toHaveBeenCalledOnce();
+    const names = Array.from({ length: 1000 }, (_, n) => `model-${n}`);
+    const many = listing(names.map(model), { hasMore: true });
+    const { container } = showModels({ models: many });
+    expect(many.loadMore).not.toHaveBeenCalled();
+    const rows = container.querySelectorAll('li');
+    expect(rows.length).toBeGreaterThan(5);
+    expect(rows.length).toBeLessThan(60);
+    expect(rows[2]?.getAttribute('aria-posinset')).toBe('3');
+    expect(rows[2]?.getAttribute('aria-setsize')).toBe('1000');
+  });
+
+  it('shows the tags of a model and the state of its endpoints, and opens it', () => {
+    const tags = { team: HOSTILE, urgent: '', 'mlflow.note': 'hidden' };
+    const { props } = showModels({
+      models: listing([{ ...model('credit'), tags }, model('churn')]),
+      endpoints: [endpoint({ state: 'dead' })]
+    });
+    const [credit, churn] = screen.getAllByRole('listitem');
+    for (const text of [`team: ${HOSTILE}`, 'urgent', 'Dead']) {
+      expect(credit?.textContent).toContain(text);
+      expect(churn?.textContent).not.toContain(text);
+    }
+    expect(credit?.textContent).not.toContain('hidden');
+    fireEvent.click(screen.getByRole('button', { name: 'Open model churn' }));
+    expect(props.onOpenModel).toHaveBeenCalledExactlyOnceWith(model('churn'));
   });
 
   it('shows what is wrong next to what was read, and tries again', () => {

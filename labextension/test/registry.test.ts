@@ -24,7 +24,7 @@ vi.mock('../src/request', async original => ({
 }));
 
 const trans = nullTranslator.load('nbmlops');
-const all = Array.from({ length: 60 }, (_, n) => model(`model-${n}`));
+const all = Array.from({ length: 240 }, (_, n) => model(`model-${n}`));
 
 /** A route that answers `items` page by page. */
 const paged =
@@ -71,7 +71,7 @@ describe('ModelRegistry', () => {
   it('reads the project, a page of models and the endpoints', async () => {
     await resume();
     expect(registry.project?.name).toBe('here');
-    expect(registry.models.items).toHaveLength(25);
+    expect(registry.models.items).toHaveLength(100);
     expect(registry.models.hasMore).toBe(true);
     expect(registry.endpoints.items.map(({ name }) => name)).toEqual(['credit']);
     expect(events.isOpen).toBe(true);
@@ -82,7 +82,7 @@ describe('ModelRegistry', () => {
     serve(answers);
     await registry.models.loadMore();
     await registry.models.loadMore();
-    expect(asked.map(({ init }) => init.query?.page_token)).toEqual(['25', '50']);
+    expect(asked.map(({ init }) => init.query?.page_token)).toEqual(['100', '200']);
     expect(registry.models.items).toEqual(all);
     expect(registry.models.hasMore).toBe(false);
   });
@@ -93,8 +93,8 @@ describe('ModelRegistry', () => {
     serve(answers);
     events.changed('models');
     await loaded();
-    expect(asked.map(({ init }) => init.query?.limit)).toEqual([50]);
-    expect(registry.models.items).toHaveLength(50);
+    expect(asked.map(({ init }) => init.query?.limit)).toEqual([200]);
+    expect(registry.models.items).toHaveLength(200);
   });
 
   it('reloads only what an event names', async () => {
@@ -174,7 +174,7 @@ describe('ModelRegistry', () => {
       }
     });
     await registry.models.reload();
-    expect(registry.models.items).toHaveLength(25);
+    expect(registry.models.items).toHaveLength(100);
     expect(registry.models.problem).toMatchObject({
       problem: 'The store is away.',
       fix: 'Start it.'
@@ -192,7 +192,7 @@ describe('ModelRegistry', () => {
     serve(answers);
     await registry.refresh();
     expect(registry.problem).toBeNull();
-    expect(registry.models.items).toHaveLength(25);
+    expect(registry.models.items).toHaveLength(100);
   });
 
   it('finds the newest run with a model in the project of the notebook', async () => {

@@ -17,6 +17,12 @@ vi.stubGlobal('matchMedia', () => ({
 }));
 vi.stubGlobal('requestIdleCallback', (then: () => void) => setTimeout(then, 0));
 Object.assign(document, { queryCommandSupported: () => false });
+// Long lists show what is in view.
+Object.defineProperties(HTMLElement.prototype, {
+  clientHeight: { get: () => 600 },
+  clientWidth: { get: () => 300 },
+  offsetHeight: { get: () => 30 }
+});
 HTMLElement.prototype.scrollIntoView = () => undefined;
 
 afterEach(() => {

@@ -5,27 +5,26 @@ import { SmallButton } from './buttons';
 import { ProblemNotice } from './problem-notice';
 import { useTrans } from './trans';
 
-/** A listing that is loading, failed, empty, or read so far. */
-export function ListingView<T>(props: {
+interface IListingProps<T> {
   listing: IListing<T>;
   label: string;
   /** What to say when there is nothing, a paragraph each. */
   empty: string[];
-  children: (item: T) => ReactNode;
-}) {
-  const { listing, label, empty, children } = props;
+}
+
+/** A listing that is loading, failed or empty, above what was read of it. */
+export function ListingState<T>(
+  props: Omit<IListingProps<T>, 'label'> & { className?: string; children: ReactNode }
+) {
+  const { listing, empty, className, children } = props;
   const { items, isLoaded, isLoading, problem } = listing;
   const trans = useTrans();
   return (
-    <div aria-busy={isLoading}>
+    <div aria-busy={isLoading} className={className}>
       {problem && (
         <ProblemNotice problem={problem} onRetry={() => void listing.reload()} />
       )}
-      {items.length > 0 && (
-        <ul className="nbmlops-List" aria-label={label}>
-          {items.map(children)}
-        </ul>
-      )}
+      {items.length > 0 && children}
       {isLoaded && items.length === 0 && !problem && (
         <div className="nbmlops-Stack nbmlops-Empty">
           {empty.map(text => (
@@ -38,6 +37,22 @@ export function ListingView<T>(props: {
           {trans.__('Loading…')}
         </p>
       )}
+    </div>
+  );
+}
+
+/** A listing whose next pages are read on request. */
+export function ListingView<T>(
+  props: IListingProps<T> & { children: (item: T) => ReactNode }
+) {
+  const { listing, label, empty, children } = props;
+  const { items, isLoading } = listing;
+  const trans = useTrans();
+  return (
+    <ListingState listing={listing} empty={empty}>
+      <ul className="nbmlops-List" aria-label={label}>
+        {items.map(children)}
+      </ul>
       {listing.hasMore && (
         <SmallButton
           className="nbmlops-More"
@@ -47,6 +62,6 @@ export function ListingView<T>(props: {
           {isLoading ? trans.__('Loading…') : trans.__('Load more')}
         </SmallButton>
       )}
-    </div>
+    </ListingState>
   );
 }

@@ -1,15 +1,18 @@
 import { Time } from '@jupyterlab/coreutils';
-import { caretDownIcon, caretRightIcon } from '@jupyterlab/ui-components';
+import { caretDownIcon, caretRightIcon, launchIcon } from '@jupyterlab/ui-components';
 import { useEffect, useId, useState } from 'react';
 
-import type { IListing, IModelVersion, IRegisteredModel } from '../tokens';
-import { SmallButton } from './buttons';
-import { ListingView } from './listing-view';
+import type { IEndpoint, IListing, IModelVersion, IRegisteredModel } from '../tokens';
+import { IconButton, SmallButton } from './buttons';
+import { EndpointState } from './endpoint-state';
+import { ListingState, ListingView } from './listing-view';
 import { Metrics } from './metrics';
 import { OrderBadge } from './run-details';
 import { useTrans } from './trans';
+import { VirtualList } from './virtual-list';
 
 const TYPING_MS = 300;
+const ROW_PX = 28;
 
 interface IVersionActions {
   onDeploy: (version: IModelVersion) => void;
@@ -18,10 +21,12 @@ interface IVersionActions {
 
 export interface IModelsViewProps extends IVersionActions {
   models: IListing<IRegisteredModel>;
+  endpoints: readonly IEndpoint[];
   versions: (model: string) => IListing<IModelVersion> | null;
   search: string;
   onSearch: (text: string) => void;
   onToggle: (model: string) => void;
+  onOpenModel: (model: IRegisteredModel) => void;
 }
 
 /** Registered models, each opening to its versions, and a box to search them. */
@@ -31,9 +36,9 @@ export function ModelsView(props: IModelsViewProps) {
   return (
     <>
       {(models.isLoaded || search) && <SearchBox search={search} onSearch={onSearch} />}
-      <ListingView
+      <ListingState
+        className="nbmlops-Fill"
         listing={models}
-        label={trans.__('Registered models')}
         empty={
           search
             ? [
@@ -49,8 +54,16 @@ export function ModelsView(props: IModelsViewProps) {
               ]
         }
       >
-        {model => <ModelItem key={model.name} model={model} {...props} />}
-      </ListingView>
+        <VirtualList
+          items={models.items}
+          label={trans.__('Registered models')}
+          toKey={({ name }) => name}
+          height_px={ROW_PX}
+          onEnd={() => models.hasMore && !models.isLoading && void models.loadMore()}
+        >
+          {model => <ModelItem model={model} {...props} />}
+        </VirtualList>
+      </ListingState>
     </>
   );
 }
@@ -77,35 +90,55 @@ function SearchBox(props: { search: string; onSearch: (text: string) => void }) 
 }
 
 function ModelItem(props: { model: IRegisteredModel } & IModelsViewProps) {
-  const { model, onToggle, onDeploy, onSetAlias } = props;
+  const { model, endpoints, onToggle, onOpenModel, onDeploy, onSetAlias } = props;
   const trans = useTrans();
   const versions = props.versions(model.name);
   const id = useId();
+  const served = endpoints.filter(endpoint => endpoint.model === model.name);
   const Caret = versions ? caretDownIcon : caretRightIcon;
   return (
-    <li>
-      <button
-        type="button"
-        className="nbmlops-Row"
-        aria-expanded={versions !== null}
-        aria-controls={versions ? id : undefined}
-        title={model.description || model.name}
-        onClick={() => onToggle(model.name)}
-      >
-        <Caret.react tag="span" className="nbmlops-Icon" />
-        <span className="nbmlops-Name nbmlops-Ellipsis">{model.name}</span>
-        {!versions &&
-          Object.entries(model.aliases).map(([alias, version]) => (
-            <span key={alias} className="nbmlops-Chip nbmlops-Ellipsis">
-              {trans.__('%1 v%2', alias, version)}
+    <>
+      <div className="nbmlops-ModelRow">
+        <button
+          type="button"
+          className="nbmlops-Row"
+          aria-expanded={versions !== null}
+          aria-controls={versions ? id : undefined}
+          title={model.description || model.name}
+          onClick={() => onToggle(model.name)}
+        >
+          <Caret.react tag="span" className="nbmlops-Icon" />
+          <span className="nbmlops-Grow">
+            <span className="nbmlops-Line">
+              <span className="nbmlops-Name nbmlops-Ellipsis">{model.name}</span>
+              {served.map(({ name, state }) => (
+                <span key={name} title={trans.__('Endpoint %1', name)}>
+                  <EndpointState state={state} />
+                </span>
+              ))}
+              {model.latest_version !== null && (
+                <span className="nbmlops-Fine nbmlops-mod-end">
+                  {trans.__('v%1', model.latest_version)}
+                </span>
+              )}
             </span>
-          ))}
-        {model.latest_version !== null && (
-          <span className="nbmlops-Fine nbmlops-mod-end">
-            {trans.__('v%1', model.latest_version)}
+            <span className="nbmlops-Line">
+              {!versions &&
+                Object.entries(model.aliases).map(([alias, version]) => (
+                  <span key={alias} className="nbmlops-Chip nbmlops-Ellipsis">
+                    {trans.__('%1 v%2', alias, version)}
+                  </span>
+                ))}
+              <ModelTags tags={model.tags} />
+            </span>
           </span>
-        )}
-      </button>
+        </button>
+        <IconButton
+          icon={launchIcon}
+          label={trans.__('Open model %1', model.name)}
+          onClick={() => onOpenModel(model)}
+        />
+      </div>
       {versions && (
         <div id={id} className="nbmlops-Versions">
           <ListingView
@@ -124,8 +157,23 @@ function ModelItem(props: { model: IRegisteredModel } & IModelsViewProps) {
           </ListingView>
         </div>
       )}
-    </li>
+    </>
   );
+}
+
+/** The tags of a model that are not MLflow's own notes. */
+export function ModelTags({ tags }: { tags: IRegisteredModel['tags'] }) {
+  return Object.entries(tags)
+    .filter(([key]) => !/^(mlflow|nbmlops)\./.test(key))
+    .map(([key, text]) => (
+      <span
+        key={key}
+        className="nbmlops-Chip nbmlops-mod-tag nbmlops-Ellipsis"
+        title={`${key}: ${text}`}
+      >
+        {text ? `${key}: ${text}` : key}
+      </span>
+    ));
 }
 
 /** One model version: where it comes from, how good it is, what can be done. */

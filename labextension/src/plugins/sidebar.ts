@@ -29,6 +29,8 @@ export const sidebarPlugin: JupyterFrontEndPlugin<void> = {
         void commands.execute(CommandIDs.deployVersion, { model, version, alias }),
       onSetAlias: ({ model, version }) =>
         void commands.execute(CommandIDs.setAlias, { model, version }),
+      onOpenModel: ({ name }) =>
+        void commands.execute(CommandIDs.openModel, { model: name }),
       onOpen: ({ name }) =>
         void commands.execute(CommandIDs.openEndpoint, { endpoint: name }),
       onPredict: ({ name }) =>

@@ -25,6 +25,8 @@ export interface IDeployDialogOptions {
   /** The id of its kernel, which knows it by earlier names too. */
   kernel?: string;
   version?: number;
+  /** A folder or notebook of the version's project; that in view by default. */
+  path?: string;
   choice: IDeployChoice;
   onChosen?: (choice: IDeployChoice) => void;
   trans: TranslationBundle;
@@ -101,7 +103,7 @@ function DeployFlow(props: IDeployFlowProps) {
     const plan: IDeploymentPlan = run
       ? { ...chosen, run_id: run.run_id }
       : { ...chosen, version };
-    const next = registry.createDeployment(plan, notebook);
+    const next = registry.createDeployment(plan, notebook ?? props.path);
     props.onChosen?.(chosen);
     setChoice(chosen);
     setDeployment(next);

@@ -8,7 +8,12 @@ import { ModelsView } from '../components/models-view';
 import { ProjectHeader } from '../components/project-header';
 import { Trans } from '../components/trans';
 import { registryIcon } from '../icons';
-import type { IEndpoint, IModelRegistry, IModelVersion } from '../tokens';
+import type {
+  IEndpoint,
+  IModelRegistry,
+  IModelVersion,
+  IRegisteredModel
+} from '../tokens';
 import { followWhileVisible } from './visibility';
 
 export namespace RegistryPanel {
@@ -17,6 +22,7 @@ export namespace RegistryPanel {
     translator: ITranslator;
     onDeploy: (version: IModelVersion) => void;
     onSetAlias: (version: IModelVersion) => void;
+    onOpenModel: (model: IRegisteredModel) => void;
     onOpen: (endpoint: IEndpoint) => void;
     onPredict: (endpoint: IEndpoint) => void;
     onStop: (endpoint: IEndpoint) => void;
@@ -48,14 +54,17 @@ export class RegistryPanel extends SidePanel {
     const models = this._createSection(() => (
       <ModelsView
         models={registry.models}
+        endpoints={registry.endpoints.items}
         versions={model => registry.versions(model)}
         search={registry.search}
         onSearch={text => (registry.search = text)}
         onToggle={model => registry.toggle(model)}
+        onOpenModel={_options.onOpenModel}
         onDeploy={_options.onDeploy}
         onSetAlias={_options.onSetAlias}
       />
     ));
+    models.addClass('nbmlops-Models');
     models.title.label = trans.__('Models');
     this.addWidget(models);
 

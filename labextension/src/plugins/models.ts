@@ -1,0 +1,80 @@
+import {
+  ILayoutRestorer,
+  type JupyterFrontEnd,
+  type JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { addModelCommand, CommandIDs } from '../commands';
+import { IModelRegistry } from '../tokens';
+import { ModelPanel } from '../widgets/model-panel';
+
+/** Opens a version, where another plugin adds it. */
+const OPEN_VERSION = 'nbmlops:open-version';
+
+export const modelsPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'nbmlops:models',
+  description: 'Opens registered models in the main area.',
+  autoStart: true,
+  requires: [IModelRegistry],
+  optional: [ICommandPalette, ILayoutRestorer, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    registry: IModelRegistry,
+    palette: ICommandPalette | null,
+    restorer: ILayoutRestorer | null,
+    translator: ITranslator | null
+  ): void => {
+    const { commands, shell } = app;
+    const trans = (translator ?? nullTranslator).load('nbmlops');
+    const tracker = new WidgetTracker<MainAreaWidget<ModelPanel>>({
+      namespace: 'nbmlops-model'
+    });
+    addModelCommand({
+      app,
+      registry,
+      trans,
+      onOpen: (name, asked) => {
+        const model = registry.createVersions(name, asked);
+        const { path } = model;
+        const found = tracker.find(
+          ({ content }) => content.model.name === name && content.model.path === path
+        );
+        if (found) {
+          model.dispose();
+          shell.activateById(found.id);
+          return;
+        }
+        const act = (command: string, args: { version: number; alias?: string }) =>
+          void commands.execute(command, { model: name, path, ...args });
+        const content = new ModelPanel(
+          model,
+          {
+            onOpen: commands.hasCommand(OPEN_VERSION)
+              ? ({ version }) => act(OPEN_VERSION, { version })
+              : null,
+            onDeploy: ({ version, aliases: [alias] }) =>
+              act(CommandIDs.deployVersion, { version, alias }),
+            onSetAlias: ({ version }) => act(CommandIDs.setAlias, { version })
+          },
+          trans
+        );
+        const widget = new MainAreaWidget({ content });
+        widget.toolbar.hide();
+        content.node.ariaLabel = content.title.caption; // The widget says "main area".
+        shell.add(widget, 'main');
+        shell.activateById(widget.id);
+        void tracker.add(widget);
+      }
+    });
+    if (restorer) {
+      void restorer.restore(tracker, {
+        command: CommandIDs.openModel,
+        args: ({ content: { model } }) => ({ model: model.name, path: model.path }),
+        name: ({ content: { model } }) => `${model.path}:${model.name}`
+      });
+    }
+    palette?.addItem({ command: CommandIDs.openModel, category: trans.__('MLOps') });
+  }
+};
