@@ -2,6 +2,8 @@
 import { type IRequest, type IScope, listen, request } from './request';
 import type {
   CanaryRules,
+  ICandidates,
+  ICandidatesQuery,
   IComparison,
   IEndpoint,
   IEndpointDetail,
@@ -21,13 +23,6 @@ import type {
 export interface IPageQuery {
   limit: number;
   page_token: string | null;
-}
-
-interface IRunsQuery {
-  notebook: string;
-  kernel?: string;
-  with_model: boolean;
-  limit: number;
 }
 
 const quote = encodeURIComponent;
@@ -73,7 +68,7 @@ export function createApi(scope: IScope) {
     getLog: (name: string) => get<{ lines: string[] }>(`${at.endpoint(name)}/log`),
     putCanary: (
       name: string,
-      body: { version: number; share: number; rules: CanaryRules }
+      body: { version: number; share: number; rules?: CanaryRules }
     ) => send<IEndpointDetail>('PUT', `${at.endpoint(name)}/canary`, body),
     promote: (name: string) =>
       send<IEndpointDetail>('POST', `${at.endpoint(name)}/promote`),
@@ -82,7 +77,8 @@ export function createApi(scope: IScope) {
     rollBack: (name: string) =>
       send<IEndpointDetail>('POST', `${at.endpoint(name)}/rollback`),
 
-    listRuns: (query: IRunsQuery) => get<IPage<IRun>>('runs', { ...query }),
+    listCandidates: (query: ICandidatesQuery) =>
+      get<ICandidates>('runs/candidates', { ...query }),
     compareRuns: (a: string, b: string) => get<IComparison>('runs/compare', { a, b }),
     getRun: (id: string) => get<IRun>(at.run(id)),
     getRunNotebook: (id: string) => get<unknown>(`${at.run(id)}/notebook`),

@@ -84,7 +84,7 @@ export function addCommands(options: ICommandOptions): void {
 
   commands.addCommand(CommandIDs.registerAndDeploy, {
     label: trans.__('Register and deploy'),
-    caption: trans.__('Register the model of the newest run and deploy it'),
+    caption: trans.__('Register the model of a run and deploy it'),
     icon: deployIcon,
     describedBy: describe(NOTEBOOK),
     isEnabled: args => typeof args.path === 'string' || current() !== undefined,

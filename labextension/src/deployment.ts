@@ -77,7 +77,13 @@ export class Deployment extends VDomModel implements IDeployment {
 
   protected async deploy(): Promise<string> {
     const { plan, api, trans } = this._options;
-    const { model, alias } = plan;
+    const { model, alias, canary } = plan;
+    if (canary) {
+      const { endpoint, share } = canary;
+      const body = { version: this._version, share };
+      this.endpoint = await api.putCanary(endpoint, body);
+      return trans.__('%1, as its canary', endpoint);
+    }
     const target = { model, version: this._version, ...(alias && { alias }) };
     this.endpoint = await api.putEndpoint(model, target);
     const { name } = this.endpoint;
@@ -86,6 +92,10 @@ export class Deployment extends VDomModel implements IDeployment {
 
   protected async ready(): Promise<string> {
     const { plan, api, trans } = this._options;
+    if (plan.canary) {
+      const percent = Math.round(plan.canary.share * 100);
+      return trans.__('version %1 answers %2% of the requests', this._version, percent);
+    }
     for (let n = 0; n < this._maxPolls() && !this._isServing(); n++) {
       if (this.endpoint?.state === 'dead') {
         throw new Error(this.endpoint.message || trans.__('The endpoint has died.'));

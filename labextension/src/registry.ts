@@ -9,6 +9,8 @@ import { EndpointModel } from './endpoint';
 import { Listing } from './listing';
 import { toProblem } from './request';
 import type {
+  ICandidates,
+  ICandidatesQuery,
   IDeployment,
   IDeploymentPlan,
   IEndpointDetail,
@@ -19,7 +21,6 @@ import type {
   IPage,
   IProblem,
   IProject,
-  IRun,
   IVersionsModel,
   Topic
 } from './tokens';
@@ -108,10 +109,8 @@ export class ModelRegistry extends VDomModel implements IModelRegistry {
     }
   }
 
-  async findRun(notebook: string, kernel?: string): Promise<IRun | null> {
-    const query = { notebook, kernel, with_model: true, limit: 1 };
-    const { items } = await this._createApi(notebook).listRuns(query);
-    return items[0] ?? null;
+  findCandidates(query: ICandidatesQuery): Promise<ICandidates> {
+    return this._createApi(query.notebook).listCandidates(query);
   }
 
   async setAlias(

@@ -6,6 +6,7 @@ import type { components } from './wire';
 
 type Schemas = components['schemas'];
 export type IAutologged = Schemas['Autologged'];
+export type ICandidates = Schemas['Candidates'];
 export type ICellProgress = Schemas['CellProgress'];
 export type IComparison = Schemas['Comparison'];
 export type IEndpoint = Schemas['Endpoint'];
@@ -55,6 +56,14 @@ export interface IListing<T> {
   loadMore(): Promise<void>;
 }
 
+/** A notebook, its kernel, and the model and alias that a run would get. */
+export interface ICandidatesQuery {
+  notebook: string;
+  kernel?: string;
+  model: string;
+  alias: string;
+}
+
 /** What to deploy: a run to register first, or a registered version. */
 export interface IDeploymentPlan {
   model: string;
@@ -62,6 +71,8 @@ export interface IDeploymentPlan {
   alias: string;
   run_id?: string;
   version?: number;
+  /** The share of an endpoint's requests that it answers as its canary, 0 to 1. */
+  canary?: { endpoint: string; share: number };
 }
 
 export type StepName = 'register' | 'deploy' | 'ready';
@@ -103,8 +114,8 @@ export interface IModelRegistry extends VDomRenderer.IModel {
   resume(): void;
   pause(): void;
   refresh(): Promise<void>;
-  /** The newest run of a notebook, or of its kernel, that logged a model. */
-  findRun(notebook: string, kernel?: string): Promise<IRun | null>;
+  /** The runs of a notebook that logged a model, and what one would replace. */
+  findCandidates(query: ICandidatesQuery): Promise<ICandidates>;
   /** Move an alias; in the project around a path, by default the one in view. */
   setAlias(model: string, alias: string, version: number, path?: string): Promise<void>;
   createDeployment(plan: IDeploymentPlan, notebook?: string): IDeployment;

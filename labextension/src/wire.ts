@@ -43,6 +43,17 @@ export interface components {
             metrics: string[];
             unknown: string[];
         };
+        Candidates: {
+            best: string | null;
+            endpoint: string | null;
+            metric: string | null;
+            modes: {
+                [key: string]: "max" | "min";
+            };
+            newest: string | null;
+            replaced: components["schemas"]["ModelVersion"] | null;
+            runs: components["schemas"]["Run"][];
+        };
         CellDifference: {
             /** @enum {unknown} */
             change: "added" | "removed" | "changed";

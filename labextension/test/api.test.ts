@@ -30,9 +30,8 @@ it('asks each route as docs/rest.md has it', async () => {
   add(api.setAlias(name, 'x', { version: 2 }), `PUT models/${quoted}/aliases/x`, {
     body: { version: 2 }
   });
-  add(api.listRuns({ notebook: 'n', with_model: true, limit: 1 }), 'GET runs', {
-    query: { notebook: 'n', with_model: true, limit: 1 }
-  });
+  const query = { notebook: 'n', model: 'm', alias: 'x' };
+  add(api.listCandidates(query), 'GET runs/candidates', { query });
   add(api.listEndpoints(), 'GET endpoints');
   add(api.getEndpoint(name), `GET endpoints/${quoted}`);
   add(api.putEndpoint(name, { model: 'm', version: 1 }), `PUT endpoints/${quoted}`, {

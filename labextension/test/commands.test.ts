@@ -20,11 +20,11 @@ import { ModelRegistry } from '../src/registry';
 import { StepModel } from '../src/step';
 import {
   asked,
+  candidates,
   endpoint,
   failure,
   lines,
   page,
-  run,
   serve,
   settings,
   stepForm,
@@ -90,7 +90,7 @@ it('describes the arguments of every command', async () => {
 });
 
 it('offers the name of the notebook first, then what was chosen for it', async () => {
-  serve({ 'GET runs': page([run]), 'PUT endpoints/risk': endpoint() });
+  serve({ 'GET runs/candidates': candidates(), 'PUT endpoints/risk': endpoint() });
   void commands.execute(CommandIDs.registerAndDeploy);
   expect((await field('Registered model')).value).toBe('loan-risk-2');
   expect((await field('Alias')).value).toBe('champion');

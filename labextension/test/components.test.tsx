@@ -7,7 +7,7 @@ import { formatMetric } from '../src/components/metrics';
 import { ModelsView } from '../src/components/models-view';
 import { PredictForm } from '../src/components/predict-form';
 import { ProblemNotice } from '../src/components/problem-notice';
-import { RunDetails, RunSummary } from '../src/components/run-details';
+import { RunDetails } from '../src/components/run-details';
 import type { IListing, IModelVersion, IProblem } from '../src/tokens';
 import { endpoint, model, run, version } from './wire';
 
@@ -181,15 +181,6 @@ describe('ModelsView', () => {
     expect(screen.getByRole('button', { name: /^credit/ })).toBeDefined();
     fireEvent.click(screen.getByRole('button', { name: 'Try again' }));
     expect(models.reload).toHaveBeenCalledOnce();
-  });
-});
-
-describe('RunSummary', () => {
-  it('marks a run that was out of order', () => {
-    const { rerender } = render(<RunSummary run={run} />);
-    expect(screen.queryByText('out of order')).toBeNull();
-    rerender(<RunSummary run={{ ...run, order_note: NOTE }} />);
-    expect(screen.getByTitle(NOTE).textContent).toBe(`out of order: ${NOTE}`);
   });
 });
 

@@ -10,10 +10,10 @@ import {
 } from '../src/widgets/deploy-dialog';
 import {
   asked,
+  candidates,
   endpoint,
   failure,
   lines,
-  page,
   run,
   serve,
   settings,
@@ -33,7 +33,7 @@ const trans = nullTranslator.load('nbmlops');
 const registry = new ModelRegistry({ serverSettings: settings, trans });
 
 const answers = {
-  'GET runs': page([run]),
+  'GET runs/candidates': candidates(),
   'POST models/credit/versions': version(3),
   'PUT endpoints/credit': endpoint(),
   'POST endpoints/credit/predict': { predictions: ['good'] }
@@ -68,7 +68,7 @@ beforeEach(() => {
 describe('Register and deploy', () => {
   it('goes from the newest run of the notebook to a prediction', async () => {
     const { onChosen, closed } = show();
-    expect(await screen.findByText('boosting')).toBeDefined();
+    expect(await screen.findByRole('option', { name: /^boosting/ })).toBeDefined();
     await press('Register and deploy');
     expect(onChosen).toHaveBeenCalledWith({ model: 'credit', alias: 'champion' });
     expect(await screen.findByText(endpoint().url)).toBeDefined();
@@ -81,7 +81,7 @@ describe('Register and deploy', () => {
 
   it('registers under the name and alias that were typed', async () => {
     serve({
-      'GET runs': page([run]),
+      'GET runs/candidates': candidates(),
       'POST models/risk/versions': { ...version(1), model: 'risk' },
       'PUT endpoints/risk': endpoint({ name: 'risk', version: 1 })
     });
@@ -95,15 +95,76 @@ describe('Register and deploy', () => {
     expect(asked.at(-1)?.init.body).toEqual({ model: 'risk', version: 1 });
   });
 
+  it('offers the best run first, and shows how it differs from the champion', async () => {
+    const better = { ...run, run_id: 'b2', name: 'forest', metrics: { auc: 0.95 } };
+    serve({
+      ...answers,
+      'GET runs/candidates': candidates({
+        runs: [better, run],
+        best: 'b2',
+        metric: 'auc',
+        modes: { auc: 'max' },
+        replaced: { ...version(2, ['champion']), metrics: { auc: 0.9 }, params: {} }
+      })
+    });
+    show();
+    const options = await screen.findAllByRole('option');
+    expect(options[0]?.textContent).toContain('forest · best · auc 0.95');
+    expect(options[1]?.textContent).toContain('boosting · newest');
+    expect(screen.getByRole('row', { name: /^auc/ }).textContent).toBe(
+      'auc0.950.9+0.05 better'
+    );
+    expect(screen.getByText('It replaces version 2 as champion.')).toBeDefined();
+    fireEvent.change(screen.getByRole('combobox', { name: 'Run' }), {
+      target: { value: run.run_id }
+    });
+    await press('Register and deploy');
+    await button('Predict');
+    expect(asked.find(({ line }) => line.startsWith('POST models'))?.init.body).toEqual(
+      {
+        run_id: run.run_id
+      }
+    );
+  });
+
+  it('registers as a canary of the endpoint that serves the model', async () => {
+    serve({
+      ...answers,
+      'GET runs/candidates': candidates({ endpoint: 'credit' }),
+      'PUT endpoints/credit/canary': endpoint({ canary_version: 3 })
+    });
+    show();
+    fireEvent.click(await screen.findByRole('checkbox', { name: /As a canary/ }));
+    fireEvent.change(screen.getByRole('spinbutton'), { target: { value: '25' } });
+    await press('Register as canary');
+    expect(
+      await screen.findByText('version 3 answers 25% of the requests')
+    ).toBeDefined();
+    expect(asked.at(-1)?.init.body).toEqual({ version: 3, share: 0.25 });
+    expect(lines()).not.toContain('PUT endpoints/credit');
+  });
+
+  it('asks again for what another name or alias would replace', async () => {
+    serve(answers);
+    show();
+    const name = await screen.findByRole('textbox', { name: 'Registered model' });
+    fireEvent.change(name, { target: { value: 'risk' } });
+    await waitFor(() =>
+      expect(
+        asked.filter(({ line }) => line === 'GET runs/candidates').at(-1)?.init.query
+      ).toMatchObject({ model: 'risk', alias: 'champion' })
+    );
+  });
+
   it('says how to make a run when there is none with a model', async () => {
-    serve({ 'GET runs': page([]) });
+    serve({ 'GET runs/candidates': candidates({ runs: [], newest: null }) });
     const { closed } = show();
     const alert = await screen.findByRole('alert');
     expect(alert.textContent).toContain('No run of a/credit.ipynb has a model yet.');
     expect(alert.textContent).toContain('%%track');
     escape();
     await closed;
-    expect(lines()).toEqual(['GET runs']);
+    expect(lines()).toEqual(['GET runs/candidates']);
   });
 
   it('says how to install the server extension when it is missing', async () => {
@@ -114,7 +175,7 @@ describe('Register and deploy', () => {
     );
     serve(answers);
     await press('Try again');
-    expect(await screen.findByText('boosting')).toBeDefined();
+    expect(await screen.findByRole('option', { name: /^boosting/ })).toBeDefined();
   });
 
   it('lets a refused name be changed when nothing was done yet', async () => {

@@ -5,6 +5,7 @@ import { ModelRegistry } from '../src/registry';
 import type { IRequest } from '../src/request';
 import {
   asked,
+  candidates,
   endpoint,
   failure,
   lines,
@@ -195,15 +196,11 @@ describe('ModelRegistry', () => {
     expect(registry.models.items).toHaveLength(100);
   });
 
-  it('finds the newest run with a model in the project of the notebook', async () => {
-    serve({ 'GET runs': page([]) });
-    expect(await registry.findRun('a/n.ipynb', 'k1')).toBeNull();
-    expect(asked[0]).toMatchObject({
-      path: 'a/n.ipynb',
-      init: {
-        query: { notebook: 'a/n.ipynb', kernel: 'k1', with_model: true, limit: 1 }
-      }
-    });
+  it('finds the runs with a model in the project of the notebook', async () => {
+    serve({ 'GET runs/candidates': candidates() });
+    const query = { notebook: 'a/n.ipynb', kernel: 'k1', model: 'm', alias: 'x' };
+    expect((await registry.findCandidates(query)).runs).toHaveLength(1);
+    expect(asked[0]).toMatchObject({ path: 'a/n.ipynb', init: { query } });
   });
 
   it('reloads after what it does itself', async () => {

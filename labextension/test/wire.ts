@@ -5,6 +5,7 @@ import { vi } from 'vitest';
 import type { IRequest } from '../src/request';
 import * as wire from '../src/request';
 import type {
+  ICandidates,
   IEndpointDetail,
   IEndpointMetrics,
   ILiveRun,
@@ -141,6 +142,17 @@ export const run: IRun = {
   datasets: [],
   autologged: { changed: {}, default: [], metrics: [], unknown: [] }
 };
+
+export const candidates = (extra: Partial<ICandidates> = {}): ICandidates => ({
+  runs: [run],
+  best: null,
+  newest: run.run_id,
+  metric: null,
+  modes: {},
+  replaced: null,
+  endpoint: null,
+  ...extra
+});
 
 export const endpoint = (extra: Partial<IEndpointDetail> = {}): IEndpointDetail => ({
   name: 'credit',

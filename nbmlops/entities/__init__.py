@@ -22,6 +22,7 @@ from nbmlops.entities.autologged import (
     short_end,
     short_names,
 )
+from nbmlops.entities.candidates import Candidates
 from nbmlops.entities.columns import AskedColumns, ColumnKind, RunColumn, parse_columns
 from nbmlops.entities.comparison import (
     CellDifference,

@@ -41,10 +41,10 @@ async def test_runs_go_by_the_new_name_and_those_before_are_found(
             assert reply["content"]["status"] == "ok", reply
 
         async def newest(**query):
-            query |= {"with_model": "true", "limit": "1"}
-            status, found = await call("GET", "runs", **query)
+            status, found = await call("GET", "runs/candidates", **query)
             assert status == 200
-            return [(item["name"], item["source"]) for item in found["items"]]
+            newest = [r for r in found["runs"] if r["run_id"] == found["newest"]]
+            return [(run["name"], run["source"]) for run in newest]
 
         await run("%load_ext nbmlops")
         await run(_FIT)

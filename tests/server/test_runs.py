@@ -32,12 +32,19 @@ async def test_runs_are_filtered_ordered_and_paged(call, recorded):
     assert names(first) + names(second) == ["baseline", "boosting"]
 
 
-async def test_the_newest_run_of_a_notebook_with_a_model(call, recorded, record):
+async def test_the_runs_of_a_notebook_that_could_be_registered(
+    call, recorded, record, keep_sample
+):
     record("elsewhere", source="other.ipynb")
-    query = {"notebook": NOTEBOOK, "path": NOTEBOOK, "with_model": "true", "limit": 1}
-    assert names((await call("GET", "runs", **query))[1]) == ["boosting"]
+    query = {"notebook": NOTEBOOK, "path": NOTEBOOK, "model": "credit"}
+    _, found = await call("GET", "runs/candidates", **query)
+    assert [run["name"] for run in found["runs"]] == ["boosting", "baseline"]
+    assert found["newest"] == recorded.second.run_id
     query |= {"notebook": "never run.ipynb"}
-    assert names((await call("GET", "runs", **query))[1]) == []
+    _, nothing = await call("GET", "runs/candidates", **query)
+    assert (nothing["runs"], nothing["newest"]) == ([], None)
+    status, error = await call("GET", "runs/candidates")
+    assert (status, error["fix"]) == (400, "Send notebook, its path.")
 
 
 async def test_runs_of_a_notebook_or_with_a_model(call, recorded, record):

@@ -9,9 +9,9 @@ from nbmlops.store.runs.queries import (
     get_run,
     list_children,
     list_runs,
-    newest_with_model,
 )
 from nbmlops.store.runs.resolve import resolve_run
+from nbmlops.store.runs.search_language import quoted
 
 
 def _run(
@@ -149,8 +149,7 @@ def test_children_are_those_of_the_parent(store):
 @pytest.mark.parametrize("source", ["a.ipynb", "it's.ipynb", 'the "best".ipynb'])
 def test_notebook_names_with_quotes_can_be_searched(store, source):
     _run(store, "it", tags={"mlflow.source.name": source})
-    assert newest_with_model(store, source=source) is None
-    (found,) = list_runs(store)
+    (found,) = list_runs(store, filter=f"tags.mlflow.source.name = {quoted(source)}")
     assert found.source == source
 
 

@@ -1,4 +1,4 @@
-import { type FocusEvent, type ReactNode, useState } from 'react';
+import { type FocusEvent, type ReactNode, useEffect, useState } from 'react';
 
 import { DialogButton } from './buttons';
 import { Field } from './field';
@@ -9,31 +9,40 @@ export interface IDeployChoice {
   alias: string;
 }
 
+const FIRST_PERCENT = 10;
+
 const INPUT = {
   className: 'jp-mod-styled',
   spellCheck: false,
   onFocus: (event: FocusEvent<HTMLInputElement>) => event.target.select()
 };
 
-/** Asks for the registered model's name, unless it is fixed, and the alias. */
+/** Asks for the registered model's name, unless it is fixed, the alias, and a canary. */
 export function DeployForm(props: {
   summary: ReactNode;
   choice: IDeployChoice;
   isModelFixed: boolean;
-  submitLabel: string;
-  onSubmit: (choice: IDeployChoice) => void;
+  /** The endpoint that could have the version as its canary. */
+  endpoint?: string | null;
+  onChange?: (choice: IDeployChoice) => void;
+  /** ``share`` is a canary's, 0 to 1. */
+  onSubmit: (choice: IDeployChoice, share?: number) => void;
   onCancel: () => void;
 }) {
-  const { summary, isModelFixed, submitLabel, onSubmit, onCancel } = props;
+  const { summary, isModelFixed, endpoint, onChange, onSubmit, onCancel } = props;
   const trans = useTrans();
   const [model, setModel] = useState(props.choice.model);
   const [alias, setAlias] = useState(props.choice.alias);
+  const [percent, setPercent] = useState<number | null>(null);
+  const canary = endpoint ? percent : null;
+  const choice = { model: model.trim(), alias: alias.trim() };
+  useEffect(() => onChange?.(choice), [choice.model, choice.alias]);
   return (
     <form
       className="nbmlops-Stack"
       onSubmit={event => {
         event.preventDefault();
-        onSubmit({ model: model.trim(), alias: alias.trim() });
+        onSubmit(choice, canary === null ? undefined : canary / 100);
       }}
     >
       {summary}
@@ -73,12 +82,44 @@ export function DeployForm(props: {
           />
         )}
       </Field>
+      {endpoint && (
+        <div className="nbmlops-Line">
+          <label>
+            <input
+              type="checkbox"
+              checked={canary !== null}
+              onChange={event =>
+                setPercent(event.target.checked ? FIRST_PERCENT : null)
+              }
+            />{' '}
+            {trans.__('As a canary of %1 first; the alias stays', endpoint)}
+          </label>
+          {canary !== null && (
+            <label>
+              <input
+                type="number"
+                className="jp-mod-styled nbmlops-Number"
+                min={1}
+                max={99}
+                required
+                value={Number.isNaN(canary) ? '' : canary}
+                onChange={event => setPercent(event.target.valueAsNumber)}
+              />{' '}
+              {trans.__('% of the requests')}
+            </label>
+          )}
+        </div>
+      )}
       <div className="jp-Dialog-footerButtons">
         <DialogButton className="jp-mod-reject" onClick={onCancel}>
           {trans.__('Cancel')}
         </DialogButton>
         <DialogButton className="jp-mod-accept" type="submit">
-          {submitLabel}
+          {isModelFixed
+            ? trans.__('Deploy')
+            : canary === null
+              ? trans.__('Register and deploy')
+              : trans.__('Register as canary')}
         </DialogButton>
       </div>
     </form>

@@ -1,7 +1,7 @@
 import { Time } from '@jupyterlab/coreutils';
 
 import type { IRun } from '../tokens';
-import { formatMetric, Metrics } from './metrics';
+import { formatMetric } from './metrics';
 import { useTrans } from './trans';
 
 /** Marks a run whose cells ran out of order. */
@@ -13,27 +13,6 @@ export function OrderBadge({ note }: { note: string | null }) {
       <span className="jp-sr-only">: {note}</span>
     </span>
   ) : null;
-}
-
-/** The run whose model is about to be registered. */
-export function RunSummary({ run }: { run: IRun }) {
-  const { name, experiment, started_at, metrics, order_note } = run;
-  const trans = useTrans();
-  return (
-    <div className="nbmlops-Summary">
-      <p className="nbmlops-Line">
-        {trans.__('Newest run with a model:')} <strong>{name}</strong>
-        <OrderBadge note={order_note} />
-      </p>
-      <div className="nbmlops-Line nbmlops-Fine">
-        <span>{trans.__('Experiment: %1', experiment)}</span>
-        <time dateTime={started_at} title={Time.format(new Date(started_at))}>
-          {Time.formatHuman(new Date(started_at))}
-        </time>
-      </div>
-      <Metrics metrics={metrics} />
-    </div>
-  );
 }
 
 /** What MLflow has of a run. */

@@ -1,22 +1,24 @@
 import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { UseSignal } from '@jupyterlab/ui-components';
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 
 import { DialogButton } from '../components/buttons';
 import { DeployForm, type IDeployChoice } from '../components/deploy-form';
 import { DeployProgress, DeployResult } from '../components/deploy-progress';
 import { NoRun, ProblemNotice } from '../components/problem-notice';
-import { RunSummary } from '../components/run-details';
+import { RunChooser } from '../components/run-chooser';
 import { useTrans } from '../components/trans';
 import type {
+  ICandidates,
   IDeployment,
   IDeploymentPlan,
   IModelRegistry,
-  IProblem,
-  IRun
+  IProblem
 } from '../tokens';
 import { FlowDialog } from './flow-dialog';
+
+const TYPING_MS = 300;
 
 export interface IDeployDialogOptions {
   registry: IModelRegistry;
@@ -84,25 +86,35 @@ function DeployFlow(props: IDeployFlowProps) {
   const { registry, notebook, kernel, version, onStart, onClose } = props;
   const trans = useTrans();
   const [choice, setChoice] = useState(props.choice);
-  const [run, setRun] = useState<IRun | null | undefined>(undefined);
+  const [candidates, setCandidates] = useState<ICandidates | null>(null);
+  const [runId, setRunId] = useState<string | null>(null);
   const [problem, setProblem] = useState<IProblem | null>(null);
   const [deployment, setDeployment] = useState<IDeployment | null>(null);
-  const find = (path: string) => {
-    setProblem(null);
-    registry
-      .findRun(path, kernel)
-      .then(setRun, (error: unknown) => setProblem(registry.explain(error)));
+  const isFresh = useRef({});
+  const find = () => {
+    if (notebook !== undefined) {
+      const asked = (isFresh.current = {});
+      setProblem(null);
+      registry.findCandidates({ notebook, kernel, ...choice }).then(
+        found => asked === isFresh.current && setCandidates(found),
+        (error: unknown) => setProblem(registry.explain(error))
+      );
+    }
   };
   useEffect(() => {
-    if (notebook !== undefined) {
-      find(notebook);
-    }
-  }, []);
+    const timer = setTimeout(find, candidates ? TYPING_MS : 0);
+    return () => clearTimeout(timer);
+  }, [choice.model, choice.alias]);
+  const runs = candidates?.runs ?? [];
+  const run = runs.find(({ run_id }) => run_id === runId) ?? runs[0];
 
-  const submit = (chosen: IDeployChoice) => {
+  const submit = (chosen: IDeployChoice, share?: number) => {
     const plan: IDeploymentPlan = run
       ? { ...chosen, run_id: run.run_id }
       : { ...chosen, version };
+    if (candidates?.endpoint && share !== undefined) {
+      plan.canary = { endpoint: candidates.endpoint, share };
+    }
     const next = registry.createDeployment(plan, notebook ?? props.path);
     props.onChosen?.(chosen);
     setChoice(chosen);
@@ -121,10 +133,10 @@ function DeployFlow(props: IDeployFlowProps) {
     );
   }
   if (problem && notebook !== undefined) {
-    return <ProblemNotice problem={problem} onRetry={() => find(notebook)} />;
+    return <ProblemNotice problem={problem} onRetry={find} />;
   }
-  if (notebook !== undefined && run === undefined) {
-    return <p role="status">{trans.__('Looking for the newest run with a model…')}</p>;
+  if (notebook !== undefined && !candidates) {
+    return <p role="status">{trans.__('Looking for runs with a model…')}</p>;
   }
   if (notebook !== undefined && !run) {
     return <NoRun notebook={notebook} />;
@@ -132,8 +144,13 @@ function DeployFlow(props: IDeployFlowProps) {
   return (
     <DeployForm
       summary={
-        run ? (
-          <RunSummary run={run} />
+        candidates && run ? (
+          <RunChooser
+            candidates={candidates}
+            run={run}
+            alias={choice.alias}
+            onChoose={setRunId}
+          />
         ) : (
           <p className="nbmlops-Summary">
             {trans.__('%1 version %2', choice.model, version)}
@@ -142,7 +159,8 @@ function DeployFlow(props: IDeployFlowProps) {
       }
       choice={choice}
       isModelFixed={!run}
-      submitLabel={run ? trans.__('Register and deploy') : trans.__('Deploy')}
+      endpoint={candidates?.endpoint}
+      onChange={setChoice}
       onSubmit={submit}
       onCancel={onClose}
     />

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from nbmlops.entities import Comparison, Page, Run, parse_columns
+from nbmlops.entities import Candidates, Comparison, Page, Run, parse_columns
 from nbmlops.errors import NotFoundError, UsageError
+from nbmlops.lifecycle.candidates import find_candidates
 from nbmlops.lifecycle.compare import compare
 from nbmlops.server._request import Request
 from nbmlops.server._route import PAGE, Response, route
@@ -38,7 +39,6 @@ _STYLES = "style-src 'unsafe-inline'"  # matplotlib's SVGs have their styles in 
         "columns",
         "all",
         "notebook",
-        "kernel",
         "with_model",
     ),
 )
@@ -49,13 +49,6 @@ def list_runs(request: Request) -> Page[Run]:
     source = request.source_of(query["notebook"]) if query.get("notebook") else None
     if request.found_store is None:
         return Page(items=())
-    if source and with_model and query.keys() <= {
-        "path", "notebook", "kernel", "with_model", "limit"
-    } and limit == 1:  # fmt: skip
-        newest = queries.newest_with_model(
-            request.found_store, source=source, kernel_id=query.get("kernel")
-        )
-        return Page(items=(newest,) if newest else ())
     conditions = [query.get("filter", "")]
     if source:
         conditions.append(f"tags.{SOURCE} = {quoted(source)}")
@@ -86,6 +79,24 @@ def compare_runs(request: Request) -> Comparison:
     if not all(runs):
         raise UsageError("Two runs are compared.", fix="Give a and b, ids of runs.")
     return compare(*runs, store=request.store).comparison
+
+
+@route(
+    "GET", "runs/candidates", query=("notebook", "kernel", "model", "alias", "limit")
+)
+def list_candidates(request: Request) -> Candidates:
+    """List the runs of a notebook that could be registered, the best first."""
+    query = request.query
+    if not query.get("notebook"):
+        raise UsageError("No notebook is named.", fix="Send notebook, its path.")
+    return find_candidates(
+        request.store,
+        source=request.source_of(query["notebook"]),
+        kernel_id=query.get("kernel") or None,
+        model=query.get("model", ""),
+        alias=query.get("alias", ""),
+        limit=request.limit,
+    )
 
 
 @route("GET", "runs/{id}")

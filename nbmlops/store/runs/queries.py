@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 from nbmlops.entities import Page, Run
@@ -14,7 +13,7 @@ from nbmlops.store.database import has_tables
 from nbmlops.store.experiments import find_experiment, list_experiments
 from nbmlops.store.fluent import current_experiment
 from nbmlops.store.runs.api_reader import ApiReader
-from nbmlops.store.runs.fields import KERNEL_ID, PARENT, REPLAY_OF, SOURCE, RunQuery
+from nbmlops.store.runs.fields import PARENT, RunQuery
 from nbmlops.store.runs.search_language import quoted
 from nbmlops.store.runs.table_reader import TableReader
 
@@ -78,25 +77,6 @@ def iterate_runs(store: Store, **query: Any) -> Iterator[Run]:
         token = page.next_page_token
         if token is None:
             return
-
-
-def newest_with_model(
-    store: Store, *, source: str, kernel_id: str | None = None
-) -> Run | None:
-    """Return the newest run of a notebook or script that logged a model, or None.
-
-    Replays are passed over. Runs of the kernel ``kernel_id`` count, whatever the
-    notebook was called when they were made.
-    """
-    conditions = [f"tags.{SOURCE} = {quoted(source)}"]
-    if kernel_id:
-        conditions.append(f"tags.{KERNEL_ID} = {quoted(kernel_id)}")
-    newest: list[Run] = []
-    for condition in conditions:
-        runs = iterate_runs(store, filter=condition)
-        own = (run for run in runs if REPLAY_OF not in run.tags and run.model_id)
-        newest += islice(own, 1)
-    return max(newest, key=lambda run: run.started_at, default=None)
 
 
 def list_running(store: Store) -> tuple[Run, ...]:
