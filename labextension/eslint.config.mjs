@@ -9,7 +9,7 @@ function row(files, ...above) {
 }
 
 const WIRE =
-  '/(api|request|listing|deployment|registry|endpoint|versions|live|pipeline|step|executed)$';
+  '/(api|request|listing|deployment|registry|endpoint|version|versions|live|pipeline|step|executed)$';
 const DOORS = '/(plugins|index)(/|$)';
 
 export default tseslint.config(
@@ -61,21 +61,21 @@ export default tseslint.config(
   row(['src/tokens.ts'], '^\\./(?!wire$)'),
   row(
     ['src/request.ts'],
-    '/(api|listing|deployment|registry|endpoint|versions|live|pipeline|step|executed|commands)$',
+    '/(api|listing|deployment|registry|endpoint|version|versions|live|pipeline|step|executed|commands)$',
     '/components/',
     '/widgets/',
     DOORS
   ),
   row(
     ['src/api.ts'],
-    '/(listing|deployment|registry|endpoint|versions|live|pipeline|step|executed|commands)$',
+    '/(listing|deployment|registry|endpoint|version|versions|live|pipeline|step|executed|commands)$',
     '/components/',
     '/widgets/',
     DOORS
   ),
   row(
     [
-      'src/{listing,deployment,registry,endpoint,versions,live,pipeline,step,run-drive,executed}.ts'
+      'src/{listing,deployment,registry,endpoint,version,versions,live,pipeline,step,run-drive,executed}.ts'
     ],
     '/commands$',
     '/components/',

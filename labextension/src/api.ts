@@ -1,5 +1,5 @@
 /** The REST routes, asked about the project around a path. */
-import { type IRequest, type IScope, listen, request } from './request';
+import { type IRequest, type IScope, listen, request, toUrl } from './request';
 import type {
   CanaryRules,
   ICandidates,
@@ -17,6 +17,7 @@ import type {
   IRun,
   IRunChoice,
   IStepForm,
+  IVersionDetail,
   Topic
 } from './tokens';
 
@@ -50,6 +51,8 @@ export function createApi(scope: IScope) {
     getModel: (name: string) => get<IRegisteredModel>(at.model(name)),
     listVersions: (model: string, query: IPageQuery) =>
       get<IPage<IModelVersion>>(`${at.model(model)}/versions`, { ...query }),
+    getVersion: (model: string, version: number) =>
+      get<IVersionDetail>(`${at.model(model)}/versions/${version}`),
     createVersion: (model: string, body: { run_id: string }) =>
       send<IModelVersion>('POST', `${at.model(model)}/versions`, body),
     setAlias: (model: string, alias: string, body: { version: number }) =>
@@ -81,6 +84,8 @@ export function createApi(scope: IScope) {
       get<ICandidates>('runs/candidates', { ...query }),
     compareRuns: (a: string, b: string) => get<IComparison>('runs/compare', { a, b }),
     getRun: (id: string) => get<IRun>(at.run(id)),
+    toImageUrl: (id: string, file: string) =>
+      toUrl(scope, `${at.run(id)}/artifacts`, { file }),
     getRunNotebook: (id: string) => get<unknown>(`${at.run(id)}/notebook`),
 
     getPipeline: () => get<IPipelineView>('pipelines'),

@@ -22,6 +22,7 @@ export namespace CommandIDs {
   export const setAlias = 'nbmlops:set-alias';
   export const openModel = 'nbmlops:open-model';
   export const openEndpoint = 'nbmlops:open-endpoint';
+  export const openVersion = 'nbmlops:open-version';
   export const predict = 'nbmlops:predict';
   export const stopEndpoint = 'nbmlops:stop-endpoint';
   export const openSidebar = 'nbmlops:open-sidebar';
@@ -255,6 +256,56 @@ export function addEndpointCommand(options: IEndpointCommandOptions): void {
       const name = endpoint ?? (await ask());
       if (name !== null) {
         onOpen(name, path);
+      }
+    }
+  });
+}
+
+export interface IVersionCommandOptions {
+  app: JupyterFrontEnd;
+  registry: IModelRegistry;
+  trans: TranslationBundle;
+  /** Show the tab of a version; of the project in view without a path. */
+  onOpen: (model: string, version: number, path?: string) => void;
+}
+
+/** Add the command that opens the view of a model version. */
+export function addVersionCommand(options: IVersionCommandOptions): void {
+  const { app, registry, trans, onOpen } = options;
+  const title = trans.__('Open model version');
+  const askModel = async (): Promise<string | null> => {
+    const { models } = registry;
+    await models.reload();
+    const names = models.items.map(({ name }) => name);
+    if (names.length === 0) {
+      const { problem, fix } = models.problem ?? {
+        problem: trans.__('No registered models yet.'),
+        fix: trans.__('Press “Register and deploy” in the toolbar of a notebook.')
+      };
+      await showErrorMessage(title, `${problem} ${fix}`.trim());
+      return null;
+    }
+    const label = trans.__('Registered model');
+    return (await InputDialog.getItem({ title, label, items: names, editable: true }))
+      .value;
+  };
+  const askVersion = async (model: string): Promise<number | null> => {
+    const found = registry.models.items.find(({ name }) => name === model);
+    const label = trans.__('Version of %1', model);
+    const value = found?.latest_version ?? 1;
+    return (await InputDialog.getNumber({ title, label, value })).value;
+  };
+  app.commands.addCommand(CommandIDs.openVersion, {
+    label: trans.__('Open model version…'),
+    caption: trans.__('Show what a model version is made from, takes and achieves'),
+    icon: registryIcon,
+    describedBy: describe(VERSION),
+    execute: async args => {
+      const { model, version, path } = args as Partial<VersionArgs>;
+      const name = model ?? (await askModel());
+      const number = name ? (version ?? (await askVersion(name))) : null;
+      if (name && number !== null) {
+        onOpen(name, number, path);
       }
     }
   });

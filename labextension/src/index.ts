@@ -7,6 +7,7 @@ import { modelsPlugin } from './plugins/models';
 import { pipelinesPlugin } from './plugins/pipelines';
 import { registryPlugin } from './plugins/registry';
 import { sidebarPlugin } from './plugins/sidebar';
+import { versionsPlugin } from './plugins/versions';
 
 export { IModelRegistry } from './tokens';
 
@@ -16,6 +17,7 @@ const plugins: JupyterFrontEndPlugin<unknown>[] = [
   sidebarPlugin,
   modelsPlugin,
   endpointsPlugin,
+  versionsPlugin,
   executedPlugin,
   pipelinesPlugin
 ];

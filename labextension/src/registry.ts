@@ -21,9 +21,11 @@ import type {
   IPage,
   IProblem,
   IProject,
+  IVersionModel,
   IVersionsModel,
   Topic
 } from './tokens';
+import { VersionModel } from './version';
 import { VersionsModel } from './versions';
 
 /** How many versions the sidebar shows at first; a model's tab has them all. */
@@ -155,6 +157,10 @@ export class ModelRegistry extends VDomModel implements IModelRegistry {
 
   createVersions(model: string, path = this._path): IVersionsModel {
     return new VersionsModel({ ...this._options, model, path });
+  }
+
+  createVersion(name: string, version: number, path = this._path): IVersionModel {
+    return new VersionModel({ ...this._options, name, version, path });
   }
 
   readonly explain = (error: unknown): IProblem =>

@@ -122,7 +122,8 @@ export function toProblem(error: unknown, trans: TranslationBundle): IProblem {
   return { problem, fix: '' };
 }
 
-function toUrl(scope: IScope, route: string, query: Query): string {
+/** Return the address of a route. */
+export function toUrl(scope: IScope, route: string, query: Query): string {
   const given = Object.entries<Query[string]>({ ...query, path: scope.path })
     .filter(([, value]) => (value ?? '') !== '')
     .map(([name, value]): [string, string] => [name, String(value)]);

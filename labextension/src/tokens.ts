@@ -8,12 +8,15 @@ type Schemas = components['schemas'];
 export type IAutologged = Schemas['Autologged'];
 export type ICandidates = Schemas['Candidates'];
 export type ICellProgress = Schemas['CellProgress'];
+export type ICodeDifference = Schemas['CodeDifference'];
+export type IComparedMetric = Schemas['ComparedMetric'];
 export type IComparison = Schemas['Comparison'];
 export type IEndpoint = Schemas['Endpoint'];
 export type IEndpointDetail = Schemas['EndpointDetail'];
 export type IEndpointMetrics = Schemas['EndpointMetrics'];
 export type IError = Schemas['Error'];
 export type ILiveRun = Schemas['LiveRun'];
+export type ILineageNode = Schemas['LineageNode'];
 export type ILiveStep = Schemas['LiveStep'];
 export type IModelVersion = Schemas['ModelVersion'];
 export type IParameterField = Schemas['ParameterField'];
@@ -22,7 +25,10 @@ export type IPipelineView = Schemas['PipelineView'];
 export type IProject = Schemas['Project'];
 export type IRegisteredModel = Schemas['RegisteredModel'];
 export type IRun = Schemas['Run'];
+export type ISignatureColumn = Schemas['SignatureColumn'];
 export type IStepForm = Schemas['StepForm'];
+export type IStoredFile = Schemas['StoredFile'];
+export type IVersionDetail = Schemas['VersionDetail'];
 export type IVersionMetrics = Schemas['VersionMetrics'];
 export type Metric = Schemas['Metric'];
 
@@ -126,6 +132,8 @@ export interface IModelRegistry extends VDomRenderer.IModel {
   createEndpoint(name: string, path?: string): IEndpointModel;
   /** A registered model to follow, likewise. */
   createVersions(model: string, path?: string): IVersionsModel;
+  /** A version to follow, likewise. */
+  createVersion(model: string, version: number, path?: string): IVersionModel;
   readonly explain: (error: unknown) => IProblem;
 }
 
@@ -150,6 +158,30 @@ export interface IVersionsModel extends VDomRenderer.IModel {
   resume(): void;
   pause(): void;
   refresh(): Promise<void>;
+}
+
+/** A model version, read again when something changes between `resume` and `pause`. */
+export interface IVersionModel extends VDomRenderer.IModel {
+  /** The registered model's. */
+  readonly name: string;
+  readonly version: number;
+  /** A folder or notebook of its project. */
+  readonly path: string;
+  /** Null until it is read, and when it is gone. */
+  readonly detail: IVersionDetail | null;
+  readonly isGone: boolean;
+  /** Why it cannot be read. */
+  readonly problem: IProblem | null;
+  /** How its code differs from the champion's; null until that is asked for. */
+  readonly code: ICodeDifference | null;
+  readonly isComparing: boolean;
+  readonly codeProblem: IProblem | null;
+  resume(): void;
+  pause(): void;
+  refresh(): Promise<void>;
+  compareCode(): Promise<void>;
+  /** Where an image of its run is. */
+  toImageUrl(file: string): string;
 }
 
 /** What ends a canary by itself, by the name of the rule. */

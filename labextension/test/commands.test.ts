@@ -13,6 +13,7 @@ import {
   addEndpointCommand,
   addModelCommand,
   addStepCommand,
+  addVersionCommand,
   CommandIDs,
   toName
 } from '../src/commands';
@@ -24,6 +25,7 @@ import {
   endpoint,
   failure,
   lines,
+  model,
   page,
   serve,
   settings,
@@ -43,6 +45,7 @@ configure({ defaultHidden: true });
 const trans = nullTranslator.load('nbmlops');
 const activateById = vi.fn();
 const onOpen = vi.fn();
+const onOpenVersion = vi.fn();
 let commands: CommandRegistry;
 let selected: { type: string; path: string }[];
 
@@ -65,6 +68,8 @@ beforeEach(() => {
   onOpen.mockReset();
   addEndpointCommand({ app, registry, trans, onOpen });
   addModelCommand({ app, registry, trans, onOpen });
+  onOpenVersion.mockReset();
+  addVersionCommand({ app, registry, trans, onOpen: onOpenVersion });
   addStepCommand({
     app,
     trans,
@@ -203,4 +208,25 @@ it('runs the notebook in front as a step, or the one selected in the browser', a
     'b/other.ipynb',
     'a/Loan Risk (2).ipynb'
   ]);
+});
+
+it('opens a version, and asks for what is missing', async () => {
+  serve({ 'GET models': page([model('credit')]) });
+  await commands.execute(CommandIDs.openVersion, {
+    model: 'risk',
+    version: 4,
+    path: 'a'
+  });
+  expect(onOpenVersion).toHaveBeenLastCalledWith('risk', 4, 'a');
+  const done = commands.execute(CommandIDs.openVersion);
+  fireEvent.click(await screen.findByText('Ok'));
+  const number = await waitFor(() => {
+    const found = document.querySelector<HTMLInputElement>('input[type=number]');
+    expect(found?.value).toBe('3'); // The newest.
+    return found as HTMLInputElement;
+  });
+  fireEvent.change(number, { target: { value: '2' } });
+  fireEvent.click(await screen.findByText('Ok'));
+  await done;
+  expect(onOpenVersion).toHaveBeenLastCalledWith('credit', 2, undefined);
 });

@@ -43,6 +43,7 @@ function showModels(extra: Partial<Parameters<typeof ModelsView>[0]> = {}) {
     onToggle: vi.fn(),
     onOpenModel: vi.fn(),
     onDeploy: vi.fn(),
+    onOpenVersion: vi.fn(),
     onSetAlias: vi.fn(),
     ...extra
   };
@@ -100,10 +101,12 @@ describe('ModelsView', () => {
     expect(screen.getAllByText('out of order')).toHaveLength(1);
   });
 
-  it('deploys and aliases the version whose buttons were pressed', () => {
+  it('opens, deploys and aliases the version whose buttons were pressed', () => {
     const { props } = showModels({ versions: () => listing([version(3), version(2)]) });
     fireEvent.click(screen.getByRole('button', { name: 'Deploy credit version 2' }));
     expect(props.onDeploy).toHaveBeenCalledExactlyOnceWith(version(2));
+    fireEvent.click(screen.getByRole('button', { name: 'Open credit version 2' }));
+    expect(props.onOpenVersion).toHaveBeenCalledExactlyOnceWith(version(2));
     fireEvent.click(
       screen.getByRole('button', { name: 'Set alias of credit version 3' })
     );

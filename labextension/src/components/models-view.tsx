@@ -3,7 +3,7 @@ import { caretDownIcon, caretRightIcon, launchIcon } from '@jupyterlab/ui-compon
 import { useEffect, useId, useState } from 'react';
 
 import type { IEndpoint, IListing, IModelVersion, IRegisteredModel } from '../tokens';
-import { IconButton, SmallButton } from './buttons';
+import { IconButton, LinkButton, SmallButton } from './buttons';
 import { EndpointState } from './endpoint-state';
 import { ListingState, ListingView } from './listing-view';
 import { Metrics } from './metrics';
@@ -15,6 +15,7 @@ const TYPING_MS = 300;
 const ROW_PX = 28;
 
 interface IVersionActions {
+  onOpenVersion: (version: IModelVersion) => void;
   onDeploy: (version: IModelVersion) => void;
   onSetAlias: (version: IModelVersion) => void;
 }
@@ -90,7 +91,8 @@ function SearchBox(props: { search: string; onSearch: (text: string) => void }) 
 }
 
 function ModelItem(props: { model: IRegisteredModel } & IModelsViewProps) {
-  const { model, endpoints, onToggle, onOpenModel, onDeploy, onSetAlias } = props;
+  const { model, endpoints, onToggle, onOpenModel } = props;
+  const { onOpenVersion, onDeploy, onSetAlias } = props;
   const trans = useTrans();
   const versions = props.versions(model.name);
   const id = useId();
@@ -150,6 +152,7 @@ function ModelItem(props: { model: IRegisteredModel } & IModelsViewProps) {
               <VersionItem
                 key={version.version}
                 version={version}
+                onOpenVersion={onOpenVersion}
                 onDeploy={onDeploy}
                 onSetAlias={onSetAlias}
               />
@@ -178,13 +181,18 @@ export function ModelTags({ tags }: { tags: IRegisteredModel['tags'] }) {
 
 /** One model version: where it comes from, how good it is, what can be done. */
 function VersionItem(props: { version: IModelVersion } & IVersionActions) {
-  const { version, onDeploy, onSetAlias } = props;
+  const { version, onOpenVersion, onDeploy, onSetAlias } = props;
   const { model, aliases, source, created_at } = version;
   const trans = useTrans();
   return (
     <li className="nbmlops-Item">
       <div className="nbmlops-Line">
-        <span>{trans.__('Version %1', version.version)}</span>
+        <LinkButton
+          aria-label={trans.__('Open %1 version %2', model, version.version)}
+          onClick={() => onOpenVersion(version)}
+        >
+          {trans.__('Version %1', version.version)}
+        </LinkButton>
         {aliases.map(alias => (
           <span key={alias} className="nbmlops-Chip nbmlops-Ellipsis">
             {alias}

@@ -25,6 +25,8 @@ export const sidebarPlugin: JupyterFrontEndPlugin<void> = {
     const panel = new RegistryPanel({
       registry,
       translator: translator ?? nullTranslator,
+      onOpenVersion: ({ model, version }) =>
+        void commands.execute(CommandIDs.openVersion, { model, version }),
       onDeploy: ({ model, version, aliases: [alias] }) =>
         void commands.execute(CommandIDs.deployVersion, { model, version, alias }),
       onSetAlias: ({ model, version }) =>

@@ -20,6 +20,7 @@ export namespace RegistryPanel {
   export interface IOptions {
     registry: IModelRegistry;
     translator: ITranslator;
+    onOpenVersion: (version: IModelVersion) => void;
     onDeploy: (version: IModelVersion) => void;
     onSetAlias: (version: IModelVersion) => void;
     onOpenModel: (model: IRegisteredModel) => void;
@@ -60,6 +61,7 @@ export class RegistryPanel extends SidePanel {
         onSearch={text => (registry.search = text)}
         onToggle={model => registry.toggle(model)}
         onOpenModel={_options.onOpenModel}
+        onOpenVersion={_options.onOpenVersion}
         onDeploy={_options.onDeploy}
         onSetAlias={_options.onSetAlias}
       />
