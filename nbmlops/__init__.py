@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from nbmlops.execution.run import run_notebook
     from nbmlops.execution.values import emit
+    from nbmlops.lifecycle.card import card
     from nbmlops.lifecycle.compare import compare
     from nbmlops.lifecycle.deploy import deploy, endpoint, endpoints, undeploy
     from nbmlops.lifecycle.doctor import doctor
@@ -48,6 +49,7 @@ __version__: str
 _HOMES = {
     "nbmlops.errors": "ConflictError DependencyError DeployError EngineError "
     "NbmlopsError NotFoundError NotebookError PipelineRunError StoreError UsageError",
+    "nbmlops.lifecycle.card": "card",
     "nbmlops.lifecycle.compare": "compare",
     "nbmlops.lifecycle.deploy": "deploy endpoint endpoints undeploy",
     "nbmlops.lifecycle.doctor": "doctor",
@@ -81,6 +83,7 @@ __all__ = [
     "PipelineRunError",
     "StoreError",
     "UsageError",
+    "card",
     "compare",
     "delete_version",
     "deploy",

@@ -53,6 +53,21 @@ def history(model: str, **options: Any) -> CommandOutput:
     return view.history, view
 
 
+@command()
+@click.argument("model")
+@click.argument("version", type=int)
+@click.option("--output", metavar="FILE", help="Write it: HTML if it ends so.")
+def card(model: str, version: int, output: str | None) -> CommandOutput:
+    """Show the model card of a VERSION of MODEL, or write it to a file."""
+    from nbmlops.lifecycle.card import card
+
+    made = card(model, version)
+    if output is None:
+        return {"markdown": made.markdown}, made
+    path = str(made.save(output))
+    return {"file": path}, path
+
+
 @click.group()
 def audit() -> None:
     """See who changed what, and check that the record is whole."""

@@ -20,7 +20,7 @@ from nbmlops.cli.endpoints import (
     rehearse,
     undeploy,
 )
-from nbmlops.cli.governance import audit, history, promote, rollback
+from nbmlops.cli.governance import audit, card, history, promote, rollback
 from nbmlops.cli.maintenance import doctor, sync, warm
 from nbmlops.cli.output import in_shell, option_words
 from nbmlops.cli.pipeline import cache, pipeline, sweep
@@ -72,6 +72,7 @@ for _command in (
     *(
         promote,
         rollback,
+        card,
         history,
         audit,
         undeploy,

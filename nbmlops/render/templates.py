@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-_FOLDER = Path(__file__).with_name("templates")
+FOLDER = Path(__file__).with_name("templates")
 
 
 def render_html(template: str, **values: object) -> str:
@@ -26,7 +26,7 @@ def render_html(template: str, **values: object) -> str:
 @cache
 def style_sheet(name: str) -> str:
     """Return a style sheet of this folder as an element."""
-    return f"<style>{(_FOLDER / name).read_text(encoding='utf-8')}</style>"
+    return f"<style>{(FOLDER / name).read_text(encoding='utf-8')}</style>"
 
 
 @cache
@@ -34,7 +34,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
+        loader=FileSystemLoader(FOLDER),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
