@@ -187,7 +187,7 @@ export interface IModelCommandOptions {
   registry: IModelRegistry;
   trans: TranslationBundle;
   /** Show the tab of a model; of the project in view without a path. */
-  onOpen: (model: string, path?: string) => void;
+  onOpen: (model: string, path?: string) => Promise<void>;
 }
 
 /** Add the command that opens the view of a registered model. */
@@ -209,7 +209,7 @@ export function addModelCommand(options: IModelCommandOptions): void {
       const { model, path } = args as { model?: string; path?: string };
       const name = model ?? (await ask());
       if (name) {
-        onOpen(name, path);
+        await onOpen(name, path);
       }
     }
   });

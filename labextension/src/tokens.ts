@@ -137,6 +137,13 @@ export interface IModelRegistry extends VDomRenderer.IModel {
   readonly explain: (error: unknown) => IProblem;
 }
 
+/** How the table of a model's versions is shown. */
+export interface ITableLayout {
+  /** Columns that were switched on or off, by their ids. */
+  columns: Readonly<Record<string, boolean>>;
+  sort: { id: string; isDescending: boolean };
+}
+
 /** A registered model and all its versions, read while they show. */
 export interface IVersionsModel extends VDomRenderer.IModel {
   readonly name: string;

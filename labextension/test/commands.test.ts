@@ -46,6 +46,7 @@ const trans = nullTranslator.load('nbmlops');
 const activateById = vi.fn();
 const onOpen = vi.fn();
 const onOpenVersion = vi.fn();
+const onOpenModel = vi.fn(() => Promise.resolve());
 let commands: CommandRegistry;
 let selected: { type: string; path: string }[];
 
@@ -67,9 +68,9 @@ beforeEach(() => {
   addCommands({ app, registry, trans, tracker, state: new StateDB() });
   onOpen.mockReset();
   addEndpointCommand({ app, registry, trans, onOpen });
-  addModelCommand({ app, registry, trans, onOpen });
   onOpenVersion.mockReset();
   addVersionCommand({ app, registry, trans, onOpen: onOpenVersion });
+  addModelCommand({ app, registry, trans, onOpen: onOpenModel });
   addStepCommand({
     app,
     trans,
@@ -229,4 +230,20 @@ it('opens a version, and asks for what is missing', async () => {
   fireEvent.click(await screen.findByText('Ok'));
   await done;
   expect(onOpenVersion).toHaveBeenLastCalledWith('credit', 2, undefined);
+});
+
+it('opens a model that is named, or chosen by its name', async () => {
+  await commands.execute(CommandIDs.openModel, { model: 'churn', path: 'a/n.ipynb' });
+  expect(onOpenModel).toHaveBeenLastCalledWith('churn', 'a/n.ipynb');
+  serve({ 'GET models': page([model('credit')]) });
+  const done = commands.execute(CommandIDs.openModel);
+  const input = await waitFor(() => {
+    const found = document.querySelector<HTMLInputElement>('.jp-Dialog input');
+    expect(found).not.toBeNull();
+    return found as HTMLInputElement;
+  });
+  input.value = 'credit';
+  fireEvent.click(await screen.findByText('Ok'));
+  await done;
+  expect(onOpenModel).toHaveBeenLastCalledWith('credit', undefined);
 });

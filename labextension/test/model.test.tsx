@@ -9,12 +9,13 @@ import {
   waitFor,
   within
 } from '@testing-library/react';
+import { useState } from 'react';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { toDelta } from '../src/components/model/delta';
 import { ModelView } from '../src/components/model/model-view';
 import type { IRequest } from '../src/request';
-import type { IComparison, IListing, IModelVersion } from '../src/tokens';
+import type { IComparison, IListing, IModelVersion, ITableLayout } from '../src/tokens';
 import { VersionsModel } from '../src/versions';
 import {
   asked,
@@ -39,6 +40,11 @@ const trans = nullTranslator.load('nbmlops');
 const HOSTILE = '<img src=x onerror=alert(1)>';
 const SAMPLE = join(__dirname, '../../tests/server/samples/comparison.json');
 const compared = JSON.parse(readFileSync(SAMPLE, 'utf8')) as IComparison;
+
+const layout: ITableLayout = {
+  columns: {},
+  sort: { id: 'version', isDescending: true }
+};
 
 const champion: IModelVersion = {
   ...version(2, ['champion']),
@@ -69,6 +75,16 @@ const listing = (
   ...extra
 });
 
+/** The view, which keeps its layout as its panel does. */
+function Kept(props: Parameters<typeof ModelView>[0]) {
+  const [kept, setKept] = useState(props.layout);
+  const onLayout = (next: ITableLayout) => {
+    setKept(next);
+    props.onLayout(next);
+  };
+  return <ModelView {...props} layout={kept} onLayout={onLayout} />;
+}
+
 function show(extra: Partial<Parameters<typeof ModelView>[0]> = {}) {
   const props = {
     name: 'credit',
@@ -76,6 +92,8 @@ function show(extra: Partial<Parameters<typeof ModelView>[0]> = {}) {
     versions: listing([better, champion, worse]),
     endpoints: [endpoint({ version: 2, canary_version: 3 })],
     selected: [] as number[],
+    layout,
+    onLayout: vi.fn(),
     comparison: null,
     problem: null,
     onSelect: vi.fn(),
@@ -86,7 +104,7 @@ function show(extra: Partial<Parameters<typeof ModelView>[0]> = {}) {
     onSetAlias: vi.fn(),
     ...extra
   };
-  return { props, ...render(<ModelView {...props} />) };
+  return { props, ...render(<Kept {...props} />) };
 }
 
 /** The numbers of the versions, as the rows have them. */
@@ -148,11 +166,16 @@ describe('ModelView', () => {
     }
   });
 
-  it('shows the chosen columns', () => {
-    show();
+  it('shows the chosen columns, and hands on what is to be kept', () => {
+    const { props } = show();
     expect(screen.getByRole('columnheader', { name: 'Who' })).toBeDefined();
     fireEvent.click(screen.getByRole('checkbox', { name: 'Who' }));
     expect(screen.queryByRole('columnheader', { name: 'Who' })).toBeNull();
+    sortBy('When');
+    expect(props.onLayout).toHaveBeenLastCalledWith({
+      columns: { user: false },
+      sort: { id: 'created_at', isDescending: false }
+    });
   });
 
   it('has but the rows in view of a thousand versions', () => {
@@ -181,10 +204,10 @@ describe('ModelView', () => {
     expect(button).toHaveProperty('disabled', true);
     fireEvent.click(screen.getByRole('checkbox', { name: 'Compare version 3' }));
     expect(props.onSelect).toHaveBeenCalledExactlyOnceWith(3, true);
-    rerender(<ModelView {...props} selected={[3, 1]} />);
+    rerender(<Kept {...props} selected={[3, 1]} />);
     fireEvent.click(screen.getByRole('button', { name: 'Compare 1 and 3' }));
     expect(props.onCompare).toHaveBeenCalledOnce();
-    rerender(<ModelView {...props} selected={[3, 1]} comparison={compared} />);
+    rerender(<Kept {...props} selected={[3, 1]} comparison={compared} />);
     const found = screen.getByRole('region', { name: 'Version 1 and version 3' });
     expect(found.textContent).toContain('roc_auc0.790.83 +0.04 better');
     expect(found.textContent).toContain('ordercleanout-of-order');
@@ -216,7 +239,7 @@ describe('ModelView', () => {
     expect(screen.getByText(/Fit a model in a %%track cell/)).toBeDefined();
     const problem = { problem: 'The store is away.', fix: 'Start it.' };
     const versions = listing([], { problem, isLoaded: false });
-    rerender(<ModelView {...props} versions={versions} />);
+    rerender(<Kept {...props} versions={versions} />);
     fireEvent.click(screen.getByRole('button', { name: 'Try again' }));
     expect(versions.reload).toHaveBeenCalledOnce();
   });

@@ -16,6 +16,7 @@ from nbmlops.errors import StoreError
 from nbmlops.store import connect
 from nbmlops.store.artifacts import read_file
 from nbmlops.store.registry import versions
+from nbmlops.store.registry.registered_models import list_models
 from tests import postgres as postgres_programs
 
 X = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [1.0, 0, 1, 0]})
@@ -57,6 +58,17 @@ def test_tracking_searching_and_registering_work(
     page = versions.list_versions(connect(), "credit", limit=1)
     assert [v.version for v in page] == [2]
     assert page.next_page_token
+    token = page.next_page_token
+    page = versions.list_versions(connect(), "credit", limit=1, page_token=token)
+    assert [(v.version, v.datasets[0].name) for v in page] == [(1, "train")]
+    connect().client.create_registered_model("more", tags={"team": "risk"})
+    page = list_models(connect(), limit=1)
+    assert [(model.name, model.aliases) for model in page] == [
+        ("credit", {"champion": 1})
+    ]
+    page = list_models(connect(), limit=1, page_token=page.next_page_token)
+    assert [(model.name, model.tags) for model in page] == [("more", {"team": "risk"})]
+    assert page.next_page_token is None
     assert not (project / ".nbmlops" / "mlflow.db").exists()
     assert capfd.readouterr().out == ""
 

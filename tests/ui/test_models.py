@@ -78,9 +78,22 @@ def test_a_thousand_models_and_versions_are_scrolled_searched_sorted_and_compare
     lab.press("Set alias", within=lab.dialog)
     expect(status).to_contain_text("champion: version 998")
 
+    tab.get_by_text("Columns").click()
+    with lab.page.expect_request(
+        lambda r: '"user":false' in (r.post_data or "")
+    ) as saved:
+        tab.get_by_role("checkbox", name="Who").uncheck()
+    saved.value.response()
+    who = tab.get_by_role("columnheader", name="Who")
+    expect(who).to_have_count(0)
     lab.page.reload()
     expect(status).to_have_text("1000 versions · champion: version 998")
+    expect(rows.first).to_have_text("1")
+    expect(who).to_have_count(0)
     lab.screenshot(PICTURES / "model-dark.png")
+
+    tab.get_by_role("button", name="Open churn version 1", exact=True).click()
+    expect(lab.page.get_by_role("region", name="churn version 1")).to_be_visible()
     assert lab.complaints == []
 
 

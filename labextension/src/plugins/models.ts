@@ -4,26 +4,31 @@ import {
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
 import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { addModelCommand, CommandIDs } from '../commands';
-import { IModelRegistry } from '../tokens';
+import { IModelRegistry, type ITableLayout } from '../tokens';
 import { ModelPanel } from '../widgets/model-panel';
 
-/** Opens a version, where another plugin adds it. */
-const OPEN_VERSION = 'nbmlops:open-version';
+const LAYOUT = 'nbmlops:versions-layout';
+const FIRST_LAYOUT: ITableLayout = {
+  columns: {},
+  sort: { id: 'version', isDescending: true }
+};
 
 export const modelsPlugin: JupyterFrontEndPlugin<void> = {
   id: 'nbmlops:models',
   description: 'Opens registered models in the main area.',
   autoStart: true,
   requires: [IModelRegistry],
-  optional: [ICommandPalette, ILayoutRestorer, ITranslator],
+  optional: [ICommandPalette, ILayoutRestorer, IStateDB, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     registry: IModelRegistry,
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
+    state: IStateDB | null,
     translator: ITranslator | null
   ): void => {
     const { commands, shell } = app;
@@ -35,7 +40,8 @@ export const modelsPlugin: JupyterFrontEndPlugin<void> = {
       app,
       registry,
       trans,
-      onOpen: (name, asked) => {
+      onOpen: async (name, asked) => {
+        const kept = (await state?.fetch(LAYOUT)) as Partial<ITableLayout> | undefined;
         const model = registry.createVersions(name, asked);
         const { path } = model;
         const found = tracker.find(
@@ -50,10 +56,11 @@ export const modelsPlugin: JupyterFrontEndPlugin<void> = {
           void commands.execute(command, { model: name, path, ...args });
         const content = new ModelPanel(
           model,
+          { ...FIRST_LAYOUT, ...kept },
           {
-            onOpen: commands.hasCommand(OPEN_VERSION)
-              ? ({ version }) => act(OPEN_VERSION, { version })
-              : null,
+            onLayout: ({ columns, sort }) =>
+              void state?.save(LAYOUT, { columns, sort }),
+            onOpen: ({ version }) => act(CommandIDs.openVersion, { version }),
             onDeploy: ({ version, aliases: [alias] }) =>
               act(CommandIDs.deployVersion, { version, alias }),
             onSetAlias: ({ version }) => act(CommandIDs.setAlias, { version })

@@ -4,15 +4,16 @@ import { VDomRenderer } from '@jupyterlab/ui-components';
 import { type IModelViewProps, ModelView } from '../components/model/model-view';
 import { Trans } from '../components/trans';
 import { registryIcon } from '../icons';
-import type { IVersionsModel } from '../tokens';
+import type { ITableLayout, IVersionsModel } from '../tokens';
 import { followWhileVisible } from './visibility';
 
-type Actions = Pick<IModelViewProps, 'onOpen' | 'onDeploy' | 'onSetAlias'>;
+type Actions = Pick<IModelViewProps, 'onLayout' | 'onOpen' | 'onDeploy' | 'onSetAlias'>;
 
 /** A registered model in the main area, read while it shows. */
 export class ModelPanel extends VDomRenderer<IVersionsModel> {
   constructor(
     model: IVersionsModel,
+    private _tableLayout: ITableLayout,
     private readonly _actions: Actions,
     private readonly _trans: TranslationBundle
   ) {
@@ -42,6 +43,12 @@ export class ModelPanel extends VDomRenderer<IVersionsModel> {
           onCompare={() => void model.compare()}
           onEndComparison={() => model.endComparison()}
           {...this._actions}
+          layout={this._tableLayout}
+          onLayout={layout => {
+            this._tableLayout = layout;
+            this.update();
+            this._actions.onLayout(layout);
+          }}
         />
       </Trans.Provider>
     );

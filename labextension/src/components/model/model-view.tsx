@@ -18,7 +18,14 @@ const CHAMPION = 'champion';
 
 export interface IModelViewProps extends Pick<
   IVersionsTableProps,
-  'name' | 'selected' | 'onSelect' | 'onOpen' | 'onDeploy' | 'onSetAlias'
+  | 'name'
+  | 'selected'
+  | 'layout'
+  | 'onLayout'
+  | 'onSelect'
+  | 'onOpen'
+  | 'onDeploy'
+  | 'onSetAlias'
 > {
   model: IRegisteredModel | null;
   versions: IListing<IModelVersion>;

@@ -1,8 +1,8 @@
 import { caretDownIcon, caretUpIcon } from '@jupyterlab/ui-components';
 import { useVirtualizer } from '@tanstack/react-virtual';
-import { useMemo, useRef, useState } from 'react';
+import { useMemo, useRef } from 'react';
 
-import type { IEndpoint, IModelVersion } from '../../tokens';
+import type { IEndpoint, IModelVersion, ITableLayout } from '../../tokens';
 import { LinkButton, SmallButton } from '../buttons';
 import { useTrans } from '../trans';
 import { type IColumn, sorted, toColumns } from './columns';
@@ -15,24 +15,24 @@ export interface IVersionsTableProps {
   endpoints: readonly IEndpoint[];
   champion: IModelVersion | undefined;
   selected: readonly number[];
+  layout: ITableLayout;
+  onLayout: (layout: ITableLayout) => void;
   onSelect: (version: number, isSelected: boolean) => void;
-  /** Null when a version cannot be opened. */
-  onOpen: ((version: IModelVersion) => void) | null;
+  onOpen: (version: IModelVersion) => void;
   onDeploy: (version: IModelVersion) => void;
   onSetAlias: (version: IModelVersion) => void;
 }
 
 /** Every version of a model, of which only what is in view is in the page. */
 export function VersionsTable(props: IVersionsTableProps) {
-  const { name, versions, endpoints, champion } = props;
+  const { name, versions, endpoints, champion, layout, onLayout } = props;
+  const { sort } = layout;
   const trans = useTrans();
-  const [sort, setSort] = useState({ id: 'version', isDescending: true });
-  const [choices, setChoices] = useState<Readonly<Record<string, boolean>>>({});
   const columns = useMemo(
     () => toColumns(versions, endpoints, champion, trans),
     [versions, endpoints, champion, trans]
   );
-  const shown = columns.filter(({ id, isShown }) => choices[id] ?? isShown);
+  const shown = columns.filter(({ id, isShown }) => layout.columns[id] ?? isShown);
   const number: IColumn = {
     id: 'version',
     label: trans.__('Version'),
@@ -56,7 +56,10 @@ export function VersionsTable(props: IVersionsTableProps) {
   const before_px = inView[0]?.start ?? 0;
   const after_px = rows.getTotalSize() - (inView.at(-1)?.end ?? 0);
   const sortBy = ({ id, isMetric }: IColumn) =>
-    setSort({ id, isDescending: sort.id === id ? !sort.isDescending : !!isMetric });
+    onLayout({
+      ...layout,
+      sort: { id, isDescending: sort.id === id ? !sort.isDescending : !!isMetric }
+    });
   return (
     <>
       <details className="nbmlops-Columns">
@@ -66,9 +69,12 @@ export function VersionsTable(props: IVersionsTableProps) {
             <label key={id} className="nbmlops-Ellipsis">
               <input
                 type="checkbox"
-                checked={choices[id] ?? isShown}
+                checked={layout.columns[id] ?? isShown}
                 onChange={({ target }) =>
-                  setChoices({ ...choices, [id]: target.checked })
+                  onLayout({
+                    ...layout,
+                    columns: { ...layout.columns, [id]: target.checked }
+                  })
                 }
               />
               {label}
@@ -154,7 +160,7 @@ function VersionRow(
     index: number;
   }
 ) {
-  const { version: row, columns, index, selected, onOpen } = props;
+  const { version: row, columns, index, selected } = props;
   const { model, version, description } = row;
   const trans = useTrans();
   const isSelected = selected.includes(version);
@@ -169,17 +175,13 @@ function VersionRow(
         />
       </td>
       <th scope="row">
-        {onOpen ? (
-          <LinkButton
-            title={description}
-            aria-label={trans.__('Open %1 version %2', model, version)}
-            onClick={() => onOpen(row)}
-          >
-            {version}
-          </LinkButton>
-        ) : (
-          <span title={description}>{version}</span>
-        )}
+        <LinkButton
+          title={description}
+          aria-label={trans.__('Open %1 version %2', model, version)}
+          onClick={() => props.onOpen(row)}
+        >
+          {version}
+        </LinkButton>
       </th>
       {columns.map(({ id, render }) => (
         <td key={id} className="nbmlops-Ellipsis">
