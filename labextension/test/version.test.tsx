@@ -303,12 +303,12 @@ describe('VersionView', () => {
 
   it('follows what the version comes from and goes to', () => {
     const { props } = show();
-    press('Open notebook quickstart.ipynb');
+    press('Notebook quickstart.ipynb c0ffee: open');
     expect(props.onOpenNotebook).toHaveBeenCalledWith('notebooks/quickstart.ipynb');
-    press('Open the notebook of run fit as it was');
+    press('Run fit FINISHED: open the notebook as it was');
     press('Open the notebook as it was');
     expect(props.onOpenExecuted).toHaveBeenCalledTimes(2);
-    press('Open endpoint live, canary');
+    press('Endpoint live canary: open');
     expect(props.onOpenEndpoint).toHaveBeenCalledWith('live');
     const lineage = screen.getByRole('region', { name: 'Lineage' });
     expect(within(lineage).getAllByRole('listitem')).toHaveLength(5);

@@ -102,10 +102,8 @@ def test_a_version_opens_is_followed_and_comes_back(lab, champion, notebook):
     lab.page.reload()  # the tab comes back
     expect(heading).to_be_visible()
     lineage = view.get_by_role("region", name="Lineage")
-    expect(
-        lineage.get_by_role("button", name="Open notebook train.ipynb")
-    ).to_be_visible()
-    lineage.get_by_role("button", name="Open the notebook of run").click()
+    expect(lineage.get_by_role("button", name="Notebook train.ipynb")).to_be_visible()
+    lineage.get_by_role("button", name="Run wide").click()
     kept = lab.page.get_by_role("tab", name="credit version 2.ipynb")
     expect(kept).to_be_visible()
     shown = lab.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
@@ -123,7 +121,7 @@ def test_a_version_opens_is_followed_and_comes_back(lab, champion, notebook):
     lab.page.set_viewport_size({"width": 800, "height": 700})
     lab.screenshot(PICTURES / "version-narrow-dark.png")
     lineage = first.get_by_role("region", name="Lineage")
-    lineage.get_by_role("button", name="Open endpoint credit, champion").click()
+    lineage.get_by_role("button", name="Endpoint credit champion").click()
     endpoint = lab.page.get_by_role("region", name="Endpoint credit")
     expect(endpoint.get_by_role("heading", name="credit", exact=True)).to_be_visible()
     assert lab.complaints == []

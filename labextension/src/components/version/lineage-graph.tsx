@@ -100,16 +100,17 @@ function Node(props: { node: ILineageNode; detail: IVersionDetail } & ILineageAc
       </div>
     );
   }
-  const labels: Partial<Record<ILineageNode['kind'], string>> = {
-    notebook: trans.__('Open notebook %1', title),
-    run: trans.__('Open the notebook of run %1 as it was', title),
-    endpoint: trans.__('Open endpoint %1, %2', title, fine)
-  };
+  // Begins with what is to be seen: who speaks to the page says that.
+  const shown = [words[kind], title, fine].filter(Boolean).join(' ');
+  const label =
+    kind === 'run'
+      ? trans.__('%1: open the notebook as it was', shown)
+      : trans.__('%1: open', shown);
   return (
     <button
       type="button"
       className="nbmlops-LineageBox"
-      aria-label={labels[kind]}
+      aria-label={label}
       title={hint}
       onClick={follow}
     >
