@@ -164,17 +164,24 @@ class _ModelFiles:
 def _read_model(store: Store, version: ModelVersion) -> _ModelFiles:
     location = location_of(store, version)
     files = artifacts.list_files(store, location, most=_MOST_FILES)
+    root = artifacts.local_root(location)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = artifacts.local_root(location)
-        if folder is None:
-            folder = Path(scratch)
-            for each in ("MLmodel", "input_example.json"):
-                if 0 < files.get(each, 0) <= _MOST_BYTES:
-                    download_files(store, location, each, folder)
-        document = read_mlmodel(folder)
-        is_small = files.get("input_example.json", 0) <= _MOST_BYTES
-        example = read_example(folder) if is_small else None
-        table: Mapping[str, Any] | None = example.table() if example else None
+
+        def folder_of(name: object) -> Path:
+            """Return where a file can be read; where it is not when it cannot."""
+            if not 0 < files.get(str(name), 0) <= _MOST_BYTES:  # nor is a link there
+                return Path(scratch)
+            if root is None:
+                download_files(store, location, str(name), Path(scratch))
+            return root or Path(scratch)
+
+        document = read_mlmodel(folder_of("MLmodel"))
+        info = document.get("saved_input_example_info")
+        table: Mapping[str, Any] | None = None
+        if isinstance(info, dict):
+            with suppress(NbmlopsError, AttributeError):
+                example = read_example(folder_of(info.get("artifact_path")))
+                table = example.table() if example else None
     try:
         signature = read_signature(document)
     except (ValueError, LookupError, TypeError, AttributeError):  # written by hand

@@ -140,6 +140,28 @@ def test_a_version_whose_files_are_gone_says_so(store):
     assert found.files == ()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "metadata: []\nsignature: text\nsaved_input_example_info: []",
+        "metadata: {nbmlops.ranges: {Age: [.inf, x]}, nbmlops.dtypes: [1]}\n"
+        "signature: {inputs: '[1]'}\nsaved_input_example_info: {artifact_path: [1]}",
+        "saved_input_example_info: {artifact_path: link.json, type: json_object}",
+        "saved_input_example_info: {artifact_path: ../x.json, type: json_object}",
+    ],
+)
+def test_a_damaged_description_of_a_model_hides_nothing_else(store, tmp_path, text):
+    folder = local_root(location_of(store, train("first", roc_auc=0.8)))
+    (folder / "MLmodel").write_text(text)
+    (tmp_path / "secret.json").write_text('[{"a": 1}]')
+    (folder / "link.json").symlink_to(tmp_path / "secret.json")
+    found = get_version_detail(store, "credit", 1)
+    assert found.example is None
+    assert [(c.name, c.low) for c in found.columns] == [("Age", None), ("Income", None)]
+    assert found.version.metrics["roc_auc"] == 0.8
+
+
 def test_a_version_that_is_not_there_says_which_there_are(store):
     train("first")
     with pytest.raises(NotFoundError, match="No version 7"):
