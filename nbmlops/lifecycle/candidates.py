@@ -16,6 +16,15 @@ from nbmlops.store.runs.fields import KERNEL_ID, REPLAY_OF, SOURCE
 from nbmlops.store.runs.queries import iterate_runs
 from nbmlops.store.runs.search_language import backticked, quoted
 
+NO_CANDIDATES = Candidates(
+    runs=(),
+    best=None,
+    newest=None,
+    metric=None,
+    modes={},
+    replaced=None,
+    endpoint=None,
+)
 _PAGE = 200
 
 

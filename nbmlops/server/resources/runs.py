@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from nbmlops.entities import Candidates, Comparison, Page, Run, parse_columns
 from nbmlops.errors import NotFoundError, UsageError
-from nbmlops.lifecycle.candidates import find_candidates
+from nbmlops.lifecycle.candidates import NO_CANDIDATES, find_candidates
 from nbmlops.lifecycle.compare import compare
 from nbmlops.server._request import Request
 from nbmlops.server._route import PAGE, Response, route
@@ -89,9 +89,12 @@ def list_candidates(request: Request) -> Candidates:
     query = request.query
     if not query.get("notebook"):
         raise UsageError("No notebook is named.", fix="Send notebook, its path.")
+    source = request.source_of(query["notebook"])
+    if request.found_store is None:
+        return NO_CANDIDATES
     return find_candidates(
-        request.store,
-        source=request.source_of(query["notebook"]),
+        request.found_store,
+        source=source,
         kernel_id=query.get("kernel") or None,
         model=query.get("model", ""),
         alias=query.get("alias", ""),
