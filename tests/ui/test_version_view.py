@@ -1,11 +1,12 @@
 """A model version in the main area: where it comes from, how good it is."""
 
+import subprocess
+import sys
+
 import nbformat
-import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import expect
-from sklearn.linear_model import LogisticRegression
 
 import nbmlops as nm
 from tests.ui.conftest import PICTURES
@@ -52,15 +53,25 @@ def notebook(server):
     return "notebooks/train.ipynb"
 
 
+SCRIPT = """
+import pandas as pd
+from sklearn.linear_model import LogisticRegression
+import nbmlops as nm
+
+X = pd.DataFrame({"income": [20.0, 40.0, 60.0], "n_loans": [4, 2, 0]})
+with nm.track("baseline") as run:
+    run.log(roc_auc=0.61, log_loss=0.69, loss=0.5)
+    run.log_model(LogisticRegression().fit(X, [False, False, True]), X)
+nm.register("credit", run=run.run_id, alias="champion")
+"""
+
+
 @pytest.fixture
 def champion(server, monkeypatch):
     """Deploy a worse model, which a script has made."""
+    (server.root / "baseline.py").write_text(SCRIPT)
+    subprocess.run([sys.executable, "baseline.py"], cwd=server.root, check=True)
     monkeypatch.chdir(server.root)
-    X = pd.DataFrame({"income": [20.0, 40.0, 60.0], "n_loans": [4, 2, 0]})
-    with nm.track("baseline") as run:
-        run.log(roc_auc=0.61, log_loss=0.69, loss=0.5)
-        run.log_model(LogisticRegression().fit(X, [False, False, True]), X)
-    nm.register("credit", run=run.run_id, alias="champion")
     return nm.deploy("credit@champion")
 
 
