@@ -87,7 +87,7 @@ def deploy(
 
 
 def _export(
-    target: str,
+    model: str,
     to: str,
     folder: str,
     image: str | None,
@@ -101,7 +101,7 @@ def _export(
                 f"An export takes no --{name.removesuffix('s')}.", fix="Leave it out."
             )
     kind = cast(Literal["docker", "kserve"], to)
-    path = export_endpoint(target, folder, to=kind, image=image, **options)
+    path = export_endpoint(model, folder, to=kind, image=image, **options)
     names = sorted(each.name for each in path.iterdir())
     found = {"folder": str(path), "files": names}
     return found, f"Build it: docker build {shlex.quote(str(path))}"

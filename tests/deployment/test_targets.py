@@ -20,7 +20,6 @@ from nbmlops.deployment.request_log import log_folder, read_log
 from nbmlops.errors import ConflictError, NbmlopsError, UsageError
 from nbmlops.lifecycle import deploy as lifecycle
 from nbmlops.serving.request_log.feedback import REQUEST_ID
-from nbmlops.store.registry.versions import move_alias
 from tests.ports import free_port
 
 from .conftest import stop_endpoints
@@ -84,6 +83,12 @@ def served(store, target, rollout_versions):
     version = rollout_versions["champion"]
     made = lifecycle.deploy(str_of(version), name=NAME, target=target, store=store)
     return Client(store, made.endpoint)
+
+
+def move_alias(store, version, alias):
+    """Move an alias as a stock client of MLflow does."""
+    number = str(version.version)
+    store.client.set_registered_model_alias(version.model, alias, number)
 
 
 def str_of(version):
