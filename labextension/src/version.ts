@@ -60,7 +60,7 @@ export class VersionModel extends VDomModel implements IVersionModel {
     this._events = null;
   }
 
-  /** Read once more; what is asked for meanwhile is one more reading after it. */
+  /** Read once more; several requests during a reading lead to one more after it. */
   async refresh(): Promise<void> {
     this._isStale = true;
     if (this._isReading) {

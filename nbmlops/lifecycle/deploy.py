@@ -88,7 +88,7 @@ def deploy(
         No such model, version or alias.
     ConflictError
         Another model's endpoint has the name, or the port is in use; or somebody else
-        has moved the alias meanwhile, and the endpoint follows it.
+        has moved the alias, and the endpoint follows it.
     UsageError
         The version cannot be served; it says why.
     DependencyError

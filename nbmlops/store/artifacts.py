@@ -133,7 +133,7 @@ def _walk(root: Path) -> Iterator[tuple[str, int]]:
 def _ask_for_files(store: Store, location: str) -> Iterator[tuple[str, int]]:
     repository = repository_at(store, location)
     folders = [""]
-    for folder in islice(folders, _MOST_FOLDERS):  # grows meanwhile
+    for folder in islice(folders, _MOST_FOLDERS):  # it grows during the loop
         for each in repository.list_artifacts(folder or None):
             if each.is_dir:
                 folders.append(each.path)

@@ -1,5 +1,6 @@
 """What every target does: processes here, and a cluster of Ray."""
 
+import http.client
 import json
 import os
 import signal
@@ -146,6 +147,22 @@ def test_bad_requests_are_refused_with_what_is_wrong(store, served):
 
 def row(city, age):
     return json.dumps({"dataframe_records": [{"city": city, "age": age}]}).encode()
+
+
+def test_without_a_token_it_answers_its_own_machine_alone(
+    store, target, rollout_versions
+):
+    version = str_of(rollout_versions["champion"])
+    made = lifecycle.deploy(version, target=target, no_auth=True, store=store)
+    for headers, status in (
+        ({}, 200),
+        ({"Host": "example.org"}, 403),
+        ({"Origin": "https://example.org"}, 403),
+    ):
+        connection = http.client.HTTPConnection("127.0.0.1", made.endpoint.port, 30)
+        connection.request("GET", f"/endpoints/{NAME}/ping", headers=headers)
+        assert connection.getresponse().status == status
+        connection.close()
 
 
 def test_metrics_count_what_was_answered(store, served):

@@ -3,12 +3,17 @@ import {
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import {
+  ICommandPalette,
+  type MainAreaWidget,
+  WidgetTracker
+} from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { addEndpointCommand, CommandIDs } from '../commands';
 import { IModelRegistry } from '../tokens';
 import { EndpointPanel } from '../widgets/endpoint-panel';
+import { openInMainArea } from '../widgets/main-area';
 
 const NAMESPACE = 'nbmlops-endpoint';
 
@@ -45,12 +50,7 @@ export const endpointsPlugin: JupyterFrontEndPlugin<void> = {
           return;
         }
         const content = new EndpointPanel(model, trans);
-        const widget = new MainAreaWidget({ content });
-        widget.toolbar.hide();
-        content.node.ariaLabel = content.title.caption; // The widget says "main area".
-        app.shell.add(widget, 'main');
-        app.shell.activateById(widget.id);
-        void tracker.add(widget);
+        openInMainArea(app.shell, tracker, content);
       }
     });
     if (restorer) {

@@ -3,12 +3,17 @@ import {
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import {
+  ICommandPalette,
+  type MainAreaWidget,
+  WidgetTracker
+} from '@jupyterlab/apputils';
 import { IStateDB } from '@jupyterlab/statedb';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { addModelCommand, CommandIDs } from '../commands';
 import { IModelRegistry, type ITableLayout } from '../tokens';
+import { openInMainArea } from '../widgets/main-area';
 import { ModelPanel } from '../widgets/model-panel';
 
 const LAYOUT = 'nbmlops:versions-layout';
@@ -67,12 +72,7 @@ export const modelsPlugin: JupyterFrontEndPlugin<void> = {
           },
           trans
         );
-        const widget = new MainAreaWidget({ content });
-        widget.toolbar.hide();
-        content.node.ariaLabel = content.title.caption; // The widget says "main area".
-        shell.add(widget, 'main');
-        shell.activateById(widget.id);
-        void tracker.add(widget);
+        openInMainArea(shell, tracker, content);
       }
     });
     if (restorer) {

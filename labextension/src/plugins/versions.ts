@@ -3,13 +3,18 @@ import {
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import {
+  ICommandPalette,
+  type MainAreaWidget,
+  WidgetTracker
+} from '@jupyterlab/apputils';
 import { IDocumentManager } from '@jupyterlab/docmanager';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { addVersionCommand, CommandIDs } from '../commands';
 import { READER, toDrivePath } from '../executed';
 import { IModelRegistry, type IVersionModel } from '../tokens';
+import { openInMainArea } from '../widgets/main-area';
 import { type VersionActions, VersionPanel } from '../widgets/version-panel';
 
 export const versionsPlugin: JupyterFrontEndPlugin<void> = {
@@ -71,12 +76,7 @@ export const versionsPlugin: JupyterFrontEndPlugin<void> = {
           return;
         }
         const content = new VersionPanel(model, toActions(model), trans);
-        const widget = new MainAreaWidget({ content });
-        widget.toolbar.hide();
-        content.node.ariaLabel = content.title.caption; // The widget says "main area".
-        shell.add(widget, 'main');
-        shell.activateById(widget.id);
-        void tracker.add(widget);
+        openInMainArea(shell, tracker, content);
       }
     });
     if (restorer) {

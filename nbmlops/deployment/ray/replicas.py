@@ -100,7 +100,7 @@ class Version:
                 log=self._outbox if spec.serving.log_share else None,
                 feedback=_Labels(self._outbox),
             ),
-            is_public=True,
+            is_public=token is not None,  # else any page of a browser could ask
             is_upstream=True,
         )
 

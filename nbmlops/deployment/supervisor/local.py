@@ -109,7 +109,7 @@ class LocalEndpoint(RunningEndpoint[socket.socket, WorkerProcess]):
                     )
 
     def on_end(self, worker: WorkerProcess) -> None:
-        """Fork another worker in place of one that died; connections wait meanwhile."""
+        """Fork another worker in place of one that died, while connections wait."""
         self.rollout.on_end(worker, worker.ended_by)
         if worker not in self.workers:
             return

@@ -75,7 +75,7 @@ def list_models(
 
 
 def _name_in(page_token: str | None) -> str:
-    """Return the name that a page begins after: models may come and go meanwhile."""
+    """Return the name that a page begins after, whatever models come and go."""
     name = (page_token or _AFTER).removeprefix(_AFTER)
     if page_token and name == page_token:
         raise UsageError(

@@ -87,7 +87,7 @@ def list_versions(
 
 
 def _number_in(page_token: str | None) -> int:
-    """Return the version that a page begins below: there may be new ones meanwhile."""
+    """Return the version that a page begins below, whatever new ones there are."""
     if page_token and not re.fullmatch("[0-9]{1,10}", page_token):
         raise UsageError(
             f"{page_token[:80]!r} is no page token.",
